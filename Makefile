@@ -1,0 +1,65 @@
+# deepcolor: `make demo` and `make test` are the two commands; each installs what it needs, once.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+DEMO := demo
+TEST_WORKERS ?= 2
+
+.PHONY: help install demo test check format docs bench constraints clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+install: $(INSTALLED) ## Create .venv and install deepcolor into it
+
+# Debian splits ensurepip out of Python (package python3-venv); the system's pip can fill the environment in its place.
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  echo "error: deepcolor needs Python 3.11 or newer; got $$($(PYTHON) --version 2>&1). Install it, or name another one: make PYTHON=python3.12" >&2; exit 2; }
+	@if [ -x $(BIN)/pip ]; then :; \
+	elif $(PYTHON) -c 'import venv, ensurepip' 2>/dev/null; then $(PYTHON) -m venv $(VENV); \
+	elif $(PYTHON) -c 'import venv, pip' 2>/dev/null; then $(PYTHON) -m venv --without-pip $(VENV) && \
+	  $(PYTHON) -m pip --python $(BIN)/python install --quiet pip; \
+	else echo "error: $(PYTHON) has no venv module. Install it (Debian: apt install python3-venv) and run make again" >&2; exit 2; fi
+	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+demo: $(INSTALLED) ## The whole pipeline on drawn pictures, into ./demo (minutes; needs no photos)
+	$(BIN)/deepcolor demo --workspace $(DEMO)
+
+# One thread a test process: several of them share the cores already.
+test: $(INSTALLED) ## Run the tests
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadfile $(PYTEST_ARGS)
+
+check: $(INSTALLED) ## ruff, mypy --strict, import contracts, generated documents
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m deepcolor.config.reference --check docs/sweep-files.md
+
+format: $(INSTALLED) ## Format the code and mend what ruff can mend
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+docs: $(INSTALLED) ## Write the documents that are generated from the code
+	$(BIN)/python -m deepcolor.config.reference --write docs/sweep-files.md
+
+bench: $(INSTALLED) ## Run every benchmark; each prints one JSON object
+	@for file in benchmarks/*.py; do echo "== $$file" >&2; $(BIN)/python "$$file"; done
+
+constraints: $(INSTALLED) ## Rewrite constraints.txt from what is installed now
+	@{ sed -n '/^#/p' constraints.txt; \
+	  $(BIN)/python -m pip freeze --all --exclude-editable --exclude pip | LC_ALL=C sort -f; } > $(VENV)/constraints.new
+	@mv $(VENV)/constraints.new constraints.txt && touch $(INSTALLED)
+
+clean: ## Remove .venv, caches and the demo's workspace; studies/ and mlruns/ stay
+	rm -rf $(VENV) $(DEMO) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	find deepcolor tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,20 @@
+"""Experiment-tracked hyperparameter search for networks that colour grey photos."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+__all__ = ["__version__", "colorize", "load"]
+
+if TYPE_CHECKING:
+    from deepcolor.inference import colorize, load
+
+
+def __getattr__(name: str) -> Any:
+    """Import `load` and `colorize` on first use, so that `import deepcolor` stays free of torch and MLflow."""
+    if name in {"colorize", "load"}:
+        from deepcolor import inference
+
+        return getattr(inference, name)
+    raise AttributeError(f"module 'deepcolor' has no attribute {name!r}")

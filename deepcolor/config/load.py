@@ -1,0 +1,195 @@
+"""Read sweep and pipeline files into frozen models, once, at the edge; say in one line what is wrong with them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ValidationError
+
+from deepcolor.config.layers import Key, Layer, Override, merged, parse_override, place
+from deepcolor.config.refusal import Refusal, refusal_of, unknown_key, written
+from deepcolor.config.schema import STAGES, Choices, Pipeline, Range, Sweep, searchable_fields
+from deepcolor.config.yamlfile import dump, read_mapping
+from deepcolor.errors import ConfigError
+
+Kind = Literal["sweep", "pipeline"]
+
+
+def load_sweep(path: Path | str, overrides: Sequence[str] = ()) -> Sweep:
+    """Read a sweep file.
+
+    Args:
+        path: The file. Messages name it as it is given here.
+        overrides: `key=value` each, dotted keys, values in YAML; later ones win over earlier ones and over the file.
+    Raises:
+        ConfigError: The file cannot be read, or what it asks for is refused; the message names the key and its place.
+    """
+    path = Path(path)
+    tree = _read(path, kind="sweep")
+    layers = [Layer(tree, str(path)), *(parse_override(text).layer() for text in overrides)]
+    return _sweep_of(layers)
+
+
+def load_pipeline(path: Path | str, overrides: Sequence[str] = ()) -> Pipeline:
+    """Read a pipeline file and the sweep files it names.
+
+    Args:
+        path: The file. Each of its `sweeps` is a whole sweep, a path relative to the file, or a mapping with `file` and
+            keys that are laid over that file's.
+        overrides: `key=value` each; keys start with `sweeps.N` (from 0) or a stage, or are the pipeline's own.
+    Raises:
+        ConfigError: As for `load_sweep`.
+    """
+    path = Path(path)
+    parsed = [parse_override(text) for text in overrides]
+    root = Layer(_read(path, kind="pipeline"), str(path))
+    entries = [_entry_layers(root, index, entry) for index, entry in enumerate(_entries(root))]
+    own = []
+    for override in parsed:
+        targets = _targets(override, entries)
+        for index, depth in targets:
+            entries[index].append(override.below(depth).layer())
+        own += [] if targets else [override.layer()]
+    sweeps = tuple(_sweep_of(layers) for layers in entries)
+    layers = [root, *own]
+    try:
+        return Pipeline.model_validate({**merged(layers), "sweeps": sweeps})
+    except ValidationError as error:
+        raise _explained(error, layers, model=Pipeline) from None
+
+
+def kind_of(path: Path | str) -> Kind:
+    """Tell a sweep file from a pipeline file by its outermost keys.
+
+    Raises:
+        ConfigError: The file cannot be read, or is neither.
+    """
+    tree = read_mapping(Path(path), kind="sweep or pipeline")
+    if "pipeline" in tree or "sweeps" in tree:
+        return "pipeline"
+    if any(key in Sweep.model_fields for key in tree):
+        return "sweep"
+    got = written(", ".join(tree) or "no keys")
+    raise ConfigError(
+        f"file: must be a sweep or a pipeline; got {got} ({path}). See docs/sweep-files.md for their keys."
+    )
+
+
+def to_yaml(model: Sweep | Pipeline) -> str:
+    """Write a sweep or pipeline with every default, in the reference's order; read back, it is equal."""
+    return dump(model.model_dump(mode="json"))
+
+
+def _read(path: Path, *, kind: Kind) -> dict[str, Any]:
+    tree = read_mapping(path, kind=kind)
+    is_pipeline = "pipeline" in tree or "sweeps" in tree
+    if is_pipeline and kind == "sweep":
+        raise ConfigError(
+            f"sweep file: must be a sweep; got a pipeline ({path}). Run it with: deepcolor pipeline {path}"
+        )
+    if not is_pipeline and kind == "pipeline" and "study" in tree:
+        raise ConfigError(
+            f"pipeline file: must be a pipeline; got a sweep ({path}). Run it with: deepcolor sweep {path}"
+        )
+    return tree
+
+
+def _entries(root: Layer) -> list[Any]:
+    entries = root.tree.get("sweeps")
+    if isinstance(entries, list) and entries:
+        return entries
+    rule = "must be a list with at least one sweep"
+    got = "no such key" if "sweeps" not in root.tree else written(entries)
+    raise _error(Refusal(rule, got=got, advice="List sweep files, such as - file: regressor.yaml"), ("sweeps",), [root])
+
+
+def _entry_layers(root: Layer, index: int, entry: Any) -> list[Layer]:
+    prefix = ("sweeps", str(index))
+    if isinstance(entry, str):
+        entry = {"file": entry}
+    if not isinstance(entry, Mapping):
+        rule, advice = "must be a sweep or the path of a sweep file", "Write - file: regressor.yaml"
+        raise _error(Refusal(rule, got=written(entry), advice=advice), prefix, [root])
+    if "file" not in entry:
+        return [Layer(entry, root.where, prefix)]
+    name, over = entry["file"], {key: value for key, value in entry.items() if key != "file"}
+    if not isinstance(name, str):
+        rule, advice = "must be the path of a sweep file", "Paths are relative to this file."
+        raise _error(Refusal(rule, got=written(name), advice=advice), (*prefix, "file"), [root])
+    path = Path(root.where).parent / name
+    return [Layer(_read(path, kind="sweep"), str(path)), Layer(over, root.where, prefix)]
+
+
+def _targets(override: Override, entries: Sequence[Sequence[Layer]]) -> list[tuple[int, int]]:
+    """The sweeps an override is for, and how many of its keys led there; none when it is the pipeline's own."""
+    stages = [str(merged(layers).get("stage")) for layers in entries]
+    head, *rest = override.key
+    if head in stages and rest:
+        return [(index, 1) for index, stage in enumerate(stages) if stage == head]
+    if head == "sweeps" and len(rest) > 1 and rest[0].isdecimal() and int(rest[0]) < len(entries):
+        return [(int(rest[0]), 2)]
+    if head in Pipeline.model_fields and head != "sweeps" and not rest:
+        return []
+    known = [f"sweeps.{index}.KEY" for index in range(len(entries))]
+    known += [f"{stage}.KEY" for stage in STAGES if stage in stages]
+    names = ", ".join([*known, "pipeline", "description"])
+    raise ConfigError(f"{'.'.join(override.key)}: must name a key of a sweep (-o {override.text}). Allowed: {names}.")
+
+
+def _sweep_of(layers: Sequence[Layer]) -> Sweep:
+    try:
+        return Sweep.model_validate(merged(layers))
+    except ValidationError as error:
+        raise _explained(error, layers, model=Sweep) from None
+
+
+def _explained(error: ValidationError, layers: Sequence[Layer], *, model: type[BaseModel]) -> ConfigError:
+    """The first error in full, and the keys of the others; unknown keys come first, for they explain missing ones."""
+    tree = merged(layers)
+    found: dict[Key, Refusal] = {}
+    for detail in sorted(error.errors(include_url=False), key=lambda entry: entry["type"] != "extra_forbidden"):
+        loc = tuple(str(part) for part in detail["loc"])
+        refusal = _unknown(loc, model) if detail["type"] == "extra_forbidden" else refusal_of(detail)
+        below = tuple(refusal.key.split(".")) if refusal.key else ()
+        found.setdefault((*_key_of(loc, tree), *below), refusal)
+    (key, refusal), *others = found.items()
+    return _error(refusal, key, layers, others=[".".join(other) for other, _ in others])
+
+
+def _error(refusal: Refusal, key: Key, layers: Sequence[Layer], *, others: Sequence[str] = ()) -> ConfigError:
+    subject = ".".join(key[-2:] if key[-1].isdecimal() else key[-1:]) if key else "file"
+    got = f"; got {refusal.got}" if refusal.got else ""
+    also = f" Also wrong: {', '.join(others)}." if others else ""
+    return ConfigError(f"{subject}: {refusal.rule}{got} ({place(layers, key)}). {refusal.advice}{also}".rstrip())
+
+
+def _key_of(loc: Key, tree: Mapping[str, Any]) -> Key:
+    """The key as the user wrote it: pydantic counts a search space's dimensions, and names their form."""
+    if loc[:2] != ("search", "space") or len(loc) < 3:
+        return loc
+    names = list(tree["search"]["space"])
+    inner = loc[4:] if loc[3:4] != ("choices",) else ()
+    return ("search", "space", names[int(loc[2])], *inner)
+
+
+def _unknown(loc: Key, model: type[BaseModel]) -> Refusal:
+    """Refuse the key at the end of `loc`, naming the keys allowed there and the section it may belong to."""
+    name = loc[-1]
+    owner = _owner(loc[:-1], model)
+    section = searchable_fields().get(name) if issubclass(model, Sweep) else None
+    hint = f"{name} belongs under {section}." if section and owner.__name__ != "Range" else ""
+    known = [field for field in owner.model_fields if owner is not Range or field != "name"]
+    return unknown_key(name, known, hint=hint)
+
+
+def _owner(loc: Key, model: type[BaseModel]) -> type[BaseModel]:
+    forms: dict[str, type[BaseModel]] = {"range": Range, "choices": Choices}
+    for part in loc:
+        field = model.model_fields.get(part)
+        if part in forms:
+            model = forms[part]
+        elif field is not None and isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            model = field.annotation
+    return model

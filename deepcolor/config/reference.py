@@ -1,0 +1,181 @@
+"""Write the reference of every key from the models themselves: `python -m deepcolor.config.reference --write FILE`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from deepcolor.config.schema import (
+    AugmentConfig,
+    Choices,
+    DataConfig,
+    InitConfig,
+    ModelConfig,
+    Pipeline,
+    Range,
+    SearchConfig,
+    Sweep,
+    TrainingConfig,
+)
+from deepcolor.config.yamlfile import dump
+
+_INTRO = """\
+# Sweep and pipeline files
+
+Written from the code by `make docs`; `make check` fails when it is out of date.
+
+A **sweep** is one YAML file; it becomes one study. Only `study`, `stage`, `data.name` and `search` are required:
+
+```yaml
+study: colorizer-lr
+stage: colorizer
+data: {name: faces}
+training: {epochs: 20}
+search:
+  sampler: grid
+  space:
+    lr: [1e-3, 1e-4]
+    feature_maps: {low: 3, high: 9, step: 2}
+```
+
+Unknown keys, wrong types, empty ranges and impossible combinations are refused with the file, the key and the nearest
+valid name. Numbers are read as in YAML 1.2, so `1e-3` is a number. A key may not stand twice. Anchors and aliases
+work; merge keys (`<<`) do not.
+
+Any key can be set on the command line: `-o training.epochs=5 -o search.space.lr='[1e-3, 1e-2]'`. Mappings are merged
+and everything else is replaced; inside `search.space`, `null` takes a parameter out of the search
+(`-o search.space.lr=null`).
+"""
+
+_SPACE_INTRO = """\
+Every key of `model`, `training` and `init` can be searched under its own name. A list is a set of choices, in the
+order written; a mapping with `low` and `high` is a range of numbers, both ends included. A grid needs lists, or ranges
+with a `step`; it may have 10,000 points at most.
+"""
+
+_PIPELINE_INTRO = """\
+Each entry of `sweeps` is a whole sweep, the path of a sweep file (relative to the pipeline's own file), or a mapping
+with `file` and keys that are laid over that file's:
+
+```yaml
+pipeline: first-report
+sweeps:
+  - report1/regressor.yaml
+  - file: report1/colorizer.yaml
+    study: colorizer-with-encoder
+    init: {init_from: regressor@champion}
+```
+
+On the command line, `-o colorizer.training.epochs=5` reaches every sweep of that stage, and
+`-o sweeps.0.training.epochs=5` the first sweep.
+"""
+
+_SECTIONS: tuple[tuple[str, str, str, type[BaseModel]], ...] = (
+    ("## A sweep", "", "", Sweep),
+    ("### data", "data", "", DataConfig),
+    ("### data.augment", "data.augment", "", AugmentConfig),
+    ("### model", "model", "", ModelConfig),
+    ("### training", "training", "", TrainingConfig),
+    ("### init", "init", "", InitConfig),
+    ("### search", "search", "", SearchConfig),
+    ("### search.space", "search.space.NAME", _SPACE_INTRO, Range),
+    ("## A pipeline", "", _PIPELINE_INTRO, Pipeline),
+)
+
+
+def reference() -> str:
+    """Return the reference as Markdown: every key with its type, default and meaning, taken from the models."""
+    return "\n".join([_INTRO, *(_section(*section) for section in _SECTIONS)])
+
+
+def main() -> int:
+    """Print the reference, write it to a file, or check that a file holds it."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("--write", type=Path, metavar="FILE", help="write it here")
+    parser.add_argument("--check", type=Path, metavar="FILE", help="fail unless this file holds it")
+    arguments = parser.parse_args()
+    if arguments.check:
+        if arguments.check.read_text(encoding="utf-8") == reference():
+            return 0
+        sys.stderr.write(f"error: {arguments.check} is out of date. Run: make docs\n")
+        return 1
+    if arguments.write:
+        arguments.write.write_text(reference(), encoding="utf-8")
+    else:
+        sys.stdout.write(reference())
+    return 0
+
+
+def _section(title: str, prefix: str, intro: str, model: type[BaseModel]) -> str:
+    summary = (model.__doc__ or "").strip()
+    head = ["| key | value | default | meaning |", "| --- | --- | --- | --- |"]
+    rows = [
+        _row(f"{prefix}.{name}" if prefix else name, field)
+        for name, field in model.model_fields.items()
+        if not (model in (Range, Choices) and name == "name")
+    ]
+    paragraphs = [title, "", intro.rstrip() or summary, "", *head, *rows, ""]
+    return "\n".join(paragraphs)
+
+
+def _row(key: str, field: FieldInfo) -> str:
+    cells = (f"`{key}`", _value(field), _default(field), " ".join((field.description or "").split()))
+    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "required"
+    default = field.default
+    if isinstance(default, BaseModel):
+        return "as below"
+    if default is PydanticUndefined or default in ((), ""):
+        return "empty"
+    return f"`{dump([default]).strip()[1:-1]}`"
+
+
+def _value(field: FieldInfo) -> str:
+    kinds = list(_kinds(field.annotation))
+    named = [kind for kind in kinds if kind != "null"]
+    text = " or ".join(named) + _bounds(field)
+    return f"{text}, or null" if "null" in kinds else text
+
+
+def _bounds(field: FieldInfo) -> str:
+    limits: dict[str, Any] = {}
+    for entry in field.metadata:
+        limits |= {
+            name: getattr(entry, name) for name in ("ge", "gt", "le", "lt", "multiple_of") if hasattr(entry, name)
+        }
+    if "ge" in limits and "le" in limits:
+        text = f" from {limits['ge']} to {limits['le']}"
+    else:
+        words = {"ge": "at least", "gt": "above", "lt": "below", "le": "at most"}
+        text = " and".join(f" {words[name]} {limits[name]}" for name in words if name in limits)
+    return text + (f", a multiple of {limits['multiple_of']}" if "multiple_of" in limits else "")
+
+
+def _kinds(annotation: Any) -> Iterator[str]:
+    names = {int: "whole number", float: "number", str: "text", bool: "true or false", NoneType: "null"}
+    if get_origin(annotation) is Literal:
+        yield ", ".join(f"`{choice}`" for choice in get_args(annotation))
+    elif get_origin(annotation) in (Union, UnionType):
+        parts = get_args(annotation)
+        # A whole number is a number already.
+        yield from (kind for part in parts if not (part is int and float in parts) for kind in _kinds(part))
+    elif get_origin(annotation) is tuple:
+        yield "mapping" if get_args(annotation)[0] is not Sweep else "list"
+    else:
+        yield names.get(annotation, "mapping")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,147 @@
+"""Why a value in a sweep or pipeline file is refused: the parts of the message, before its place is known."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from typing import Any
+
+from pydantic import ValidationError
+
+MISSING = object()
+"""Stands for the value of a key that is not there."""
+
+_LONGEST_VALUE = 60
+
+
+class Refusal(ValueError):
+    """A rule that a value breaks. Pydantic carries it inside its ValidationError, up to the loader that knows the file.
+
+    Attributes:
+        rule: What must hold, such as "low must be below high".
+        got: The offending value as the user would write it; empty when `rule` says it already.
+        advice: What to do next, one sentence.
+        key: Dotted path below the place that refuses, such as "init.init_from"; empty for that place itself.
+    """
+
+    def __init__(self, rule: str, *, got: str = "", advice: str = "", key: str = "") -> None:
+        super().__init__(rule, got, advice, key)
+        self.rule = rule
+        self.got = got
+        self.advice = advice
+        self.key = key
+
+    def __str__(self) -> str:
+        subject = f"{self.key}: " if self.key else ""
+        got = f"; got {self.got}" if self.got else ""
+        return f"{subject}{self.rule}{got}{'. ' + self.advice if self.advice else ''}"
+
+    def below(self, key: str) -> Refusal:
+        """The same refusal, seen from further up."""
+        return Refusal(self.rule, got=self.got, advice=self.advice, key=f"{key}.{self.key}" if self.key else key)
+
+
+def first_refusal(error: ValidationError) -> Refusal:
+    """Return the first of a validation's errors, its key taken from the place pydantic reports."""
+    detail = error.errors(include_url=False)[0]
+    return refusal_of(detail).below(".".join(str(part) for part in detail["loc"]))
+
+
+def refusal_of(detail: Mapping[str, Any]) -> Refusal:
+    """Put one entry of `ValidationError.errors()` into words; its key is relative to the entry's own place."""
+    raised = detail.get("ctx", {}).get("error")
+    if isinstance(raised, Refusal):
+        return raised
+    rule, advice = _in_words(str(detail["type"]), detail.get("ctx", {}), str(detail["msg"]))
+    got = "" if detail["type"] == "missing" else written(detail["input"])
+    near = _nearest_literal(detail)
+    return Refusal(rule, got=got, advice=f"Did you mean {near}?" if near else advice)
+
+
+def written(value: Any) -> str:
+    """Write a value as it would stand in a YAML file, cut to a length that keeps the message on one line."""
+    text = _written_whole(value)
+    return text if len(text) <= _LONGEST_VALUE else text[: _LONGEST_VALUE - 3] + "..."
+
+
+def unknown_key(name: str, known: Iterable[str], *, hint: str = "") -> Refusal:
+    """Refuse a key that is none of `known`; `hint` replaces the nearest match where more is known about the slip."""
+    names = list(known)
+    near = nearest(name, names)
+    advice = hint or (f"Did you mean {near}?" if near else "")
+    return Refusal("unknown key", advice=f"{advice} Allowed: {', '.join(names)}.".strip())
+
+
+def unknown_name(name: str, known: Iterable[object]) -> str:
+    """Say that `name` is not one of `known`, with the nearest of them and the whole list."""
+    names = [str(item) for item in known]
+    near = nearest(name, names)
+    return f"unknown name; {f'did you mean {near}? ' if near else ''}Allowed: {', '.join(names)}"
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """Return the name most like `name`, or made of its initials (lr for learning_rate); None when nothing is alike."""
+    names = list(known)
+    initials = "".join(word[:1] for word in name.split("_"))
+    alike = get_close_matches(name, names, n=1, cutoff=0.5) or [known for known in names if known == initials]
+    return alike[0] if alike else None
+
+
+def _written_whole(value: Any) -> str:
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(_written_whole(item) for item in value)}]"
+    if isinstance(value, float):
+        return f"{value:g}"
+    return repr(value) if isinstance(value, str) else str(value)
+
+
+def _in_words(kind: str, ctx: Mapping[str, Any], message: str) -> tuple[str, str]:
+    simple = _RULES.get(kind)
+    if simple is not None:
+        rule, advice = simple
+        names = ", ".join(_names(ctx)) if "expected" in ctx else ""
+        return rule.format(**ctx, names=names), advice
+    return message[:1].lower() + message[1:], "Change it."
+
+
+_NUMBER = ("must be a number", "Write it without quotes.")
+_WHOLE = ("must be a whole number", "Write it without quotes and without a fraction.")
+_TEXT = ("must be text", "Put it in quotes.")
+_SECTION = ("must be a mapping of keys and values", "Indent its keys below it.")
+_RULES: dict[str, tuple[str, str]] = {
+    "missing": ("is required", "Add it."),
+    "bool_parsing": ("must be true or false", "Write true or false."),
+    "bool_type": ("must be true or false", "Write true or false."),
+    "int_parsing": _WHOLE,
+    "int_parsing_size": ("is too large for a number here", "Choose a smaller one."),
+    "int_type": _WHOLE,
+    "int_from_float": _WHOLE,
+    "float_parsing": _NUMBER,
+    "float_type": _NUMBER,
+    "finite_number": ("must be a finite number", "Choose another value."),
+    "string_type": _TEXT,
+    "model_type": _SECTION,
+    "model_attributes_type": _SECTION,
+    "dict_type": _SECTION,
+    "tuple_type": ("must be a list", "Write each entry on a line of its own, after '- '."),
+    "too_short": ("must have at least one entry", "Add one."),
+    "literal_error": ("must be one of {names}", "Choose one of them."),
+    "greater_than": ("must be above {gt:g}", "Choose a larger value."),
+    "greater_than_equal": ("must be at least {ge:g}", "Choose a larger value."),
+    "less_than": ("must be below {lt:g}", "Choose a smaller value."),
+    "less_than_equal": ("must be at most {le:g}", "Choose a smaller value."),
+    "multiple_of": ("must be a multiple of {multiple_of:g}", "Round it."),
+}
+
+
+def _nearest_literal(detail: Mapping[str, Any]) -> str | None:
+    if detail["type"] != "literal_error" or not isinstance(detail["input"], str):
+        return None
+    return nearest(detail["input"], _names(detail["ctx"]))
+
+
+def _names(ctx: Mapping[str, Any]) -> list[str]:
+    """The values of a Literal, which pydantic gives as one text: 'a', 'b' or 'c'."""
+    return str(ctx["expected"]).replace(" or ", ", ").replace("'", "").split(", ")

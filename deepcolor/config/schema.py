@@ -1,0 +1,213 @@
+"""The frozen models a sweep or pipeline file is parsed into; nothing further in ever sees a dict.
+
+A *setting* is what one trial trains: the sweep with one value for every searched parameter. Every field of
+`ModelConfig`, `TrainingConfig` and `InitConfig` can be searched under its own name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from deepcolor.config.refusal import Refusal, unknown_key, unknown_name
+from deepcolor.config.sections import (
+    INIT_REF,
+    SECTIONS,
+    AugmentConfig,
+    DataConfig,
+    Frozen,
+    InitConfig,
+    ModelConfig,
+    ParamValue,
+    TrainingConfig,
+    config_name,
+    searchable_fields,
+)
+from deepcolor.config.space import Choices, Dimension, Objective, Range, Sampler, SearchConfig
+
+__all__ = [
+    "INIT_REF",
+    "STAGES",
+    "AugmentConfig",
+    "Choices",
+    "DataConfig",
+    "Dimension",
+    "InitConfig",
+    "ModelConfig",
+    "Objective",
+    "ParamValue",
+    "Pipeline",
+    "Range",
+    "Sampler",
+    "SearchConfig",
+    "Setting",
+    "Stage",
+    "Sweep",
+    "TrainingConfig",
+    "digest_of",
+    "searchable_fields",
+    "unknown_name",
+]
+
+Stage = Literal["regressor", "colorizer", "transfer"]
+STAGES: tuple[Stage, ...] = ("regressor", "colorizer", "transfer")
+
+
+class Setting(Frozen):
+    """Everything that decides one trial's training."""
+
+    stage: Stage
+    data: DataConfig
+    model: ModelConfig
+    training: TrainingConfig
+    init: InitConfig
+
+    @property
+    def patience(self) -> int | None:
+        """Epochs without improvement before an early stop; None when early stopping is off."""
+        early = self.training.early_stopping
+        on = self.stage != "regressor" if early is None else early
+        return self.training.patience if on else None
+
+
+class Sweep(Frozen):
+    """One file under experiments/: one Optuna study, one MLflow parent run."""
+
+    study: str
+    """The study's name, unique in the workspace."""
+    stage: Stage
+    """Which of the three trainings: regressor, colorizer, transfer."""
+    description: str = ""
+    """Shown in MLflow and in the report."""
+    data: DataConfig
+    """The data set."""
+    model: ModelConfig = ModelConfig()
+    """The network's form."""
+    training: TrainingConfig = TrainingConfig()
+    """How it is trained."""
+    init: InitConfig = InitConfig()
+    """What it starts from."""
+    search: SearchConfig
+    """What is searched, and how."""
+
+    @field_validator("study")
+    @classmethod
+    def _name(cls, value: str) -> str:
+        return config_name(value)
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        for dimension in self.search.space:
+            if dimension.name not in searchable_fields():
+                raise unknown_key(dimension.name, searchable_fields()).below(f"search.space.{dimension.name}")
+        self._check_regressor()
+        self._check_start()
+        self._check_freeze()
+        return self
+
+    @property
+    def search_names(self) -> tuple[str, ...]:
+        return tuple(dimension.name for dimension in self.search.space)
+
+    def setting(self, params: Mapping[str, ParamValue]) -> Setting:
+        """Put one value for each searched parameter into place.
+
+        Args:
+            params: Values by field name, as an Optuna trial holds them.
+        Raises:
+            pydantic.ValidationError: A value is outside of what its field allows.
+        """
+        parts = {part: getattr(self, part).model_dump() for part in SECTIONS}
+        for name, value in params.items():
+            parts[searchable_fields()[name]][name] = value
+        return Setting(
+            stage=self.stage,
+            data=self.data,
+            model=ModelConfig(**parts["model"]),
+            training=TrainingConfig(**parts["training"]),
+            init=InitConfig(**parts["init"]),
+        )
+
+    def digest(self) -> str:
+        """SHA-256 (hex) of everything that decides the search's outcome; the description is no part of it."""
+        return digest_of(self.model_dump(mode="json", exclude={"description"}))
+
+    def _touches(self, field: str) -> bool:
+        part = getattr(self, searchable_fields()[field])
+        return field in self.search_names or getattr(part, field) != type(part).model_fields[field].default
+
+    def _values(self, field: str) -> tuple[tuple[str, ParamValue], ...]:
+        """Every value a field can take in this sweep, with the key it is written under."""
+        for dimension in self.search.space:
+            if dimension.name == field and isinstance(dimension, Choices):
+                return tuple((f"search.space.{field}", value) for value in dimension.values)
+        section = searchable_fields()[field]
+        return ((f"{section}.{field}", getattr(getattr(self, section), field)),)
+
+    def _check_regressor(self) -> None:
+        if self.stage != "regressor":
+            return
+        reasons = dict.fromkeys(("hidden_activation", "skip_connections"), "a regressor has no decoder")
+        reasons |= dict.fromkeys(("init_from", "freeze"), "a regressor starts from random weights")
+        for field, reason in reasons.items():
+            if self._touches(field):
+                key = self._values(field)[0][0]
+                raise Refusal(f"{reason}, so {field} means nothing to it", key=key, advice="Leave it out.")
+
+    def _check_start(self) -> None:
+        if self.stage == "regressor":
+            return
+        allowed = ("regressor",) if self.stage == "colorizer" else ("colorizer", "transfer")
+        for key, ref in self._values("init_from"):
+            if ref is None and self.stage == "transfer":
+                advice = "Name one, such as colorizer@champion."
+                raise Refusal("a transfer starts from a model", got="null", key=key, advice=advice)
+            match = INIT_REF.fullmatch(str(ref)) if ref is not None else None
+            if match and match["stage"] and match["stage"] not in allowed:
+                advice = f"Name one, such as {allowed[0]}@champion."
+                raise Refusal(f"a {self.stage} starts from a {allowed[0]}", got=str(ref), key=key, advice=advice)
+
+    def _check_freeze(self) -> None:
+        freezing = [key for key, value in self._values("freeze") if value == "encoder"]
+        random_start = any(ref is None for _, ref in self._values("init_from"))
+        if freezing and random_start:
+            advice = "Set init.init_from, or leave freeze out."
+            raise Refusal("freezing needs weights to start from", got="init_from: null", key=freezing[0], advice=advice)
+
+
+class Pipeline(Frozen):
+    """The three sweeps, run in order, with a promotion after each."""
+
+    pipeline: str
+    """The pipeline's name; its summary lies in the folder of this name under studies/."""
+    description: str = ""
+    """Shown in the summary."""
+    sweeps: tuple[Sweep, ...] = Field(min_length=1)
+    """In the order they run; later ones may start from what earlier ones promote."""
+
+    @field_validator("pipeline")
+    @classmethod
+    def _name(cls, value: str) -> str:
+        return config_name(value)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        stages = [STAGES.index(sweep.stage) for sweep in self.sweeps]
+        if stages != sorted(stages):
+            got = ", ".join(sweep.stage for sweep in self.sweeps)
+            rule = "must come in the order regressor, colorizer, transfer"
+            raise Refusal(rule, got=got, key="sweeps", advice="Reorder them.")
+        names = [sweep.study for sweep in self.sweeps]
+        if len(set(names)) < len(names):
+            rule = "each sweep needs a study name of its own"
+            raise Refusal(rule, got=", ".join(names), key="sweeps", advice="Rename one of them.")
+        return self
+
+
+def digest_of(value: Any) -> str:
+    """SHA-256 (hex) of a JSON value, whatever the order of its keys."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

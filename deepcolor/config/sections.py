@@ -1,0 +1,168 @@
+"""The sections of a sweep that say what is trained: data, model, training, init. The last three can be searched."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import cache
+from types import MappingProxyType
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+
+from deepcolor.config.refusal import Refusal, first_refusal, written
+from deepcolor.workspace import NAME_PATTERN
+
+ParamValue = bool | int | float | str | None
+
+INIT_REF = re.compile(
+    r"(?P<stage>regressor|colorizer|transfer)@(?P<version>[A-Za-z0-9_-]+)|study:(?P<study>[A-Za-z0-9._-]+)"
+)
+
+
+class Frozen(BaseModel):
+    """A value object: unknown keys are refused, nothing can be changed after parsing."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_truth_as_number(cls, value: Any, info: ValidationInfo) -> Any:
+        # Pydantic reads true as 1 where a number is due; `epochs: true` is a slip, not one epoch.
+        annotation = cls.model_fields[info.field_name or ""].annotation
+        if isinstance(value, bool) and annotation in (int, float, int | None, float | None):
+            raise Refusal("must be a number", got=written(value), advice="Write a number.")
+        return value
+
+
+class AugmentConfig(Frozen):
+    """The reports' five augmentations (torchvision v2); each one switched on adds a copy of every training image."""
+
+    random_crop: int | None = Field(default=8, ge=1, le=64)
+    """Pixels of reflected border before a crop back to the full size; null leaves this copy out."""
+    random_horizontal_flip: float | None = Field(default=1.0, gt=0, le=1)
+    """Probability that the copy is mirrored left to right (1: none equals its original); null leaves this copy out."""
+    random_vertical_flip: float | None = Field(default=1.0, gt=0, le=1)
+    """Probability that the copy is mirrored top to bottom; null leaves this copy out."""
+    random_rotation: float | None = Field(default=15.0, gt=0, le=180)
+    """Largest angle in degrees, either way; null leaves this copy out."""
+    random_adjust_sharpness: float | None = Field(default=2.0, ge=0, le=10)
+    """Sharpness factor (0 blurs, 1 changes nothing, 2 sharpens); null leaves this copy out."""
+    mode: Literal["fixed", "fresh"] = "fixed"
+    """`fixed` draws the copies once, into the cache (fast); `fresh` draws them again every epoch from (seed, epoch)."""
+
+    @property
+    def active(self) -> tuple[tuple[str, float], ...]:
+        """(name, strength) of each augmentation switched on, in the order of their copies in the cache."""
+        pairs = ((name, getattr(self, name)) for name in type(self).model_fields if name != "mode")
+        return tuple((name, float(strength)) for name, strength in pairs if strength is not None)
+
+
+class DataConfig(Frozen):
+    """Which prepared data set to train on, and in what form."""
+
+    name: str
+    """A name given to `deepcolor data prepare`."""
+    size_px: int = Field(default=128, ge=64, le=1024, multiple_of=64)
+    """Side of the square the networks see, in pixels; a multiple of 64."""
+    augment: AugmentConfig = AugmentConfig()
+    """Augmented copies of the training images."""
+
+    @field_validator("name")
+    @classmethod
+    def _name(cls, value: str) -> str:
+        return config_name(value)
+
+
+class ModelConfig(Frozen):
+    """The network's form. In a transfer sweep a field left out is taken over from the model it starts from."""
+
+    feature_maps: int = Field(default=3, ge=1, le=512)
+    """Width of the first block, in channels."""
+    growth: Literal["constant", "double"] = "constant"
+    """`constant`: every block as wide as the first (first report); `double`: x 1 2 4 8 8 16 (second report)."""
+    hidden_activation: Literal["relu", "leaky_relu", "tanh"] = "relu"
+    """Between the colorizer's transposed convolutions. The encoder is LeakyReLU always: encoders can be exchanged."""
+    output_activation: Literal["sigmoid", "tanh"] = "sigmoid"
+    """At the end; targets are scaled to its range. Metrics are in the same units for both."""
+    skip_connections: bool = False
+    """Hand each encoder block's output to the decoder block of the same size (colorizer and transfer)."""
+
+
+class TrainingConfig(Frozen):
+    """How the network is trained."""
+
+    epochs: int = Field(default=100, ge=1, le=100_000)
+    """Passes over the training images, augmented copies included."""
+    lr: float = Field(default=1e-3, gt=0)
+    """Learning rate."""
+    weight_decay: float = Field(default=0.0, ge=0)
+    """L2 penalty (decoupled for adamw)."""
+    batch_size: int = Field(default=32, ge=2, le=4096)
+    """Images a step."""
+    optimizer: Literal["adam", "adamw", "sgd", "rmsprop"] = "adam"
+    """torch.optim's, at its defaults; sgd with momentum 0.9."""
+    lr_schedule: Literal["constant", "cosine"] = "constant"
+    """`cosine` falls to 0 over `epochs`, so trials that differ in epochs can then share no training."""
+    early_stopping: bool | None = None
+    """End after `patience` epochs without a better objective, taking the best. null: on for colorizer and transfer."""
+    patience: int = Field(default=5, ge=1, le=100_000)
+    """Epochs without a better objective before an early stop."""
+    seed: int = Field(default=0, ge=0, lt=2**31)
+    """Of weights, shuffling and fresh augmentation."""
+    mixed_precision: bool = False
+    """bfloat16 autocast on CUDA; no effect on the CPU."""
+
+
+class InitConfig(Frozen):
+    """What a training starts from."""
+
+    init_from: str | None = None
+    """`STAGE@ALIAS` or `STAGE@VERSION` (a registered model), or `study:NAME` (its best trial of the same width).
+    A colorizer takes a regressor's encoder; a transfer takes a whole colorizer. null: random weights."""
+    freeze: Literal["none", "encoder"] = "none"
+    """`encoder`: only the decoder is trained (needs `init_from`)."""
+
+    @field_validator("init_from")
+    @classmethod
+    def _ref(cls, value: str | None) -> str | None:
+        if value is not None and not INIT_REF.fullmatch(value):
+            rule = "must be STAGE@ALIAS, STAGE@VERSION or study:NAME"
+            raise Refusal(rule, got=written(value), advice="Write it like colorizer@champion.")
+        return value
+
+
+SECTIONS: dict[str, type[Frozen]] = {"model": ModelConfig, "training": TrainingConfig, "init": InitConfig}
+
+
+@cache
+def searchable_fields() -> Mapping[str, str]:
+    """Every field that may stand in a search space, with the section it belongs to."""
+    return MappingProxyType({name: part for part, model in SECTIONS.items() for name in model.model_fields})
+
+
+def field_value(name: str, value: Any) -> Any:
+    """Return `value` as the searchable field `name` holds it; of a name that cannot be searched, unchanged.
+
+    Raises:
+        Refusal: The field does not allow the value.
+    """
+    if name not in searchable_fields():
+        return value
+    try:
+        return getattr(SECTIONS[searchable_fields()[name]].model_validate({name: value}), name)
+    except ValidationError as error:
+        refusal = first_refusal(error)
+        raise Refusal(refusal.rule, got=refusal.got, advice=refusal.advice) from None
+
+
+def config_name(value: str) -> str:
+    """Return `value` if it can name a study, a data set or a pipeline.
+
+    Raises:
+        Refusal: It cannot be a file name below the workspace.
+    """
+    if not NAME_PATTERN.fullmatch(value):
+        rule = "must be 1 to 100 letters, digits, '.', '_' or '-', starting with a letter or digit"
+        raise Refusal(rule, got=written(value), advice="Choose another name.")
+    return value

@@ -1,0 +1,218 @@
+"""What a sweep searches: the dimensions of its space, the sampler that draws from it, and the objective."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Discriminator, Field, Tag, ValidationInfo, field_validator, model_serializer, model_validator
+
+from deepcolor.config.refusal import Refusal, written
+from deepcolor.config.sections import SECTIONS, Frozen, ParamValue, field_value, searchable_fields
+
+Sampler = Literal["grid", "tpe", "random"]
+Objective = Literal["val/mse", "val/mse_a", "val/mse_b"]
+
+_MOST_GRID_POINTS = 10_000
+_HUGE = 1e300
+
+
+class Choices(Frozen):
+    """A searched parameter that takes one of some values, in the order written."""
+
+    name: str
+    """The searched field."""
+    values: tuple[ParamValue, ...] = Field(min_length=1)
+    """Its values, each one allowed for the field; a number written for a field of fractions becomes one (0 is 0.0)."""
+
+    @field_validator("values", mode="before")
+    @classmethod
+    def _allowed(cls, values: Any, info: ValidationInfo) -> Any:
+        if not isinstance(values, list | tuple):
+            raise Refusal("must be a list of choices", got=written(values), advice="Write them in brackets: [a, b].")
+        return tuple(field_value(info.data.get("name", ""), value) for value in values)
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Self:
+        seen = [json.dumps(value) for value in self.values]
+        for value in self.values:
+            if seen.count(json.dumps(value)) > 1:
+                raise Refusal(
+                    "choices must differ from each other", got=f"{written(value)} twice", advice="Leave one out."
+                )
+        return self
+
+
+class Range(Frozen):
+    """A searched parameter that takes a number between two bounds, both included."""
+
+    name: str
+    """The searched field; one that takes numbers."""
+    low: int | float
+    """The smallest value."""
+    high: int | float
+    """The largest value; a grid whose steps do not meet it ends below it."""
+    log: bool = False
+    """Draw on a logarithmic scale (tpe and random); low must be above 0, and there is no step."""
+    step: int | float | None = None
+    """Distance between values; a grid needs it. A field of whole numbers takes whole steps."""
+
+    @field_validator("low", "high", mode="before")
+    @classmethod
+    def _end(cls, value: Any, info: ValidationInfo) -> Any:
+        name = info.data.get("name", "")
+        if name in searchable_fields() and not _takes(name, float):
+            advice = f"Write its values as a list: {name}: [...]."
+            raise Refusal(f"{name} takes no numbers, so it cannot be searched over a range", advice=advice)
+        return field_value(name, _number(value))
+
+    @field_validator("step", mode="before")
+    @classmethod
+    def _step(cls, value: Any, info: ValidationInfo) -> Any:
+        if value is None:
+            return None
+        if _number(value) <= 0:
+            raise Refusal("must be above 0", got=written(value), advice="Choose a larger value.")
+        name = info.data.get("name", "")
+        if name in searchable_fields() and _takes(name, int):
+            if value != int(value):
+                raise Refusal("must be a whole number", got=written(value), advice=f"{name} takes whole numbers only.")
+            return int(value)
+        return value
+
+    @model_validator(mode="after")
+    def _bounds(self) -> Self:
+        if self.low >= self.high:
+            got = f"low={written(self.low)}, high={written(self.high)}"
+            advice = "Swap the bounds." if self.low > self.high else "Write a list with the one value."
+            raise Refusal("low must be below high", got=got, advice=advice)
+        if self.log and self.low <= 0:
+            got = f"low={written(self.low)}"
+            raise Refusal("low must be above 0 on a log scale", got=got, advice="Raise it, or leave log out.")
+        if self.log and self.step is not None:
+            got = f"log=true, step={written(self.step)}"
+            raise Refusal("step cannot be combined with log", got=got, advice="Leave one of them out.")
+        if self.step is not None and self.points() < 2:
+            got = f"step={written(self.step)}, low={written(self.low)}, high={written(self.high)}"
+            raise Refusal("step must fit between low and high", got=got, advice="Choose a smaller step.")
+        return self
+
+    def points(self) -> int:
+        """How many values a grid takes. Needs a step."""
+        if self.step is None:
+            raise Refusal(_NEEDS_STEP)
+        # The bounds are rounded, so the last step may miss the upper one by a hair.
+        return int((self.high - self.low) / self.step + 1e-6) + 1
+
+    def grid(self) -> tuple[int | float, ...]:
+        """The values a grid takes: low, low + step, ... up to high. Needs a step."""
+        count, step = self.points(), self.step or 0
+        values = (self.low + step * index for index in range(count))
+        # 0.1 + 2 * 0.1 is 0.30000000000000004: a setting's name and identity should hold what the user means by it.
+        return tuple(float(f"{value:.12g}") if isinstance(value, float) else value for value in values)
+
+
+Dimension = Choices | Range
+_NEEDS_STEP = "a grid needs a list of values, or a range with a step"
+
+
+def _form_of(spec: Any) -> str:
+    return "choices" if isinstance(spec, Choices) or (isinstance(spec, Mapping) and "values" in spec) else "range"
+
+
+_Dimension = Annotated[
+    Annotated[Choices, Tag("choices")] | Annotated[Range, Tag("range")],
+    Discriminator(_form_of),
+]
+
+
+class SearchConfig(Frozen):
+    """What is searched, and how."""
+
+    sampler: Sampler = "grid"
+    """`grid` trains every combination once; `tpe` and `random` draw `trials` settings (Optuna)."""
+    space: tuple[_Dimension, ...] = ()
+    """Searched fields of model, training and init: a list of choices, or low/high with log or step."""
+    objective: Objective = "val/mse"
+    """What is minimised, in the normalised units (value + 128) / 255."""
+    trials: int | None = Field(default=None, ge=1, le=100_000)
+    """Settings to draw; needed by tpe and random. A grid has as many as its space."""
+    seed: int = Field(default=0, ge=0, lt=2**31)
+    """Of the sampler."""
+
+    @field_validator("space", mode="before")
+    @classmethod
+    def _from_mapping(cls, value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return tuple(_dimension(str(name), spec) for name, spec in value.items())
+        if isinstance(value, tuple):
+            return value
+        advice = "Write each searched field on a line of its own, such as lr: [1e-3, 1e-4]."
+        raise Refusal("must be a mapping of searched fields", got=written(value), advice=advice)
+
+    @model_serializer(mode="wrap")
+    def _to_mapping(self, handler: Any) -> dict[str, Any]:
+        fields: dict[str, Any] = handler(self)
+        fields["space"] = {d.name: _as_written(d) for d in self.space}
+        return fields
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.sampler == "grid":
+            self._check_grid()
+        elif self.trials is None:
+            raise Refusal(
+                f"the sampler {self.sampler} needs a number of trials", advice="Add trials: 20.", key="trials"
+            )
+        elif not self.space:
+            advice = "Add a field to the space, or use the grid sampler for a single training."
+            raise Refusal(f"the sampler {self.sampler} needs something to search", advice=advice, key="space")
+        return self
+
+    def grid_points(self) -> int:
+        """How many settings a grid over this space has; 1 when nothing is searched."""
+        return math.prod(len(d.values) if isinstance(d, Choices) else d.points() for d in self.space)
+
+    def _check_grid(self) -> None:
+        if self.trials is not None:
+            advice = "Leave trials out, or choose the sampler tpe or random."
+            rule = "a grid has as many trials as its space has points"
+            raise Refusal(rule, got=f"trials={self.trials}", advice=advice, key="trials")
+        for dimension in self.space:
+            if isinstance(dimension, Range) and dimension.step is None:
+                advice = "Add a step, or choose the sampler tpe or random."
+                raise Refusal(_NEEDS_STEP, advice=advice, key=f"space.{dimension.name}")
+        if self.grid_points() > _MOST_GRID_POINTS:
+            advice = "Search fewer values, or choose the sampler tpe or random."
+            rule = f"a grid may have {_MOST_GRID_POINTS} points at most"
+            raise Refusal(rule, got=str(self.grid_points()), advice=advice, key="space")
+
+
+def _takes(name: str, kind: type) -> bool:
+    annotation = SECTIONS[searchable_fields()[name]].model_fields[name].annotation
+    return annotation is int or annotation is kind
+
+
+def _number(value: Any) -> int | float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not -_HUGE < value < _HUGE:
+        raise Refusal("must be a finite number", got=written(value), advice="Write it without quotes.")
+    return value
+
+
+def _dimension(name: str, spec: Any) -> Dimension | dict[str, Any]:
+    if isinstance(spec, Choices | Range):
+        return spec
+    if isinstance(spec, list | tuple):
+        return {"name": name, "values": spec}
+    if isinstance(spec, Mapping) and not {"name", "values"} & set(spec):
+        return {"name": name, **spec}
+    advice = "Write [a, b], or {low: a, high: b}."
+    raise Refusal("must be a list of choices, or low/high with log or step", got=written(spec), advice=advice, key=name)
+
+
+def _as_written(dimension: Dimension) -> Any:
+    if isinstance(dimension, Choices):
+        return list(dimension.values)
+    return dimension.model_dump(exclude={"name"}, exclude_defaults=True)

@@ -1,0 +1,63 @@
+"""The exceptions deepcolor raises on purpose, and the exit code each one means on the command line.
+
+A message has the form *subject and rule; got value; where. What to do next.* and fits on one line.
+"""
+
+EXIT_OK = 0
+EXIT_FAILURE = 1
+EXIT_USER_ERROR = 2
+EXIT_INTERRUPTED = 130
+
+
+class DeepcolorError(Exception):
+    """Anything deepcolor reports as one line; by itself, a failure that is not the user's mistake."""
+
+    exit_code = EXIT_FAILURE
+
+
+class UserError(DeepcolorError):
+    """The user can mend it: a wrong file, key, value, name or state."""
+
+    exit_code = EXIT_USER_ERROR
+
+
+class ConfigError(UserError):
+    """A sweep or pipeline file, or an override, is wrong."""
+
+
+class DataError(UserError):
+    """A folder or data set cannot be used."""
+
+
+class ShapeError(UserError, ValueError):
+    """A tensor or an image has a shape that the receiver cannot take."""
+
+
+class WorkspaceError(UserError):
+    """The workspace is missing, read-only, or would be left by a name or path."""
+
+
+class StudyError(UserError):
+    """A study does not exist, has changed, or is owned by another driver."""
+
+
+class ModelError(UserError):
+    """A model folder, a registered model, an alias or a version does not exist or does not fit."""
+
+
+class CorruptFileError(DeepcolorError):
+    """A file deepcolor wrote does not match its checksum."""
+
+
+class TrackingError(DeepcolorError):
+    """MLflow could not be reached or refused what it was sent."""
+
+
+class SegmentError(DeepcolorError):
+    """A segment of training failed on its worker; the message carries the reason."""
+
+
+class Interrupted(DeepcolorError):
+    """The user stopped the command; the message carries the line that resumes it."""
+
+    exit_code = EXIT_INTERRUPTED

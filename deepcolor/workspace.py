@@ -1,0 +1,115 @@
+"""Where everything lies: the one place that builds paths below a workspace and checks names that come from outside."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from deepcolor.errors import UserError, WorkspaceError
+
+NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+RESERVED_STUDY_NAMES = frozenset({"datasets", "trajectories"})
+STATE_FOLDERS = ("studies", "mlruns")
+
+
+def checked_name(name: str, *, kind: str, error: type[UserError] = WorkspaceError) -> str:
+    """Return `name` if it is safe as a file name below the workspace.
+
+    Args:
+        name: A study, data set, or pipeline name, as it came from outside.
+        kind: What the name is of, for the message ("study", "data set").
+    Raises:
+        error: The name is empty, over 100 characters, or holds anything but letters, digits, '.', '_', '-'.
+    """
+    if not NAME_PATTERN.fullmatch(name):
+        raise error(
+            f"{kind} name: must be 1 to 100 letters, digits, '.', '_' or '-', starting with a letter or digit; "
+            f"got {name!r}. Choose another name."
+        )
+    return name
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """The folder that holds `experiments/`, `studies/` and `mlruns/`; all state lies below it."""
+
+    root: Path
+
+    @classmethod
+    def at(cls, root: Path | str) -> Workspace:
+        """Name the workspace at `root`, made absolute. Nothing is created or read."""
+        return cls(Path(root).expanduser().absolute())
+
+    @property
+    def experiments(self) -> Path:
+        return self.root / "experiments"
+
+    @property
+    def studies(self) -> Path:
+        return self.root / "studies"
+
+    @property
+    def mlruns(self) -> Path:
+        return self.root / "mlruns"
+
+    @property
+    def optuna_db(self) -> Path:
+        return self.studies / "optuna.db"
+
+    @property
+    def optuna_url(self) -> str:
+        return f"sqlite:///{self.optuna_db}"
+
+    @property
+    def mlflow_db(self) -> Path:
+        return self.mlruns / "mlflow.db"
+
+    @property
+    def mlflow_uri(self) -> str:
+        return f"sqlite:///{self.mlflow_db}"
+
+    @property
+    def artifacts(self) -> Path:
+        """Where MLflow keeps artifacts when its database is the workspace's own."""
+        return self.mlruns / "artifacts"
+
+    @property
+    def trajectories(self) -> Path:
+        return self.studies / "trajectories"
+
+    @property
+    def datasets(self) -> Path:
+        return self.studies / "datasets"
+
+    def study(self, name: str) -> Path:
+        """The folder of one study (resolved sweep, report, lock)."""
+        if checked_name(name, kind="study") in RESERVED_STUDY_NAMES:
+            raise WorkspaceError(
+                f"study name: {name!r} is the name of a folder deepcolor uses itself. Choose another name."
+            )
+        return self.studies / name
+
+    def dataset(self, name: str) -> Path:
+        """The folder of one prepared data set (manifest, caches)."""
+        return self.datasets / checked_name(name, kind="data set")
+
+    def create(self) -> Workspace:
+        """Create the state folders.
+
+        Raises:
+            WorkspaceError: The workspace cannot be written to.
+        """
+        try:
+            for folder in STATE_FOLDERS:
+                path = self.root / folder
+                path.mkdir(parents=True, exist_ok=True)
+                if not os.access(path, os.W_OK | os.X_OK):
+                    raise PermissionError(f"{path} is read-only")
+        except OSError as error:
+            raise WorkspaceError(
+                f"workspace: must be a writable folder; got {self.root} ({error.strerror or error}). "
+                "Choose another one with --workspace, or mend its permissions."
+            ) from error
+        return self
