@@ -1,0 +1,187 @@
+"""RGB <-> CIELAB, and the scales the networks see: the only place that knows 100, 128 and 255.
+
+The conversion is written out here because OpenCV's float path interpolates in a coarse table and is off by up to 0.5
+units in a* and b*, as much as the differences the networks are judged by.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from deepcolor.errors import ShapeError
+
+if TYPE_CHECKING:
+    import torch
+
+FloatArray = npt.NDArray[np.float32]
+RgbArray = npt.NDArray[np.uint8 | np.uint16 | np.floating[Any]]
+
+Values = TypeVar("Values", "torch.Tensor", npt.NDArray[np.floating[Any]], float)
+
+_LIGHTNESS_SPAN = 100.0
+_AB_OFFSET = 128.0
+_AB_SPAN = 255.0
+
+# IEC 61966-2-1, linear sRGB to XYZ. Each row is divided by its own sum, the white point's coordinate, so that grey has
+# a* = b* = 0.
+_SRGB_TO_XYZ = np.array(
+    [
+        [0.4124564, 0.3575761, 0.1804375],
+        [0.2126729, 0.7151522, 0.0721750],
+        [0.0193339, 0.1191920, 0.9503041],
+    ],
+    dtype=np.float64,
+)
+_RGB_TO_WHITE_XYZ = _SRGB_TO_XYZ / _SRGB_TO_XYZ.sum(axis=1, keepdims=True)
+_TO_XYZ = np.ascontiguousarray(_RGB_TO_WHITE_XYZ.T, dtype=np.float32)
+_FROM_XYZ = np.ascontiguousarray(np.linalg.inv(_RGB_TO_WHITE_XYZ).T, dtype=np.float32)
+
+# CIE 15: the cube root is replaced by a line below (6/29)^3.
+_DELTA = 6 / 29
+_SLOPE = 1 / (3 * _DELTA**2)
+_INTERCEPT = 4 / 29
+
+
+def rgb_to_lab(rgb_HW3: RgbArray) -> tuple[FloatArray, FloatArray]:
+    """Convert sRGB to CIELAB (D65).
+
+    Args:
+        rgb_HW3: sRGB. Shape (..., 3); uint8, uint16, or float in [0, 1] (values outside are clipped).
+    Returns:
+        L* in [0, 100], shape (...), and a*, b* in about [-108, 99], shape (..., 2); float32, within 0.01 of the exact.
+    Raises:
+        ShapeError: The last axis is not 3, or the type is neither uint8, uint16 nor float.
+    Source: IEC 61966-2-1; CIE 15:2004, 8.2.1.
+    """
+    linear = _linear(_checked_rgb(rgb_HW3))
+    xyz = (linear.reshape(-1, 3) @ _TO_XYZ).reshape(linear.shape)
+    f = np.cbrt(xyz)
+    dark = xyz <= np.float32(_DELTA**3)
+    f[dark] = np.float32(_SLOPE) * xyz[dark] + np.float32(_INTERCEPT)
+    lightness = np.float32(116) * f[..., 1] - np.float32(16)
+    ab = np.empty((*lightness.shape, 2), np.float32)
+    np.multiply(f[..., 0] - f[..., 1], np.float32(500), out=ab[..., 0])
+    np.multiply(f[..., 1] - f[..., 2], np.float32(200), out=ab[..., 1])
+    return np.clip(lightness, 0, np.float32(_LIGHTNESS_SPAN), out=lightness), ab
+
+
+def lab_to_rgb(lightness_HW: npt.NDArray[Any], ab_HW2: npt.NDArray[Any]) -> FloatArray:
+    """Convert CIELAB (D65) to sRGB; colours outside of sRGB are clipped channel by channel.
+
+    Args:
+        lightness_HW: L* in [0, 100], shape (...).
+        ab_HW2: a*, b* in CIELAB units, shape (..., 2).
+    Returns:
+        sRGB, shape (..., 3), float32 in [0, 1].
+    Raises:
+        ShapeError: The two shapes do not belong together.
+    """
+    if ab_HW2.shape != (*lightness_HW.shape, 2):
+        raise ShapeError(
+            f"a*, b*: the shape must be that of L* with 2 at the end; got L* {lightness_HW.shape} and a*, b* "
+            f"{ab_HW2.shape}. Put the channels last."
+        )
+    f = np.empty((*lightness_HW.shape, 3), np.float32)
+    f[..., 1] = (lightness_HW.astype(np.float32) + np.float32(16)) / np.float32(116)
+    f[..., 0] = f[..., 1] + ab_HW2[..., 0] / np.float32(500)
+    f[..., 2] = f[..., 1] - ab_HW2[..., 1] / np.float32(200)
+    xyz = np.where(f > _DELTA, f * f * f, (f - np.float32(_INTERCEPT)) / np.float32(_SLOPE))
+    linear = np.clip(xyz @ _FROM_XYZ, 0, 1)
+    curved = np.float32(1.055) * linear ** np.float32(1 / 2.4) - np.float32(0.055)
+    return np.where(linear <= 0.0031308, np.float32(12.92) * linear, curved)
+
+
+def to_uint8(rgb_HW3: RgbArray) -> npt.NDArray[np.uint8]:
+    """Return sRGB values (uint8, uint16, or float in [0, 1]) as uint8, rounded; uint8 comes back as it is."""
+    if rgb_HW3.dtype == np.uint8:
+        return rgb_HW3.astype(np.uint8, copy=False)
+    return np.asarray(np.rint(_unit(rgb_HW3) * np.float32(255)), dtype=np.uint8)
+
+
+def to_uint16(rgb_HW3: RgbArray) -> npt.NDArray[np.uint16]:
+    """Return sRGB values (uint8, uint16, or float in [0, 1]) as uint16, rounded; uint16 comes back as it is."""
+    if rgb_HW3.dtype == np.uint16:
+        return rgb_HW3.astype(np.uint16, copy=False)
+    return np.asarray(np.rint(_unit(rgb_HW3) * np.float32(65535)), dtype=np.uint16)
+
+
+def colourfulness(rgb_HW3: RgbArray) -> float:
+    """Measure how colourful a picture looks: 0 is grey, about 15 slightly, 60 quite, over 100 extremely colourful.
+
+    Args:
+        rgb_HW3: sRGB, shape (H, W, 3); uint8, uint16, or float in [0, 1].
+    Raises:
+        ShapeError: As for `rgb_to_lab`.
+    Source: Hasler and Suesstrunk, Measuring colourfulness in natural images, 2003, equations for M(3).
+    """
+    red, green, blue = np.moveaxis(_unit(_checked_rgb(rgb_HW3)).astype(np.float64) * 255, -1, 0)
+    red_green, yellow_blue = red - green, (red + green) / 2 - blue
+    spread = np.hypot(red_green.std(), yellow_blue.std())
+    return float(spread + 0.3 * np.hypot(red_green.mean(), yellow_blue.mean()))
+
+
+def normalise_lightness(lightness: Values) -> Values:
+    """L* in [0, 100] to [0, 1], for tensors, arrays and numbers."""
+    return lightness / _LIGHTNESS_SPAN
+
+
+def denormalise_lightness(normalised: Values) -> Values:
+    """[0, 1] back to L* in [0, 100]."""
+    return normalised * _LIGHTNESS_SPAN
+
+
+def normalise_ab(ab: Values) -> Values:
+    """a*, b* in CIELAB units to [0, 1]: (value + 128) / 255, a sigmoid's scale and that of every reported MSE."""
+    return (ab + _AB_OFFSET) / _AB_SPAN
+
+
+def denormalise_ab(normalised: Values) -> Values:
+    """[0, 1] back to a*, b* in CIELAB units."""
+    return normalised * _AB_SPAN - _AB_OFFSET
+
+
+def normalised_to_tanh(normalised: Values) -> Values:
+    """[0, 1] to [-1, 1], the scale of a tanh's output."""
+    return normalised * 2.0 - 1.0
+
+
+def tanh_to_normalised(output: Values) -> Values:
+    """[-1, 1] back to [0, 1]."""
+    return (output + 1.0) / 2.0
+
+
+def _checked_rgb(rgb: RgbArray) -> RgbArray:
+    if rgb.ndim < 1 or rgb.shape[-1] != 3:
+        raise ShapeError(
+            f"RGB: the last axis must hold 3 channels; got shape {rgb.shape}. Drop alpha, or repeat grey three times."
+        )
+    if rgb.dtype not in (np.uint8, np.uint16) and rgb.dtype.kind != "f":
+        raise ShapeError(f"RGB: must be uint8, uint16, or float in [0, 1]; got {rgb.dtype}. Convert it first.")
+    return rgb
+
+
+def _linear(rgb: RgbArray) -> FloatArray:
+    """Undo the sRGB curve: by table for integers, where every value has its own entry."""
+    if rgb.dtype.kind == "u":
+        return _LINEAR_OF[rgb.dtype.itemsize].take(np.asarray(rgb, dtype=rgb.dtype))
+    return _expanded(np.clip(rgb, 0, 1).astype(np.float32))
+
+
+def _expanded(rgb: npt.NDArray[Any]) -> FloatArray:
+    low = rgb <= 0.04045
+    return np.where(low, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4).astype(np.float32)
+
+
+def _unit(rgb: RgbArray) -> FloatArray:
+    if rgb.dtype.kind == "u":
+        return rgb.astype(np.float32) / np.float32(2 ** (8 * rgb.dtype.itemsize) - 1)
+    return np.clip(rgb, 0, 1).astype(np.float32)
+
+
+_LINEAR_OF: dict[int, FloatArray] = {
+    itemsize: _expanded(np.arange(levels, dtype=np.float64) / (levels - 1))
+    for itemsize, levels in ((1, 2**8), (2, 2**16))
+}

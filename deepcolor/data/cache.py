@@ -1,0 +1,286 @@
+"""Data sets decoded once: L*a*b* arrays on disk that every worker process maps into its memory and none copies."""
+
+from __future__ import annotations
+
+import shutil
+import warnings
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import numpy as np
+import torch
+from filelock import FileLock
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from deepcolor.config.schema import DataConfig
+from deepcolor.data.folder import Progress
+from deepcolor.data.identity import CACHE_FORMAT, data_digest
+from deepcolor.data.manifest import Manifest, verify
+from deepcolor.data.splits import SPLIT_NAMES, SplitName
+from deepcolor.errors import CorruptFileError, DataError
+from deepcolor.workspace import Workspace
+
+__all__ = ["CachedData", "Split", "Target", "check_content", "data_digest", "ensure_cache"]
+
+INDEX_NAME = "cache.json"
+
+RGB_NAME = "train_rgb.npy"
+
+Target = Literal["pixels", "mean"]
+
+DrawFresh = Callable[[list[int], int, int], tuple[torch.Tensor, torch.Tensor]]
+"""(rows, seed, epoch) -> normalised L*, shape (B, 1, H, W), and a*, b* in CIELAB units, shape (B, 2, H, W)."""
+
+
+class ArrayFile(BaseModel):
+    """What an array file must be."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    bytes: int
+    crc32: int
+
+
+class CacheIndex(BaseModel):
+    """What a cache holds; written last, so its presence says that the arrays are whole."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: int = CACHE_FORMAT
+    digest: str
+    size_px: int
+    augmentations: tuple[tuple[str, float], ...]
+    """(name, strength) of each copy of a training picture, in the order of the copies."""
+    fresh: bool
+    """Copies are drawn when batched, from the RGB pictures kept here, rather than stored."""
+    names: dict[SplitName, tuple[str, ...]]
+    """Relative paths of the pictures of each split, in the order of their rows."""
+    sha256s: dict[SplitName, tuple[str, ...]]
+    """Of the same pictures."""
+    files: dict[str, ArrayFile]
+
+
+def cache_folder(workspace: Workspace, name: str, digest: str) -> Path:
+    """Where the arrays of one form of a data set lie."""
+    return workspace.dataset(name) / "cache" / digest
+
+
+def ensure_cache(
+    workspace: Workspace, manifest: Manifest, config: DataConfig, *, on_progress: Progress | None = None
+) -> Path:
+    """Return the folder of the arrays, building them if they are not there; one caller builds, others wait for it.
+
+    The pictures are read only when the arrays must be built: a study goes on though its photos have moved away.
+
+    Args:
+        workspace: Where the arrays go.
+        manifest: The prepared data set.
+        config: Size and augmentation.
+        on_progress: Called with (pictures done, all pictures) while the arrays are built.
+    Raises:
+        DataError: Pictures were changed or removed since they were prepared.
+        WorkspaceError: The workspace cannot be written to, or the disk is full.
+    """
+    from deepcolor.data.build import build_cache
+    from deepcolor.data.files import writing
+
+    digest = data_digest(manifest, config)
+    folder = cache_folder(workspace, manifest.name, digest)
+    if _is_whole(folder):
+        return folder
+    with writing(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder.parent / ".lock"):
+            if not _is_whole(folder):
+                verify(manifest)
+                # Arrays that lost a part hold nothing that cannot be built again.
+                shutil.rmtree(folder, ignore_errors=True)
+                build_cache(folder, manifest, config, digest=digest, on_progress=on_progress)
+    return folder
+
+
+def read_index(folder: Path) -> CacheIndex:
+    """Read what a cache holds, and compare the sizes of its files with it.
+
+    Raises:
+        DataError: There is no cache.
+        CorruptFileError: The index cannot be understood, or an array is missing or of another size.
+    """
+    path = folder / INDEX_NAME
+    if not path.is_file():
+        raise DataError(f"decoded data: must have been built; got nothing there ({folder}). Start the sweep again.")
+    try:
+        index = CacheIndex.model_validate_json(path.read_bytes())
+    except (ValidationError, OSError) as error:
+        raise CorruptFileError(f"{_DAMAGED}; got an index that cannot be understood ({path}). {_MEND}") from error
+    for name, expected in index.files.items():
+        file = folder / name
+        size = file.stat().st_size if file.is_file() else 0
+        if size != expected.bytes:
+            raise CorruptFileError(f"{_DAMAGED}; got {size} of {expected.bytes} bytes ({file}). {_MEND}")
+    return index
+
+
+def check_content(folder: Path) -> None:
+    """Read every array of a cache and compare its checksum.
+
+    Raises:
+        CorruptFileError: An array does not hold what was written.
+    """
+    for name, expected in read_index(folder).files.items():
+        if checksum(folder / name) != expected.crc32:
+            raise CorruptFileError(f"{_DAMAGED}; got another checksum ({folder / name}). {_MEND}")
+
+
+def checksum(path: Path) -> int:
+    """CRC-32 of a file."""
+    crc = 0
+    with path.open("rb") as stream:
+        while block := stream.read(1 << 22):
+            crc = zlib.crc32(block, crc)
+    return crc
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """The pictures of one split, their augmented copies included."""
+
+    lightness_N1HW: torch.Tensor
+    """Normalised L*, float16 in [0, 1]. Do not write: it is the file itself, mapped read-only."""
+    ab_N2HW: torch.Tensor
+    """a*, b*, float16 in CIELAB units; mapped likewise."""
+    mean_ab_N2: torch.Tensor
+    """Mean a*, b* of each row, float32 in CIELAB units."""
+    names: tuple[str, ...]
+    """Relative paths of the originals, the first rows; each augmentation's copies follow in the same order."""
+    device: torch.device
+    """Where batches go."""
+    draw_fresh: DrawFresh | None = None
+    """Draws the copies that are not stored; None when all are."""
+    copies: int = 0
+    """Augmented copies of each original."""
+
+    def __len__(self) -> int:
+        return len(self.names) * (1 + self.copies)
+
+    def batch(self, rows: torch.Tensor, *, seed: int, epoch: int, target: Target) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return one batch, ready for a network.
+
+        Args:
+            rows: int64, shape (B,), each below `len(self)`.
+            seed: With `epoch` decides the copies under fresh augmentation; has no effect otherwise.
+            epoch: The epoch being trained.
+            target: `pixels` for a*, b* of every pixel; `mean` for their means, the pixels' colours then stay unread.
+        Returns:
+            Normalised L*, shape (B, 1, H, W), and a*, b* in CIELAB units, shape (B, 2, H, W) or (B, 2); float32, on
+            `device`.
+        """
+        if self.draw_fresh is not None:
+            return self._fresh_batch(rows, seed=seed, epoch=epoch, target=target)
+        rows = rows.to(self.lightness_N1HW.device)
+        wanted = self.mean_ab_N2 if target == "mean" else self.ab_N2HW
+        return self._ready(self.lightness_N1HW.index_select(0, rows)), self._ready(wanted.index_select(0, rows))
+
+    def _fresh_batch(
+        self, rows: torch.Tensor, *, seed: int, epoch: int, target: Target
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        assert self.draw_fresh is not None
+        rows = rows.cpu()
+        is_copy = rows >= len(self.names)
+        originals = rows[~is_copy].to(self.lightness_N1HW.device)
+        size = self.lightness_N1HW.shape[-2:]
+        lightness, ab = torch.empty(len(rows), 1, *size), torch.empty(len(rows), 2, *size)
+        lightness[~is_copy] = self.lightness_N1HW.index_select(0, originals).float().cpu()
+        ab[~is_copy] = self.ab_N2HW.index_select(0, originals).float().cpu()
+        if is_copy.any():
+            lightness[is_copy], ab[is_copy] = self.draw_fresh(rows[is_copy].tolist(), seed, epoch)
+        return self._ready(lightness), self._ready(ab.mean((2, 3)) if target == "mean" else ab)
+
+    def _ready(self, values: torch.Tensor) -> torch.Tensor:
+        # Half precision travels to the device, and becomes single precision there.
+        return values.to(self.device, non_blocking=True).float()
+
+
+@dataclass(frozen=True, eq=False)
+class CachedData:
+    """A decoded data set, open for training. Opening maps files and reads nothing: a worker process does it at will."""
+
+    digest: str
+    size_px: int
+    train: Split
+    val: Split
+    test: Split
+
+    @classmethod
+    def open(cls, folder: Path, device: torch.device | str = "cpu") -> Self:
+        """Map the arrays `ensure_cache` built; for CUDA, move them there if they take at most half of the free memory.
+
+        Raises:
+            DataError: There is no cache.
+            CorruptFileError: A file is missing or not as long as it was written.
+        """
+        index = read_index(folder)
+        where = torch.device(device)
+        fits = (
+            where.type != "cuda" or sum(f.bytes for f in index.files.values()) <= torch.cuda.mem_get_info(where)[0] / 2
+        )
+        home = where if fits else torch.device("cpu")
+        splits = {name: _open_split(folder, index, name, home=home, device=where) for name in SPLIT_NAMES}
+        return cls(
+            digest=index.digest, size_px=index.size_px, train=splits["train"], val=splits["val"], test=splits["test"]
+        )
+
+
+_DAMAGED = "decoded data: files must be as they were written"
+_MEND = "Start the sweep again: it is built again from the photos."
+
+
+def _is_whole(folder: Path) -> bool:
+    try:
+        read_index(folder)
+    except (DataError, CorruptFileError):
+        return False
+    return True
+
+
+def _fits(index: CacheIndex, device: torch.device) -> bool:
+    if device.type != "cuda":
+        return True
+    free_bytes, _ = torch.cuda.mem_get_info(device)
+    return sum(file.bytes for file in index.files.values()) <= free_bytes / 2
+
+
+def _open_split(folder: Path, index: CacheIndex, name: SplitName, *, home: torch.device, device: torch.device) -> Split:
+    lightness, ab, mean_ab = (
+        _mapped(folder / f"{name}_{part}.npy").to(home) for part in ("lightness", "ab", "mean_ab")
+    )
+    augmentations = index.augmentations if name == "train" else ()
+    return Split(
+        lightness_N1HW=lightness,
+        ab_N2HW=ab,
+        mean_ab_N2=mean_ab,
+        names=index.names[name],
+        device=device,
+        draw_fresh=_fresh_drawer(folder, index) if augmentations and index.fresh else None,
+        copies=len(augmentations),
+    )
+
+
+def _fresh_drawer(
+    folder: Path, index: CacheIndex
+) -> Callable[[list[int], int, int], tuple[torch.Tensor, torch.Tensor]]:
+    from deepcolor.data.build import FreshCopies
+
+    rgb_NHW3 = np.load(folder / "train_rgb.npy", mmap_mode="r")
+    return FreshCopies(rgb_NHW3, sha256s=index.sha256s["train"], augmentations=index.augmentations).draw
+
+
+def _mapped(path: Path) -> torch.Tensor:
+    array: Any = np.load(path, mmap_mode="r")
+    with warnings.catch_warnings():
+        # Nothing here writes, and the mapping would refuse; torch has no read-only tensors to say so with.
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable", category=UserWarning)
+        return torch.from_numpy(array)
