@@ -1,0 +1,112 @@
+"""Model folders: `model.safetensors` and `model.json`, checked before anything is built. Nothing is ever unpickled."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+from torch import Tensor
+
+from deepcolor.atomic import write_atomically
+from deepcolor.errors import CorruptFileError, ModelError
+from deepcolor.models.description import DESCRIPTION_FILE, WEIGHTS_FILE, ModelDescription, read_description
+from deepcolor.models.networks import Network, build, build_from
+
+_MAX_HEADER_BYTES = 2**20
+"""Room for names and shapes in a safetensors file beside the tensors themselves."""
+
+
+def save_model(folder: Path, network: Network, description: ModelDescription) -> ModelDescription:
+    """Write a model folder; each file appears whole or not at all, the description last.
+
+    Args:
+        folder: Made if missing.
+        network: On any device.
+        description: Of this network; `weights_sha256` is filled in.
+    Returns:
+        The description as written.
+    Raises:
+        OSError: The folder cannot be written to.
+    """
+    files = model_files(network.state_dict(), description)
+    for name in (WEIGHTS_FILE, DESCRIPTION_FILE):
+        write_atomically(folder / name, files[name])
+    return ModelDescription.model_validate_json(files[DESCRIPTION_FILE])
+
+
+def model_files(weights: Mapping[str, Tensor], description: ModelDescription) -> dict[str, bytes]:
+    """Return the content of a model folder by file name; the same weights and description give the same bytes."""
+    content = safetensors.torch.save({name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()})
+    described = description.model_copy(update={"weights_sha256": hashlib.sha256(content).hexdigest()})
+    return {WEIGHTS_FILE: content, DESCRIPTION_FILE: described.model_dump_json(indent=2).encode() + b"\n"}
+
+
+def load_model(folder: Path, device: str | torch.device = "cpu") -> tuple[Network, ModelDescription]:
+    """Load a model folder, which may come from outside.
+
+    Args:
+        folder: Holds `model.safetensors` and `model.json`.
+        device: Where the network goes.
+    Returns:
+        The network in evaluation mode, and its description.
+    Raises:
+        CorruptFileError: The weights do not match the checksum in the description.
+        ModelError: A file is missing, or the weights do not belong to the network described.
+    """
+    description = read_description(folder)
+    # Built without memory first: the shapes are known, and compared, before anything of their size is allocated.
+    with torch.device("meta"):
+        wanted = build(description.stage, description.model, description.size_px).state_dict()
+    content = _checked_content(folder / WEIGHTS_FILE, wanted, description)
+    weights = _parsed(folder / WEIGHTS_FILE, content)
+    _check_form(folder / WEIGHTS_FILE, weights, wanted)
+    network = build_from(description.stage, description.model, description.size_px, weights=weights, device=device)
+    return network.eval(), description
+
+
+def _checked_content(path: Path, wanted: Mapping[str, Tensor], description: ModelDescription) -> bytes:
+    largest = sum(tensor.nbytes for tensor in wanted.values()) + _MAX_HEADER_BYTES
+    try:
+        size = path.stat().st_size
+        if size > largest:
+            raise ModelError(
+                f"model: {WEIGHTS_FILE} must be below {largest} bytes for the network described; got {size} bytes "
+                f"({path}). Get the model again."
+            )
+        content = path.read_bytes()
+    except FileNotFoundError as error:
+        raise ModelError(f"model: {WEIGHTS_FILE} is missing ({path.parent}). Get the model again.") from error
+    found = hashlib.sha256(content).hexdigest()
+    if found != description.weights_sha256:
+        raise CorruptFileError(
+            f"model: the SHA-256 of {WEIGHTS_FILE} must be that in {DESCRIPTION_FILE}, "
+            f"{description.weights_sha256[:12]}...; got {found[:12]}... ({path}). It is damaged; get the model again."
+        )
+    return content
+
+
+def _parsed(path: Path, content: bytes) -> dict[str, Tensor]:
+    try:
+        return safetensors.torch.load(content)
+    except SafetensorError as error:
+        raise ModelError(
+            f"model: {WEIGHTS_FILE} must be a safetensors file; {error} ({path}). Get the model again."
+        ) from error
+
+
+def _check_form(path: Path, weights: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> None:
+    def form(tensors: Mapping[str, Tensor]) -> dict[str, str]:
+        return {name: f"{tensor.dtype} {tuple(tensor.shape)}" for name, tensor in tensors.items()}
+
+    got, expected = form(weights), form(wanted)
+    differing = sorted(name for name in got.keys() | expected.keys() if got.get(name) != expected.get(name))
+    if differing:
+        name = differing[0]
+        raise ModelError(
+            f"model: {WEIGHTS_FILE} must hold the network that {DESCRIPTION_FILE} describes; {name[:80]} must be "
+            f"{expected.get(name, 'absent')}, got {got.get(name, 'nothing')} ({path}). Get the model again."
+        )

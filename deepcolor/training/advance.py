@@ -1,0 +1,215 @@
+"""The one loop of all three stages: advance a trajectory to an epoch.
+
+session = the furthest usable checkpoint, else the initial weights
+until the history shows the segment's view, or the stop file appears:
+    train one epoch, validate
+    write a checkpoint when the last one is old enough
+write a checkpoint
+write the view's result folder
+"""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+
+import torch
+
+from deepcolor.data.cache import CachedData
+from deepcolor.errors import SegmentError
+from deepcolor.training.checkpoint import (
+    Record,
+    keep,
+    read_history,
+    read_tensors,
+    records,
+    write_checkpoint,
+    write_identity,
+)
+from deepcolor.training.device import pick_device, torch_set_up
+from deepcolor.training.early_stopping import view_of
+from deepcolor.training.figures import read_result
+from deepcolor.training.results import write_result
+from deepcolor.training.session import Session
+from deepcolor.training.trajectory import EpochMetrics, Segment, SegmentOutcome, TrajectoryPaths, View
+
+OnEpoch = Callable[[EpochMetrics], None]
+
+
+def advance(segment: Segment, on_epoch: OnEpoch | None = None) -> SegmentOutcome:
+    """Train a trajectory until a trial of `segment.to_epoch` epochs has seen all it looks at, and leave its result.
+
+    What the store holds already is not trained again. Wherever a training was cut, by the end of a segment, a stop or a
+    crash, the weights and figures are the same to the last bit on the same machine and number of threads.
+
+    Args:
+        segment: What to train, how far, and where its files lie.
+        on_epoch: Called after each epoch trained by this call.
+    Returns:
+        The history, the finished view (None if the stop file ended the segment), and where its result lies (None if it
+        diverged).
+    Raises:
+        DataError: The cache is missing, or is not that of the trajectory.
+        ModelError: The weights to start from do not fit.
+        SegmentError: A checkpoint or a result could not be written; the checkpoint before it is intact.
+    """
+    device = pick_device(segment.device)
+    training = segment.trajectory.setting.training
+    with torch_set_up(threads=segment.threads, reduced_precision=training.mixed_precision):
+        return _Advance(segment, device=device, on_epoch=on_epoch).run()
+
+
+class _Advance:
+    """One call of `advance`: what it works on, and how much it has trained so far."""
+
+    def __init__(self, segment: Segment, *, device: torch.device, on_epoch: OnEpoch | None) -> None:
+        self.segment = segment
+        self.device = device
+        self.on_epoch = on_epoch
+        self.paths = TrajectoryPaths(segment.store, segment.trajectory.digest)
+        self.recorded = read_history(self.paths)
+        self.trained_epochs = 0
+        self.train_s = 0.0
+
+    def run(self) -> SegmentOutcome:
+        history, session = self.recorded, None
+        view = self._view(history)
+        if view is None:
+            session = self._furthest_session()
+            self._train(session, until=lambda session: self._view(session.history) is not None)
+            history = tuple(session.history)
+            view = self._view(history)
+        else:
+            self._keep_end(view)
+        if view is None or view.diverged:
+            return self._outcome(history, view=view)
+        return self._outcome_with_result(history, view=view, session=session)
+
+    def _outcome_with_result(
+        self, history: tuple[EpochMetrics, ...], *, view: View, session: Session | None
+    ) -> SegmentOutcome:
+        folder = self.paths.result(view)
+        figures = read_result(folder)
+        if figures is None:
+            weights = session.weights(view.chosen_epoch) if session else None
+            weights = weights or self._weights_from_store(view.chosen_epoch)
+            if weights is None:  # The stop file came while they were trained again.
+                return self._outcome(history, view=None)
+            with self._writing("result"):
+                figures = write_result(
+                    folder,
+                    self.segment.trajectory,
+                    view=view,
+                    history=history,
+                    weights=weights,
+                    data=self.data,
+                    device=self.device,
+                )
+        return self._outcome(history, view=view, result=folder, figures=figures)
+
+    @cached_property
+    def data(self) -> CachedData:
+        """Opened on first use: a segment that finds all done does not need it."""
+        return CachedData.open(self.segment.cache, device=str(self.device))
+
+    def _view(self, history: Sequence[EpochMetrics]) -> View | None:
+        segment = self.segment
+        return view_of(
+            history, epochs=segment.to_epoch, patience=segment.patience, objective=segment.trajectory.objective
+        )
+
+    def _train(self, session: Session, *, until: Callable[[Session], bool]) -> None:
+        """Train epoch after epoch until `until` holds or the stop file appears, and leave a checkpoint."""
+        started = last_checkpoint = time.monotonic()
+        first_epoch, written_epoch = session.epoch, session.epoch
+        done = until(session)
+        while not done and not self._stop_asked():
+            row = session.train_epoch(recorded=self.recorded)
+            self.trained_epochs += 1
+            done = until(session)
+            if self.on_epoch is not None:
+                self.on_epoch(row)
+            if not done and time.monotonic() - last_checkpoint >= self.segment.checkpoint_every_s:
+                self._checkpoint(session, kept=False)
+                last_checkpoint, written_epoch = time.monotonic(), session.epoch
+        if session.epoch > first_epoch and (done or session.epoch > written_epoch):
+            self._checkpoint(session, kept=done)
+        self.train_s += time.monotonic() - started
+
+    def _stop_asked(self) -> bool:
+        return self.segment.stop_file is not None and self.segment.stop_file.exists()
+
+    def _furthest_session(self, *, at_most: int | None = None) -> Session:
+        """Resume from the furthest usable checkpoint, else begin."""
+        for record in records(self.paths):
+            session = self._resumed(record) if at_most is None or record.epoch <= at_most else None
+            if session is not None:
+                return session
+        with self._writing("trajectory"):
+            write_identity(self.paths, self.segment.trajectory)
+        return Session.begin(self.segment.trajectory, data=self.data, device=self.device)
+
+    def _resumed(self, record: Record) -> Session | None:
+        content = read_tensors(self.paths, record)
+        if content is None:
+            return None
+        return Session.resume(
+            self.segment.trajectory, record=record, content=content, data=self.data, device=self.device
+        )
+
+    def _weights_from_store(self, epoch: int) -> dict[str, torch.Tensor] | None:
+        """Return the weights after `epoch` epochs: from a checkpoint that holds them, else trained again."""
+        for record in records(self.paths):
+            session = self._resumed(record) if epoch in {record.epoch, record.best_epoch} else None
+            if session is not None:
+                return session.weights(epoch)
+        session = self._furthest_session(at_most=epoch)
+        self._train(session, until=lambda session: session.epoch >= epoch)
+        return session.weights(epoch)
+
+    def _keep_end(self, view: View) -> None:
+        with self._writing("checkpoint"):
+            for record in records(self.paths):
+                if record.epoch <= view.end_epoch:
+                    if record.epoch == view.end_epoch:
+                        keep(self.paths, record)
+                    return
+
+    def _checkpoint(self, session: Session, *, kept: bool) -> None:
+        with self._writing("checkpoint"):
+            write_checkpoint(self.paths, session.record(kept=kept), session.tensors())
+
+    @contextmanager
+    def _writing(self, subject: str) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise SegmentError(
+                f"{subject}: could not be written; got {error.strerror or error} "
+                f"({error.filename or self.paths.folder}). Free disk space or mend the permissions, then run the same "
+                "command again: it goes on from the last checkpoint."
+            ) from error
+
+    def _outcome(
+        self,
+        history: tuple[EpochMetrics, ...],
+        *,
+        view: View | None,
+        result: Path | None = None,
+        figures: dict[str, float] | None = None,
+    ) -> SegmentOutcome:
+        return SegmentOutcome(
+            digest=self.paths.digest,
+            history=history,
+            trained_epochs=self.trained_epochs,
+            train_s=self.train_s,
+            view=view,
+            result=result,
+            metrics=figures or {},
+            host=platform.node(),
+            device=str(self.device),
+        )

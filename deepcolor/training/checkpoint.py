@@ -1,0 +1,178 @@
+"""Checkpoints on disk: a safetensors file, and beside it a record with the history and both checksums, written last.
+
+A checkpoint counts only if its record is whole and matches the file; otherwise the one before it is used, and what lies
+between is trained again to the same bytes. No torch in here: the driver reads histories too.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from deepcolor.atomic import write_atomically
+from deepcolor.config.schema import digest_of
+from deepcolor.training.trajectory import EpochMetrics, Trajectory, TrajectoryPaths
+
+_FORMAT = 1
+_RECORD_PATTERN = "e*.json"
+
+
+@dataclass(frozen=True)
+class Record:
+    """What is known of one checkpoint without reading its tensors."""
+
+    history: tuple[EpochMetrics, ...]
+    """All epochs up to the checkpoint's own."""
+    best_epoch: int
+    """The epoch with the best objective so far, whose weights are kept too; 0 before there is one."""
+    kept: bool
+    """Written at the end of a segment, and so kept; others go once a later one is there."""
+    tensors_sha256: str = ""
+    tensors_bytes: int = 0
+
+    @property
+    def epoch(self) -> int:
+        return len(self.history)
+
+
+def write_identity(paths: TrajectoryPaths, trajectory: Trajectory) -> None:
+    """Write what the trajectory's digest stands for, once, for people who look into the folder.
+
+    Raises:
+        OSError: The folder cannot be written to.
+    """
+    if not paths.identity.exists():
+        content = {
+            "digest": paths.digest,
+            "identity": trajectory.identity(),
+            "init_from": trajectory.init.ref if trajectory.init else None,
+        }
+        write_atomically(paths.identity, json.dumps(content, indent=2).encode() + b"\n")
+
+
+def write_checkpoint(paths: TrajectoryPaths, record: Record, tensors: bytes) -> None:
+    """Write a checkpoint after `record.epoch` epochs, then remove earlier ones that need not be kept.
+
+    Args:
+        paths: Of the trajectory.
+        record: Checksum and size of the tensors are filled in.
+        tensors: Content of the safetensors file.
+    Raises:
+        OSError: The disk is full or the folder is read-only; earlier checkpoints are untouched.
+    """
+    write_atomically(paths.checkpoint(record.epoch), tensors)
+    checksum = hashlib.sha256(tensors).hexdigest()
+    _write_record(paths, replace(record, tensors_sha256=checksum, tensors_bytes=len(tensors)))
+    _remove_passing(paths, before_epoch=record.epoch)
+    _remove_orphans(paths, before_epoch=record.epoch)
+
+
+def keep(paths: TrajectoryPaths, record: Record) -> None:
+    """Mark a checkpoint that is there already as the end of a segment.
+
+    Raises:
+        OSError: The folder cannot be written to.
+    """
+    if not record.kept:
+        _write_record(paths, replace(record, kept=True))
+
+
+def records(paths: TrajectoryPaths) -> Iterator[Record]:
+    """Yield the records that are whole and have a file of the right size beside them, the furthest one first."""
+    for path in sorted(paths.checkpoints.glob(_RECORD_PATTERN), reverse=True):
+        record = _read_record(paths, path)
+        if record is not None:
+            yield record
+
+
+def read_tensors(paths: TrajectoryPaths, record: Record) -> bytes | None:
+    """Return the content of a checkpoint's safetensors file, or None if it is gone or does not match its checksum."""
+    try:
+        content = paths.checkpoint(record.epoch).read_bytes()
+    except OSError:
+        return None
+    return content if hashlib.sha256(content).hexdigest() == record.tensors_sha256 else None
+
+
+def read_history(paths: TrajectoryPaths) -> tuple[EpochMetrics, ...]:
+    """Return the epochs of the furthest whole record; empty where nothing was trained yet. Quick: no torch."""
+    record = next(records(paths), None)
+    return record.history if record else ()
+
+
+def _write_record(paths: TrajectoryPaths, record: Record) -> None:
+    content = {
+        "format": _FORMAT,
+        "trajectory": paths.digest,
+        "best_epoch": record.best_epoch,
+        "kept": record.kept,
+        "tensors_sha256": record.tensors_sha256,
+        "tensors_bytes": record.tensors_bytes,
+        "history": [_written(row) for row in record.history],
+    }
+    signed = {"sha256": digest_of(content), "record": content}
+    write_atomically(paths.record(record.epoch), json.dumps(signed).encode() + b"\n")
+
+
+def _read_record(paths: TrajectoryPaths, path: Path) -> Record | None:
+    """Return the record, or None when it is damaged, of another format, or lacks its tensors."""
+    try:
+        signed = json.loads(path.read_bytes())
+        content = signed["record"]
+        if signed["sha256"] != digest_of(content) or (content["format"], content["trajectory"]) != (
+            _FORMAT,
+            paths.digest,
+        ):
+            return None
+        record = Record(
+            history=tuple(_row(row) for row in content["history"]),
+            best_epoch=content["best_epoch"],
+            kept=content["kept"],
+            tensors_sha256=content["tensors_sha256"],
+            tensors_bytes=content["tensors_bytes"],
+        )
+        whole = (
+            path == paths.record(record.epoch) and paths.checkpoint(record.epoch).stat().st_size == record.tensors_bytes
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        # Whatever is wrong with the file, the remedy is the same: the checkpoint before it.
+        return None
+    return record if whole else None
+
+
+def _remove_passing(paths: TrajectoryPaths, *, before_epoch: int) -> None:
+    for record in records(paths):
+        if record.epoch < before_epoch and record.kept:
+            break  # Whatever lay before that one went when it was written.
+        if record.epoch < before_epoch:
+            # The record goes first: tensors without a record are no checkpoint, the other way round is a damaged one.
+            paths.record(record.epoch).unlink(missing_ok=True)
+            paths.checkpoint(record.epoch).unlink(missing_ok=True)
+
+
+def _remove_orphans(paths: TrajectoryPaths, *, before_epoch: int) -> None:
+    """Remove tensors whose process was killed before it could write their record."""
+    for tensors in paths.checkpoints.glob("e*.safetensors"):
+        if tensors < paths.checkpoint(before_epoch) and not tensors.with_suffix(".json").exists():
+            tensors.unlink(missing_ok=True)
+
+
+def _written(row: EpochMetrics) -> dict[str, Any]:
+    # JSON knows no NaN and no infinity; as text they come back through float().
+    return {name: value if math.isfinite(value) else str(value) for name, value in asdict(row).items()}
+
+
+_COLUMNS = tuple(column.name for column in fields(EpochMetrics))
+_INTEGERS = {"epoch", "time_ms"}
+
+
+def _row(content: Mapping[str, Any]) -> EpochMetrics:
+    values: dict[str, Any] = {
+        name: int(content[name]) if name in _INTEGERS else float(content[name]) for name in _COLUMNS
+    }
+    return EpochMetrics(**values)

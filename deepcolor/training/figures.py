@@ -1,0 +1,25 @@
+"""The files of a view's result folder, and what they say of its weights. No torch in here: the driver reads it too."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+from deepcolor.models.description import DESCRIPTION_FILE, WEIGHTS_FILE
+
+METRICS_FILE = "metrics.json"
+SAMPLES_FILE = "samples.png"
+LOSS_FILE = "loss.png"
+RESULT_FILES = (WEIGHTS_FILE, DESCRIPTION_FILE, METRICS_FILE, SAMPLES_FILE, LOSS_FILE)
+PICTURE_METRICS = ("psnr_db", "ssim", "colourfulness")
+
+
+def read_result(folder: Path) -> dict[str, float] | None:
+    """Return the picture figures of a result folder, or None where there is none; it appears whole or not at all."""
+    try:
+        measured = json.loads((folder / METRICS_FILE).read_bytes())
+        figures = {name: float(measured[name]) for name in PICTURE_METRICS}
+    except (OSError, ValueError, KeyError, TypeError):
+        return None  # Missing or damaged, the remedy is the same: it is made again.
+    return figures if all(math.isfinite(value) for value in figures.values()) else None

@@ -1,0 +1,225 @@
+"""How good a network is: the error after every epoch, the figures of a finished training, the test of the gate."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from deepcolor.color import colourfulness, denormalise_lightness, lab_to_rgb, normalise_ab
+from deepcolor.config.schema import Stage
+from deepcolor.data.cache import CachedData, Split
+from deepcolor.data.splits import SplitName
+from deepcolor.errors import DataError, ModelError
+from deepcolor.models.modelfile import load_model
+from deepcolor.models.networks import Network, Target
+from deepcolor.training.device import pick_device
+
+VAL_BATCH_SIZE = 32
+"""From 16 to 64 a CPU is equally fast; at 128 the activations leave its caches and it takes twice as long."""
+_MAX_PSNR_DB = 100.0
+"""Of a picture predicted without any error, where the ratio is infinite."""
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What a model is worth on one split. MSE in the normalised units (value + 128) / 255."""
+
+    mse: float
+    """Of every pixel; a regressor's is of the mean colours."""
+    mse_a: float
+    mse_b: float
+    psnr_db: float
+    """Peak signal-to-noise ratio in RGB, mean over the pictures."""
+    ssim: float
+    """Structural similarity in RGB, mean over the pictures."""
+    colourfulness: float
+    """Relative to the originals: 1 is as colourful, 0 is grey."""
+    images: int
+    per_image_mse: tuple[float, ...]
+    """In the order of the split; `mse` is their mean."""
+
+
+def evaluate(
+    network: Network, split: Split, *, device: torch.device, batch_size: int = VAL_BATCH_SIZE
+) -> dict[str, float]:
+    """Measure the mean squared error of a network over a split.
+
+    Args:
+        network: On `device`; it is left in evaluation mode.
+        split: At least one picture.
+        device: Where the sums are kept; there is one transfer at the end.
+        batch_size: Pictures at a time; the result does not depend on it beyond the last bits.
+    Returns:
+        `mse`, `mse_a`, `mse_b` in the normalised units (value + 128) / 255: over all pixels, or for a Regressor over
+        the mean colours.
+    """
+    mse_a, mse_b = image_errors(network, split, device=device, batch_size=batch_size).mean(dim=0).tolist()
+    return {"mse": (mse_a + mse_b) / 2, "mse_a": mse_a, "mse_b": mse_b}
+
+
+@torch.inference_mode()
+def image_errors(network: Network, split: Split, *, device: torch.device, batch_size: int = VAL_BATCH_SIZE) -> Tensor:
+    """Return the MSE of each picture and channel in the normalised units: shape (N, 2), float64, on `device`."""
+    network.eval()
+    errors = torch.empty((len(split), 2), dtype=torch.float64, device=device)
+    for rows in _rows(split, batch_size):
+        lightness_B1HW, ab = split.batch(rows, seed=0, epoch=0, target=network.target)
+        squared = (network(lightness_B1HW) - network.native_target(ab)).square_()
+        errors[rows[0] : rows[-1] + 1] = squared.mean(dim=(2, 3)) if squared.ndim == 4 else squared
+    return errors / network.span**2
+
+
+def picture_metrics(
+    network: Network, split: Split, *, device: torch.device, batch_size: int = VAL_BATCH_SIZE
+) -> dict[str, float]:
+    """Compare the coloured pictures with the originals, in RGB.
+
+    A Regressor's mean colour is painted over the whole picture, so that the figures compare between the stages.
+
+    Args:
+        network: On `device`; it is left in evaluation mode.
+        split: At least one picture.
+        device: Where the network is.
+        batch_size: Pictures at a time.
+    Returns:
+        `psnr_db` and `ssim`, means over the pictures, and `colourfulness`, the mean over the predictions divided by
+        that over the originals (Hasler and Suesstrunk, 2003).
+    """
+    psnr_db: list[float] = []
+    ssim: list[float] = []
+    predicted = original = 0.0
+    for rows in _rows(split, batch_size):
+        _, truth_BHW3, guess_BHW3 = coloured(network, split, rows=rows)
+        psnr_db += _psnr_db(guess_BHW3, truth_BHW3)
+        ssim += _ssim(guess_BHW3, truth_BHW3, device=device)
+        predicted += sum(colourfulness(picture) for picture in guess_BHW3)
+        original += sum(colourfulness(picture) for picture in truth_BHW3)
+    return {
+        "psnr_db": math.fsum(psnr_db) / len(split),
+        "ssim": math.fsum(ssim) / len(split),
+        "colourfulness": predicted / original if original > 0 else 0.0,
+    }
+
+
+@torch.inference_mode()
+def coloured(
+    network: Network, split: Split, *, rows: Tensor
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Colour some pictures of a split.
+
+    Args:
+        network: On the split's device; it is left in evaluation mode.
+        split: Where the pictures lie.
+        rows: int64 row numbers, shape (B,).
+    Returns:
+        The lightness as grey pictures, the originals, and the predictions: sRGB in [0, 1], shape (B, H, W, 3).
+    """
+    network.eval()
+    lightness_B1HW, ab_B2HW = split.batch(rows, seed=0, epoch=0, target="pixels")
+    guess = network.to_ab(network(lightness_B1HW))
+    guess_B2HW = guess[:, :, None, None].expand_as(ab_B2HW) if guess.ndim == 2 else guess
+    return (
+        _rgb(lightness_B1HW, torch.zeros_like(ab_B2HW)),
+        _rgb(lightness_B1HW, ab_B2HW),
+        _rgb(lightness_B1HW, guess_B2HW),
+    )
+
+
+def measure(model_folder: Path, cache_folder: Path, *, split: SplitName = "test", device: str = "auto") -> Measurement:
+    """Measure a saved model on one split of a data set.
+
+    Args:
+        model_folder: `model.safetensors` and `model.json`.
+        cache_folder: Decoded data set, at the model's size.
+        split: `test` is what no search ever sees.
+        device: `auto`, `cpu`, `cuda` or `cuda:N`.
+    Raises:
+        ModelError: The folder holds no usable model, or one for another size.
+        CorruptFileError: The weights do not match their checksum.
+        DataError: The split is empty.
+    """
+    where = pick_device(device)
+    network, description = load_model(model_folder, where)
+    data = CachedData.open(cache_folder, device=str(where))
+    if data.size_px != description.size_px:
+        raise ModelError(
+            f"measure: model and data must have the same size; got a model for {description.size_px} px and data of "
+            f"{data.size_px} px ({model_folder}). Prepare the data at the model's size."
+        )
+    pictures = _split(data, split)
+    errors_N2 = image_errors(network, pictures, device=where)
+    mse_a, mse_b = errors_N2.mean(dim=0).tolist()
+    return Measurement(
+        mse=(mse_a + mse_b) / 2,
+        mse_a=mse_a,
+        mse_b=mse_b,
+        **picture_metrics(network, pictures, device=where),
+        images=len(pictures),
+        per_image_mse=tuple(errors_N2.mean(dim=1).tolist()),
+    )
+
+
+def baseline_mse(cache_folder: Path, stage: Stage, *, split: SplitName = "test") -> float:
+    """Return the MSE of always predicting the training images' mean colour: what a model reaches that learned nothing.
+
+    Args:
+        cache_folder: Decoded data set.
+        stage: A regressor is compared with each picture's mean colour, the others with every pixel.
+        split: Which one to measure on.
+    Returns:
+        In the normalised units (value + 128) / 255.
+    Raises:
+        DataError: The split is empty.
+    """
+    data = CachedData.open(cache_folder)
+    mean_2 = normalise_ab(data.train.mean_ab_N2.double().mean(dim=0))
+    pictures, target = _split(data, split), _target(stage)
+    errors = []
+    for rows in _rows(pictures, VAL_BATCH_SIZE):
+        _, ab = pictures.batch(rows, seed=0, epoch=0, target=target)
+        difference = normalise_ab(ab.double()) - (mean_2 if target == "mean" else mean_2[:, None, None])
+        errors.append(difference.square_().flatten(1).mean(dim=1))
+    return float(torch.cat(errors).mean())
+
+
+def _target(stage: Stage) -> Target:
+    return "mean" if stage == "regressor" else "pixels"
+
+
+def _split(data: CachedData, name: SplitName) -> Split:
+    split: Split = {"train": data.train, "val": data.val, "test": data.test}[name]
+    if len(split) == 0:
+        raise DataError(f"data: the {name} split must hold pictures; got none. Add pictures, or change the splits.")
+    return split
+
+
+def _rows(split: Split, batch_size: int) -> Iterator[Tensor]:
+    yield from torch.split(torch.arange(len(split)), batch_size)
+
+
+def _rgb(lightness_B1HW: Tensor, ab_B2HW: Tensor) -> npt.NDArray[np.float32]:
+    lightness_BHW = denormalise_lightness(lightness_B1HW[:, 0].cpu().numpy())
+    return lab_to_rgb(lightness_BHW, ab_B2HW.permute(0, 2, 3, 1).cpu().numpy())
+
+
+def _psnr_db(guess_BHW3: npt.NDArray[Any], truth_BHW3: npt.NDArray[Any]) -> list[float]:
+    mse = np.square(guess_BHW3.astype(np.float64) - truth_BHW3).mean(axis=(1, 2, 3))
+    return [float(value) for value in -10 * np.log10(np.maximum(mse, 10 ** (-_MAX_PSNR_DB / 10)))]
+
+
+def _ssim(guess_BHW3: npt.NDArray[Any], truth_BHW3: npt.NDArray[Any], *, device: torch.device) -> Sequence[float]:
+    # Late: its import takes seconds, and only finished trainings come here.
+    from torchmetrics.functional.image import structural_similarity_index_measure
+
+    guess, truth = (torch.from_numpy(rgb).permute(0, 3, 1, 2).to(device) for rgb in (guess_BHW3, truth_BHW3))
+    values = structural_similarity_index_measure(guess, truth, data_range=1.0, reduction="none")
+    assert isinstance(values, Tensor)
+    return [float(value) for value in values.tolist()]

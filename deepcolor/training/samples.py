@@ -1,0 +1,167 @@
+"""The two pictures of a training: a contact sheet of the same validation images for all trials, and the loss curve."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from textwrap import fill
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from deepcolor.color import denormalise_lightness, lab_to_rgb
+from deepcolor.data.cache import Split
+from deepcolor.models.networks import Network
+from deepcolor.training.metrics import coloured
+from deepcolor.training.trajectory import EpochMetrics, View
+
+SHEET_IMAGES = 8
+
+_DPI = 100
+_TILE_PX = 128
+_GAP_PX = 4
+_LABEL_PX = 76
+_MARGIN_PX = 10
+_TITLE_PX = 30
+_INK, _PALE = "#222222", "#767676"
+_TRAIN_COLOUR, _VAL_COLOUR = "#8a8a8a", "#1f6fb2"
+
+Picture = npt.NDArray[np.float32]
+
+
+def sample_rows(count: int) -> Tensor:
+    """Return the rows of the fixed images: up to 8, evenly spread over a split of `count`, the same for every trial."""
+    return torch.linspace(0, count - 1, min(count, SHEET_IMAGES)).round().long()
+
+
+def contact_sheet(network: Network, split: Split, *, title: str) -> bytes:
+    """Draw input, truth and prediction of the fixed images.
+
+    Args:
+        network: On the split's device. A Regressor's sheet shows swatches of the true and the predicted mean colour.
+        split: At least one picture.
+        title: One line.
+    Returns:
+        A PNG file.
+    """
+    rows = sample_rows(len(split))
+    grey, truth, guess = (_tiles(pictures) for pictures in coloured(network, split, rows=rows))
+    if network.target == "mean":
+        true_mean, guessed_mean = _swatches(network, split, rows=rows)
+        return _sheet({"input": grey, "truth": truth, "true mean": true_mean, "predicted": guessed_mean}, title=title)
+    return _sheet({"input": grey, "truth": truth, "prediction": guess}, title=title)
+
+
+def loss_curve(history: Sequence[EpochMetrics], *, view: View, title: str) -> bytes:
+    """Draw training and validation MSE over the epochs, with the epoch whose weights were taken.
+
+    Args:
+        history: Epochs 1 to `view.end_epoch` at least.
+        view: Where the curve ends, and which epoch is marked.
+        title: The setting, in one line.
+    Returns:
+        A PNG file.
+    """
+    shown = history[: view.end_epoch]
+    epochs = [row.epoch for row in shown]
+    figure = Figure(figsize=(6.4, 4.0), dpi=_DPI)
+    axes = figure.add_axes((0.13, 0.12, 0.84, 0.75))  # Fixed: working out a layout would take longer than drawing it.
+    dots = "o" if len(shown) < 2 else ""
+    axes.plot(epochs, [row.train_mse for row in shown], color=_TRAIN_COLOUR, linewidth=1.4, marker=dots, label="train")
+    axes.plot(epochs, [row.val_mse for row in shown], color=_VAL_COLOUR, linewidth=1.8, marker=dots, label="validation")
+    _mark(axes, chosen=history[view.chosen_epoch - 1])
+    axes.set_yscale("log")
+    axes.set_xlabel("epoch", color=_INK)
+    axes.set_ylabel("MSE, in units of (value + 128) / 255", color=_INK)
+    axes.set_title(fill(title, width=88), fontsize=8, color=_INK, loc="left")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
+    axes.grid(visible=True, which="both", axis="y", color="#e6e6e6", linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(fontsize=9, framealpha=0.9, edgecolor="none")  # Light over the line of the chosen epoch.
+    return _png(figure)
+
+
+def _mark(axes: Axes, *, chosen: EpochMetrics) -> None:
+    axes.axvline(chosen.epoch, color=_VAL_COLOUR, linewidth=0.8, linestyle=(0, (4, 3)))
+    axes.plot(
+        [chosen.epoch],
+        [chosen.val_mse],
+        marker="o",
+        markersize=6,
+        color=_VAL_COLOUR,
+        linestyle="",
+        label=f"taken: epoch {chosen.epoch}, {chosen.val_mse:.3g}",
+    )
+
+
+@torch.inference_mode()
+def _swatches(network: Network, split: Split, *, rows: Tensor) -> tuple[Picture, Picture]:
+    """Paint true and predicted mean colours at each picture's mean lightness: flat tiles, half as high as a picture."""
+    lightness_B1HW, mean_B2 = split.batch(rows, seed=0, epoch=0, target="mean")
+    guess_B2 = network.to_ab(network(lightness_B1HW))
+    lightness_B = denormalise_lightness(lightness_B1HW.mean(dim=(1, 2, 3)).cpu().numpy())
+    shape = (len(rows), _TILE_PX // 2, _TILE_PX, 3)
+    true, guessed = (
+        np.broadcast_to(lab_to_rgb(lightness_B, ab_B2.cpu().numpy())[:, None, None, :], shape)
+        for ab_B2 in (mean_B2, guess_B2)
+    )
+    return true, guessed
+
+
+def _tiles(rgb_BHW3: Picture) -> Picture:
+    """Bring the pictures to the size of a tile."""
+    rgb_B3HW = torch.from_numpy(rgb_BHW3).permute(0, 3, 1, 2)
+    resized = interpolate(rgb_B3HW, size=(_TILE_PX, _TILE_PX), mode="bilinear", antialias=True, align_corners=False)
+    array: Picture = resized.clamp(0, 1).permute(0, 2, 3, 1).numpy()
+    return array
+
+
+def _sheet(rows: dict[str, Picture], *, title: str) -> bytes:
+    mosaic, middles = _mosaic(list(rows.values()))
+    height, width = mosaic.shape[0], mosaic.shape[1]
+    total_width, total_height = _LABEL_PX + width + _MARGIN_PX, _TITLE_PX + height + _MARGIN_PX
+    figure = Figure(figsize=(total_width / _DPI, total_height / _DPI), dpi=_DPI, facecolor="white")
+    # The tiles lie on the pixels of the figure one to one, so nothing is blurred.
+    box = (_LABEL_PX / total_width, _MARGIN_PX / total_height, width / total_width, height / total_height)
+    axes = figure.add_axes(box)
+    axes.imshow(mosaic, interpolation="none", aspect="auto")
+    axes.set_axis_off()
+    for name, middle in zip(rows, middles, strict=True):
+        y = 1 - (_TITLE_PX + middle) / total_height
+        figure.text((_LABEL_PX - 8) / total_width, y, name, ha="right", va="center", fontsize=8, color=_INK)
+    x, y = _LABEL_PX / total_width, 1 - (_TITLE_PX / 2) / total_height
+    figure.text(x, y, title, ha="left", va="center", fontsize=8, color=_PALE)
+    return _png(figure)
+
+
+def _mosaic(rows: list[Picture]) -> tuple[Picture, list[float]]:
+    """Put rows of equally wide pictures under each other on white; return it and the middle of each row in pixels."""
+    count = len(rows[0])
+    width = count * (_TILE_PX + _GAP_PX) - _GAP_PX
+    strips: list[npt.NDArray[Any]] = []
+    middles, top = [], 0
+    for pictures in rows:
+        height = pictures.shape[1]
+        strip = np.ones((height, width, 3), np.float32)
+        for column, picture in enumerate(pictures):
+            left = column * (_TILE_PX + _GAP_PX)
+            strip[:, left : left + _TILE_PX] = picture
+        strips += [strip, np.ones((_GAP_PX, width, 3), np.float32)]
+        middles.append(top + height / 2)
+        top += height + _GAP_PX
+    return np.concatenate(strips[:-1]), middles
+
+
+def _png(figure: Figure) -> bytes:
+    buffer = io.BytesIO()
+    # Quick to write is worth more here than the last tenth of the size.
+    figure.savefig(buffer, format="png", metadata={"Software": None}, pil_kwargs={"compress_level": 3})
+    return buffer.getvalue()

@@ -1,0 +1,248 @@
+"""One trajectory at one epoch, in memory: the network, its optimizer, the history, the best weights so far.
+
+Everything an epoch computes follows from this state and from (seed, epoch), so it makes no difference where a training
+was cut.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from typing import Self
+
+import safetensors.torch
+import torch
+from torch import Tensor
+from torch.nn.functional import mse_loss
+
+from deepcolor.data.cache import CachedData
+from deepcolor.errors import DataError, ModelError
+from deepcolor.models.modelfile import load_model
+from deepcolor.models.networks import Network, build, build_from, load_encoder
+from deepcolor.training.checkpoint import Record
+from deepcolor.training.metrics import VAL_BATCH_SIZE, evaluate
+from deepcolor.training.optimizer import build_optimizer, lr_at, optimizer_tensors, restore_optimizer, set_lr
+from deepcolor.training.trajectory import EpochMetrics, Trajectory
+
+_NETWORK, _OPTIMIZER, _BEST = "network/", "optimizer/", "best/"
+_EPOCH_SEED_FACTOR = 1_000_003
+
+
+class Session:
+    """Trains a trajectory epoch after epoch; between two epochs it can go into a checkpoint and come back from one."""
+
+    def __init__(self, trajectory: Trajectory, *, network: Network, data: CachedData, device: torch.device) -> None:
+        _check_data(trajectory, data)
+        if trajectory.setting.init.freeze == "encoder":
+            network.freeze_encoder()
+        self.trajectory = trajectory
+        self.data = data
+        self.device = device
+        self.network = network.to(device)
+        self.optimizer = build_optimizer(self.network, trajectory.setting.training)
+        self.history: list[EpochMetrics] = []
+        self.best_epoch = 0
+        self._best: dict[str, Tensor] = {}
+
+    @classmethod
+    def begin(cls, trajectory: Trajectory, *, data: CachedData, device: torch.device) -> Self:
+        """Start before the first epoch.
+
+        Raises:
+            DataError: The data is not that of the trajectory, or is too little.
+            ModelError: The weights to start from are not those that were pinned, or do not fit.
+        """
+        return cls(trajectory, network=initial_network(trajectory, size_px=data.size_px), data=data, device=device)
+
+    @classmethod
+    def resume(
+        cls, trajectory: Trajectory, *, record: Record, content: bytes, data: CachedData, device: torch.device
+    ) -> Self:
+        """Start from a checkpoint; what the training once started from is not needed any more.
+
+        Args:
+            trajectory: That the checkpoint belongs to.
+            record: Of the checkpoint.
+            content: Its safetensors file, checked already.
+            data: Of the trajectory.
+            device: Where to train.
+        Raises:
+            DataError: The data is not that of the trajectory, or is too little.
+        """
+        tensors = safetensors.torch.load(content)
+        weights = _part(tensors, _NETWORK)
+        network = build_from(trajectory.stage, trajectory.model, data.size_px, weights=weights, device=device)
+        session = cls(trajectory, network=network, data=data, device=device)
+        restore_optimizer(session.optimizer, network, _part(tensors, _OPTIMIZER))
+        session.history, session.best_epoch = list(record.history), record.best_epoch
+        best = _part(tensors, _BEST) or weights
+        session._best = {name: value.to(device, copy=True) for name, value in best.items()}
+        return session
+
+    @property
+    def epoch(self) -> int:
+        """Epochs done."""
+        return len(self.history)
+
+    def train_epoch(self, *, recorded: Sequence[EpochMetrics] = ()) -> EpochMetrics:
+        """Train and validate one more epoch.
+
+        Args:
+            recorded: The trajectory's epochs as far as they were recorded before; where this one gives the same figures
+                again, it keeps its recorded times, so that nothing downstream sees it twice.
+        """
+        epoch, started = self.epoch + 1, time.perf_counter()
+        set_lr(self.optimizer, lr_at(self.trajectory.setting.training, epoch=epoch))
+        train_mse = self._train_batches(epoch)
+        figures = evaluate(self.network, self.data.val, device=self.device, batch_size=self._val_batch_size)
+        row = EpochMetrics(
+            epoch=epoch,
+            train_mse=train_mse,
+            val_mse=figures["mse"],
+            val_mse_a=figures["mse_a"],
+            val_mse_b=figures["mse_b"],
+            epoch_s=time.perf_counter() - started,
+            time_ms=max(time.time_ns() // 1_000_000, self.history[-1].time_ms if self.history else 0),
+        )
+        if len(recorded) >= epoch and _figures(recorded[epoch - 1]) == _figures(row):
+            row = recorded[epoch - 1]
+        self.history.append(row)
+        self._remember_best()
+        return row
+
+    def weights(self, epoch: int) -> dict[str, Tensor] | None:
+        """Return the network's state after `epoch` epochs, if it is the present or the best one so far."""
+        if epoch == self.epoch:
+            return dict(self.network.state_dict())
+        return dict(self._best) if epoch == self.best_epoch else None
+
+    def record(self, *, kept: bool) -> Record:
+        """What a checkpoint of this state says about itself."""
+        return Record(history=tuple(self.history), best_epoch=self.best_epoch, kept=kept)
+
+    def tensors(self) -> bytes:
+        """The state as a safetensors file; the same state gives the same bytes."""
+        best = self._best if self.best_epoch != self.epoch else {}  # Not twice, where the present weights are the best.
+        tensors = {
+            **{_NETWORK + name: value for name, value in self.network.state_dict().items()},
+            **{_OPTIMIZER + name: value for name, value in optimizer_tensors(self.optimizer, self.network).items()},
+            **{_BEST + name: value for name, value in best.items()},
+        }
+        return safetensors.torch.save({name: value.detach().cpu().contiguous() for name, value in tensors.items()})
+
+    @property
+    def _val_batch_size(self) -> int:
+        # Memory that was enough for training is enough for this, too.
+        return min(self.trajectory.setting.training.batch_size, VAL_BATCH_SIZE)
+
+    def _train_batches(self, epoch: int) -> float:
+        """Train one pass over the training images; return the mean loss in the normalised units."""
+        training = self.trajectory.setting.training
+        amp = training.mixed_precision and self.device.type == "cuda"
+        network, train = self.network.train(), self.data.train
+        # Summed where it is computed: asking for the loss of every batch would make the GPU wait each time.
+        total = torch.zeros((), dtype=torch.float64, device=self.device)
+        for rows in batches(len(train), batch_size=training.batch_size, seed=training.seed, epoch=epoch):
+            lightness_B1HW, ab = train.batch(rows, seed=training.seed, epoch=epoch, target=network.target)
+            self.optimizer.zero_grad()
+            with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=amp):
+                output = network(lightness_B1HW)
+            loss = mse_loss(output.float(), network.native_target(ab))
+            loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it without types
+            self.optimizer.step()
+            total.add_(loss.detach(), alpha=len(rows))
+        return float(total.item() / len(train) / network.span**2)
+
+    def _remember_best(self) -> None:
+        name = self.trajectory.objective
+        best = self.history[self.best_epoch - 1].objective(name) if self.best_epoch else math.inf
+        if self.history[-1].objective(name) < best:
+            self.best_epoch = self.epoch
+            self._best = {key: value.detach().clone() for key, value in self.network.state_dict().items()}
+
+
+def batches(count: int, *, batch_size: int, seed: int, epoch: int) -> tuple[Tensor, ...]:
+    """Shuffle the rows of the training images into batches, from (seed, epoch) alone.
+
+    Args:
+        count: Training images, augmented copies included.
+        batch_size: Of each batch but the last; one left-over image joins the batch before it, as batch norm needs two.
+        seed: Of the setting.
+        epoch: The first one is 1.
+    Returns:
+        int64 tensors on the CPU, each row once.
+    """
+    generator = torch.Generator().manual_seed(seed * _EPOCH_SEED_FACTOR + epoch)
+    parts = torch.split(torch.randperm(count, generator=generator), batch_size)
+    if len(parts) > 1 and len(parts[-1]) == 1:
+        return (*parts[:-2], torch.cat(parts[-2:]))
+    return parts
+
+
+def initial_network(trajectory: Trajectory, *, size_px: int) -> Network:
+    """Build the network a trajectory starts from: random weights from the seed, then those of its `init`.
+
+    Args:
+        trajectory: Its `init`, if any, names a model folder.
+        size_px: Side of the training pictures.
+    Returns:
+        The network, on the CPU.
+    Raises:
+        ModelError: The model of `init` is not the one that was pinned, or does not fit.
+    """
+    setting = trajectory.setting
+    # Drawn on the CPU, so that a GPU starts from the same weights; the global generator stays as it was.
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(setting.training.seed)
+        network = build(setting.stage, setting.model, size_px)
+    if trajectory.init is not None:
+        _load_init(network, trajectory)
+    return network
+
+
+def _load_init(network: Network, trajectory: Trajectory) -> None:
+    init = trajectory.init
+    assert init is not None
+    parent, description = load_model(init.folder)
+    where = f"{init.ref} ({init.folder})"
+    if description.weights_sha256 != init.sha256:
+        raise ModelError(
+            f"init_from: the weights must be those the training was planned with, SHA-256 {init.sha256[:12]}...; "
+            f"got {description.weights_sha256[:12]}... in {where}. Start the sweep again."
+        )
+    if trajectory.stage != "transfer":
+        load_encoder(network, parent.state_dict())
+    elif description.stage == "regressor" or description.model != trajectory.model:
+        raise ModelError(
+            f"init_from: a transfer must have the form of the model it starts from, {description.stage} "
+            f"{_form(parent)}; got {_form(network)}; {where}. Leave the model section out to take it over."
+        )
+    else:
+        network.load_state_dict(parent.state_dict())
+
+
+def _form(network: Network) -> str:
+    return " ".join(f"{key}={value}" for key, value in network.model.model_dump().items())
+
+
+def _check_data(trajectory: Trajectory, data: CachedData) -> None:
+    if data.digest != trajectory.data_digest or data.size_px != trajectory.setting.data.size_px:
+        raise DataError(
+            f"data cache: must hold the data of the training, digest {trajectory.data_digest[:12]}, "
+            f"{trajectory.setting.data.size_px} px; got {data.digest[:12]}, {data.size_px} px. "
+            "Prepare the data set again."
+        )
+    if len(data.train) < 2 or len(data.val) < 1:
+        raise DataError(
+            f"data: training needs at least 2 training images and 1 validation image; got {len(data.train)} and "
+            f"{len(data.val)}. Add pictures, or change the splits."
+        )
+
+
+def _figures(row: EpochMetrics) -> tuple[float, float, float, float]:
+    return row.train_mse, row.val_mse, row.val_mse_a, row.val_mse_b
+
+
+def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}

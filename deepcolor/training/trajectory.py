@@ -1,0 +1,188 @@
+"""What a training is, what a unit of it is, and where its files lie. No torch in here: the search reads it too."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from deepcolor.config.schema import ModelConfig, Setting, Stage, digest_of
+
+FORMAT = 1
+"""Raised when the same identity would no longer give the same numbers, so that old trajectories are not taken for new
+ones."""
+
+_NOT_IDENTITY = {"epochs", "early_stopping", "patience"}
+
+
+@dataclass(frozen=True)
+class InitWeights:
+    """Weights a training starts from, pinned by content."""
+
+    sha256: str
+    """Of the safetensors file; this alone is part of the trajectory's identity."""
+    folder: Path
+    """A model folder (`model.safetensors`, `model.json`)."""
+    ref: str
+    """What the user wrote, such as `colorizer@champion`, with the version it stood for: `colorizer@3`."""
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """The training a setting describes apart from its number of epochs.
+
+    Trials that differ in `epochs`, `patience` or `early_stopping` alone lie on one trajectory: those decide how far a
+    trial looks, not what an epoch computes. Under a schedule that depends on the total number of epochs (`cosine`) the
+    epochs are part of it.
+    """
+
+    setting: Setting
+    data_digest: str
+    init: InitWeights | None = None
+    objective: str = "val/mse"
+    """The per-epoch metric, minimised, by which the weights of the best epoch are kept."""
+
+    @property
+    def stage(self) -> Stage:
+        return self.setting.stage
+
+    @property
+    def model(self) -> ModelConfig:
+        return self.setting.model
+
+    def identity(self) -> dict[str, object]:
+        """Everything that decides the numbers, as a JSON value; it names neither paths nor machines."""
+        training = self.setting.training.model_dump(mode="json", exclude=_NOT_IDENTITY)
+        if self.setting.training.lr_schedule != "constant":
+            training["epochs"] = self.setting.training.epochs
+        return {
+            "format": FORMAT,
+            "stage": self.stage,
+            "data": self.data_digest,
+            "model": self.model.model_dump(mode="json"),
+            "training": training,
+            "freeze": self.setting.init.freeze,
+            "init": self.init.sha256 if self.init else None,
+            "objective": self.objective,
+        }
+
+    @property
+    def digest(self) -> str:
+        """32 hex digits that name the trajectory's folder."""
+        return digest_of(self.identity())[:32]
+
+
+@dataclass(frozen=True)
+class Segment:
+    """The unit of work: advance one trajectory from its last checkpoint to an epoch.
+
+    Deterministic and idempotent: done twice, it gives the same bytes and harms nothing.
+    """
+
+    trajectory: Trajectory
+    to_epoch: int
+    """Train until this many epochs are done."""
+    patience: int | None
+    """Stop before `to_epoch` after this many epochs without a better objective; None never does."""
+    store: Path
+    """The folder of all trajectories (`Workspace.trajectories`)."""
+    cache: Path
+    """The folder of the decoded data set (`deepcolor.data.cache`)."""
+    device: str = "auto"
+    """`auto`, `cpu`, `cuda` or `cuda:N`."""
+    threads: int | None = None
+    """CPU threads torch may use; None leaves its default."""
+    checkpoint_every_s: float = 30.0
+    """Longest time of training that a crash may cost."""
+    stop_file: Path | None = None
+    """When this file appears, finish the epoch, write a checkpoint and return."""
+
+
+@dataclass(frozen=True)
+class EpochMetrics:
+    """One epoch of one trajectory, as recorded when it was trained. MSE in the normalised units (value + 128) / 255."""
+
+    epoch: int
+    """1 after the first pass."""
+    train_mse: float
+    val_mse: float
+    val_mse_a: float
+    val_mse_b: float
+    epoch_s: float
+    """Seconds of training and validation."""
+    time_ms: int
+    """Unix time at the epoch's end, in milliseconds, never before that of the epoch before."""
+
+    def objective(self, name: str) -> float:
+        """The value of a metric by its public name, such as `val/mse`."""
+        return float(getattr(self, name.replace("/", "_")))
+
+
+METRIC_NAMES = ("train/mse", "val/mse", "val/mse_a", "val/mse_b", "epoch_s")
+"""Public names of the per-epoch metrics; the attribute of `EpochMetrics` is the name with '/' as '_'."""
+
+
+@dataclass(frozen=True)
+class View:
+    """What a trial sees of a trajectory: how far it looks, which epoch's weights it takes, and what they are worth."""
+
+    end_epoch: int
+    chosen_epoch: int
+    """The best epoch up to `end_epoch` where early stopping is on, else `end_epoch`."""
+    value: float
+    """The objective at the chosen epoch; inf when the training diverged."""
+    diverged: bool = False
+
+
+@dataclass(frozen=True)
+class SegmentOutcome:
+    """What a segment gives back to the driver."""
+
+    digest: str
+    history: tuple[EpochMetrics, ...]
+    """All epochs of the trajectory up to where it now stands, the first one first."""
+    trained_epochs: int
+    """Epochs computed by this call; 0 when the store already held them."""
+    train_s: float
+    """Seconds this call spent training."""
+    view: View | None
+    """The finished view; None when a stop file ended the segment before its time."""
+    result: Path | None = None
+    """The folder of the view's result; None without a view, or where it diverged."""
+    metrics: dict[str, float] = field(default_factory=dict)
+    """`psnr_db`, `ssim`, `colourfulness` of the chosen weights on the validation split."""
+    host: str = ""
+    device: str = ""
+
+
+@dataclass(frozen=True)
+class TrajectoryPaths:
+    """The files of one trajectory: built here and nowhere else."""
+
+    store: Path
+    digest: str
+
+    @property
+    def folder(self) -> Path:
+        return self.store / self.digest
+
+    @property
+    def identity(self) -> Path:
+        return self.folder / "trajectory.json"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.folder / "checkpoints"
+
+    def checkpoint(self, epoch: int) -> Path:
+        """Weights and optimizer state after `epoch` epochs."""
+        return self.checkpoints / f"e{epoch:06d}.safetensors"
+
+    def record(self, epoch: int) -> Path:
+        """History and checksum that belong to `checkpoint(epoch)`; written last, so its presence says that both are
+        whole.
+        """
+        return self.checkpoints / f"e{epoch:06d}.json"
+
+    def result(self, view: View) -> Path:
+        """What one view of the trajectory leaves: a model folder with metrics, contact sheet and loss curve."""
+        return self.folder / "results" / f"e{view.end_epoch:06d}-w{view.chosen_epoch:06d}"

@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from deepcolor.config.schema import ModelConfig, Stage
+from deepcolor.models import build
+from deepcolor.training.samples import contact_sheet, loss_curve, sample_rows
+from deepcolor.training.trajectory import EpochMetrics, View
+from tests.training.conftest import Prepared
+
+
+def _pixels(png: bytes) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+    return np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
+
+
+@given(count=st.integers(min_value=1, max_value=2000))
+def test_sample_rows_are_distinct_and_spread(count: int) -> None:
+    """The fixed images are at most 8 different rows of the split, the first and the last among them."""
+    rows = sample_rows(count).tolist()
+    assert len(set(rows)) == len(rows) == min(count, 8)
+    assert rows == sorted(rows)
+    assert rows[0] == 0
+    assert rows[-1] == count - 1 or count == 1
+
+
+def test_sheets_of_all_trials_show_the_same_images(prepared: Prepared) -> None:
+    """Two networks' sheets have the same inputs and truths and differ in the predictions."""
+    val = prepared.open().val
+    one, two = (
+        _pixels(contact_sheet(build("colorizer", ModelConfig(feature_maps=maps), 64), val, title="a trial"))
+        for maps in (1, 2)
+    )
+    assert one.shape == two.shape
+    upper = slice(0, 30 + 2 * 132)
+    assert (one[upper] == two[upper]).all()
+    assert (one != two).any()
+
+
+@pytest.mark.parametrize("stage", ["regressor", "colorizer"])
+def test_sheets_have_a_column_for_each_image(stage: Stage, prepared: Prepared) -> None:
+    """A sheet is as wide as its images, and its predictions are no blank strip."""
+    val = prepared.open().val
+    network = build(stage, ModelConfig(feature_maps=1), 64)
+    picture = _pixels(contact_sheet(network, val, title="a trial"))
+    columns = min(len(val), 8)
+    assert picture.shape[1] == pytest.approx(76 + columns * 132 - 4 + 10, abs=1)
+    assert picture[-40:-20, 76:-10].mean() < 250
+
+
+def test_the_loss_curve_of_one_epoch_and_of_many() -> None:
+    """A curve is drawn for one epoch as for many, and the epoch that was taken shows."""
+    history = [EpochMetrics(e, 0.1 / e, 0.1 / e, 0.1 / e, 0.1 / e, epoch_s=1.0, time_ms=e) for e in range(1, 31)]
+    single = _pixels(loss_curve(history[:1], view=View(1, 1, 0.1), title="one"))
+    taken = [_pixels(loss_curve(history, view=View(30, chosen, 0.01), title="many")) for chosen in (10, 20)]
+    assert single.shape == taken[0].shape
+    assert (taken[0] != taken[1]).any()
