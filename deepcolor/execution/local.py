@@ -1,0 +1,176 @@
+"""Segments on worker processes of this machine (a Dask LocalCluster)."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import queue
+import signal
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from distributed import Client, Future, KilledWorker, LocalCluster, get_worker
+from distributed.diagnostics.plugin import WorkerPlugin
+
+from deepcolor.execution.executor import Event, Failed, Finished, Progress, RunSegment, failure, run_segment
+from deepcolor.execution.memory import keep_freed_memory
+from deepcolor.execution.serial import drain
+from deepcolor.training.trajectory import EpochMetrics, Segment, SegmentOutcome
+
+TOPIC = "deepcolor-progress"
+PROGRESS_EVERY_S = 0.25
+WORKER_LOSSES_ALLOWED = 2
+_START_TIMEOUT_S = 120
+
+
+class LocalExecutor:
+    """Runs segments on `workers` processes with one slot each; a lost worker is replaced and its segment runs again.
+
+    The cluster starts with the first segment, so a study that has nothing left to train starts no process.
+    """
+
+    def __init__(
+        self, run: RunSegment = run_segment, *, workers: int, threads: int, devices: Sequence[str] = ()
+    ) -> None:
+        """Describe the executor; nothing is started yet.
+
+        Args:
+            run: Runs a segment; a module-level function, as it is sent to the workers by name.
+            workers: Worker processes.
+            threads: CPU threads of torch in each worker.
+            devices: One torch device a worker, such as `cuda:0`; empty leaves each segment its own.
+        """
+        self._run = run
+        self._workers = workers
+        self._threads = threads
+        self._free_devices = list(devices)
+        self._device_of: dict[str, str] = {}
+        self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
+        self._counter = itertools.count()
+        self._client: Client | None = None
+        self._cluster: LocalCluster | None = None
+        self._running: dict[str, Future[Any]] = {}
+
+    @property
+    def slots(self) -> int:
+        return self._workers
+
+    def submit(self, segment: Segment) -> None:
+        client = self._client or self._start()
+        digest = segment.trajectory.digest
+        segment = replace(segment, threads=self._threads)
+        if self._free_devices:
+            self._device_of[digest] = self._free_devices.pop(0)
+            segment = replace(segment, device=self._device_of[digest])
+        future = client.submit(
+            run_on_worker,
+            self._run,
+            segment,
+            key=f"{digest}-e{segment.to_epoch}-{next(self._counter)}",
+            pure=False,
+            resources={"slot": 1},
+        )
+        self._running[digest] = future
+        future.add_done_callback(lambda done: self._finished(digest, done))
+
+    def events(self, timeout_s: float) -> Sequence[Event]:
+        taken = drain(self._events, timeout_s)
+        for event in taken:
+            if not isinstance(event, Progress):
+                self._running.pop(event.digest, None)
+                if device := self._device_of.pop(event.digest, None):
+                    self._free_devices.append(device)
+        return taken
+
+    def close(self) -> None:
+        if self._client is not None:
+            self._client.close(timeout=5)
+        if self._cluster is not None:
+            self._cluster.close(timeout=5)
+
+    def _start(self) -> Client:
+        import dask
+
+        logging.getLogger("distributed").setLevel(logging.CRITICAL)
+        with dask.config.set(
+            {
+                "distributed.scheduler.allowed-failures": WORKER_LOSSES_ALLOWED,
+                "distributed.worker.profile.enabled": False,
+                "distributed.admin.system-monitor.gil.enabled": False,
+                "distributed.comm.timeouts.connect": f"{_START_TIMEOUT_S}s",
+            }
+        ):
+            self._cluster = LocalCluster(
+                n_workers=self._workers,
+                threads_per_worker=1,
+                processes=True,
+                dashboard_address=None,
+                resources={"slot": 1},
+                memory_limit=0,
+                silence_logs=logging.CRITICAL,
+            )
+        self._client = Client(self._cluster, timeout=_START_TIMEOUT_S)
+        self._client.register_plugin(WorkerSetup())
+        self._client.subscribe_topic(TOPIC, self._progressed)
+        return self._client
+
+    def _progressed(self, event: tuple[float, Any]) -> None:
+        digest, row = event[1]
+        self._events.put(Progress(digest, EpochMetrics(**row)))
+
+    def _finished(self, digest: str, future: Future[Any]) -> None:
+        if future.status == "finished":
+            self._events.put(Finished(digest, future.result()))
+        elif future.status == "error":
+            self._events.put(_failed(digest, future.exception()))
+        else:  # cancelled or lost: the client or the cluster is going away
+            self._events.put(Failed(digest, reason=f"segment {future.status} with its cluster"))
+
+
+class WorkerSetup(WorkerPlugin):
+    """Prepares a worker to train, and makes it deaf to Ctrl-C: the driver alone decides what an interrupt means."""
+
+    name = "deepcolor-worker-setup"
+
+    def setup(self, worker: Any) -> None:  # noqa: ARG002  # the plugin's signature
+        logging.getLogger("distributed").setLevel(logging.CRITICAL)
+        keep_freed_memory()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            try:
+                loop.remove_signal_handler(number)
+                signal.signal(number, signal.SIG_IGN if number == signal.SIGINT else signal.SIG_DFL)
+            except (ValueError, RuntimeError):
+                return  # not the main thread: the process is not ours alone
+
+
+def run_on_worker(run: RunSegment, segment: Segment) -> SegmentOutcome:
+    """Run a segment on a Dask worker and stream its epochs, at most a few a second."""
+    return run(segment, _streamed(segment.trajectory.digest))
+
+
+def _streamed(digest: str) -> Callable[[EpochMetrics], None]:
+    worker = get_worker()
+    last = 0.0
+
+    def on_epoch(row: EpochMetrics) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last >= PROGRESS_EVERY_S:
+            last = now
+            worker.log_event(TOPIC, (digest, vars(row)))
+
+    return on_epoch
+
+
+def _failed(digest: str, error: BaseException) -> Failed:
+    if isinstance(error, KilledWorker):
+        reason = (
+            f"the worker process died {WORKER_LOSSES_ALLOWED + 1} times on this segment, most likely for want of "
+            "memory; use fewer --workers, a smaller batch_size or fewer feature_maps"
+        )
+        return Failed(digest, reason=reason, details=str(error)[-2000:])
+    return failure(digest, error)

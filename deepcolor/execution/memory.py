@@ -1,0 +1,33 @@
+"""How a process that trains keeps its memory."""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -2, -4, -8
+_LARGEST = 2**31 - 1
+_STEP_BYTES = 64 * 2**20
+
+
+def keep_freed_memory() -> None:
+    """Have the C library keep what is freed, instead of giving it back to the kernel after every batch.
+
+    A training step frees and asks again for the same tens of megabytes; by default (and more so under Dask, which asks
+    for early trimming) that costs a page fault for every 4 KiB, each time. Call it before the thread that trains is
+    started. Does nothing where the C library is not glibc.
+    """
+    if not sys.platform.startswith("linux"):
+        return
+    try:
+        mallopt = ctypes.CDLL("libc.so.6").mallopt
+    except (OSError, AttributeError):
+        return  # musl and the like have no such settings
+    # Only the main arena can grow without bounds, so every thread has to use it.
+    for setting, value in (
+        (_M_ARENA_MAX, 1),
+        (_M_MMAP_MAX, 0),
+        (_M_TOP_PAD, _STEP_BYTES),
+        (_M_TRIM_THRESHOLD, _LARGEST),
+    ):
+        mallopt(setting, value)

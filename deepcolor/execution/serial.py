@@ -1,0 +1,60 @@
+"""Segments one after the other in this process."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Sequence
+
+from deepcolor.execution.executor import Event, Finished, Progress, RunSegment, failure, run_segment
+from deepcolor.execution.memory import keep_freed_memory
+from deepcolor.training.trajectory import Segment
+
+
+class SerialExecutor:
+    """Runs each segment on one background thread, so that the driver stays free for signals and its live view."""
+
+    def __init__(self, run: RunSegment = run_segment) -> None:
+        self._run = run
+        self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
+        self._segments: queue.SimpleQueue[Segment | None] = queue.SimpleQueue()
+        keep_freed_memory()
+        # A daemon, so that a second Ctrl-C need not wait for the segment.
+        self._thread = threading.Thread(target=self._work, name="deepcolor-segments", daemon=True)
+        self._thread.start()
+
+    @property
+    def slots(self) -> int:
+        return 1
+
+    def submit(self, segment: Segment) -> None:
+        self._segments.put(segment)
+
+    def events(self, timeout_s: float) -> Sequence[Event]:
+        return drain(self._events, timeout_s)
+
+    def close(self) -> None:
+        self._segments.put(None)
+
+    def _work(self) -> None:
+        while (segment := self._segments.get()) is not None:
+            digest = segment.trajectory.digest
+            try:
+                outcome = self._run(segment, lambda row, digest=digest: self._events.put(Progress(digest, row)))  # type: ignore[misc]
+            except Exception as error:  # noqa: BLE001  # whatever a training raises fails its trial, never the driver
+                self._events.put(failure(digest, error))
+            else:
+                self._events.put(Finished(digest, outcome))
+
+
+def drain(events: queue.SimpleQueue[Event], timeout_s: float) -> Sequence[Event]:
+    """Take everything that is in a queue, waiting for the first one."""
+    try:
+        taken = [events.get(timeout=timeout_s)]
+    except queue.Empty:
+        return []
+    while True:
+        try:
+            taken.append(events.get_nowait())
+        except queue.Empty:
+            return taken

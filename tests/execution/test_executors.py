@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from deepcolor.config.schema import Sweep
+from deepcolor.execution.executor import Event, Executor, Failed, Finished, Progress
+from deepcolor.execution.local import LocalExecutor
+from deepcolor.execution.serial import SerialExecutor
+from deepcolor.training.trajectory import EpochMetrics, Segment, SegmentOutcome, Trajectory
+
+EXECUTORS: dict[str, Callable[[], Executor]] = {
+    "serial": lambda: SerialExecutor(run),
+    "local": lambda: LocalExecutor(run, workers=2, threads=1),
+}
+
+
+def run(segment: Segment, on_epoch: Callable[[EpochMetrics], None] | None = None) -> SegmentOutcome:
+    """Do what the number of epochs says: 13 raises, 99 loses its worker the first time, others are short."""
+    if segment.to_epoch == 13:
+        raise ValueError("unlucky\nnumber")
+    marker = segment.store / "lost-once"
+    if segment.to_epoch == 99 and not marker.exists():
+        marker.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    row = EpochMetrics(1, 0.0, 0.0, 0.0, 0.0, 0.0, int(time.time() * 1000))
+    if on_epoch:
+        on_epoch(row)
+    return SegmentOutcome(
+        digest=segment.trajectory.digest,
+        history=(row,),
+        trained_epochs=1,
+        train_s=0.0,
+        view=None,
+        host=str(os.getpid()),
+    )
+
+
+@pytest.fixture(params=EXECUTORS)
+def executor(request: pytest.FixtureRequest) -> Iterator[Executor]:
+    made = EXECUTORS[request.param]()
+    yield made
+    made.close()
+
+
+def segment(store: Path, *, epochs: int, lr: float) -> Segment:
+    sweep = Sweep.model_validate(
+        {"study": "s", "stage": "regressor", "data": {"name": "x"}, "search": {"space": {"lr": [lr]}}}
+    )
+    return Segment(Trajectory(sweep.setting({"lr": lr}), "d"), to_epoch=epochs, patience=None, store=store, cache=store)
+
+
+def outcomes(executor: Executor, count: int) -> list[Event]:
+    """Collect the events until `count` segments have ended."""
+    events: list[Event] = []
+    deadline = time.monotonic() + 60
+    while sum(not isinstance(event, Progress) for event in events) < count and time.monotonic() < deadline:
+        events += executor.events(0.5)
+    return events
+
+
+def test_each_segment_ends_once(executor: Executor, tmp_path: Path) -> None:
+    """Every submitted segment gives its progress and exactly one outcome."""
+    segments = [segment(tmp_path, epochs=1, lr=10.0**-power) for power in range(1, 5)]
+    for each in segments:
+        executor.submit(each)
+    finished = [event for event in outcomes(executor, 4) if isinstance(event, Finished)]
+    assert sorted(event.digest for event in finished) == sorted(each.trajectory.digest for each in segments)
+    assert executor.events(0.2) == []
+
+
+def test_a_segment_that_raises_fails_with_one_line(executor: Executor, tmp_path: Path) -> None:
+    """A failure carries the error's class and message in one line; the next segment runs."""
+    executor.submit(segment(tmp_path, epochs=13, lr=0.1))
+    failed = outcomes(executor, 1)[-1]
+    assert isinstance(failed, Failed)
+    assert failed.reason == "ValueError: unlucky number"
+    assert "Traceback" in failed.details
+    executor.submit(segment(tmp_path, epochs=1, lr=0.2))
+    assert isinstance(outcomes(executor, 1)[-1], Finished)
+
+
+def test_a_lost_worker_is_replaced_and_its_segment_runs_again(tmp_path: Path) -> None:
+    """A worker killed with -9 costs nothing but time: its segment ends once, on another process."""
+    executor = LocalExecutor(run, workers=2, threads=1)
+    try:
+        executor.submit(segment(tmp_path, epochs=99, lr=0.1))
+        events = outcomes(executor, 1)
+        assert [type(event) for event in events if not isinstance(event, Progress)] == [Finished]
+    finally:
+        executor.close()
+
+
+def test_nothing_starts_before_the_first_segment() -> None:
+    """An executor that is never given a segment starts no process, so a finished study costs nothing."""
+    executor = LocalExecutor(run, workers=2, threads=1)
+    assert multiprocessing.active_children() == []
+    executor.close()
