@@ -1,0 +1,270 @@
+"""Every name, tag, key and link of the MLflow projection, built and parsed here and nowhere else; no client in here.
+
+    experiment  deepcolor/<stage>
+      parent    the study                      tags deepcolor.kind=study, deepcolor.study, deepcolor.config_digest
+        child   t0042 lr=1e-3 wd=1e-5 ep=100   tags deepcolor.kind=trial, deepcolor.trial, and all of its own provenance
+
+A study is found again by its name and its configuration's digest, so two people who use one name on one server for two
+different sweeps do not write into each other's runs.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from urllib.parse import quote, urlencode
+
+from deepcolor.config.schema import STAGES, ParamValue, Stage
+from deepcolor.tracking.records import State
+
+EXPERIMENT_PREFIX = "deepcolor/"
+
+KIND = "deepcolor.kind"
+"""`study` or `trial`."""
+STAGE = "deepcolor.stage"
+STUDY = "deepcolor.study"
+TRIAL = "deepcolor.trial"
+STATE = "deepcolor.state"
+ERROR = "deepcolor.error"
+DIVERGED = "deepcolor.diverged"
+NOT_FINITE = "deepcolor.not_finite"
+"""The first metric that was no number, as `name@epoch`; MLflow's charts cannot hold it."""
+TRAJECTORY = "deepcolor.trajectory"
+DATA_DIGEST = "deepcolor.data_digest"
+CONFIG_DIGEST = "deepcolor.config_digest"
+GIT_COMMIT = "deepcolor.git_commit"
+GIT_DIRTY = "deepcolor.git_dirty"
+HOST = "deepcolor.host"
+DEVICE = "deepcolor.device"
+PARENT_MODEL = "deepcolor.parent_model"
+COMMAND = "deepcolor.command"
+BEST_TRIAL = "deepcolor.best_trial"
+VERSION_PREFIX = "deepcolor.version."
+"""Package versions: `deepcolor.version.torch` and so on."""
+STORED_EPOCHS = "deepcolor.stored_epochs"
+"""Epochs whose metrics are stored; written in the batch that holds them."""
+STORED_DIGEST = "deepcolor.stored_digest"
+"""Digest of the last final record stored; written after its artifacts, so that a restart leaves a whole run alone."""
+
+PARENT_RUN = "mlflow.parentRunId"
+NOTE = "mlflow.note.content"
+USER = "mlflow.user"
+SOURCE_NAME = "mlflow.source.name"
+SOURCE_TYPE = "mlflow.source.type"
+SOURCE_COMMIT = "mlflow.source.git.commit"
+LOGGED_IMAGES = "mlflow.loggedImages"
+"""Tells the UI that the run has an image grid."""
+DATASET_CONTEXT = "mlflow.data.context"
+
+VALUE = "value"
+"""Metric: the objective at the epoch whose weights the trial takes; what the leaderboard sorts by."""
+BEST_VALUE = "best/value"
+"""Metric of the parent: the best value so far; step = trial number."""
+
+CHECKPOINT_FOLDER = "checkpoint"
+IMAGE_KEY = "samples"
+REPORT_FOLDER = "report"
+SWEEP_FILE = "sweep.yaml"
+REGISTERED_AS = "deepcolor.registered_as"
+"""Reference of the version a run was promoted to: `colorizer@3`."""
+MODEL_FOLDER = "model"
+"""Where promotion puts the MLflow model of a trial, below the artifacts of its run."""
+
+MAX_TAG_CHARS = 5000
+MAX_PARAM_CHARS = 6000
+_MAX_NAME_CHARS = 250
+
+_SHORT = {
+    "feature_maps": "fm",
+    "growth": "gr",
+    "hidden_activation": "hid",
+    "output_activation": "out",
+    "skip_connections": "skip",
+    "epochs": "ep",
+    "lr": "lr",
+    "weight_decay": "wd",
+    "batch_size": "bs",
+    "optimizer": "opt",
+    "lr_schedule": "sched",
+    "early_stopping": "stop",
+    "patience": "pat",
+    "seed": "seed",
+    "mixed_precision": "amp",
+    "init_from": "init",
+    "freeze": "frz",
+}
+_RUN_NAME = re.compile(r"t(?P<number>\d{4,})(?: .*)?")
+_STATUS: dict[State, str] = {
+    "running": "RUNNING",
+    "complete": "FINISHED",
+    "failed": "FAILED",
+    "pruned": "KILLED",
+    "interrupted": "KILLED",
+}
+
+
+def experiment_name(stage: Stage) -> str:
+    """`deepcolor/colorizer`."""
+    return f"{EXPERIMENT_PREFIX}{stage}"
+
+
+def stage_of(experiment: str) -> Stage | None:
+    """Return the stage an experiment belongs to; None for one that is not deepcolor's."""
+    return next((stage for stage in STAGES if experiment == experiment_name(stage)), None)
+
+
+def run_name(number: int, params: Mapping[str, ParamValue]) -> str:
+    """Name a trial's run by its number and its searched parameters: `t0042 lr=1e-3 wd=1e-5 fm=9`."""
+    words = [f"t{number:04d}", *(f"{_SHORT.get(name, name)}={short(value)}" for name, value in params.items())]
+    return " ".join(words)[:_MAX_NAME_CHARS]
+
+
+def trial_number(name: str) -> int | None:
+    """Return the trial's number in a run's name; None when it is not the name of a trial's run."""
+    match = _RUN_NAME.fullmatch(name)
+    return int(match["number"]) if match else None
+
+
+def short(value: ParamValue) -> str:
+    """Write a parameter's value the way people say it: 1e-3, 3.72e-4, 0.5, 32, relu, none."""
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if not isinstance(value, float):
+        return str(value)
+    if value != 0 and not 0.01 <= abs(value) < 1e4:
+        mantissa, exponent = f"{value:.2e}".split("e")
+        return f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
+    return f"{value:.4g}"
+
+
+def param_value(value: object) -> str:
+    """Write a setting's value in full, as an MLflow param: what YAML would read back as the same value."""
+    return json.dumps(value) if value is None or isinstance(value, bool) else str(value)[:MAX_PARAM_CHARS]
+
+
+def run_status(state: State) -> str:
+    """MLflow's status for a state: a run is RUNNING, FINISHED, FAILED, or KILLED (pruned or interrupted on purpose)."""
+    return _STATUS[state]
+
+
+def study_filter(study: str, config_digest: str) -> str:
+    """Return the search filter for all runs of a study: the parent and its trials."""
+    return f"tags.{STUDY} = '{study}' and tags.{CONFIG_DIGEST} = '{config_digest}'"
+
+
+def trials_filter(study: str, config_digest: str) -> str:
+    """Return the search filter for the trials of a study, short enough to read in the UI's search box."""
+    return f"tags.{STUDY} = '{study}' and tags.{KIND} = 'trial' and tags.{CONFIG_DIGEST} LIKE '{config_digest[:12]}%'"
+
+
+def trial_filter(study: str, number: int) -> str:
+    """Return the search filter for one trial's run, whatever the study's configuration was."""
+    return f"tags.{STUDY} = '{study}' and tags.{TRIAL} = '{number}'"
+
+
+def view_key(study: str, config_digest: str) -> str:
+    """Name the saved view of a study in the UI."""
+    return f"deepcolor-{study}-{config_digest[:12]}"
+
+
+def view_tag(key: str) -> str:
+    """Return the experiment's tag that holds a saved view of the UI."""
+    return f"mlflow.sharedViewState.{key}"
+
+
+def view_value(study: str, config_digest: str, *, searched: Sequence[str], created_ms: int) -> str:
+    """Write a saved view of MLflow's UI: the study's trials as a flat list, best first, with the columns that tell.
+
+    The UI offers it in its list of views, and a link with its key opens it.
+
+    Args:
+        study: The study's name.
+        config_digest: Of its sweep.
+        searched: Names of the searched parameters; each becomes a column.
+        created_ms: When the study began, Unix time in milliseconds.
+    """
+    metrics = ("best_epoch", "val/mse", "train/mse", "psnr_db", "ssim", "colourfulness")
+    columns = [
+        _column("metrics", VALUE),
+        *(_column("params", name) for name in searched),
+        *(_column("metrics", name) for name in metrics),
+        _column("tags", STATE),
+    ]
+    name_column = _column("attributes", "Run Name")
+    state = {
+        **_facets(study, config_digest),
+        "selectedColumns": columns,
+        # The UI would sort them by group and letter, with the value near the end.
+        "columnOrder": [name_column, "runDateAndNestInfo", *columns],
+        "columnWidths": {name_column: 300} | dict.fromkeys(columns, 110),
+        "runsHiddenMode": "FIRST_20_RUNS",
+    }
+    envelope = {"name": f"{study}: best first", "createdAt": created_ms, "updatedAt": created_ms}
+    value = json.dumps({**envelope, "state": json.dumps(state)})
+    if len(value) > MAX_TAG_CHARS:
+        value = json.dumps({**envelope, "state": json.dumps(_facets(study, config_digest))})
+    return value
+
+
+def study_link(base_url: str, *, experiment_id: str, study: str, config_digest: str, has_view: bool = True) -> str:
+    """Return the link that opens MLflow's UI on the trials of a study, the best one first.
+
+    Args:
+        base_url: Where the UI is served, such as `http://127.0.0.1:5000`.
+        experiment_id: MLflow's id of the stage's experiment.
+        study: The study's name.
+        config_digest: Of its sweep.
+        has_view: The study's view is saved in the experiment (`view_value`); else the link carries filter and sort.
+    """
+    # A plain link to the experiment would land on the overview of traces, where no run is to be seen.
+    query: dict[str, str] = {"workflowType": "machine_learning"}
+    if has_view:
+        query["viewStateShareKey"] = view_key(study, config_digest)
+    else:
+        query |= {
+            key: str(value).lower() if isinstance(value, bool) else str(value)
+            for key, value in _facets(study, config_digest).items()
+            if value != []
+        }
+    return f"{base_url.rstrip('/')}/#/experiments/{experiment_id}/runs?{urlencode(query, quote_via=quote)}"
+
+
+def run_link(base_url: str, *, experiment_id: str, run_id: str) -> str:
+    """Return the link to one run in MLflow's UI."""
+    return f"{base_url.rstrip('/')}/#/experiments/{experiment_id}/runs/{run_id}?workflowType=machine_learning"
+
+
+def image_files(*, step: int, time_ms: int, unique: str) -> tuple[str, str]:
+    """Name the two artifacts that MLflow's image grid reads: the picture and its thumbnail.
+
+    Args:
+        step: The epoch.
+        time_ms: Unix time in milliseconds.
+        unique: A UUID; the same one for the same picture, so that storing it again replaces it.
+    """
+    stem = f"images/{IMAGE_KEY}+step+{step}+timestamp+{time_ms}+{unique}"
+    return f"{stem}.png", f"{stem}+compressed.webp"
+
+
+def shown_uri(text: str) -> str:
+    """Return a tracking URI, or a text with URIs in it, without the passwords they may hold."""
+    return re.sub(r"//[^/@\s]*@", "//", text)
+
+
+def _column(group: str, name: str) -> str:
+    return f"{group}.`{name}`"
+
+
+def _facets(study: str, config_digest: str) -> dict[str, object]:
+    return {
+        "searchFilter": trials_filter(study, config_digest),
+        "orderByKey": _column("metrics", VALUE),
+        "orderByAsc": True,
+        "startTime": "ALL",
+        "lifecycleFilter": "Active",
+        "datasetsFilter": [],
+        "modelVersionFilter": "All Runs",
+    }

@@ -1,0 +1,215 @@
+"""Turn records into what an MLflow run holds: tags, params, metrics, a description. Pure, and without MLflow."""
+
+from __future__ import annotations
+
+import dataclasses
+import getpass
+import hashlib
+import json
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pydantic import BaseModel
+
+from deepcolor.config.schema import Choices, Dimension, Setting, Sweep
+from deepcolor.tracking import layout
+from deepcolor.tracking.records import Provenance, StudyRecord, TrialRecord
+from deepcolor.training.trajectory import METRIC_NAMES, EpochMetrics
+
+
+class Point(NamedTuple):
+    """One value of one metric; finite always."""
+
+    key: str
+    value: float
+    step: int
+    time_ms: int
+
+
+def record_digest(record: TrialRecord | StudyRecord) -> str:
+    """32 hex digits that change whenever anything changes that a run shows."""
+    text = json.dumps(_plain(record), sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def trial_params(setting: Setting) -> dict[str, str]:
+    """Return every setting, searched and fixed, under the name the user writes it by."""
+    data = setting.data.model_dump(mode="json")
+    augment = data.pop("augment")
+    params: dict[str, object] = {f"data.{name}": value for name, value in data.items()}
+    params |= {f"augment.{name}": value for name, value in augment.items()}
+    for part in (setting.model, setting.training, setting.init):
+        params |= part.model_dump(mode="json")
+    return {name: layout.param_value(value) for name, value in params.items()}
+
+
+def study_params(sweep: Sweep) -> dict[str, str]:
+    """Return what is searched, and how."""
+    search = sweep.search
+    params: dict[str, object] = {
+        "search.sampler": search.sampler,
+        "search.objective": search.objective,
+        "search.trials": search.trials,
+        "search.seed": search.seed,
+        "data.name": sweep.data.name,
+        "data.size_px": sweep.data.size_px,
+    }
+    params |= {f"space.{dimension.name}": _space(dimension) for dimension in search.space}
+    return {name: layout.param_value(value) for name, value in params.items() if value is not None}
+
+
+def trial_tags(record: TrialRecord, *, parent_run: str) -> dict[str, str]:
+    """Return the tags a trial's run is made with; each child has its own, because the UI's filters inherit none."""
+    tags = {
+        layout.KIND: "trial",
+        layout.STAGE: record.setting.stage,
+        layout.STUDY: record.study,
+        layout.TRIAL: str(record.number),
+        layout.TRAJECTORY: record.trajectory,
+        layout.PARENT_RUN: parent_run,
+    }
+    return tags | _provenance_tags(record.provenance) | trial_state_tags(record)
+
+
+def trial_state_tags(record: TrialRecord) -> dict[str, str]:
+    """Return the tags that change while a trial lives."""
+    tags: dict[str, str] = {layout.STATE: record.state}
+    if record.host:
+        tags[layout.HOST] = record.host
+    if record.device:
+        tags[layout.DEVICE] = record.device
+    if record.parent_model:
+        tags[layout.PARENT_MODEL] = record.parent_model
+    if record.diverged:
+        tags[layout.DIVERGED] = "true"
+    if record.error:
+        tags[layout.ERROR] = _cut(record.error.strip().splitlines()[0])
+        tags[layout.NOTE] = _cut(f"**Failed.**\n\n```\n{record.error.strip()}\n```")
+    if (flaw := next(_not_finite(record.history), None)) is not None:
+        tags[layout.NOT_FINITE] = flaw
+    return tags
+
+
+def study_tags(record: StudyRecord) -> dict[str, str]:
+    """Return the tags of a study's parent run."""
+    tags = study_identity(record.sweep.study, record.sweep.stage) | _provenance_tags(record.provenance)
+    tags |= {
+        layout.STATE: record.state,
+        layout.COMMAND: _cut(record.command),
+        layout.NOTE: _cut(study_note(record)),
+    }
+    if record.best_trial is not None:
+        tags[layout.BEST_TRIAL] = str(record.best_trial)
+    return tags
+
+
+def study_identity(study: str, stage: str) -> dict[str, str]:
+    """Return the tags by which a study's parent run is found again, but for the configuration's digest."""
+    return {layout.KIND: "study", layout.STUDY: study, layout.STAGE: stage}
+
+
+def source_tags(provenance: Provenance) -> dict[str, str]:
+    """Return the user and source tags that MLflow's fluent interface sets by itself, and its client does not."""
+    tags = {layout.USER: _user(), layout.SOURCE_NAME: "deepcolor", layout.SOURCE_TYPE: "LOCAL"}
+    if provenance.git_commit:
+        tags[layout.SOURCE_COMMIT] = provenance.git_commit
+    return tags
+
+
+def epoch_points(record: TrialRecord, *, after: int) -> list[Point]:
+    """Return the per-epoch metrics of the epochs after `after`, at the times they were recorded; step = epoch."""
+    return [
+        Point(name, value, row.epoch, row.time_ms)
+        for row in record.history
+        if row.epoch > after
+        for name in METRIC_NAMES
+        if math.isfinite(value := float(getattr(row, name.replace("/", "_"))))
+    ]
+
+
+def final_points(record: TrialRecord) -> list[Point]:
+    """Return a finished trial's figures: its value, and those of its chosen weights. Step 0 makes the UI draw bars."""
+    time_ms = record.ended_ms or record.started_ms
+    figures = dict(record.metrics) if record.value is None else {layout.VALUE: record.value, **record.metrics}
+    return [Point(name, float(value), 0, time_ms) for name, value in figures.items() if math.isfinite(value)]
+
+
+def study_points(record: StudyRecord) -> list[Point]:
+    """Return the best value over time (step = trial) and the summary's figures."""
+    best = [
+        Point(layout.BEST_VALUE, value, number, time_ms)
+        for number, time_ms, value in record.best
+        if math.isfinite(value)
+    ]
+    time_ms = record.ended_ms or (record.best[-1][1] if record.best else record.started_ms)
+    figures = [
+        Point(f"summary/{name}", float(value), 0, time_ms)
+        for name, value in record.summary.items()
+        if math.isfinite(value)
+    ]
+    return best + figures
+
+
+def study_note(record: StudyRecord) -> str:
+    """Write the parent run's description: what it is about, the best setting, how to run it again. Markdown."""
+    sweep = record.sweep
+    lines = [f"## {sweep.study}", ""]
+    if sweep.description:
+        lines += [sweep.description.strip(), ""]
+    lines += [f"Stage **{sweep.stage}**, data set **{sweep.data.name}**, sampler **{sweep.search.sampler}**.", ""]
+    if record.best:
+        number, _, value = record.best[-1]
+        lines += [f"Best so far: trial **{number}**, {sweep.search.objective} **{value:.4g}**.", ""]
+    if record.summary:
+        lines += ["| figure | value |", "| --- | --- |"]
+        lines += [f"| {name.replace('_', ' ')} | {value:g} |" for name, value in record.summary.items()]
+        lines += [""]
+    return "\n".join([*lines, "Run it again:", "", "```", record.command, "```"])
+
+
+def _provenance_tags(provenance: Provenance) -> dict[str, str]:
+    tags = {layout.DATA_DIGEST: provenance.data_digest, layout.CONFIG_DIGEST: provenance.config_digest}
+    if provenance.git_commit:
+        tags[layout.GIT_COMMIT] = provenance.git_commit
+    if provenance.git_dirty is not None:
+        tags[layout.GIT_DIRTY] = str(provenance.git_dirty).lower()
+    return tags | {f"{layout.VERSION_PREFIX}{name}": version for name, version in provenance.versions.items()}
+
+
+def _not_finite(history: tuple[EpochMetrics, ...]) -> Iterator[str]:
+    for row in history:
+        for name in METRIC_NAMES:
+            if not math.isfinite(getattr(row, name.replace("/", "_"))):
+                yield f"{name}@{row.epoch}"
+
+
+def _space(dimension: Dimension) -> str:
+    if isinstance(dimension, Choices):
+        return ", ".join(layout.short(value) for value in dimension.values)
+    how = " log" if dimension.log else f" step {dimension.step:g}" if dimension.step else ""
+    return f"{dimension.low:g} .. {dimension.high:g}{how}"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    return str(value) if isinstance(value, Path) else value
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError, ImportError):  # no such user in the password database, as in many containers
+        return "unknown"
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= layout.MAX_TAG_CHARS else text[: layout.MAX_TAG_CHARS - 1] + "…"

@@ -1,0 +1,220 @@
+"""MLflow as a projection of records: takes them at once, stores them from a thread, never makes training wait.
+
+    put -> newest record of each run waits in a table
+    thread: take the most urgent -> bring its run up to date -> next
+            store away? keep the newest records, wait, try again, longer each time
+
+It can be late, it can be down, and it can be rebuilt: a record is complete, and putting it again gives the same run.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from deepcolor.config.schema import Stage
+from deepcolor.tracking import layout, store
+from deepcolor.tracking.records import Provenance, StudyRecord, TrialRecord
+from deepcolor.tracking.runs import StudyRuns
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+_Record = StudyRecord | TrialRecord
+_Key = tuple[str, str, int]
+"""(study, configuration's digest, trial number); -1 stands for the study itself."""
+_STUDY = -1
+_FIRST_PAUSE_S = 1.0
+_LONGEST_PAUSE_S = 30.0
+_CLOSE_S = 2.0
+
+
+class MlflowTracker:
+    """Projects the records of studies into the runs of an MLflow store. A `Tracker`."""
+
+    def __init__(
+        self,
+        *,
+        tracking_uri: str,
+        artifact_root: Path | None = None,
+        on_warning: Callable[[str], None] | None = None,
+        live_interval_s: float = 2.0,
+    ) -> None:
+        """Start the thread that stores; nothing is asked of MLflow before the first record.
+
+        Args:
+            tracking_uri: Where runs go: `sqlite:///...`, another database, or a server.
+            artifact_root: Folder for the artifacts of an SQLite store; None: beside the database. A server has its own.
+            on_warning: Gets one line when the store cannot be reached or refuses a record; called from the thread.
+            live_interval_s: Shortest time between two updates of one *running* run; finished ones go at once. It lets a
+                short trial be stored once, whole, instead of epoch by epoch.
+        """
+        self._uri = tracking_uri
+        self._artifact_root = artifact_root
+        self._on_warning = on_warning or (lambda _: None)
+        self._live_interval_s = live_interval_s
+        self._changed = threading.Condition()
+        self._waiting: dict[_Key, _Record] = {}
+        self._due_s: dict[_Key, float] = {}
+        self._busy = False
+        self._flushing = 0
+        self._closed = False
+        self._refused: set[_Key] = set()
+        self._tried_twice: set[_Key] = set()
+        self._failures = 0
+        self._attempts = 0
+        self._last_failed = 0
+        # Only the thread touches the rest.
+        self._said: set[str] = set()
+        self._client: MlflowClient | None = None
+        self._studies: dict[tuple[str, str], StudyRuns] = {}
+        self._thread = threading.Thread(target=self._run, name="deepcolor-tracking", daemon=True)
+        self._thread.start()
+
+    def put_study(self, study: StudyRecord) -> None:
+        """Create or bring up to date the study's parent run. Returns at once."""
+        self._put((study.sweep.study, study.provenance.config_digest, _STUDY), study)
+
+    def put_trial(self, trial: TrialRecord) -> None:
+        """Create or bring up to date the trial's child run. Returns at once."""
+        self._put((trial.study, trial.provenance.config_digest, trial.number), trial)
+
+    def flush(self, timeout_s: float) -> bool:
+        """Wait until everything put so far is stored.
+
+        Returns:
+            False when the time ran out, the store cannot be reached (an attempt made meanwhile failed), or it refused a
+            record.
+        """
+        deadline_s = time.monotonic() + timeout_s
+        with self._changed:
+            self._flushing += 1
+            before = self._attempts
+            self._changed.notify_all()
+            try:
+                while (self._waiting or self._busy) and self._thread.is_alive():
+                    left_s = deadline_s - time.monotonic()
+                    if left_s <= 0 or self._last_failed > before:
+                        return False
+                    self._changed.wait(left_s)
+            finally:
+                self._flushing -= 1
+            return not self._refused and not self._waiting
+
+    def close(self) -> None:
+        """Stop the thread, without waiting for a dead store; what has not been stored is left (see `flush`)."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+        self._thread.join(_CLOSE_S)
+
+    def _put(self, key: _Key, record: _Record) -> None:
+        with self._changed:
+            self._waiting[key] = record
+            self._due_s.setdefault(key, time.monotonic() + self._live_interval_s)
+            self._changed.notify_all()
+
+    def _run(self) -> None:
+        while (task := self._next()) is not None:
+            key, record = task
+            try:
+                self._store(record)
+            except Exception as error:  # noqa: BLE001  # the thread outlives whatever MLflow, its database or its transport raise
+                self._after_failure(key, record, error)
+            else:
+                self._after_success(key)
+
+    def _next(self) -> tuple[_Key, _Record] | None:
+        """Wait for the most urgent record; None when the tracker is closed."""
+        with self._changed:
+            while not self._closed:
+                now_s = time.monotonic()
+                key = min(self._waiting, key=self._urgency, default=None)
+                if key is not None and self._is_due(key, now_s):
+                    self._busy = True
+                    self._attempts += 1
+                    return key, self._waiting.pop(key)
+                self._changed.wait(None if key is None else max(0.001, self._due_s[key] - now_s))
+            return None
+
+    def _urgency(self, key: _Key) -> tuple[bool, bool, float]:
+        """Finished ones first, a study before its trials, else who is due first."""
+        return self._waiting[key].state == "running", key[2] != _STUDY, self._due_s[key]
+
+    def _is_due(self, key: _Key, now_s: float) -> bool:
+        """Finished ones at once, running ones in their time; after a failure, and unless flushed, all wait."""
+        at_once = self._flushing or (self._waiting[key].state != "running" and not self._failures)
+        return bool(at_once) or self._due_s[key] <= now_s
+
+    def _store(self, record: _Record) -> None:
+        if isinstance(record, StudyRecord):
+            self._runs(record.sweep.study, record.sweep.stage, record.provenance).store_study(record)
+        else:
+            self._runs(record.study, record.setting.stage, record.provenance).store_trial(record)
+
+    def _runs(self, study: str, stage: Stage, provenance: Provenance) -> StudyRuns:
+        if self._client is None:
+            self._client = store.open_client(self._uri)
+        key = (study, provenance.config_digest)
+        if key not in self._studies:
+            self._studies[key] = StudyRuns(
+                self._client, stage=stage, study=study, provenance=provenance, artifact_root=self._artifact_root
+            )
+        return self._studies[key]
+
+    def _after_success(self, key: _Key) -> None:
+        self._said.discard("outage")
+        with self._changed:
+            self._busy = False
+            self._failures = 0
+            self._refused.discard(key)
+            self._tried_twice.discard(key)
+            self._due_s.pop(key, None)
+            if key in self._waiting:
+                self._due_s[key] = time.monotonic() + self._live_interval_s
+            self._changed.notify_all()
+
+    def _after_failure(self, key: _Key, record: _Record, error: Exception) -> None:
+        # A call whose answer was lost may have done its work: what is stored must be looked up again first. That
+        # also gives a run deleted behind our back a second try, which makes a new one.
+        self._studies.clear()
+        with self._changed:
+            self._busy = False
+            if not store.is_lasting(error):
+                self._waiting.setdefault(key, record)
+                self._last_failed = self._attempts
+                pause_s = min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2**self._failures)
+                self._failures += 1
+                self._due_s = {waiting: time.monotonic() + pause_s for waiting in self._waiting}
+                warning = _outage(self._uri, error)
+            elif key not in self._tried_twice:
+                self._waiting.setdefault(key, record)
+                self._tried_twice.add(key)
+                warning = None
+            else:
+                self._refused.add(key)
+                warning = _refusal(self._uri, key, error)
+            self._changed.notify_all()
+        self._warn(warning)
+
+    def _warn(self, warning: tuple[str, str] | None) -> None:
+        """Pass on a (reason, message) unless its reason has been said since the store last worked."""
+        if warning is not None and warning[0] not in self._said:
+            self._said.add(warning[0])
+            self._on_warning(warning[1])
+
+
+def _outage(uri: str, error: Exception) -> tuple[str, str]:
+    return "outage", (
+        f"MLflow: {layout.shown_uri(uri)} cannot be used now ({store.first_line(error)}). Training goes on; "
+        "the runs are stored when it is back, or by running the sweep again."
+    )
+
+
+def _refusal(uri: str, key: _Key, error: Exception) -> tuple[str, str]:
+    what = key[0] if key[2] == _STUDY else f"{key[0]} trial {key[2]}"
+    reason = store.first_line(error)
+    return reason, f"MLflow: {layout.shown_uri(uri)} refused {what}, and perhaps others: {reason}"

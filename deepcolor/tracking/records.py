@@ -1,0 +1,96 @@
+"""What the driver hands to tracking: plain records of a study and of its trials, complete enough to rebuild every run
+from them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, Protocol
+
+from deepcolor.config.schema import ParamValue, Setting, Sweep
+from deepcolor.training.trajectory import EpochMetrics
+
+State = Literal["running", "complete", "failed", "pruned", "interrupted"]
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where the numbers come from; the same for every trial of one start of a driver."""
+
+    data_digest: str
+    data_folder: str
+    """The folder the pictures were read from."""
+    config_digest: str
+    git_commit: str | None = None
+    git_dirty: bool | None = None
+    versions: dict[str, str] = field(default_factory=dict)
+    """Package versions: deepcolor, torch, torchvision, optuna, mlflow, python."""
+
+
+@dataclass(frozen=True)
+class TrialRecord:
+    """One trial as it stands now; putting it twice, or late, gives the same run."""
+
+    study: str
+    number: int
+    state: State
+    params: dict[str, ParamValue]
+    """The searched parameters."""
+    setting: Setting
+    """All settings, searched and fixed."""
+    trajectory: str
+    started_ms: int
+    provenance: Provenance
+    ended_ms: int | None = None
+    history: tuple[EpochMetrics, ...] = ()
+    """The epochs this trial looks at."""
+    value: float | None = None
+    metrics: dict[str, float] = field(default_factory=dict)
+    """Figures of the chosen weights: psnr_db, ssim, colourfulness, best_epoch and the like."""
+    result: Path | None = None
+    """Result folder in the trajectory store: model.safetensors, model.json, metrics.json, samples.png, loss.png."""
+    error: str | None = None
+    diverged: bool = False
+    parent_model: str | None = None
+    """`colorizer@3`: what the training started from."""
+    host: str = ""
+    device: str = ""
+
+
+@dataclass(frozen=True)
+class StudyRecord:
+    """One study as it stands now."""
+
+    sweep: Sweep
+    resolved_yaml: str
+    """The sweep as it is run, all defaults written out."""
+    command: str
+    """The command line that reproduces the study."""
+    state: State
+    started_ms: int
+    provenance: Provenance
+    ended_ms: int | None = None
+    best: tuple[tuple[int, int, float], ...] = ()
+    """(trial number, unix ms, best value so far) at each improvement."""
+    summary: dict[str, float] = field(default_factory=dict)
+    """Counts and figures: trials, complete, failed, requested_epochs, trained_epochs, best_value and the like."""
+    best_trial: int | None = None
+    report: Path | None = None
+    """Folder of the report: leaderboard.csv and pictures (optimization_history.png, parallel_coordinates.png, ...)."""
+
+
+class Tracker(Protocol):
+    """Receives records as they change; never makes training wait."""
+
+    def put_study(self, study: StudyRecord) -> None:
+        """Create or bring up to date the study's parent run."""
+
+    def put_trial(self, trial: TrialRecord) -> None:
+        """Create or bring up to date the trial's child run."""
+
+    def flush(self, timeout_s: float) -> bool:
+        """Wait until everything put so far is stored; False when the time ran out or the server cannot be reached."""
+
+    def close(self) -> None:
+        """Give back threads and connections, without waiting for a dead server."""

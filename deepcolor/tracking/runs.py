@@ -1,0 +1,262 @@
+"""Bring the runs of one study to what its records say. Every step can be done again; done twice, it changes nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import shutil
+import tempfile
+import uuid
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from deepcolor.config.schema import Stage
+from deepcolor.tracking import layout, payload, store
+from deepcolor.tracking.records import Provenance, StudyRecord, TrialRecord
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+_MOST_METRICS = 1000
+_SAMPLES = "samples.png"
+_RESULT_FILES = ("metrics.json", "loss.png", _SAMPLES)
+_CHECKPOINT_FILES = ("model.safetensors", "model.json")
+_THUMBNAIL_PX = 256
+
+
+@dataclass
+class _Known:
+    """What this process knows to be stored of one run."""
+
+    run_id: str
+    status: str
+    tags: dict[str, str] = field(default_factory=dict)
+    epochs: int = 0
+    digest: str = ""
+    has_params: bool = False
+    has_inputs: bool = False
+
+
+class StudyRuns:
+    """The runs of one study in one store: the parent and a child a trial.
+
+    What is there already is looked up once, by tags, and gone on with: no run is made twice, and one left RUNNING by
+    a killed driver gets its true state with the next record of its trial.
+    """
+
+    def __init__(
+        self, client: MlflowClient, *, stage: Stage, study: str, provenance: Provenance, artifact_root: Path | None
+    ) -> None:
+        self._client = client
+        self._stage = stage
+        self._study = study
+        self._provenance = provenance
+        self._experiment = store.ensure_experiment(client, stage, artifact_root=artifact_root)
+        self._parent: _Known | None = None
+        self._trials: dict[int, _Known] = {}
+        self._view_saved = False
+        for run in store.find_runs(client, self._experiment, layout.study_filter(study, provenance.config_digest)):
+            self._take_over(run)
+
+    def store_study(self, record: StudyRecord) -> None:
+        """Bring the parent run up to date."""
+        digest = f"{payload.record_digest(record)}.{_folder_state(record.report)}"
+        known = self._parent_run(record)
+        if known.digest == digest and known.status == layout.run_status(record.state):
+            return
+        self._save_view(record)
+        if record.state != "running":
+            self._store_report(known.run_id, record)
+        params = {} if known.has_params else payload.study_params(record.sweep)
+        points = payload.study_points(record)
+        tags = payload.study_tags(record) | {layout.STORED_DIGEST: digest}
+        self._log(known, points=points, params=params, tags=tags)
+        self._set_status(known, layout.run_status(record.state), ended_ms=record.ended_ms)
+        known.digest = digest
+
+    def store_trial(self, record: TrialRecord) -> None:
+        """Bring a trial's run up to date."""
+        digest, status = payload.record_digest(record), layout.run_status(record.state)
+        known = self._trials.get(record.number)
+        if known and known.digest == digest and known.status == status:
+            return
+        final = record.state != "running"
+        if known is None:
+            known = self._create_trial(record)
+        if not known.has_inputs:
+            self._log_input(known, record)
+        points = payload.epoch_points(record, after=known.epochs)
+        epochs = max(known.epochs, record.history[-1].epoch if record.history else 0)
+        tags = payload.trial_state_tags(record) | {layout.STORED_EPOCHS: str(epochs)}
+        if final:
+            if self._store_result(known.run_id, record):
+                tags[layout.LOGGED_IMAGES] = "True"
+            points += payload.final_points(record)
+            tags[layout.STORED_DIGEST] = digest
+        params = {} if known.has_params else payload.trial_params(record.setting)
+        self._log(known, points=points, params=params, tags=tags)
+        known.epochs = epochs
+        self._set_status(known, status, ended_ms=record.ended_ms)
+        known.digest = digest
+
+    def _take_over(self, run: Run) -> None:
+        tags = run.data.tags
+        known = _Known(
+            run_id=run.info.run_id,
+            status=run.info.status,
+            tags=dict(tags),
+            epochs=int(tags.get(layout.STORED_EPOCHS, 0)),
+            digest=tags.get(layout.STORED_DIGEST, ""),
+            has_params=bool(run.data.params),
+            has_inputs=bool(run.inputs and run.inputs.dataset_inputs),
+        )
+        number = tags.get(layout.TRIAL)
+        if number is not None:
+            self._trials.setdefault(int(number), known)
+        elif tags.get(layout.KIND) == "study":
+            self._parent = self._parent or known
+
+    def _parent_run(self, record: StudyRecord | None, *, started_ms: int | None = None) -> _Known:
+        """Return the parent; made from what is known when a trial comes before its study."""
+        if self._parent is None:
+            tags = payload.study_identity(self._study, self._stage)
+            tags |= {layout.CONFIG_DIGEST: self._provenance.config_digest}
+            tags |= payload.study_tags(record) if record else {}
+            run = self._client.create_run(
+                self._experiment,
+                start_time=record.started_ms if record else started_ms,
+                tags=tags | payload.source_tags(self._provenance),
+                run_name=self._study,
+            )
+            self._parent = _Known(run.info.run_id, run.info.status, tags)
+        return self._parent
+
+    def _create_trial(self, record: TrialRecord) -> _Known:
+        parent = self._parent_run(None, started_ms=record.started_ms)
+        tags = payload.trial_tags(record, parent_run=parent.run_id) | payload.source_tags(record.provenance)
+        run = self._client.create_run(
+            self._experiment,
+            start_time=record.started_ms,
+            tags=tags,
+            run_name=layout.run_name(record.number, record.params),
+        )
+        known = self._trials[record.number] = _Known(run.info.run_id, run.info.status, tags)
+        return known
+
+    def _log_input(self, known: _Known, record: TrialRecord) -> None:
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+
+        provenance = record.provenance
+        dataset = Dataset(
+            name=record.setting.data.name,
+            digest=provenance.data_digest[:32],
+            source_type="local",
+            source=json.dumps({"uri": provenance.data_folder}),
+            profile=json.dumps({"size_px": record.setting.data.size_px, "data_digest": provenance.data_digest}),
+        )
+        tag = InputTag(layout.DATASET_CONTEXT, "training")
+        self._client.log_inputs(known.run_id, [DatasetInput(dataset, [tag])])
+        known.has_inputs = True
+
+    def _log(
+        self, known: _Known, *, points: Sequence[payload.Point], params: dict[str, str], tags: dict[str, str]
+    ) -> None:
+        """Send all in as few calls as MLflow's limits allow; the tags go last: they say that the rest is there."""
+        from mlflow.entities import Metric, Param, RunTag
+
+        metrics = [Metric(point.key, point.value, point.time_ms, point.step) for point in points]
+        while len(metrics) > _MOST_METRICS:
+            self._client.log_batch(known.run_id, metrics=metrics[:_MOST_METRICS])
+            metrics = metrics[_MOST_METRICS:]
+        self._client.log_batch(
+            known.run_id,
+            metrics=metrics,
+            params=[Param(name, value) for name, value in params.items()],
+            tags=[RunTag(name, value) for name, value in tags.items() if known.tags.get(name) != value],
+        )
+        known.tags |= tags
+        known.has_params = True
+
+    def _set_status(self, known: _Known, status: str, *, ended_ms: int | None) -> None:
+        if status == known.status:
+            return
+        if status == "RUNNING":
+            self._client.update_run(known.run_id, status=status)
+        else:
+            self._client.set_terminated(known.run_id, status, end_time=ended_ms)
+        known.status = status
+
+    def _store_result(self, run_id: str, record: TrialRecord) -> bool:
+        """Store the trial's files; whether there was a contact sheet among them."""
+        if record.result is None or not record.result.is_dir():
+            return False
+        step = record.history[-1].epoch if record.history else 0
+        with _staged() as folder:
+            _stage_result(record.result, folder)
+            _stage_samples(record.result, folder, step=step, time_ms=record.ended_ms or 0, run_id=run_id)
+            self._client.log_artifacts(run_id, str(folder))
+        return (record.result / _SAMPLES).exists()
+
+    def _store_report(self, run_id: str, record: StudyRecord) -> None:
+        with _staged() as folder:
+            (folder / layout.SWEEP_FILE).write_text(record.resolved_yaml)
+            if record.report is not None and record.report.is_dir():
+                shutil.copytree(record.report, folder / layout.REPORT_FOLDER)
+            self._client.log_artifacts(run_id, str(folder))
+
+    def _save_view(self, record: StudyRecord) -> None:
+        if self._view_saved:
+            return
+        study, digest = record.sweep.study, record.provenance.config_digest
+        value = layout.view_value(study, digest, searched=record.sweep.search_names, created_ms=record.started_ms)
+        self._client.set_experiment_tag(self._experiment, layout.view_tag(layout.view_key(study, digest)), value)
+        self._view_saved = True
+
+
+@contextlib.contextmanager
+def _staged() -> Iterator[Path]:
+    """A folder laid out as the run's artifacts, so that they go up in one call."""
+    with tempfile.TemporaryDirectory(prefix="deepcolor-run-") as folder:
+        yield Path(folder)
+
+
+def _stage_result(result: Path, folder: Path) -> None:
+    for name in _RESULT_FILES:
+        _link(result / name, folder / name)
+    for name in _CHECKPOINT_FILES:
+        _link(result / name, folder / layout.CHECKPOINT_FOLDER / name)
+
+
+def _stage_samples(result: Path, folder: Path, *, step: int, time_ms: int, run_id: str) -> None:
+    """Lay out the contact sheet as MLflow's `log_image` would, but under a name that is the same every time."""
+    samples = result / _SAMPLES
+    if not samples.exists():
+        return
+    from PIL import Image
+
+    unique = str(uuid.uuid5(uuid.NAMESPACE_OID, f"{run_id}/{step}"))
+    full, thumbnail = (folder / name for name in layout.image_files(step=step, time_ms=time_ms, unique=unique))
+    _link(samples, full)
+    with Image.open(samples) as sheet:
+        small = sheet.convert("RGB")
+        small.thumbnail((_THUMBNAIL_PX, _THUMBNAIL_PX))
+        small.save(thumbnail)
+
+
+def _link(source: Path, target: Path) -> None:
+    if source.exists():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.symlink_to(source.absolute())
+
+
+def _folder_state(folder: Path | None) -> str:
+    """Something that changes when a file of the folder does."""
+    if folder is None or not folder.is_dir():
+        return "none"
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    lines = [f"{path.relative_to(folder)} {(stat := path.stat()).st_size} {stat.st_mtime_ns}" for path in files]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]

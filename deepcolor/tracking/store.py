@@ -1,0 +1,242 @@
+"""The door to MLflow: open a store safely, find or make an experiment, tell a fault that passes from one that stays.
+
+Nothing here imports MLflow before it is needed: that import takes a second.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
+
+from deepcolor.config.schema import STAGES, Stage
+from deepcolor.errors import TrackingError
+from deepcolor.tracking import layout
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+_SETUP_TIMEOUT_S = 120
+_PAGE = 1000
+_SQLITE = "sqlite:///"
+_ENVIRONMENT = {
+    # MLflow's own defaults keep one call to a dead server waiting for minutes; deepcolor tries again by itself.
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    # What is trained here is nobody else's business.
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
+}
+_TALKATIVE = ("alembic", "mlflow.store.db.utils", "urllib3.connectionpool")
+"""Loggers that print migrations, tracebacks and retries for what deepcolor reports in one line."""
+_LASTING = {
+    "BAD_REQUEST",
+    "ENDPOINT_NOT_FOUND",
+    "INVALID_PARAMETER_VALUE",
+    "INVALID_STATE",
+    "PERMISSION_DENIED",
+    "RESOURCE_ALREADY_EXISTS",
+    "RESOURCE_DOES_NOT_EXIST",
+    "UNAUTHENTICATED",
+}
+
+
+def open_client(tracking_uri: str) -> MlflowClient:
+    """Open a tracking store; an SQLite database is made if need be, by one process at a time.
+
+    Args:
+        tracking_uri: `sqlite:///...`, another database, or a server; a server is not asked before the first call.
+    Raises:
+        TrackingError: The database cannot be opened, or MLflow does not know this kind of URI.
+    """
+    prepare_environment()
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+    database = sqlite_file(tracking_uri)
+    try:
+        if database is None:
+            return MlflowClient(tracking_uri=tracking_uri, registry_uri=tracking_uri)
+        return _open_sqlite(tracking_uri, database)
+    except (MlflowException, OSError) as error:
+        raise TrackingError(
+            f"MLflow: the store must be one that can be opened; got {layout.shown_uri(tracking_uri)} "
+            f"({first_line(error)}). Check --tracking-uri."
+        ) from error
+
+
+def prepare_environment() -> None:
+    """Keep MLflow from waiting for minutes, printing, and phoning home; what the user's environment says stays."""
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    for logger in _TALKATIVE:
+        logging.getLogger(logger).setLevel(logging.CRITICAL)
+
+
+def sqlite_file(tracking_uri: str) -> Path | None:
+    """Return the file of an SQLite tracking URI; None for any other kind."""
+    if not tracking_uri.startswith(_SQLITE):
+        return None
+    return Path(unquote(tracking_uri.removeprefix(_SQLITE).split("?")[0])).absolute()
+
+
+def ensure_experiment(client: MlflowClient, stage: Stage, *, artifact_root: Path | None) -> str:
+    """Return the id of the stage's experiment; make it if need be.
+
+    Args:
+        client: An open store.
+        stage: The stage.
+        artifact_root: Folder below which a new experiment in an SQLite store keeps its artifacts; None: beside the
+            database. A server keeps artifacts where it is told to.
+    Raises:
+        TrackingError: The experiment was deleted in MLflow.
+    """
+    from mlflow.exceptions import MlflowException
+
+    name = layout.experiment_name(stage)
+    found = client.get_experiment_by_name(name)
+    if found is None:
+        try:
+            return str(
+                client.create_experiment(name, artifact_location=_artifact_location(client, stage, artifact_root))
+            )
+        except MlflowException:
+            # Somebody else made it between the two calls.
+            found = client.get_experiment_by_name(name)
+            if found is None:
+                raise
+    if found.lifecycle_stage == "deleted":
+        raise TrackingError(
+            f"MLflow: the experiment must not be deleted; got {name}, deleted. "
+            f"Bring it back with: mlflow experiments restore --experiment-id {found.experiment_id}"
+        )
+    return str(found.experiment_id)
+
+
+def find_runs(client: MlflowClient, experiment_id: str, filter_string: str) -> list[Run]:
+    """Return all runs that match, however many pages they fill; the oldest first."""
+    runs: list[Run] = []
+    token: str | None = None
+    while True:
+        page = client.search_runs(
+            [experiment_id],
+            filter_string=filter_string,
+            max_results=_PAGE,
+            order_by=["attributes.start_time ASC"],
+            page_token=token,
+        )
+        runs += page
+        token = page.token
+        if not token:
+            return runs
+
+
+def trial_run(client: MlflowClient, *, stage: Stage, study: str, number: int) -> Run:
+    """Return the run of a trial, found by its tags; of several, the newest.
+
+    Raises:
+        TrackingError: MLflow holds no such run.
+    """
+    experiment = client.get_experiment_by_name(layout.experiment_name(stage))
+    runs = find_runs(client, experiment.experiment_id, layout.trial_filter(study, number)) if experiment else []
+    if not runs:
+        raise TrackingError(
+            f"MLflow: the trial must have a run; got none for trial {number} of {study} "
+            f"in {layout.experiment_name(stage)}. Run the sweep again: it trains nothing, and brings MLflow up to date."
+        )
+    return runs[-1]
+
+
+@dataclass(frozen=True)
+class TrackedStudy:
+    """A study as MLflow knows it; enough to link to it."""
+
+    name: str
+    stage: Stage
+    experiment_id: str
+    config_digest: str
+    has_view: bool
+
+    def link(self, base_url: str) -> str:
+        """Return the link that opens MLflow's UI on the study's trials, the best one first."""
+        return layout.study_link(
+            base_url,
+            experiment_id=self.experiment_id,
+            study=self.name,
+            config_digest=self.config_digest,
+            has_view=self.has_view,
+        )
+
+
+def tracked_studies(tracking_uri: str) -> list[TrackedStudy]:
+    """Return every study that MLflow holds, stage by stage, the oldest first; a name may occur more than once.
+
+    Raises:
+        TrackingError: The store cannot be read.
+    """
+    from mlflow.exceptions import MlflowException
+
+    client = open_client(tracking_uri)
+    found: list[TrackedStudy] = []
+    try:
+        for stage in STAGES:
+            experiment = client.get_experiment_by_name(layout.experiment_name(stage))
+            if experiment is None or experiment.lifecycle_stage == "deleted":
+                continue
+            for run in find_runs(client, experiment.experiment_id, f"tags.{layout.KIND} = 'study'"):
+                name, digest = run.data.tags[layout.STUDY], run.data.tags[layout.CONFIG_DIGEST]
+                has_view = layout.view_tag(layout.view_key(name, digest)) in experiment.tags
+                found.append(TrackedStudy(name, stage, experiment.experiment_id, digest, has_view))
+    except MlflowException as error:
+        raise TrackingError(
+            f"MLflow: the store must answer; got {first_line(error)} ({layout.shown_uri(tracking_uri)}). "
+            "Check --tracking-uri, and that the server runs."
+        ) from error
+    return found
+
+
+def is_lasting(error: BaseException) -> bool:
+    """Whether trying the same call again cannot help."""
+    code: Any = getattr(error, "error_code", None)
+    return code in _LASTING
+
+
+def first_line(error: BaseException) -> str:
+    """Return an error's message in one short line, without passwords."""
+    text = layout.shown_uri(str(error).strip() or type(error).__name__)
+    line = text.splitlines()[0]
+    return line if len(line) <= 200 else f"{line[:199]}…"
+
+
+def _open_sqlite(tracking_uri: str, database: Path) -> MlflowClient:
+    from filelock import FileLock, Timeout
+    from mlflow import MlflowClient
+
+    database.parent.mkdir(parents=True, exist_ok=True)
+    lock = database.with_name(f"{database.name}.lock")
+    try:
+        with FileLock(lock, timeout=_SETUP_TIMEOUT_S):
+            client = MlflowClient(tracking_uri=tracking_uri, registry_uri=tracking_uri)
+            client.search_experiments(max_results=1)
+            client.search_registered_models(max_results=1)
+            return client
+    except Timeout as error:
+        raise TrackingError(
+            f"MLflow: the database must be free to set up; got {lock}, held for over {_SETUP_TIMEOUT_S} s. "
+            "See which process holds it, or delete the file."
+        ) from error
+
+
+def _artifact_location(client: MlflowClient, stage: Stage, artifact_root: Path | None) -> str | None:
+    database = sqlite_file(client.tracking_uri)
+    if database is None:
+        return None
+    root = artifact_root or database.parent / "artifacts"
+    return (root.absolute() / stage).as_uri()

@@ -1,0 +1,262 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+from deepcolor.config.schema import Sweep
+from deepcolor.tracking import layout, store
+from deepcolor.tracking.projection import MlflowTracker
+from deepcolor.tracking.records import Tracker
+from tests.tracking.building import T0_MS, make_history, make_result, make_sweep, study_record, trial_record
+
+FLUSH_S = 60
+Start = Callable[[], MlflowTracker]
+
+
+@pytest.fixture
+def warned() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def start(tracking_uri: str, warned: list[str]) -> Iterator[Start]:
+    """Start trackers on one store; all are closed at the end."""
+    trackers: list[MlflowTracker] = []
+
+    def make() -> MlflowTracker:
+        trackers.append(MlflowTracker(tracking_uri=tracking_uri, on_warning=warned.append, live_interval_s=0.05))
+        return trackers[-1]
+
+    yield make
+    for tracker in trackers:
+        tracker.close()
+
+
+def runs_of(tracking_uri: str, sweep: Sweep) -> dict[int | None, Run]:
+    """The study's runs by trial number; None stands for the parent. Fails when a trial has two."""
+    client = MlflowClient(tracking_uri)
+    experiment = client.get_experiment_by_name(layout.experiment_name(sweep.stage))
+    assert experiment is not None
+    runs = store.find_runs(client, experiment.experiment_id, layout.study_filter(sweep.study, sweep.digest()))
+    found = {int(n) if (n := run.data.tags.get(layout.TRIAL)) is not None else None: run for run in runs}
+    assert len(found) == len(runs)
+    return found
+
+
+def test_a_finished_trial_is_a_whole_run(start: Start, tracking_uri: str, tmp_path: Path) -> None:
+    """Params, metrics at their recorded times, tags, data set, artifacts, picture and status are all in its run."""
+    sweep, tracker = make_sweep(), start()
+    assert isinstance(tracker, MlflowTracker)
+    contract: Tracker = tracker
+    contract.put_study(study_record(sweep))
+    contract.put_trial(trial_record(sweep, 1, result=make_result(tmp_path / "result")))
+    assert contract.flush(FLUSH_S)
+
+    run, client = runs_of(tracking_uri, sweep)[1], MlflowClient(tracking_uri)
+    assert run.info.run_name == "t0001 lr=1e-3 fm=9"
+    assert (run.info.status, run.info.start_time, run.info.end_time) == ("FINISHED", T0_MS + 1000, T0_MS + 1500)
+    assert run.data.params["lr"] == "0.001"
+    assert run.data.metrics["value"] == pytest.approx(0.0101)
+    assert run.data.tags["mlflow.user"]
+    assert run.data.tags["mlflow.source.git.commit"] == "c" * 40
+    history = client.get_metric_history(run.info.run_id, "val/mse")
+    assert [(m.step, m.timestamp) for m in history] == [(row.epoch, row.time_ms) for row in make_history(3, number=1)]
+    assert run.inputs is not None
+    (given,) = run.inputs.dataset_inputs
+    assert (given.dataset.name, given.dataset.digest) == ("faces", "d" * 32)
+    files = {file.path for file in client.list_artifacts(run.info.run_id)}
+    assert files == {"checkpoint", "images", "loss.png", "metrics.json", "samples.png"}
+    assert {Path(file.path).name for file in client.list_artifacts(run.info.run_id, "checkpoint")} == {
+        "model.json",
+        "model.safetensors",
+    }
+
+
+def test_artifacts_lie_beside_the_database(start: Start, tracking_uri: str, tmp_path: Path) -> None:
+    """In the workspace's own store artifacts stay in the workspace, wherever the command was started."""
+    sweep, tracker = make_sweep(), start()
+    tracker.put_trial(trial_record(sweep, result=make_result(tmp_path / "result")))
+    assert tracker.flush(FLUSH_S)
+    uri = runs_of(tracking_uri, sweep)[0].info.artifact_uri
+    assert uri.startswith((tmp_path / "mlruns" / "artifacts" / "colorizer").as_uri())
+
+
+def test_the_parent_holds_the_sweep_its_report_and_the_best_over_time(
+    start: Start, tracking_uri: str, tmp_path: Path
+) -> None:
+    """A finished study's parent run has the resolved file, the report, the figures and the saved view's link."""
+    sweep, tracker = make_sweep(), start()
+    report = tmp_path / "report"
+    report.mkdir()
+    (report / "leaderboard.csv").write_text("trial,value\n")
+    best = ((0, T0_MS + 5, 0.5), (3, T0_MS + 9, 0.25))
+    summary = {"trials": 4.0, "best_value": 0.25}
+    done = study_record(sweep, state="complete", best=best, best_trial=3, summary=summary, report=report)
+    tracker.put_study(done)
+    assert tracker.flush(FLUSH_S)
+
+    parent, client = runs_of(tracking_uri, sweep)[None], MlflowClient(tracking_uri)
+    assert parent.info.run_name == "grid"
+    assert parent.info.status == "FINISHED"
+    steps = client.get_metric_history(parent.info.run_id, "best/value")
+    assert [(m.step, m.value) for m in steps] == [(0, 0.5), (3, 0.25)]
+    assert parent.data.metrics["summary/best_value"] == 0.25
+    assert {file.path for file in client.list_artifacts(parent.info.run_id)} == {"report", "sweep.yaml"}
+    (tracked,) = store.tracked_studies(tracking_uri)
+    assert (tracked.name, tracked.has_view) == ("grid", True)
+    assert f"/experiments/{parent.info.experiment_id}/runs" in tracked.link("http://h")
+
+
+def test_putting_everything_again_changes_nothing(start: Start, tracking_uri: str) -> None:
+    """A driver that starts again sends all its records: there is no second run, and no metric twice."""
+    sweep = make_sweep()
+    for _ in range(2):
+        tracker = start()
+        tracker.put_study(study_record(sweep, state="complete"))
+        for number in range(3):
+            tracker.put_trial(trial_record(sweep, number))
+        assert tracker.flush(FLUSH_S)
+    runs = runs_of(tracking_uri, sweep)
+    assert set(runs) == {None, 0, 1, 2}
+    assert len(MlflowClient(tracking_uri).get_metric_history(runs[0].info.run_id, "train/mse")) == 3
+
+
+def test_a_run_left_running_by_a_killed_driver_is_brought_to_its_end(start: Start, tracking_uri: str) -> None:
+    """The next driver goes on with the run: the missing epochs are added, the status is true."""
+    sweep = make_sweep()
+    killed = start()
+    killed.put_trial(trial_record(sweep, state="running", epochs=2))
+    assert killed.flush(FLUSH_S)
+    assert runs_of(tracking_uri, sweep)[0].info.status == "RUNNING"
+    following = start()
+    following.put_trial(trial_record(sweep, epochs=4))
+    assert following.flush(FLUSH_S)
+    run = runs_of(tracking_uri, sweep)[0]
+    assert run.info.status == "FINISHED"
+    steps = [m.step for m in MlflowClient(tracking_uri).get_metric_history(run.info.run_id, "val/mse")]
+    assert steps == [1, 2, 3, 4]
+
+
+def test_children_come_before_their_parent(start: Start, tracking_uri: str) -> None:
+    """The order of records does not matter: a trial put first still hangs below its study's one parent."""
+    sweep, tracker = make_sweep(), start()
+    tracker.put_trial(trial_record(sweep))
+    assert tracker.flush(FLUSH_S)
+    tracker.put_study(study_record(sweep))
+    assert tracker.flush(FLUSH_S)
+    runs = runs_of(tracking_uri, sweep)
+    assert runs[0].data.tags[layout.PARENT_RUN] == runs[None].info.run_id
+    assert "mlflow.note.content" in runs[None].data.tags
+
+
+def test_only_the_newest_of_many_records_is_stored(start: Start, tracking_uri: str) -> None:
+    """Records that arrive faster than they are stored are drawn together; nothing of the last one is lost."""
+    sweep, tracker = make_sweep(), start()
+    for epochs in range(1, 301):
+        tracker.put_trial(trial_record(sweep, state="running", epochs=epochs))
+    tracker.put_trial(trial_record(sweep, epochs=300))
+    assert tracker.flush(FLUSH_S)
+    run = runs_of(tracking_uri, sweep)[0]
+    steps = [m.step for m in MlflowClient(tracking_uri).get_metric_history(run.info.run_id, "val/mse")]
+    assert steps == list(range(1, 301))
+
+
+def test_two_sweeps_of_one_name_stay_apart(start: Start, tracking_uri: str) -> None:
+    """On a store that several people share, another configuration under the same name gets runs of its own."""
+    first, second = make_sweep(), make_sweep(training={"seed": 1})
+    tracker = start()
+    for sweep in (first, second):
+        tracker.put_study(study_record(sweep))
+        tracker.put_trial(trial_record(sweep))
+    assert tracker.flush(FLUSH_S)
+    assert runs_of(tracking_uri, first)[0].info.run_id != runs_of(tracking_uri, second)[0].info.run_id
+
+
+@pytest.mark.parametrize(("state", "status"), [("failed", "FAILED"), ("pruned", "KILLED"), ("interrupted", "KILLED")])
+def test_every_end_has_its_status(start: Start, tracking_uri: str, state: str, status: str) -> None:
+    """No run of a trial that has ended stays RUNNING, however it ended; one that goes on runs again."""
+    sweep, tracker = make_sweep(), start()
+    tracker.put_trial(trial_record(sweep, state=state, value=None))  # type: ignore[arg-type]  # parametrized
+    assert tracker.flush(FLUSH_S)
+    assert runs_of(tracking_uri, sweep)[0].info.status == status
+    tracker.put_trial(trial_record(sweep, state="running", epochs=4))
+    assert tracker.flush(FLUSH_S)
+    assert runs_of(tracking_uri, sweep)[0].info.status == "RUNNING"
+
+
+def test_a_run_deleted_behind_our_back_is_made_again(start: Start, tracking_uri: str, warned: list[str]) -> None:
+    """MLflow is a projection: what somebody deletes there comes back with the next record."""
+    sweep, tracker = make_sweep(), start()
+    tracker.put_trial(trial_record(sweep, state="running", epochs=1))
+    assert tracker.flush(FLUSH_S)
+    MlflowClient(tracking_uri).delete_run(runs_of(tracking_uri, sweep)[0].info.run_id)
+    tracker.put_trial(trial_record(sweep, epochs=2))
+    assert tracker.flush(FLUSH_S)
+    assert runs_of(tracking_uri, sweep)[0].info.status == "FINISHED"
+    assert warned == []
+
+
+def test_a_record_that_mlflow_refuses_stops_no_other(start: Start, tracking_uri: str, warned: list[str]) -> None:
+    """One bad record is reported by name and given up; the rest is stored, and flush says that something is missing."""
+    sweep, tracker = make_sweep(), start()
+    tracker.put_trial(trial_record(sweep, 0, metrics={"no:such*name": 1.0}))
+    tracker.put_trial(trial_record(sweep, 1))
+    assert tracker.flush(FLUSH_S) is False
+    assert runs_of(tracking_uri, sweep)[1].info.status == "FINISHED"
+    (warning,) = warned
+    assert "grid trial 0" in warning
+
+
+def test_a_dead_server_never_makes_training_wait(warned: list[str]) -> None:
+    """Putting returns at once, flush says no, the warning comes once, closing does not hang."""
+    tracker = MlflowTracker(tracking_uri="http://user:secret@127.0.0.1:1", on_warning=warned.append)
+    sweep, began_s = make_sweep(), time.perf_counter()
+    tracker.put_study(study_record(sweep))
+    for number in range(100):
+        tracker.put_trial(trial_record(sweep, number))
+    assert time.perf_counter() - began_s < 1
+    assert tracker.flush(FLUSH_S) is False
+    tracker.close()
+    (warning,) = warned
+    assert "127.0.0.1:1" in warning
+    assert "secret" not in warning
+
+
+def test_what_was_put_during_an_outage_is_stored_after_it(mlflow_template: Path, tmp_path: Path) -> None:
+    """The newest records are kept while the store is away, and go in when it is back."""
+    warned: list[str] = []
+    database = tmp_path / "mlruns" / "mlflow.db"
+    (tmp_path / "mlruns").write_text("not a folder yet")
+    tracker = MlflowTracker(tracking_uri=f"sqlite:///{database}", on_warning=warned.append)
+    sweep = make_sweep()
+    tracker.put_study(study_record(sweep, state="complete"))
+    tracker.put_trial(trial_record(sweep))
+    assert tracker.flush(FLUSH_S) is False
+    (tmp_path / "mlruns").unlink()
+    (tmp_path / "mlruns").mkdir()
+    database.write_bytes(mlflow_template.read_bytes())
+    assert tracker.flush(FLUSH_S)
+    tracker.close()
+    assert set(runs_of(f"sqlite:///{database}", sweep)) == {None, 0}
+    assert len(warned) == 1
+
+
+def test_several_processes_may_set_up_the_database_at_once(tmp_path: Path) -> None:
+    """The first use of a workspace by two processes at the same moment leaves one whole database."""
+    uri = f"sqlite:///{tmp_path / 'new' / 'mlflow.db'}"
+    code = f"from deepcolor.tracking import store; store.open_client({uri!r}).search_experiments()"
+    processes = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(2)]
+    assert [process.wait(100) for process in processes] == [0, 0]
+
+
+def test_importing_the_tracker_does_not_import_mlflow() -> None:
+    """A sweep starts training while MLflow is still being imported."""
+    code = "import sys, deepcolor.tracking.projection, deepcolor.registry.names; sys.exit('mlflow' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
