@@ -1,0 +1,25 @@
+"""Use a model: load it, colour pictures of any size, serve it through MLflow."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from deepcolor.inference.package import MODEL_CODE
+
+if TYPE_CHECKING:
+    from deepcolor.inference.loading import colorize, load
+    from deepcolor.inference.model import ColorModel
+    from deepcolor.inference.picture import ImageInput
+
+__all__ = ["MODEL_CODE", "ColorModel", "ImageInput", "colorize", "load"]
+
+_WHERE = {"ColorModel": "model", "ImageInput": "picture", "colorize": "loading", "load": "loading"}
+
+
+def __getattr__(name: str) -> Any:
+    """Import on first use: a promotion needs MODEL_CODE alone, and torch takes seconds."""
+    if name in _WHERE:
+        from importlib import import_module
+
+        return getattr(import_module(f"{__name__}.{_WHERE[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

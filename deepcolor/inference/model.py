@@ -1,0 +1,147 @@
+"""A trained network that colours pictures of any size: it predicts small, the picture keeps its own lightness."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import groupby
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from deepcolor.color import lab_to_rgb, normalise_lightness, rgb_to_lab, to_uint8, to_uint16
+from deepcolor.config.schema import Stage
+from deepcolor.data.images import Picture, Pixels
+from deepcolor.inference.picture import ImageInput, as_picture
+from deepcolor.inference.resample import Fit, enlarge, fit, shrink
+from deepcolor.models.description import ModelDescription
+from deepcolor.models.networks import Network
+
+_STRIP_PX = 2**20
+"""Pixels converted at a time, so that a photo of 50 megapixels needs no gigabytes in between."""
+_BATCH_PX = 2**24
+"""Pixels of pictures held at a time while they wait for their batch."""
+
+
+class ColorModel:
+    """Colours pictures. Made by `deepcolor.load`."""
+
+    def __init__(self, network: Network, description: ModelDescription) -> None:
+        self._network = network.eval()
+        self._device = next(network.parameters()).device
+        self.description = description
+
+    @property
+    def stage(self) -> Stage:
+        """`regressor`, `colorizer` or `transfer`."""
+        return self.description.stage
+
+    def colorize(self, image: ImageInput) -> Pixels:
+        """Colour one picture.
+
+        Args:
+            image: A path, a file's bytes, a PIL image, or an array (H, W), (H, W, 3) or (H, W, 4): uint8, uint16, or
+                float in [0, 1]; any size. Colours that it has already are replaced. A regressor tints the whole picture
+                in one colour.
+        Returns:
+            sRGB of the same size, shape (H, W, 3), or (H, W, 4) where the picture has opacity; uint16 for 16-bit
+            pictures, else uint8.
+        Raises:
+            DataError: The picture cannot be read.
+            ShapeError: An array has the wrong shape, type or range.
+        """
+        return next(self.colorize_many([image]))
+
+    def colorize_many(self, images: Iterable[ImageInput], *, batch_size: int = 32) -> Iterator[Pixels]:
+        """Colour pictures one after the other, those of like shape together in one pass of the network.
+
+        Args:
+            images: As for `colorize`; read as they are needed.
+            batch_size: Most pictures in one pass.
+        Returns:
+            Their results, in their order.
+        Raises:
+            DataError: A picture cannot be read.
+            ShapeError: An array has the wrong shape, type or range.
+        """
+        for group in _grouped((self._prepared(as_picture(image)) for image in images), batch_size):
+            for prepared, ab in zip(group, self._predict(group), strict=True):
+                yield _composed(prepared, ab)
+
+    def mean_ab(self, image: ImageInput) -> tuple[float, float]:
+        """Return the mean a* and b* predicted for one picture, in CIELAB units.
+
+        Args:
+            image: As for `colorize`.
+        """
+        prepared = self._prepared(as_picture(image))
+        ab = self._predict([prepared])[0]
+        inner = ab if ab.ndim == 1 else ab[:, : prepared.where.height_px, : prepared.where.width_px].mean(dim=(1, 2))
+        return float(inner[0]), float(inner[1])
+
+    def _prepared(self, picture: Picture) -> _Prepared:
+        lightness_HW = _lightness(picture.rgb_HW3)
+        height_px, width_px = lightness_HW.shape
+        square = self._network.target == "mean"
+        where = fit(height_px, width_px, size_px=self.description.size_px, square=square)
+        small = shrink(torch.from_numpy(normalise_lightness(lightness_HW)), where)
+        return _Prepared(picture, lightness_HW, where, small)
+
+    @torch.inference_mode()
+    def _predict(self, group: list[_Prepared]) -> Tensor:
+        """Return a*, b* in CIELAB units, on the CPU: shape (B, 2, h, w), or (B, 2) from a regressor."""
+        lightness_B1HW = torch.stack([prepared.small for prepared in group])[:, None].to(self._device)
+        return self._network.to_ab(self._network(lightness_B1HW)).float().cpu()
+
+
+@dataclass(frozen=True, eq=False)
+class _Prepared:
+    picture: Picture
+    lightness: npt.NDArray[np.float32]
+    """L* at full resolution, shape (H, W), in [0, 100]."""
+    where: Fit
+    small: Tensor
+    """Normalised L* as the network takes it, shape (h, w)."""
+
+
+def _grouped(prepared: Iterable[_Prepared], batch_size: int) -> Iterator[list[_Prepared]]:
+    """Group neighbours whose inputs have one shape, up to the batch size and a bound on memory."""
+    for _, neighbours in groupby(prepared, key=lambda each: each.small.shape):
+        group: list[_Prepared] = []
+        pixels = 0
+        for each in neighbours:
+            group.append(each)
+            pixels += each.lightness.size
+            if len(group) == batch_size or pixels > _BATCH_PX:
+                yield group
+                group, pixels = [], 0
+        if group:
+            yield group
+
+
+def _lightness(rgb_HW3: Pixels) -> npt.NDArray[np.float32]:
+    strips = [rgb_to_lab(strip)[0] for strip in np.array_split(rgb_HW3, _strips(rgb_HW3.shape))]
+    return np.concatenate(strips).astype(np.float32, copy=False)
+
+
+def _composed(prepared: _Prepared, ab: Tensor) -> Pixels:
+    """Put the predicted colour on the picture's own lightness."""
+    lightness_HW, deep = prepared.lightness, prepared.picture.rgb_HW3.dtype == np.uint16
+    height_px, width_px = lightness_HW.shape
+    if ab.ndim == 1:
+        ab_2HW = ab[:, None, None].expand(2, height_px, width_px)
+    else:
+        ab_2HW = enlarge(ab, prepared.where, height_px=height_px, width_px=width_px)
+    ab_HW2 = ab_2HW.permute(1, 2, 0).numpy()
+    count = _strips(lightness_HW.shape)
+    to_integers = to_uint16 if deep else to_uint8
+    strips = zip(np.array_split(lightness_HW, count), np.array_split(ab_HW2, count), strict=True)
+    rgb: Pixels = np.concatenate([to_integers(lab_to_rgb(lightness, colour)) for lightness, colour in strips])
+    alpha = prepared.picture.alpha_HW
+    return rgb if alpha is None else np.dstack([rgb, alpha])
+
+
+def _strips(shape: tuple[int, ...]) -> int:
+    return min(shape[0], max(1, shape[0] * shape[1] // _STRIP_PX))

@@ -1,0 +1,106 @@
+"""What a model says about itself, in markdown: the description of its version, the card beside pulled weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from deepcolor.config.schema import Stage
+from deepcolor.models.description import ModelDescription
+from deepcolor.registry.versions import ModelVersion
+
+_WHAT: dict[Stage, str] = {
+    "regressor": "Predicts the mean colour (a*, b*) of a photo from its lightness.",
+    "colorizer": "Colours a grey photo: predicts a* and b* of every pixel from its lightness.",
+    "transfer": "Colours a grey photo: a colorizer, trained further on another kind of photos.",
+}
+_UNITS = "MSE in normalised units, (value + 128) / 255; colourfulness relative to the originals."
+
+
+def version_text(
+    stage: Stage, description: ModelDescription, test: Mapping[str, float], *, study: str, trial: int
+) -> str:
+    """Return the description of a version, as the registry's page shows it."""
+    lines = [
+        _WHAT[stage],
+        "",
+        f"Trial **{trial}** of study **{study}**, epoch {description.epoch}.",
+        f"Started from **{description.parent}**." if description.parent else "Started from random weights.",
+        "",
+        "On the test split, which no search has seen:",
+        "",
+        *_figures(test),
+        "",
+        f"Data `{description.data_digest}`, weights `{description.weights_sha256}`.",
+    ]
+    return "\n".join(lines)
+
+
+def model_card(version: ModelVersion, description: ModelDescription, *, lineage: Sequence[str]) -> str:
+    """Return the README of a pulled model.
+
+    Args:
+        version: The version that was pulled.
+        description: Of its weights.
+        lineage: References from this version back to the first ancestor, such as `transfer@2`, `colorizer@3`.
+    """
+    settings = {name: value for name, value in version.params.items() if value != "null"}
+    lines = [
+        f"# deepcolor {version.ref}",
+        "",
+        _WHAT[version.stage],
+        "",
+        "## Use",
+        "",
+        "```",
+        "deepcolor colorize photos/ -o coloured/ --model THIS_FOLDER",
+        "```",
+        "",
+        "```python",
+        "import deepcolor",
+        "",
+        'model = deepcolor.load("THIS_FOLDER")',
+        *_python_use(version.stage),
+        "```",
+        "",
+        f"Takes pictures of any size; the network sees their lightness at {description.size_px} px.",
+        "",
+        "## Test",
+        "",
+        *_figures(version.test),
+        "",
+        "## Setting",
+        "",
+        *_table(("setting", "value"), settings),
+        "",
+        "## Origin",
+        "",
+        *_table(("", ""), _origin(version, description, lineage)),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _python_use(stage: Stage) -> list[str]:
+    if stage == "regressor":
+        return ['a, b = model.mean_ab("photo.jpg")  # mean a*, b*, CIELAB units']
+    return ['rgb = model.colorize("photo.jpg")  # numpy array, (H, W, 3)']
+
+
+def _origin(version: ModelVersion, description: ModelDescription, lineage: Sequence[str]) -> dict[str, str]:
+    return {
+        "study, trial": f"{version.study}, {version.trial}",
+        "MLflow run": version.run_id or "unknown",
+        "lineage": " from ".join(lineage),
+        "epoch": str(description.epoch),
+        "trajectory": description.trajectory,
+        "data digest": version.data_digest,
+        "weights SHA-256": version.weights_sha256,
+        "deepcolor": description.deepcolor_version,
+    }
+
+
+def _figures(test: Mapping[str, float]) -> list[str]:
+    return [*_table(("figure", "value"), {name: f"{value:.5g}" for name, value in test.items()}), "", _UNITS]
+
+
+def _table(head: tuple[str, str], rows: Mapping[str, str]) -> list[str]:
+    return [f"| {head[0]} | {head[1]} |", "| --- | --- |", *(f"| {key} | {value} |" for key, value in rows.items())]

@@ -1,0 +1,109 @@
+"""Take a model out of the registry: weights, description and a model card. Nothing of it is ever run."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from pathlib import Path
+
+from deepcolor.atomic import write_atomically
+from deepcolor.errors import CorruptFileError, ModelError, WorkspaceError
+from deepcolor.models.description import DESCRIPTION_FILE, WEIGHTS_FILE, ModelDescription, read_description
+from deepcolor.registry import names
+from deepcolor.registry.card import model_card
+from deepcolor.registry.package import WEIGHTS_BELOW
+from deepcolor.registry.versions import ModelVersion, asking, list_versions, resolve
+from deepcolor.tracking import store
+
+CARD_FILE = "README.md"
+_MOST_ANCESTORS = 20
+
+
+def pull(ref: str, out: Path, *, tracking_uri: str, registry_stage: str | None = None) -> Path:
+    """Write a registered model to a folder: `model.safetensors`, `model.json`, and a model card.
+
+    Only these files are taken out of the version's artifacts, under these names, whatever else lies there; the
+    weights' checksum is compared with the description's and the registry's.
+
+    Args:
+        ref: `colorizer@champion`, `colorizer@3`, or MLflow's `models:/deepcolor-colorizer@champion`.
+        out: The folder: new, empty, or one that an earlier pull wrote.
+        tracking_uri: The MLflow store.
+        registry_stage: `Production`, `Staging` or `Archived`; then `ref` is the stage alone.
+    Returns:
+        `out`.
+    Raises:
+        ModelError: There is no such version (the message lists what there is), or what it holds is no model.
+        CorruptFileError: The weights do not match their checksum.
+        WorkspaceError: `out` holds something else, or cannot be written to.
+        TrackingError: The store cannot be reached.
+    """
+    _check_target(out)
+    version = resolve(ref, tracking_uri=tracking_uri, registry_stage=registry_stage)
+    with tempfile.TemporaryDirectory(prefix="deepcolor-pull-") as temporary:
+        fetched = Path(temporary)
+        _fetch(version, fetched, tracking_uri=tracking_uri)
+        description = _checked(version, fetched)
+        card = model_card(version, description, lineage=_lineage(version, tracking_uri))
+        try:
+            for name in (WEIGHTS_FILE, DESCRIPTION_FILE):
+                write_atomically(out / name, (fetched / name).read_bytes())
+            write_atomically(out / CARD_FILE, card.encode())
+        except OSError as error:
+            raise WorkspaceError(
+                f"pull: the folder must be writable; got {error.strerror or error} ({out}). Choose another one with -o."
+            ) from error
+    return out
+
+
+def _check_target(out: Path) -> None:
+    if out.is_dir() and any(out.iterdir()) and not (out / DESCRIPTION_FILE).exists():
+        raise WorkspaceError(
+            f"pull: the folder must be new, empty or a pulled model; got {out}. Choose another one with -o."
+        )
+    if out.exists() and not out.is_dir():
+        raise WorkspaceError(f"pull: must be a folder; got the file {out}. Choose another one with -o.")
+
+
+def _fetch(version: ModelVersion, folder: Path, *, tracking_uri: str) -> None:
+    from mlflow.artifacts import download_artifacts
+    from mlflow.exceptions import MlflowException
+
+    client = store.open_client(tracking_uri)
+    with asking(tracking_uri):
+        source = client.get_model_version_download_uri(names.registered_name(version.stage), str(version.number))
+        for name in (WEIGHTS_FILE, DESCRIPTION_FILE):
+            try:
+                download_artifacts(
+                    artifact_uri=f"{source.rstrip('/')}/{WEIGHTS_BELOW}/{name}",
+                    dst_path=str(folder),
+                    tracking_uri=tracking_uri,
+                )
+            except (OSError, MlflowException) as error:
+                raise ModelError(
+                    f"model: {version.ref} must have its artifacts; got no {name} ({store.first_line(error)}). "
+                    "If they were deleted, promote the trial again with --force."
+                ) from error
+
+
+def _checked(version: ModelVersion, folder: Path) -> ModelDescription:
+    description = read_description(folder)
+    found = hashlib.sha256((folder / WEIGHTS_FILE).read_bytes()).hexdigest()
+    for wanted, where in ((description.weights_sha256, DESCRIPTION_FILE), (version.weights_sha256, "the registry")):
+        if found != wanted:
+            raise CorruptFileError(
+                f"model: the SHA-256 of {WEIGHTS_FILE} must be that in {where}, {wanted[:12]}...; got {found[:12]}... "
+                f"({version.ref}). It is damaged; promote the trial again."
+            )
+    return description
+
+
+def _lineage(version: ModelVersion, tracking_uri: str) -> list[str]:
+    """References from this version back to its first ancestor; one that is not in the registry ends the line."""
+    known = {other.ref: other for other in list_versions(tracking_uri)}
+    line = [version.ref]
+    parent = version.parent
+    while parent and parent not in line and len(line) < _MOST_ANCESTORS:
+        line.append(parent)
+        parent = known[parent].parent if parent in known else None
+    return line

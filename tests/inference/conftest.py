@@ -1,0 +1,41 @@
+"""Models of the two kinds of network, in folders."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from deepcolor.inference import ColorModel, load
+from tests.registry.world import World, build_world, make_model
+from tests.tracking.building import template_database
+
+
+@pytest.fixture(scope="session")
+def colorizer_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_model(tmp_path_factory.mktemp("models") / "colorizer", seed=1)
+
+
+@pytest.fixture(scope="session")
+def colorizer(colorizer_folder: Path) -> ColorModel:
+    return load(colorizer_folder, device="cpu")
+
+
+@pytest.fixture(scope="session")
+def regressor(tmp_path_factory: pytest.TempPathFactory) -> ColorModel:
+    return load(make_model(tmp_path_factory.mktemp("models") / "regressor", seed=1, stage="regressor"), device="cpu")
+
+
+@pytest.fixture(autouse=True)
+def no_tracking_uri(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+
+
+@pytest.fixture(scope="session")
+def base_world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    return build_world(tmp_path_factory.mktemp("world"), template=template_database(tmp_path_factory.getbasetemp()))
+
+
+@pytest.fixture
+def world(base_world: World, tmp_path: Path) -> World:
+    return base_world.copy(tmp_path / "world")
