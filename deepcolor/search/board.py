@@ -1,0 +1,152 @@
+"""What a driver knows at a moment: trials, busy trajectories, histories; and what follows from them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from deepcolor.config.schema import Sweep
+from deepcolor.search.schedule import Ask
+from deepcolor.search.space import grid_points
+from deepcolor.search.study import StoredTrial
+from deepcolor.search.summary import RunningTrial, Snapshot, best_of
+from deepcolor.training.checkpoint import read_history
+from deepcolor.training.trajectory import EpochMetrics, Trajectory, TrajectoryPaths
+
+
+@dataclass
+class OpenTrial:
+    """A trial that is being trained or waits for its turn."""
+
+    trial: StoredTrial
+    trajectory: Trajectory
+    ask: Ask
+    tracked_at: float = 0.0
+    """Monotonic time of the last record sent to tracking."""
+
+
+@dataclass
+class Board:
+    """A driver's memory. All of it can be read again from the two places of truth."""
+
+    sweep: Sweep
+    store: Path
+    open: dict[int, OpenTrial] = field(default_factory=dict)
+    busy: dict[str, Ask] = field(default_factory=dict)
+    """The ask that each running segment works for, by trajectory."""
+    finished: dict[int, StoredTrial] = field(default_factory=dict)
+    failed_now: int = 0
+    trained_now: int = 0
+    """Epochs of segments that have returned."""
+    started_at: float = field(default_factory=time.monotonic)
+    _histories: dict[str, Sequence[EpochMetrics]] = field(default_factory=dict)
+    _before: dict[str, int] = field(default_factory=dict)
+    """Epochs a busy trajectory had when its segment started."""
+
+    def history(self, digest: str) -> Sequence[EpochMetrics]:
+        """All known epochs of a trajectory, from memory or from the store."""
+        if digest not in self._histories:
+            self._histories[digest] = read_history(TrajectoryPaths(self.store, digest))
+        return self._histories[digest]
+
+    def put_history(self, digest: str, history: Sequence[EpochMetrics]) -> None:
+        """Take over a trajectory's epochs as a segment gave them back."""
+        self._histories[digest] = history
+
+    def put_epoch(self, digest: str, row: EpochMetrics) -> None:
+        """Take note of an epoch of a running segment; the rows between are filled in when the segment returns."""
+        history = self.history(digest)
+        if digest in self.busy and (not history or row.epoch > history[-1].epoch):
+            self._histories[digest] = (*history, row)
+
+    def start(self, ask: Ask) -> None:
+        """Mark an ask's trajectory as being trained."""
+        self.busy[ask.trajectory] = ask
+        self._before[ask.trajectory] = len(self.history(ask.trajectory))
+
+    def end(self, digest: str) -> Ask:
+        """Mark a trajectory as idle, and return the ask its segment worked for."""
+        return self.busy.pop(digest)
+
+    def on(self, digest: str) -> list[OpenTrial]:
+        """The open trials of one trajectory."""
+        return [open_ for open_ in self.open.values() if open_.ask.trajectory == digest]
+
+    def asks(self) -> Iterator[Ask]:
+        """What all open trials want."""
+        return (open_.ask for open_ in self.open.values())
+
+    @property
+    def complete(self) -> int:
+        return sum(trial.state == "complete" for trial in self.finished.values())
+
+    @property
+    def total(self) -> int:
+        """Trials the study will have when it is done."""
+        if self.sweep.search.sampler == "grid":
+            return len(grid_points(self.sweep.search))
+        return self.sweep.search.trials or 0
+
+    def snapshot(self, *, stopping: bool) -> Snapshot:
+        """Say where the study stands."""
+        elapsed = time.monotonic() - self.started_at
+        trained = self.trained_now + sum(self._live_epochs(digest) for digest in self.busy)
+        speed = trained / elapsed if elapsed > 0 else 0.0
+        return Snapshot(
+            total=self.total,
+            complete=self.complete,
+            failed=self.failed_now,
+            running=tuple(
+                self._running(self.open[ask.number]) for ask in self.busy.values() if ask.number in self.open
+            ),
+            best=best_of(list(self.finished.values())),
+            trained_epochs=trained,
+            epochs_per_s=speed,
+            remaining_s=self._remaining_epochs() / speed if speed else None,
+            elapsed_s=elapsed,
+            stopping=stopping,
+        )
+
+    def _live_epochs(self, digest: str) -> int:
+        history = self.history(digest)
+        return max(0, history[-1].epoch - self._before[digest]) if history else 0
+
+    def _running(self, open_: OpenTrial) -> RunningTrial:
+        history = self.history(open_.ask.trajectory)
+        last = history[-1] if history else None
+        return RunningTrial(
+            number=open_.ask.number,
+            params=open_.trial.params,
+            epoch=last.epoch if last else 0,
+            epochs=open_.ask.epochs,
+            value=last.objective(self.sweep.search.objective) if last else None,
+        )
+
+    def _remaining_epochs(self) -> float:
+        """Epochs still to be trained; a trial not yet asked for counts as the mean of the others."""
+        furthest: dict[str, int] = {}
+        for ask in self.asks():
+            furthest[ask.trajectory] = max(furthest.get(ask.trajectory, 0), ask.epochs)
+        reached = {digest: history[-1].epoch if (history := self.history(digest)) else 0 for digest in furthest}
+        opened = sum(max(0, epochs - reached[digest]) for digest, epochs in furthest.items())
+        asked_now = len(self.open) + self.complete
+        unasked = max(0, self.total - asked_now)
+        return opened + unasked * self._mean_epochs()
+
+    def _mean_epochs(self) -> float:
+        """Epochs a trial costs on average; grid points that differ in epochs alone cost the longest of them once."""
+        search, training = self.sweep.search, self.sweep.training
+        if search.sampler == "grid":
+            points = grid_points(search)
+            alone: dict[tuple[object, ...], int] = {}
+            for point in points:
+                rest = tuple((name, repr(value)) for name, value in point.items() if name != "epochs")
+                epochs = point.get("epochs", training.epochs)
+                alone[rest] = max(
+                    alone.get(rest, 0), int(epochs) if isinstance(epochs, int | float) else training.epochs
+                )
+            return sum(alone.values()) / len(points)
+        ended = [trial.outcome.view.end_epoch for trial in self.finished.values() if trial.outcome]
+        return sum(ended) / len(ended) if ended else training.epochs

@@ -1,0 +1,100 @@
+"""From the two places of truth (Optuna's storage, the trajectory store) to the records that tracking shows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from deepcolor.config.load import to_yaml
+from deepcolor.config.schema import Sweep
+from deepcolor.search.study import StoredStudy, StoredTrial
+from deepcolor.search.summary import Summary, improvements
+from deepcolor.tracking.records import Provenance, State, StudyRecord, TrialRecord
+from deepcolor.training.trajectory import EpochMetrics
+
+
+@dataclass(frozen=True)
+class Projection:
+    """Builds the records of one study; holds what all of them share."""
+
+    study: StoredStudy
+    provenance: Provenance
+    command: str
+    """The command line that reproduces the study."""
+    store: Path
+    report: Path
+
+    @property
+    def sweep(self) -> Sweep:
+        return self.study.sweep
+
+    def trial(self, trial: StoredTrial, history: Sequence[EpochMetrics], *, state: State | None = None) -> TrialRecord:
+        """Return the record of a trial as it stands.
+
+        Args:
+            trial: A trial that has a place: one that failed before it had a training has nothing to show.
+            history: The epochs of its trajectory; those beyond what the trial looks at are left out.
+            state: Replaces the stored state, for a trial that its driver leaves open.
+        """
+        if trial.place is None:
+            raise ValueError(f"trial {trial.number} of {self.study.name} has no training")
+        outcome = trial.outcome
+        seen = tuple(history[: outcome.view.end_epoch] if outcome else history)
+        return TrialRecord(
+            study=self.study.name,
+            number=trial.number,
+            state=state or _STATES[trial.state],
+            params=trial.params,
+            setting=self.sweep.setting(trial.params),
+            trajectory=trial.place.trajectory,
+            started_ms=trial.started_ms,
+            ended_ms=trial.ended_ms,
+            provenance=self.provenance,
+            history=seen,
+            value=trial.value,
+            metrics={**outcome.metrics, "best_epoch": float(outcome.view.chosen_epoch)} if outcome else {},
+            result=self.store / outcome.result if outcome and outcome.result else None,
+            error=trial.error,
+            diverged=trial.diverged,
+            parent_model=trial.place.parent,
+            host=outcome.host if outcome else "",
+            device=outcome.device if outcome else "",
+        )
+
+    def parent(
+        self, trials: Sequence[StoredTrial], summary: Summary | None, *, state: State, ended_ms: int | None
+    ) -> StudyRecord:
+        """Return the record of the study; the report is part of it once there is a summary."""
+        steps = improvements(trials)
+        return StudyRecord(
+            sweep=self.sweep,
+            resolved_yaml=to_yaml(self.sweep),
+            command=self.command,
+            state=state,
+            started_ms=self.study.started_ms,
+            ended_ms=ended_ms,
+            provenance=self.provenance,
+            best=steps,
+            summary=_figures(summary) if summary else {},
+            best_trial=steps[-1][0] if steps else None,
+            report=self.report if summary else None,
+        )
+
+
+_STATES: dict[str, State] = {"running": "running", "complete": "complete", "failed": "failed"}
+
+
+def _figures(summary: Summary) -> dict[str, float]:
+    figures = {
+        "trials": summary.trials,
+        "complete": summary.complete,
+        "failed": summary.failed,
+        "diverged": summary.diverged,
+        "requested_epochs": summary.requested_epochs,
+        "trained_epochs": summary.trained_epochs,
+        "saved_share": summary.saved,
+    }
+    if summary.best and summary.best.value is not None:
+        figures["best_value"] = summary.best.value
+    return {key: float(value) for key, value in figures.items()}

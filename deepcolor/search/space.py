@@ -1,0 +1,68 @@
+"""From a sweep's search space to Optuna's distributions, and to the points of a grid."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping
+
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+
+from deepcolor.config.schema import Choices, Dimension, ParamValue, Range, SearchConfig
+
+Params = dict[str, ParamValue]
+
+
+def distributions(search: SearchConfig) -> dict[str, BaseDistribution]:
+    """Return the Optuna distribution of every searched parameter, in the order they are written."""
+    return {dimension.name: _distribution(dimension, grid=search.sampler == "grid") for dimension in search.space}
+
+
+def grid_points(search: SearchConfig) -> tuple[Params, ...]:
+    """Return every combination of the grid, `epochs` innermost and ascending.
+
+    The order makes trials that differ in epochs alone follow each other, so that each one goes on where the one before
+    it ended.
+    """
+    outer = [dimension for dimension in search.space if dimension.name != "epochs"]
+    inner = [dimension for dimension in search.space if dimension.name == "epochs"]
+    names = [dimension.name for dimension in (*outer, *inner)]
+    values = [grid_values(dimension) for dimension in outer] + [sorted(grid_values(d), key=_as_number) for d in inner]
+    return tuple(dict(zip(names, point, strict=True)) for point in itertools.product(*values))
+
+
+def grid_values(dimension: Dimension) -> tuple[ParamValue, ...]:
+    """Return the values a grid takes of one dimension."""
+    return dimension.values if isinstance(dimension, Choices) else dimension.grid()
+
+
+def point_key(params: Mapping[str, ParamValue]) -> tuple[tuple[str, str], ...]:
+    """Return something hashable that is equal for equal points, whatever the order of their names and 1 or 1.0."""
+    return tuple(sorted((name, _value_key(value)) for name, value in params.items()))
+
+
+def _distribution(dimension: Dimension, *, grid: bool) -> BaseDistribution:
+    if isinstance(dimension, Choices):
+        return CategoricalDistribution(list(dimension.values))
+    if grid:
+        return CategoricalDistribution(list(dimension.grid()))
+    return _range_distribution(dimension)
+
+
+def _range_distribution(dimension: Range) -> BaseDistribution:
+    whole = isinstance(dimension.low, int) and isinstance(dimension.high, int)
+    if whole and (dimension.step is None or isinstance(dimension.step, int)):
+        return IntDistribution(
+            int(dimension.low), int(dimension.high), log=dimension.log, step=int(dimension.step or 1)
+        )
+    return FloatDistribution(dimension.low, dimension.high, log=dimension.log, step=dimension.step)
+
+
+def _as_number(value: ParamValue) -> float:
+    return float(value) if isinstance(value, int | float) else math.inf
+
+
+def _value_key(value: ParamValue) -> str:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return repr(value)
+    return repr(float(value))

@@ -1,0 +1,154 @@
+"""What is said about a study while it runs and when it ends."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from deepcolor.config.schema import ParamValue
+from deepcolor.search.schedule import Share, trained_epochs
+from deepcolor.search.study import StoredTrial
+
+
+@dataclass(frozen=True)
+class RunningTrial:
+    """An open trial, as the live view shows it."""
+
+    number: int
+    params: dict[str, ParamValue]
+    epoch: int
+    epochs: int
+    value: float | None
+    """The objective at the last epoch."""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A study at one moment of a driver's run."""
+
+    total: int
+    """Trials the study will have when it is done."""
+    complete: int
+    failed: int
+    running: tuple[RunningTrial, ...]
+    best: StoredTrial | None
+    trained_epochs: int
+    """Epochs trained since this start."""
+    epochs_per_s: float
+    remaining_s: float | None
+    """None while there is nothing to estimate from."""
+    elapsed_s: float
+    stopping: bool
+
+
+class Watcher(Protocol):
+    """Sees a study go by; prints or draws it."""
+
+    def update(self, snapshot: Snapshot) -> None:
+        """Take a new picture of the whole; called a few times a second at most."""
+
+    def finished(self, trial: StoredTrial, snapshot: Snapshot) -> None:
+        """Take note of a trial that has just finished or failed."""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A study at the end of a driver's run."""
+
+    study: str
+    state: str
+    """complete or interrupted."""
+    trials: int
+    complete: int
+    failed: int
+    diverged: int
+    requested_epochs: int
+    """Epochs the finished trials would have trained if each had been trained alone."""
+    trained_epochs: int
+    """Epochs of them that had to be trained for this study; the others were shared between trials, or in the store
+    already."""
+    trained_now: int
+    """Epochs trained since this start."""
+    wall_s: float
+    best: StoredTrial | None
+
+    @property
+    def saved(self) -> float:
+        """Share of the requested epochs that needed no training, 0 to 1."""
+        return 1 - self.trained_epochs / self.requested_epochs if self.requested_epochs else 0.0
+
+    def as_dict(self) -> dict[str, Any]:
+        """The summary as a JSON object."""
+        best = self.best
+        fields = {key: value for key, value in vars(self).items() if key != "best"}
+        return {
+            **fields,
+            "wall_s": round(self.wall_s, 3),
+            "saved": round(self.saved, 4),
+            "best": best_as_dict(best) if best else None,
+        }
+
+
+def best_as_dict(trial: StoredTrial) -> dict[str, Any]:
+    """A trial as a JSON object."""
+    return {
+        "trial": trial.number,
+        "value": trial.value,
+        "params": trial.params,
+        "epoch": trial.outcome.view.chosen_epoch if trial.outcome else None,
+        "metrics": trial.outcome.metrics if trial.outcome else {},
+    }
+
+
+def best_of(trials: Sequence[StoredTrial]) -> StoredTrial | None:
+    """The complete trial with the lowest finite value; the earlier one of two equals."""
+    finite = [
+        trial
+        for trial in trials
+        if trial.state == "complete" and trial.value is not None and math.isfinite(trial.value)
+    ]
+    return min(finite, key=lambda trial: (trial.value, trial.number), default=None)
+
+
+def improvements(trials: Sequence[StoredTrial]) -> tuple[tuple[int, int, float], ...]:
+    """(trial number, unix ms of its end, value) of each trial that was the best when it ended."""
+    ended = sorted(
+        (t for t in trials if t.state == "complete" and t.ended_ms), key=lambda t: (t.ended_ms or 0, t.number)
+    )
+    steps: list[tuple[int, int, float]] = []
+    for trial in ended:
+        value = math.inf if trial.value is None else trial.value
+        if value < (steps[-1][2] if steps else math.inf):
+            steps.append((trial.number, trial.ended_ms or 0, value))
+    return tuple(steps)
+
+
+def shares(trials: Sequence[StoredTrial]) -> list[Share]:
+    """What each finished trial asked for of its trajectory."""
+    return [
+        Share(t.number, t.place.trajectory, t.outcome.view.end_epoch, t.place.in_store_epochs)
+        for t in trials
+        if t.place is not None and t.outcome is not None
+    ]
+
+
+def summarise(
+    study: str, trials: Sequence[StoredTrial], *, interrupted: bool, trained_now: int, wall_s: float
+) -> Summary:
+    """Put a study's trials into figures."""
+    asked = shares(trials)
+    return Summary(
+        study=study,
+        state="interrupted" if interrupted else "complete",
+        trials=len(trials),
+        complete=sum(trial.state == "complete" for trial in trials),
+        failed=sum(trial.state == "failed" for trial in trials),
+        diverged=sum(trial.diverged for trial in trials),
+        requested_epochs=sum(share.requested_epochs for share in asked),
+        trained_epochs=sum(trained_epochs(asked).values()),
+        trained_now=trained_now,
+        wall_s=wall_s,
+        best=best_of(trials),
+    )

@@ -1,0 +1,63 @@
+"""A training without a network: a formula in place of a loss, written into the store as the real one writes it."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+from collections.abc import Callable
+
+from deepcolor.atomic import write_folder_atomically
+from deepcolor.training.checkpoint import Record, read_history, write_checkpoint
+from deepcolor.training.early_stopping import view_of
+from deepcolor.training.trajectory import EpochMetrics, Segment, SegmentOutcome, TrajectoryPaths
+
+
+def loss(lr: float, weight_decay: float, epoch: int) -> float:
+    """Lowest at lr 1e-2 and no weight decay; falls until epoch 32, then rises; not a number at lr 1."""
+    if lr >= 1:
+        return math.nan
+    return (math.log10(lr) + 2) ** 2 + weight_decay + 1 / epoch + epoch / 1000
+
+
+def trivial(segment: Segment, on_epoch: Callable[[EpochMetrics], None] | None = None) -> SegmentOutcome:
+    """Advance a trajectory by formula; fails at lr 0.5, as long as the file `broken` lies beside the store."""
+    training = segment.trajectory.setting.training
+    paths = TrajectoryPaths(segment.store, segment.trajectory.digest)
+    if training.lr == 0.5 and (segment.store.parent / "broken").exists():
+        raise RuntimeError("the machine has had enough")
+    history = list(read_history(paths))
+    before = len(history)
+    view = None
+    stopped = False
+    while view is None and not stopped:
+        view = view_of(
+            history, epochs=segment.to_epoch, patience=segment.patience, objective=segment.trajectory.objective
+        )
+        if view is None:
+            epoch = len(history) + 1
+            value = loss(training.lr, training.weight_decay, epoch)
+            history.append(EpochMetrics(epoch, value, value, value, value, 0.001, int(time.time() * 1000)))
+            if on_epoch:
+                on_epoch(history[-1])
+            stopped = segment.stop_file is not None and segment.stop_file.exists()
+            time.sleep(float(os.environ.get("TRIVIAL_EPOCH_S", "0")))
+    if len(history) > before:
+        write_checkpoint(paths, Record(history=tuple(history), best_epoch=len(history), kept=True), b"weights")
+    result = None
+    if view is not None and not view.diverged:
+        result = paths.result(view)
+        write_folder_atomically(
+            result, {"metrics.json": json.dumps({"psnr_db": 20.0, "ssim": 0.5, "colourfulness": 0.9}).encode()}
+        )
+    return SegmentOutcome(
+        digest=paths.digest,
+        history=tuple(history),
+        trained_epochs=len(history) - before,
+        train_s=0.0,
+        view=view,
+        result=result,
+        host="here",
+        device="cpu",
+    )
