@@ -1,0 +1,79 @@
+"""The `deepcolor` command: its commands in the order a user meets them, and the one place where errors become exit
+codes.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from deepcolor import __version__
+from deepcolor.cli import console
+from deepcolor.errors import EXIT_FAILURE, DeepcolorError
+
+app = typer.Typer(
+    name="deepcolor",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Search, track and promote networks that colour grey photos.",
+)
+
+
+def _version(value: bool) -> None:
+    if value:
+        print(f"deepcolor {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    pass
+
+
+def _register() -> None:
+    from deepcolor.cli import colorize, data, demo, models, pipeline, promote, sweep, ui
+
+    app.add_typer(data.app, name="data")
+    app.command()(sweep.sweep)
+    app.command()(sweep.studies)
+    app.command()(ui.ui)
+    app.command()(promote.promote)
+    app.command()(models.models)
+    app.command()(models.pull)
+    app.command()(models.rollback)
+    app.command()(colorize.colorize)
+    app.command()(pipeline.pipeline)
+    app.command()(demo.demo)
+
+
+_register()
+
+
+def main() -> None:
+    """Run the command line; print one line and exit with the error's code when a command fails."""
+    try:
+        app()
+    except DeepcolorError as error:
+        if console.settings.debug:
+            raise
+        console.fail(str(error))
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        console.fail("interrupted")
+        sys.exit(130)
+    except Exception as error:
+        # The last resort: a fault of ours is still one line, with the way to its traceback.
+        if console.settings.debug:
+            raise
+        console.fail(
+            f"{type(error).__name__}: {error}. This is a fault in deepcolor; run again with --debug for the traceback."
+        )
+        sys.exit(EXIT_FAILURE)

@@ -1,0 +1,265 @@
+"""`deepcolor data`: prepare folders of photos, look at them, draw pictures where there are none."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from deepcolor.cli import console
+from deepcolor.cli.options import HERE, DebugOption, JsonOption, QuietOption, WorkspaceOption
+from deepcolor.cli.progress import progress
+from deepcolor.errors import DataError
+from deepcolor.workspace import Workspace
+
+if TYPE_CHECKING:
+    from deepcolor.data.folder import RejectedFile
+    from deepcolor.data.manifest import Manifest
+
+app = typer.Typer(no_args_is_help=True, help="Prepare photos for training, look at them, or draw some.")
+
+
+class Drawn(StrEnum):
+    """What can be drawn."""
+
+    FACES = "faces"
+    FRUIT = "fruit"
+
+
+@app.command()
+def prepare(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of pictures; nested folders are fine.")],
+    name: Annotated[str, typer.Option("--name", "-n", help="What sweeps will call the data set.")],
+    split: Annotated[str, typer.Option(help="Shares of train, val and test.")] = "80/10/10",
+    seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Of the split and of the augmented copies.")] = 0,
+    strict: Annotated[bool, typer.Option("--strict", help="Fail when a picture cannot be used.")] = False,
+    replace: Annotated[bool, typer.Option("--replace", help="Write over a data set of this name.")] = False,
+    workspace: WorkspaceOption = HERE,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Look through a folder of photos, group copies of one photo, share the groups out among train, val and test.
+
+    Files that cannot be used (truncated, damaged, too small, without colour) are listed and left out. Nothing is
+    written to the folder itself.
+
+    [bold]Examples[/bold]
+
+      deepcolor data prepare ~/photos/faces --name faces
+
+      deepcolor data prepare fruits --name fruits --split 70/15/15 --seed 7 --strict
+    """
+    from deepcolor.config.schema import DataConfig
+    from deepcolor.data import manifest as manifests
+    from deepcolor.data.identity import data_digest
+
+    fractions = _fractions(split)
+    place = Workspace.at(workspace).create()
+    with progress("looking at pictures") as on_progress:
+        manifest = manifests.prepare(
+            folder,
+            name=name,
+            workspace=place,
+            split=fractions,
+            seed=seed,
+            strict=strict,
+            replace=replace,
+            on_progress=on_progress,
+        )
+    _report(manifest, digest=data_digest(manifest, DataConfig(name=name)), file=manifests.manifest_path(place, name))
+
+
+@app.command()
+def show(
+    picture: Annotated[Path | None, typer.Argument(metavar="[PICTURE]", help="A picture, for its figure.")] = None,
+    channels: Annotated[
+        Path | None, typer.Option("--channels", metavar="DIR", help="Write L*, a*, b* of every picture of a folder.")
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="File of the figure (PNG, PDF, SVG), or folder of the channels."),
+    ] = None,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Draw a picture beside its L*a*b* channels, or write the channels of a whole folder as grey pictures.
+
+    [bold]Examples[/bold]
+
+      deepcolor data show lemon.jpg -o lemon-lab.png
+
+      deepcolor data show --channels fruits -o fruits-lab
+    """
+    if (picture is None) == (channels is None):
+        raise DataError("show: takes a PICTURE or --channels DIR; got both or neither. Give one of them.")
+    if picture is not None:
+        _show_figure(picture, output or Path(f"{picture.stem}-lab.png"))
+    elif channels is not None:
+        _show_channels(channels, output or Path(f"{channels.resolve().name}-channels"))
+
+
+@app.command()
+def draw(
+    kind: Annotated[Drawn, typer.Argument(help="What to draw.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to; a new or empty folder.")],
+    count: Annotated[int, typer.Option("--count", "-n", min=1, help="How many pictures.")] = 300,
+    seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="The same seed gives the same pictures.")] = 0,
+    size_px: Annotated[int, typer.Option("--size", min=32, max=1024, help="Side of the pictures in pixels.")] = 128,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Draw portraits, or fruit and vegetables, for a first try without photos.
+
+    [bold]Examples[/bold]
+
+      deepcolor data draw faces drawn/faces --count 400
+
+      deepcolor data draw fruit drawn/fruit --count 200 --size 256 --seed 3
+    """
+    from deepcolor.data.drawn import draw_set
+
+    with progress(f"drawing {kind.value}") as on_progress:
+        paths = draw_set(kind.value, folder, count=count, size_px=size_px, seed=seed, on_progress=on_progress)
+    console.result(
+        f"{len(paths)} pictures in {_plain(folder)}\n"
+        f"next: deepcolor data prepare {_plain(folder)} --name {_plain(folder.resolve().name)}",
+        {"folder": folder.resolve(), "pictures": len(paths)},
+    )
+
+
+@app.command("list")
+def list_(
+    workspace: WorkspaceOption = HERE, json: JsonOption = False, quiet: QuietOption = False, debug: DebugOption = False
+) -> None:
+    """List the prepared data sets.
+
+    [bold]Examples[/bold]
+
+      deepcolor data list
+
+      deepcolor data list --json
+    """
+    from deepcolor.data.manifest import load_manifest, prepared_names
+
+    place = Workspace.at(workspace)
+    manifests = [load_manifest(place, name) for name in prepared_names(place)]
+    if console.settings.json:
+        console.result("", [_facts(manifest) for manifest in manifests])
+        return
+    if not manifests:
+        console.note("no data set has been prepared here; start with `deepcolor data prepare DIR --name NAME`")
+        return
+    rows = [
+        [
+            m.name,
+            str(len(m.files)),
+            *(str(size) for size in m.split_sizes.values()),
+            str(len(m.rejected)),
+            str(m.source),
+        ]
+        for m in manifests
+    ]
+    numeric = ("pictures", "train", "val", "test", "rejected")
+    console.table("", ("name", *numeric, "folder"), rows, numeric=numeric)
+
+
+def _fractions(split: str) -> tuple[float, float, float]:
+    try:
+        train, val, test = (float(share) / 100 for share in split.split("/"))
+    except ValueError as error:
+        raise DataError(f"split: must be three numbers such as 80/10/10; got {split!r}. Mend --split.") from error
+    return train, val, test
+
+
+def _report(manifest: Manifest, *, digest: str, file: Path) -> None:
+    facts = _facts(manifest) | {"digest": digest, "manifest": file}
+    if console.settings.json:
+        console.result("", facts)
+        return
+    _report_rejected(manifest.rejected)
+    sizes = manifest.split_sizes
+    copies = manifest.duplicate_groups
+    name, counts = _plain(manifest.name), f"{len(manifest.files)} pictures usable, {len(manifest.rejected)} rejected"
+    groups = f"{_count(len(copies), 'group')} of copies of one photo, {sum(map(len, copies))} pictures"
+    lines = (
+        f"[bold]{name}[/bold]: {counts}, {_count(manifest.ignored, 'other file')} ignored",
+        f"duplicates: {groups}; each group is kept in one split",
+        f"split:      {sizes['train']} train, {sizes['val']} val, {sizes['test']} test (seed {manifest.seed})",
+        f"digest:     {digest} (at the default size and augmentation)",
+        f"manifest:   {_plain(file)}",
+        f"next:       name it in a sweep file (data.name: {name}), then `deepcolor sweep FILE`",
+    )
+    console.result("\n".join(lines), facts)
+
+
+def _facts(manifest: Manifest) -> dict[str, object]:
+    return {
+        "name": manifest.name,
+        "source": manifest.source,
+        "pictures": len(manifest.files),
+        "split_sizes": manifest.split_sizes,
+        "seed": manifest.seed,
+        "rejected": [{"path": file.path, "reason": file.reason} for file in manifest.rejected],
+        "ignored": manifest.ignored,
+        "duplicate_groups": [[file.path for file in group] for group in manifest.duplicate_groups],
+    }
+
+
+def _report_rejected(rejected: Sequence[RejectedFile]) -> None:
+    if not rejected:
+        return
+    by_reason: defaultdict[str, list[str]] = defaultdict(list)
+    for file in rejected:
+        by_reason[file.reason].append(file.path)
+    rows = [
+        [_plain(reason), str(len(paths)), _plain(", ".join(paths[:3]) + (", ..." if len(paths) > 3 else ""))]
+        for reason, paths in sorted(by_reason.items(), key=lambda item: -len(item[1]))
+    ]
+    console.table("rejected", ("reason", "files", "such as"), rows, numeric=("files",))
+
+
+def _show_figure(picture: Path, output: Path) -> None:
+    from deepcolor.data.files import writing
+    from deepcolor.data.show import lab_figure
+
+    figure = lab_figure(picture)
+    with writing(output):
+        output.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            figure.savefig(output)
+        except ValueError as error:
+            raise DataError(f"figure: must be PNG, PDF or SVG; got {output}. Choose another suffix.") from error
+    console.result(_plain(output), {"figure": output.resolve()})
+
+
+def _show_channels(folder: Path, output: Path) -> None:
+    from deepcolor.data.show import CHANNELS, write_channels
+
+    with progress("writing channels") as on_progress:
+        counts = write_channels(folder, output, on_progress=on_progress)
+    _report_rejected(counts.skipped)
+    console.result(
+        f"{counts.written} pictures in {', '.join(_plain(output / channel) for channel in CHANNELS)}",
+        {
+            "folder": output.resolve(),
+            "written": counts.written,
+            "skipped": [{"path": file.path, "reason": file.reason} for file in counts.skipped],
+        },
+    )
+
+
+def _count(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def _plain(text: object) -> str:
+    from rich.markup import escape
+
+    return escape(str(text))

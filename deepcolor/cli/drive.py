@@ -1,0 +1,216 @@
+"""Build a driver from its parts and run it: the way of every command that trains."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from deepcolor import __version__
+from deepcolor.cli import console
+from deepcolor.cli.live import watching
+from deepcolor.config.schema import Sweep
+from deepcolor.errors import Interrupted
+from deepcolor.tracking.records import Provenance
+from deepcolor.workspace import Workspace
+
+if TYPE_CHECKING:
+    from deepcolor.data.manifest import Manifest
+    from deepcolor.execution.executor import Executor
+    from deepcolor.search.driver import Driver
+    from deepcolor.search.summary import Summary
+    from deepcolor.tracking.records import Tracker
+
+FLUSH_S = 60.0
+_PACKAGES = ("torch", "torchvision", "optuna", "mlflow", "numpy", "opencv-python-headless")
+
+
+@dataclass(frozen=True)
+class How:
+    """The options of a command that trains."""
+
+    workspace: Workspace
+    tracking_uri: str
+    executor: str = "local"
+    workers: int | None = None
+    device: str = "auto"
+    command: str = ""
+    """The command line that reproduces the work, and goes on with it after an interrupt."""
+
+    def make_executor(self) -> Executor:
+        """The executor asked for; its processes start with the first segment."""
+        from deepcolor.execution.devices import make_executor
+
+        return make_executor(self.executor, workers=self.workers, device=self.device)
+
+
+def run_sweep(sweep: Sweep, how: How, *, executor: Executor) -> Summary:
+    """Create the sweep's study or go on with it, until it is done or stopped.
+
+    Args:
+        sweep: As its file gives it.
+        how: The options of the command.
+        executor: Runs the segments; stays open, so that several sweeps can use its processes one after the other.
+    Raises:
+        Interrupted: The user stopped it; the message holds the line that resumes.
+    """
+    from deepcolor.search.driver import Driver, Places
+    from deepcolor.search.projection import Projection
+    from deepcolor.search.study import StudyStorage, owned
+
+    workspace = how.workspace.create()
+    cache, manifest = open_data(workspace, sweep)
+    storage = StudyStorage(workspace)
+    parents = parents_of(how, storage)
+    with owned(workspace, sweep.study):
+        study = storage.open(sweep, lambda: parents.adopt(sweep))
+        folder = workspace.study(sweep.study)
+        projection = Projection(
+            study=study,
+            provenance=provenance(study.sweep, manifest, cache, how),
+            command=how.command,
+            store=workspace.trajectories,
+            report=folder / "report",
+        )
+        tracker = make_tracker(how)
+        places = Places(
+            store=workspace.trajectories,
+            cache=cache,
+            report=folder / "report",
+            stop_file=folder / "stop",
+            device=how.device,
+        )
+        try:
+            with watching(sweep.study) as watcher:
+                driver = Driver(
+                    study,
+                    executor=executor,
+                    tracker=tracker,
+                    watcher=watcher,
+                    projection=projection,
+                    places=places,
+                    parent_of=lambda setting: parents.of(study, setting),
+                )
+                with stopped_by_signals(driver, resume=how.command):
+                    summary = driver.run()
+            if not tracker.flush(FLUSH_S):
+                console.warn(
+                    f"MLflow at {how.tracking_uri} has not taken everything yet; "
+                    "nothing is lost, the same command sends the rest."
+                )
+        finally:
+            tracker.close()
+    if summary.state == "interrupted":
+        raise Interrupted(f"stopped; {summary.complete} trials are complete. Resume with: {how.command}")
+    return summary
+
+
+def open_data(workspace: Workspace, sweep: Sweep) -> tuple[Path, Manifest]:
+    """Find the sweep's data set and make sure that it is decoded in the form the sweep asks for."""
+    from deepcolor.cli.progress import progress
+    from deepcolor.data.cache import ensure_cache
+    from deepcolor.data.manifest import load_manifest
+
+    manifest = load_manifest(workspace, sweep.data.name)
+    with progress(f"decoding {sweep.data.name} at {sweep.data.size_px} px") as on_progress:
+        return ensure_cache(workspace, manifest, sweep.data, on_progress=on_progress), manifest
+
+
+def parents_of(how: How, storage: Any) -> Any:
+    """The resolver of `init_from`."""
+    from deepcolor.cli.parents import Parents
+
+    return Parents(how.workspace, storage, tracking_uri=how.tracking_uri)
+
+
+def make_tracker(how: How) -> Tracker:
+    """The MLflow projection of the workspace's database, or of the server asked for."""
+    from deepcolor.tracking.projection import MlflowTracker
+
+    own = how.tracking_uri == how.workspace.mlflow_uri
+    return MlflowTracker(
+        tracking_uri=how.tracking_uri, artifact_root=how.workspace.artifacts if own else None, on_warning=console.warn
+    )
+
+
+def provenance(sweep: Sweep, manifest: Manifest, cache: Path, how: How) -> Provenance:
+    """Where this start's numbers come from."""
+    commit, dirty = git_state(how.workspace.root)
+    versions = {"deepcolor": __version__, "python": sys.version.split()[0]}
+    for package in _PACKAGES:
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return Provenance(
+        data_digest=cache.name,
+        data_folder=str(manifest.source),
+        config_digest=sweep.digest(),
+        git_commit=commit,
+        git_dirty=dirty,
+        versions=versions,
+    )
+
+
+def git_state(folder: Path) -> tuple[str | None, bool | None]:
+    """The commit checked out in a folder and whether anything differs from it; (None, None) outside a repository."""
+
+    def git(*arguments: str) -> str | None:
+        try:
+            done = subprocess.run(  # whichever git the user has
+                ["git", *arguments],  # noqa: S607  # whichever git the user has
+                cwd=folder,
+                capture_output=True,
+                text=True,
+                timeout=10,
+                check=False,
+            )
+        except (OSError, subprocess.TimeoutExpired):
+            return None
+        return done.stdout.strip() if done.returncode == 0 else None
+
+    commit = git("rev-parse", "HEAD")
+    if commit is None:
+        return None, None
+    return commit, bool(git("status", "--porcelain", "--untracked-files=no"))
+
+
+def command_line() -> str:
+    """The command as the user gave it, for a reader to run again."""
+    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+
+
+@contextmanager
+def stopped_by_signals(driver: Driver, *, resume: str) -> Iterator[None]:
+    """End gently on the first Ctrl-C or SIGTERM: running segments finish their epoch and are saved; at once on the
+    second.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    asked = False
+
+    def on_signal(number: int, _: Any) -> None:
+        nonlocal asked
+        if asked:
+            raise Interrupted(f"stopped at once. Resume with: {resume}")
+        asked = True
+        driver.request_stop()
+        # Not through rich: the signal may have come while it was drawing.
+        os.write(2, b"\nstopping: running segments finish their epoch and are saved; once more to stop at once\n")
+
+    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,167 @@
+"""`deepcolor models`, `deepcolor pull` and `deepcolor rollback`."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from deepcolor.cli import console
+from deepcolor.cli.options import (
+    HERE,
+    DebugOption,
+    JsonOption,
+    QuietOption,
+    TrackingOption,
+    WorkspaceOption,
+    tracking_uri,
+)
+from deepcolor.workspace import Workspace
+
+if TYPE_CHECKING:
+    from deepcolor.config.schema import Stage
+    from deepcolor.registry.versions import ModelVersion
+
+_COLUMNS = (
+    "model", "alias", "registry stage", "test MSE", "PSNR dB", "SSIM", "colour", "from", "parent", "promoted",
+)  # fmt: skip
+_NUMERIC = ("test MSE", "PSNR dB", "SSIM", "colour")
+
+
+def models(
+    stage: Annotated[
+        str | None, typer.Argument(help="regressor, colorizer or transfer.", show_default="all three")
+    ] = None,
+    workspace: WorkspaceOption = HERE,
+    tracking: TrackingOption = None,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """List the registered models: their versions, aliases and figures on the test split.
+
+    [bold]Examples[/bold]
+
+      deepcolor models
+
+      deepcolor models colorizer --json
+    """
+    from deepcolor.registry.versions import list_versions
+
+    uri = tracking_uri(Workspace.at(workspace), tracking)
+    versions = list_versions(uri, stage=_checked_stage(stage) if stage else None)
+    if console.settings.json:
+        console.result("", [version_as_dict(version) for version in versions])
+    elif versions:
+        console.table("", _COLUMNS, [_row(version) for version in versions], numeric=_NUMERIC)
+    else:
+        console.result("no models yet: deepcolor promote STUDY registers the best trial of a study", [])
+
+
+def pull(
+    ref: Annotated[
+        str, typer.Argument(help="STAGE@ALIAS or STAGE@VERSION, such as colorizer@champion.", show_default=False)
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write to.", show_default=False)],
+    registry_stage: Annotated[
+        str | None,
+        typer.Option(
+            "--registry-stage",
+            metavar="Production|Staging|Archived",
+            help="Take the version in this registry stage.",
+            show_default=False,
+        ),
+    ] = None,
+    workspace: WorkspaceOption = HERE,
+    tracking: TrackingOption = None,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Write a registered model to a folder: weights, description, model card.
+
+    Nothing of the model is run, and its checksum is compared.
+
+    [bold]Examples[/bold]
+
+      deepcolor pull colorizer@champion -o model/
+
+      deepcolor pull transfer@3 -o model/
+
+      deepcolor pull colorizer --registry-stage Production -o model/
+    """
+    from rich.markup import escape
+
+    from deepcolor.registry.pull import pull as fetch
+    from deepcolor.registry.versions import resolve
+
+    uri = tracking_uri(Workspace.at(workspace), tracking)
+    version = resolve(ref, tracking_uri=uri, registry_stage=registry_stage)
+    folder = fetch(version.ref, out, tracking_uri=uri)
+    console.result(
+        escape(f"{version.ref} is in {folder}: use it with `deepcolor colorize PHOTOS -o OUT --model {folder}`"),
+        {"folder": str(folder), **version_as_dict(version)},
+    )
+
+
+def rollback(
+    stage: Annotated[str, typer.Argument(help="regressor, colorizer or transfer.", show_default=False)],
+    workspace: WorkspaceOption = HERE,
+    tracking: TrackingOption = None,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Make the previous champion the champion again; a second rollback undoes the first.
+
+    [bold]Examples[/bold]
+
+      deepcolor rollback colorizer
+    """
+    from deepcolor.registry.versions import rollback as go_back
+
+    uri = tracking_uri(Workspace.at(workspace), tracking)
+    done = go_back(_checked_stage(stage), tracking_uri=uri)
+    console.result(
+        f"{done.champion.ref} is champion again; {done.replaced.ref} is previous now",
+        {"champion": version_as_dict(done.champion), "previous": version_as_dict(done.replaced)},
+    )
+
+
+def version_as_dict(version: ModelVersion) -> dict[str, Any]:
+    """A version as a JSON object."""
+    data = asdict(version)
+    data["model"] = version.model.model_dump(mode="json")
+    return {"ref": version.ref, **data}
+
+
+def _checked_stage(name: str) -> Stage:
+    from deepcolor.config.schema import STAGES
+    from deepcolor.errors import ModelError
+
+    for stage in STAGES:
+        if name == stage:
+            return stage
+    raise ModelError(f"stage: must be one of {', '.join(STAGES)}; got {name!r}. Choose one of these.")
+
+
+def _row(version: ModelVersion) -> list[str]:
+    def figure(name: str, form: str) -> str:
+        return format(version.test[name], form) if name in version.test else "-"
+
+    when = dt.datetime.fromtimestamp(version.created_ms / 1000, tz=dt.UTC).astimezone()
+    return [
+        version.ref,
+        ", ".join(version.aliases),
+        version.registry_stage if version.registry_stage != "None" else "",
+        figure("mse", ".3e"),
+        figure("psnr_db", ".2f"),
+        figure("ssim", ".3f"),
+        figure("colourfulness", ".2f"),
+        f"{version.study} t{version.trial:04d}" if version.study and version.trial is not None else "-",
+        version.parent or "-",
+        f"{when:%Y-%m-%d %H:%M}",
+    ]

@@ -1,0 +1,144 @@
+"""Find the weights a training starts from, pin them to their study, and take over the form of the network they belong
+to.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from deepcolor.config.schema import INIT_REF, ModelConfig, Setting, Sweep
+from deepcolor.errors import ConfigError, ModelError
+from deepcolor.models.description import ModelDescription, read_description
+from deepcolor.search.study import StoredStudy, StoredTrial, StudyStorage
+from deepcolor.search.summary import best_of
+from deepcolor.training.trajectory import InitWeights
+from deepcolor.workspace import Workspace
+
+_ENCODER_FIELDS = ("feature_maps", "growth")
+
+
+class Parents:
+    """Resolves `init_from` for one study.
+
+    What a reference stood for when it was first used is copied into the study's folder, so the study means the same for
+    ever, whatever becomes of the alias, and goes on while the registry cannot be reached.
+    """
+
+    def __init__(self, workspace: Workspace, storage: StudyStorage, *, tracking_uri: str) -> None:
+        self._workspace = workspace
+        self._storage = storage
+        self._tracking_uri = tracking_uri
+
+    def adopt(self, sweep: Sweep) -> Sweep:
+        """Return a transfer sweep with each model field that it leaves out taken over from the model it starts from.
+
+        Raises:
+            ConfigError: A field is given and differs from the parent's.
+            ModelError: There is no such model, or no finished trial of such a study.
+        """
+        ref = sweep.init.init_from
+        if ref is None:
+            return sweep
+        parent = self._form(ref)
+        fields = tuple(ModelConfig.model_fields) if sweep.stage == "transfer" else _ENCODER_FIELDS
+        taken = {}
+        for field in fields:
+            if field in sweep.search_names:
+                continue
+            theirs = getattr(parent, field)
+            if field in sweep.model.model_fields_set:
+                if getattr(sweep.model, field) != theirs:
+                    raise ConfigError(
+                        f"model.{field}: must be {theirs!r}, as in {ref}; got {getattr(sweep.model, field)!r} "
+                        f"(study {sweep.study}). Leave it out to take it over."
+                    )
+            else:
+                taken[field] = theirs
+        return sweep.model_copy(update={"model": sweep.model.model_copy(update=taken)})
+
+    def of(self, study: StoredStudy, setting: Setting) -> InitWeights | None:
+        """Return the weights a setting of this study starts from, pinned.
+
+        Raises:
+            ModelError: They do not exist, or do not fit the setting.
+        """
+        ref = setting.init.init_from
+        if ref is None:
+            return None
+        match = INIT_REF.fullmatch(ref)
+        by_study = match is not None and match["study"] is not None
+        key = f"{ref}#{_form_key(setting.model)}" if by_study else ref
+        pins = study.pins
+        if key not in pins:
+            folder = self._workspace.study(study.name) / "parents" / f"{len(pins):02d}"
+            exact = self._copy_best(ref, setting, folder) if by_study else self._pull(ref, folder)
+            description = read_description(folder)
+            study.pin(key, {"ref": exact, "sha256": description.weights_sha256, "folder": folder.name})
+            pins = study.pins
+        pin = pins[key]
+        folder = self._workspace.study(study.name) / "parents" / pin["folder"]
+        _refuse_misfit(setting, read_description(folder), ref)
+        return InitWeights(sha256=pin["sha256"], folder=folder, ref=pin["ref"])
+
+    def _form(self, ref: str) -> ModelConfig:
+        """The form of the network that a reference stands for now."""
+        match = INIT_REF.fullmatch(ref)
+        if match is not None and match["study"] is not None:
+            parent = self._storage.load(match["study"])
+            return parent.sweep.setting(self._best(parent, parent.trials(), ref).params).model
+        from deepcolor.registry.versions import resolve
+
+        return resolve(ref, tracking_uri=self._tracking_uri).model
+
+    def _pull(self, ref: str, folder: Path) -> str:
+        from deepcolor.registry.pull import pull
+        from deepcolor.registry.versions import resolve
+
+        version = resolve(ref, tracking_uri=self._tracking_uri)
+        exact = f"{version.stage}@{version.number}"
+        shutil.rmtree(folder, ignore_errors=True)
+        pull(exact, folder, tracking_uri=self._tracking_uri)
+        return exact
+
+    def _copy_best(self, ref: str, setting: Setting, folder: Path) -> str:
+        name = ref.removeprefix("study:")
+        parent = self._storage.load(name)
+        fits = [
+            trial
+            for trial in parent.trials()
+            if trial.state == "complete" and _fits(parent.sweep.setting(trial.params), setting)
+        ]
+        best = self._best(parent, fits, f"{ref} with feature_maps={setting.model.feature_maps}")
+        if best.outcome is None or best.outcome.result is None:
+            raise ModelError(f"init_from: trial {best.number} of study {name!r} has no weights left. Train it again.")
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.copytree(self._workspace.trajectories / best.outcome.result, folder)
+        return f"{ref}/t{best.number:04d}"
+
+    def _best(self, study: StoredStudy, trials: list[StoredTrial], what: str) -> StoredTrial:
+        best = best_of(trials)
+        if best is None:
+            raise ModelError(f"init_from: no finished trial to start from; got {what}. Run study {study.name!r} first.")
+        return best
+
+
+def _fits(theirs: Setting, ours: Setting) -> bool:
+    if ours.stage == "transfer":
+        return theirs.model == ours.model
+    return all(getattr(theirs.model, field) == getattr(ours.model, field) for field in _ENCODER_FIELDS)
+
+
+def _refuse_misfit(setting: Setting, parent: ModelDescription, ref: str) -> None:
+    fields = tuple(ModelConfig.model_fields) if setting.stage == "transfer" else _ENCODER_FIELDS
+    for field in fields:
+        ours, theirs = getattr(setting.model, field), getattr(parent.model, field)
+        if ours != theirs:
+            raise ModelError(
+                f"init_from: the weights must fit the network; got {field}={ours!r}, but {ref} has {field}={theirs!r}. "
+                "Set it to the same, or start from study:NAME, which picks the best trial that fits."
+            )
+
+
+def _form_key(model: ModelConfig) -> str:
+    return ",".join(f"{name}={value}" for name, value in model.model_dump().items())

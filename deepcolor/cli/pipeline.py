@@ -1,0 +1,198 @@
+"""`deepcolor pipeline`: the sweeps of a file one after the other, each one's best trial promoted before the next one
+starts.
+"""
+
+from __future__ import annotations
+
+import json as jsonlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from deepcolor.cli import console
+from deepcolor.cli.options import (
+    HERE,
+    DebugOption,
+    DeviceOption,
+    ExecutorOption,
+    JsonOption,
+    OverrideOption,
+    QuietOption,
+    TrackingOption,
+    WorkersOption,
+    WorkspaceOption,
+    tracking_uri,
+)
+from deepcolor.cli.words import duration, params_line, value_text
+from deepcolor.workspace import Workspace
+
+if TYPE_CHECKING:
+    from deepcolor.cli.drive import How
+    from deepcolor.config.schema import Pipeline, Sweep
+    from deepcolor.registry.promote import Promotion
+    from deepcolor.search.summary import Summary
+
+SUMMARY_FILE = "pipeline.json"
+
+
+@dataclass(frozen=True)
+class StageResult:
+    """What one sweep of a pipeline came to."""
+
+    sweep: Sweep
+    summary: Summary
+    promotion: Promotion
+    before: dict[str, float] | None = None
+    """Transfer: figures of the model it started from, on the same test pictures."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """The result as a JSON object."""
+        from deepcolor.cli.promote import promotion_as_dict
+
+        return {
+            "study": self.sweep.study,
+            "stage": self.sweep.stage,
+            "data": self.sweep.data.name,
+            **{key: value for key, value in self.summary.as_dict().items() if key != "study"},
+            "promotion": promotion_as_dict(self.promotion),
+            "before": self.before,
+        }
+
+
+def pipeline(
+    file: Annotated[Path, typer.Argument(help="Pipeline file (YAML).", show_default=False)],
+    override: OverrideOption = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Promote each best trial even if the champion is better.")
+    ] = False,
+    executor: ExecutorOption = "local",
+    workers: WorkersOption = None,
+    device: DeviceOption = "auto",
+    workspace: WorkspaceOption = HERE,
+    tracking: TrackingOption = None,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Run several sweeps in order, and promote the best trial of each before the next one starts.
+
+    The same command goes on after an interruption at any point; what is done is not done again.
+
+    [bold]Examples[/bold]
+
+      deepcolor pipeline experiments/quick.yaml
+
+      deepcolor pipeline experiments/pipeline.yaml -o colorizer.training.epochs=30
+    """
+    from deepcolor.cli.drive import How, command_line
+    from deepcolor.config.load import load_pipeline
+
+    place = Workspace.at(workspace)
+    parsed = load_pipeline(file, override or ())
+    how = How(place, tracking_uri(place, tracking), executor, workers, device, command=command_line())
+    results = run_pipeline(parsed, how, force=force)
+    show_pipeline(parsed, results, place)
+
+
+def run_pipeline(parsed: Pipeline, how: How, *, force: bool = False) -> list[StageResult]:
+    """Run every sweep of a pipeline and promote its best trial; write the summary after each."""
+    from deepcolor.cli.drive import run_sweep
+    from deepcolor.cli.promote import promote_trial
+
+    results: list[StageResult] = []
+    executor = how.make_executor()
+    try:
+        for sweep in parsed.sweeps:
+            summary = run_sweep(sweep, how, executor=executor)
+            promotion = promote_trial(how.workspace, sweep.study, how.tracking_uri, force=force, device=how.device)
+            for warning in promotion.warnings:
+                console.warn(f"{sweep.study}: {warning}")
+            console.note(f"{sweep.study}: {promotion.sentence}")
+            before = _before(how, sweep, promotion) if sweep.stage == "transfer" else None
+            results.append(StageResult(sweep, summary, promotion, before))
+            _write(parsed, results, how.workspace)
+    finally:
+        executor.close()
+    return results
+
+
+def show_pipeline(parsed: Pipeline, results: list[StageResult], workspace: Workspace) -> None:
+    """Print the summary of a pipeline: a row a stage, then what fine-tuning changed."""
+    if console.settings.json:
+        console.result("", {"pipeline": parsed.pipeline, "stages": [result.as_dict() for result in results]})
+        return
+    rows = [
+        [
+            result.sweep.stage,
+            result.promotion.version.ref,
+            params_line(result.summary.best.params) if result.summary.best else "-",
+            value_text(result.summary.best.value if result.summary.best else None),
+            value_text(result.promotion.test["mse"]),
+            value_text(result.promotion.test["baseline_mse"]),
+            result.promotion.verdict,
+        ]
+        for result in results
+    ]
+    columns = ["stage", "version", "best setting", "val MSE", "test MSE", "mean colour", "verdict"]
+    console.table(f"pipeline {parsed.pipeline}", columns, rows, numeric=("val MSE", "test MSE", "mean colour"))
+    lines = [line for result in results if (line := _fine_tuning(result)) is not None]
+    trained = sum(result.summary.trained_now for result in results)
+    wall_s = sum(result.summary.wall_s for result in results)
+    lines.append(f"[bold]epochs[/bold]    {trained} trained now, in {duration(wall_s)}")
+    lines.append(f"[bold]summary[/bold]   {_summary_path(parsed, workspace)}")
+    lines.append("[bold]next[/bold]      deepcolor models; deepcolor ui; deepcolor colorize PHOTO -o OUT")
+    console.result("\n".join(lines), {})
+
+
+def _fine_tuning(result: StageResult) -> str | None:
+    if result.before is None:
+        return None
+    before, after = result.before["mse"], result.promotion.test["mse"]
+    psnr_db = (result.before["psnr_db"], result.promotion.test["psnr_db"])
+    return (
+        f"[bold]{result.sweep.data.name}[/bold]    test MSE {before:.3e} without fine-tuning, {after:.3e} with it "
+        f"({(after - before) / before:+.0%}); PSNR {psnr_db[0]:.2f} dB and {psnr_db[1]:.2f} dB"
+    )
+
+
+def _before(how: How, sweep: Sweep, promotion: Promotion) -> dict[str, float] | None:
+    """Figures of the model a transfer started from, on the transfer's test pictures; measured once, then remembered."""
+    from deepcolor.data.cache import ensure_cache
+    from deepcolor.data.manifest import load_manifest
+    from deepcolor.models.description import read_description
+    from deepcolor.search.study import StudyStorage
+
+    pins = StudyStorage(how.workspace).load(sweep.study).pins
+    pin = next((pin for pin in pins.values() if pin["ref"] == promotion.version.parent), None)
+    if pin is None:
+        return None
+    folder = how.workspace.study(sweep.study) / "parents" / pin["folder"]
+    cache = ensure_cache(how.workspace, load_manifest(how.workspace, sweep.data.name), sweep.data)
+    remembered = folder / f"test-{cache.name}.json"
+    key = read_description(folder).weights_sha256
+    try:
+        figures: dict[str, Any] = jsonlib.loads(remembered.read_text())
+        if figures.pop("weights_sha256") == key:
+            return figures
+    except (OSError, ValueError, KeyError):
+        pass  # measured for the first time
+    from deepcolor.atomic import write_atomically
+    from deepcolor.training.metrics import measure
+
+    measured = measure(folder, cache, device=how.device)
+    figures = {name: float(value) for name, value in vars(measured).items() if name != "per_image_mse"}
+    write_atomically(remembered, jsonlib.dumps({**figures, "weights_sha256": key}).encode())
+    return figures
+
+
+def _summary_path(parsed: Pipeline, workspace: Workspace) -> Path:
+    return workspace.study(parsed.pipeline) / SUMMARY_FILE
+
+
+def _write(parsed: Pipeline, results: list[StageResult], workspace: Workspace) -> None:
+    from deepcolor.atomic import write_atomically
+
+    content = {"pipeline": parsed.pipeline, "stages": [result.as_dict() for result in results]}
+    write_atomically(_summary_path(parsed, workspace), jsonlib.dumps(content, indent=2, default=str).encode() + b"\n")

@@ -1,0 +1,45 @@
+"""How figures, durations and settings read in what the commands print."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from deepcolor.config.schema import ParamValue
+
+
+def value_text(value: float | None) -> str:
+    """An objective in four digits; '-' when there is none."""
+    if value is None:
+        return "-"
+    return "diverged" if math.isinf(value) else f"{value:.3e}"
+
+
+def params_line(params: Mapping[str, ParamValue]) -> str:
+    """A setting in one line, each name in full."""
+    return " ".join(f"{name}={param_text(value)}" for name, value in params.items())
+
+
+def param_text(value: ParamValue) -> str:
+    """A parameter's value as a user would write it."""
+    if isinstance(value, float) and not isinstance(value, bool):
+        text = f"{value:.4g}"
+        return text.replace("e-0", "e-").replace("e+0", "e")
+    return "none" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def duration(seconds: float) -> str:
+    """A duration in the two units that matter: 45 s, 3 min 20 s, 2 h 05 min."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def percent(share: float) -> str:
+    """A share as a whole percentage."""
+    return f"{100 * share:.0f} %"

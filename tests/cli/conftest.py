@@ -1,0 +1,72 @@
+"""The command as a user runs it: a process of its own, in a workspace of its own, on drawn pictures."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from deepcolor.data.drawn import draw_set
+
+ENVIRONMENT = {name: value for name, value in os.environ.items() if name not in {"MLFLOW_TRACKING_URI", "FORCE_COLOR"}}
+
+
+@dataclass(frozen=True)
+class Cli:
+    """Runs `deepcolor` in a workspace."""
+
+    workspace: Path
+
+    def arguments(self, *words: str) -> list[str]:
+        return [sys.executable, "-m", "deepcolor", *words]
+
+    def run(self, *words: str, code: int = 0, timeout_s: float = 110) -> subprocess.CompletedProcess[str]:
+        """Run a command to its end, and check its exit code."""
+        done = subprocess.run(
+            self.arguments(*words),
+            cwd=self.workspace,
+            env=ENVIRONMENT,
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+            check=False,
+        )
+        assert done.returncode == code, f"{words}: exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done
+
+    def start(self, *words: str) -> subprocess.Popen[str]:
+        """Start a command in a process group of its own."""
+        return subprocess.Popen(
+            self.arguments(*words),
+            cwd=self.workspace,
+            env=ENVIRONMENT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    def write(self, name: str, text: str) -> Path:
+        """Write a file into the workspace."""
+        path = self.workspace / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        return path
+
+
+@pytest.fixture
+def cli(tmp_path: Path) -> Cli:
+    """A new workspace."""
+    return Cli(tmp_path)
+
+
+@pytest.fixture
+def prepared(cli: Cli) -> Cli:
+    """A workspace with 40 drawn faces prepared as `faces`."""
+    draw_set("faces", cli.workspace / "pictures", count=40, size_px=64, seed=0)
+    cli.run("data", "prepare", "pictures", "--name", "faces")
+    return cli

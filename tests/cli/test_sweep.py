@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sqlite3
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+
+from tests.cli.conftest import Cli
+
+GRID = """
+study: grid
+stage: regressor
+data: {name: faces, size_px: 64}
+search:
+  space:
+    lr: [1e-2, 1e-3, 1e-4]
+    feature_maps: [2, 3]
+    epochs: [2, 4]
+"""
+
+
+def running_runs(workspace: Path) -> list[str]:
+    """Names of the MLflow runs that are still RUNNING."""
+    client = MlflowClient(f"sqlite:///{workspace}/mlruns/mlflow.db")
+    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+    return [run.info.run_name for run in client.search_runs(experiments) if run.info.status == "RUNNING"]
+
+
+def trial_runs(workspace: Path) -> Counter[str]:
+    """How many MLflow runs each trial has."""
+    client = MlflowClient(f"sqlite:///{workspace}/mlruns/mlflow.db")
+    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+    runs = client.search_runs(experiments, filter_string="tags.`deepcolor.kind` = 'trial'", max_results=1000)
+    return Counter(run.data.tags["deepcolor.trial"] for run in runs)
+
+
+def finished_trials(workspace: Path) -> int:
+    """Trials that Optuna's database holds as complete; 0 while it is being made."""
+    try:
+        with sqlite3.connect(f"file:{workspace}/studies/optuna.db?mode=ro", uri=True) as database:
+            return int(database.execute("select count(*) from trials where state = 'COMPLETE'").fetchone()[0])
+    except sqlite3.Error:
+        return 0
+
+
+def wait_for_trials(workspace: Path, count: int) -> None:
+    deadline = time.monotonic() + 90
+    while finished_trials(workspace) < count:
+        assert time.monotonic() < deadline, "the sweep does not get on"
+        time.sleep(0.05)
+
+
+def test_a_killed_driver_goes_on_where_it_was(prepared: Cli) -> None:
+    """A grid of 12 points on two workers, its driver killed with -9 in the middle: each point ends up complete once."""
+    prepared.write("grid.yaml", GRID)
+    process = prepared.start("sweep", "grid.yaml", "--workers", "2")
+    wait_for_trials(prepared.workspace, 3)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    done = json.loads(prepared.run("sweep", "grid.yaml", "--workers", "2", "--json").stdout)
+    assert (done["complete"], done["trials"], done["failed"]) == (12, 12, 0)
+    assert done["trained_epochs"] == 24
+    trials = json.loads(prepared.run("studies", "grid", "--json").stdout)["trials"]
+    points = Counter(json.dumps(trial["params"], sort_keys=True) for trial in trials)
+    assert len(points) == 12
+    assert set(points.values()) == {1}
+    assert running_runs(prepared.workspace) == []
+    assert trial_runs(prepared.workspace) == Counter({str(number): 1 for number in range(12)})
+
+
+def test_ctrl_c_saves_and_says_how_to_resume(prepared: Cli) -> None:
+    """One Ctrl-C ends with 130 and the line that resumes; that line finishes the study, and again it trains nothing."""
+    prepared.write("grid.yaml", GRID)
+    process = prepared.start("sweep", "grid.yaml", "--executor", "serial", "-o", "training.batch_size=8")
+    wait_for_trials(prepared.workspace, 1)
+    process.send_signal(signal.SIGINT)
+    output = process.communicate(timeout=60)[0]
+    assert process.returncode == 130, output
+    resume = output.strip().splitlines()[-1].partition("Resume with: ")[2]
+    assert resume.endswith("sweep grid.yaml --executor serial -o training.batch_size=8")
+    assert running_runs(prepared.workspace) == []
+    words = resume.split()[1:]
+    first = json.loads(prepared.run(*words, "--json").stdout)
+    again = json.loads(prepared.run(*words, "--json").stdout)
+    assert first["complete"] == again["complete"] == 12
+    assert again["trained_now"] == 0
+    assert again["best"] == first["best"]
+
+
+@pytest.mark.parametrize(
+    ("words", "parts"),
+    [
+        (["sweep", "nowhere.yaml"], ["nowhere.yaml"]),
+        (["sweep", "grid.yaml", "-o", "search.space.lrr=[1]"], ["lrr", "did you mean lr"]),
+        (["sweep", "grid.yaml", "-o", "search.space.lr={low: 0.1, high: 0.01}"], ["low=0.1, high=0.01", "Swap"]),
+        (["sweep", "grid.yaml", "-o", "data.name=fruits"], ["fruits", "deepcolor data prepare"]),
+        (["sweep", "grid.yaml", "--workers", "0"], ["--workers", "1 or more"]),
+        (["sweep", "grid.yaml", "--executor", "cloud"], ["--executor", "serial or local", "cloud"]),
+        (["promote", "grid"], ["grid"]),
+        (["studies", "grid"], ["grid", "no studies yet"]),
+        (["pull", "colorizer@champion", "-o", "out"], ["colorizer"]),
+        (["data", "prepare", "nowhere", "--name", "x"], ["nowhere"]),
+        (["data", "prepare", "pictures", "--name", "../x"], ["../x"]),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value[0], str) else "",
+)
+def test_a_users_mistake_is_one_line_and_code_2(prepared: Cli, words: list[str], parts: list[str]) -> None:
+    """Wrong input gives one line on stderr that names what was wrong, exit code 2, and leaves nothing behind."""
+    prepared.write("grid.yaml", GRID)
+    before = sorted(path for path in prepared.workspace.rglob("*") if "optuna" not in path.name)
+    done = prepared.run(*words, code=2)
+    lines = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1, done.stderr
+    assert "Traceback" not in done.stderr
+    assert all(part.lower() in lines[0].lower() for part in parts), lines[0]
+    assert done.stdout == ""
+    after = sorted(path for path in prepared.workspace.rglob("*") if "optuna" not in path.name)
+    assert [path for path in after if path not in before and path.is_file() and not path.name.startswith(".")] == []
