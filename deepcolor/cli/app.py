@@ -41,17 +41,14 @@ def _root(
 def _register() -> None:
     from deepcolor.cli import colorize, data, demo, models, pipeline, promote, sweep, ui
 
-    app.add_typer(data.app, name="data")
-    app.command()(sweep.sweep)
-    app.command()(sweep.studies)
-    app.command()(ui.ui)
-    app.command()(promote.promote)
-    app.command()(models.models)
-    app.command()(models.pull)
-    app.command()(models.rollback)
-    app.command()(colorize.colorize)
-    app.command()(pipeline.pipeline)
-    app.command()(demo.demo)
+    for panel, commands in (
+        ("Start", (demo.demo,)),
+        ("Search", (sweep.sweep, pipeline.pipeline, sweep.studies, ui.ui)),
+        ("Models", (promote.promote, models.models, models.pull, models.rollback, colorize.colorize)),
+    ):
+        for command in commands:
+            app.command(rich_help_panel=panel)(command)
+    app.add_typer(data.app, name="data", rich_help_panel="Start")
 
 
 _register()

@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+_PIPED_WIDTH = 1000
+
 
 @dataclass
 class Settings:
@@ -59,7 +61,10 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, 
         title=title or None, title_justify="left", title_style="bold", header_style="bold", box=None, pad_edge=False
     )
     for column in columns:
-        grid.add_column(column, justify="right" if column in numeric else "left", overflow="fold")
+        if column in numeric:
+            grid.add_column(column, justify="right", no_wrap=True)
+        else:
+            grid.add_column(column, overflow="fold")
     for row in rows:
         grid.add_row(*row)
     _print(grid)
@@ -70,8 +75,9 @@ def _print(renderable: Any, *, to_stderr: bool = False) -> None:
 
     stream = sys.stderr if to_stderr else sys.stdout
     # Piped output is not wrapped: a line a script reads must stay a line.
-    console = Console(file=stream, highlight=False, soft_wrap=not stream.isatty() and isinstance(renderable, str))
-    console.print(renderable)
+    piped = not stream.isatty()
+    console = Console(file=stream, highlight=False, width=_PIPED_WIDTH if piped else None)
+    console.print(renderable, soft_wrap=piped and isinstance(renderable, str))
 
 
 def _escaped(message: str) -> str:

@@ -28,6 +28,8 @@ _CANDIDATE_RMS = 18.0
 """Grey levels of 255. True duplicates, cut differently, were seen up to 17."""
 _DETAIL_CORRELATION = 0.96
 """On real photos: 0.967 and up for duplicates, 0.953 and down for different photos of one person in one pose."""
+_DETAIL_WORTH_A_LOOK = 0.85
+"""At half the size, where detail agrees more easily; the least seen of a duplicate was 0.95."""
 _NEIGHBOURS = 8
 """Candidates a picture, nearest first: keeps ten thousand alike pictures from becoming fifty million pairs."""
 _BLOCK = 1024
@@ -106,27 +108,37 @@ def _near_pairs(left_ND: FloatArray, right_ND: FloatArray) -> Iterator[tuple[int
 
 
 def _same_photo(pair_22SS: npt.NDArray[np.uint8], view: int, mirrored: bool) -> bool:
-    """Align the thumbnails of two pictures and compare their fine detail."""
-    fixed, moving = pair_22SS[:, view].astype(np.float32)
+    """Align the thumbnails of two pictures and compare their fine detail: at half the size first, as most fail there."""
+    fixed, moving = pair_22SS[:, view]
     if mirrored:
         moving = np.ascontiguousarray(moving[:, ::-1])
-    criteria = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 30, 1e-4)
-    start = np.eye(2, 3, dtype=np.float32)
-    everywhere = np.full(fixed.shape, 255, np.uint8)
+    half = (_SIDE // 2, _SIDE // 2)
+    small = [np.asarray(cv2.resize(grey, half, interpolation=cv2.INTER_AREA)) for grey in (fixed, moving)]
+    if _agreement(small[0], small[1], iterations=15) < _DETAIL_WORTH_A_LOOK:
+        return False
+    return _agreement(fixed, moving, iterations=30) >= _DETAIL_CORRELATION
+
+
+def _agreement(fixed: npt.NDArray[Any], moving: npt.NDArray[Any], *, iterations: int) -> float:
+    """Warp one picture onto the other and return the correlation of their fine detail; 0 where nothing can be aligned."""
+    fixed, moving = fixed.astype(np.float32), moving.astype(np.float32)
+    criteria = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, iterations, 1e-4)
+    start, everywhere = np.eye(2, 3, dtype=np.float32), np.full(fixed.shape, 255, np.uint8)
     try:
         _, warp = cv2.findTransformECC(fixed, moving, start, cv2.MOTION_AFFINE, criteria, everywhere, 1)
     except cv2.error:
-        return False  # It found no alignment.
+        return 0.0
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    aligned = cv2.warpAffine(moving, warp, (_SIDE, _SIDE), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    aligned = cv2.warpAffine(moving, warp, fixed.shape[::-1], flags=flags, borderMode=cv2.BORDER_REPLICATE)
     left, right = _detail(fixed), _detail(aligned)
     scale = float(np.sqrt((left * left).sum() * (right * right).sum()))
-    return scale > 0 and float((left * right).sum()) / scale >= _DETAIL_CORRELATION
+    return float((left * right).sum()) / scale if scale > 0 else 0.0
 
 
 def _detail(grey: npt.NDArray[Any]) -> FloatArray:
     """What remains without the coarse form, away from the border, around its mean."""
-    fine = (grey - cv2.GaussianBlur(grey, (0, 0), 3))[4:-4, 4:-4]
+    edge = len(grey) // 16
+    fine = (grey - cv2.GaussianBlur(grey, (0, 0), len(grey) / 21))[edge:-edge, edge:-edge]
     return np.asarray(fine - fine.mean(), dtype=np.float32)
 
 

@@ -89,7 +89,7 @@ def test_pil_images_are_turned_upright_and_keep_opacity(colorizer: ColorModel) -
 
 
 def test_many_pictures_give_what_each_gives_alone(colorizer: ColorModel) -> None:
-    """Pictures of mixed sizes come back in their order; sharing a pass of the network changes a value by one at most."""
+    """Pictures of mixed sizes come back in order; sharing a pass of the network changes a value by one at most."""
     pictures = [picture_of((40 + 30 * (seed // 3), 50), seed=seed) for seed in range(9)]
     together = list(colorizer.colorize_many(pictures, batch_size=2))
     for picture, result in zip(pictures, together, strict=True):
