@@ -115,12 +115,13 @@ def run_sweep(sweep: Sweep, how: How, *, executor: Executor) -> Summary:
 
 
 def open_data(workspace: Workspace, sweep: Sweep) -> tuple[Path, Manifest]:
-    """Find the sweep's data set and make sure that it is decoded in the form the sweep asks for."""
+    """Find the sweep's data set, and make sure that it is unchanged and decoded in the form the sweep asks for."""
     from deepcolor.cli.progress import progress
     from deepcolor.data.cache import ensure_cache
-    from deepcolor.data.manifest import load_manifest
+    from deepcolor.data.manifest import load_manifest, verify
 
     manifest = load_manifest(workspace, sweep.data.name)
+    verify(manifest)
     with progress(f"decoding {sweep.data.name} at {sweep.data.size_px} px") as on_progress:
         return ensure_cache(workspace, manifest, sweep.data, on_progress=on_progress), manifest
 

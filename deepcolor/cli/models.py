@@ -25,10 +25,9 @@ if TYPE_CHECKING:
     from deepcolor.config.schema import Stage
     from deepcolor.registry.versions import ModelVersion
 
-_COLUMNS = (
-    "model", "alias", "registry stage", "test MSE", "PSNR dB", "SSIM", "colour", "from", "parent", "promoted",
-)  # fmt: skip
-_NUMERIC = ("test MSE", "PSNR dB", "SSIM", "colour")
+_COLUMNS = ("model", "alias", "test MSE", "PSNR dB", "SSIM", "from", "promoted")
+"""What fits a terminal of 80 columns; --json says the rest."""
+_NUMERIC = ("test MSE", "PSNR dB", "SSIM")
 
 
 def models(
@@ -156,12 +155,9 @@ def _row(version: ModelVersion) -> list[str]:
     return [
         version.ref,
         ", ".join(version.aliases),
-        version.registry_stage if version.registry_stage != "None" else "",
         figure("mse", ".3e"),
         figure("psnr_db", ".2f"),
         figure("ssim", ".3f"),
-        figure("colourfulness", ".2f"),
         f"{version.study} t{version.trial:04d}" if version.study and version.trial is not None else "-",
-        version.parent or "-",
-        f"{when:%Y-%m-%d %H:%M}",
+        f"{when:%Y-%m-%d}",
     ]

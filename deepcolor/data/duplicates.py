@@ -108,7 +108,7 @@ def _near_pairs(left_ND: FloatArray, right_ND: FloatArray) -> Iterator[tuple[int
 
 
 def _same_photo(pair_22SS: npt.NDArray[np.uint8], view: int, mirrored: bool) -> bool:
-    """Align the thumbnails of two pictures and compare their fine detail: at half the size first, as most fail there."""
+    """Align the thumbnails of two pictures and compare their fine detail; at half the size first, where most fail."""
     fixed, moving = pair_22SS[:, view]
     if mirrored:
         moving = np.ascontiguousarray(moving[:, ::-1])
@@ -120,7 +120,7 @@ def _same_photo(pair_22SS: npt.NDArray[np.uint8], view: int, mirrored: bool) -> 
 
 
 def _agreement(fixed: npt.NDArray[Any], moving: npt.NDArray[Any], *, iterations: int) -> float:
-    """Warp one picture onto the other and return the correlation of their fine detail; 0 where nothing can be aligned."""
+    """Warp one picture onto the other; return the correlation of their fine detail, 0 where they cannot be aligned."""
     fixed, moving = fixed.astype(np.float32), moving.astype(np.float32)
     criteria = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, iterations, 1e-4)
     start, everywhere = np.eye(2, 3, dtype=np.float32), np.full(fixed.shape, 255, np.uint8)
@@ -138,7 +138,7 @@ def _agreement(fixed: npt.NDArray[Any], moving: npt.NDArray[Any], *, iterations:
 def _detail(grey: npt.NDArray[Any]) -> FloatArray:
     """What remains without the coarse form, away from the border, around its mean."""
     edge = len(grey) // 16
-    fine = (grey - cv2.GaussianBlur(grey, (0, 0), len(grey) / 21))[edge:-edge, edge:-edge]
+    fine = (grey - cv2.GaussianBlur(grey, (0, 0), 3 * len(grey) / _SIDE))[edge:-edge, edge:-edge]
     return np.asarray(fine - fine.mean(), dtype=np.float32)
 
 

@@ -134,11 +134,14 @@ class Driver:
     def _handle(self, event: Event) -> None:
         board = self._board
         if isinstance(event, Finished):
-            board.end(event.digest)
+            ask = board.end(event.digest)
             board.trained_now += event.outcome.trained_epochs
             board.put_history(event.digest, event.outcome.history)
             for open_ in board.on(event.digest):
                 self._complete(open_, host=event.outcome.host, device=event.outcome.device)
+            if event.outcome.view is not None and ask.number in board.open:
+                # Asking for the same segment again would give the same, for ever.
+                self._fail(ask.number, f"its result cannot be read ({event.outcome.result})")
         elif isinstance(event, Failed):
             self._fail(board.end(event.digest).number, event.reason)
         else:

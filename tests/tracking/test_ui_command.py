@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import socket
 import subprocess
@@ -82,4 +81,4 @@ def test_a_workspace_without_runs_is_not_given_a_database(tmp_path: Path) -> Non
     """Looking at nothing leaves nothing behind."""
     with pytest.raises(WorkspaceError, match="Run a sweep first"):
         ui(None, "127.0.0.1", free_port(), workspace=tmp_path)
-    assert os.listdir(tmp_path) == []
+    assert list(tmp_path.iterdir()) == []
