@@ -21,6 +21,7 @@ from deepcolor.cli.options import (
     WorkspaceOption,
     tracking_uri,
 )
+from deepcolor.cli.progress import progress
 from deepcolor.errors import EXIT_FAILURE, DataError, ModelError
 from deepcolor.workspace import Workspace
 
@@ -123,17 +124,16 @@ def plan(paths: Sequence[Path], out: Path) -> list[Job]:
 
 def run(jobs: Sequence[Job], model: ColorModel) -> Outcome:
     """Colour and write each picture; one that cannot be read is noted and passed over."""
-    from rich.markup import escape
-
     from deepcolor.inference.picture import write_pixels
 
     outcome = Outcome()
     readable: list[Job] = []
-    for index, pixels in enumerate(model.colorize_many(_pictures(jobs, readable, outcome))):
-        job = readable[index]
-        write_pixels(job.output, pixels)
-        outcome.written.append(job)
-        console.note(escape(f"{job.picture} -> {job.output}"))
+    with progress("colouring") as tell:
+        for index, pixels in enumerate(model.colorize_many(_pictures(jobs, readable, outcome))):
+            job = readable[index]
+            write_pixels(job.output, pixels)
+            outcome.written.append(job)
+            tell(index + 1 + len(outcome.unreadable), len(jobs))
     return outcome
 
 

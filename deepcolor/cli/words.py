@@ -43,3 +43,12 @@ def duration(seconds: float) -> str:
 def percent(share: float) -> str:
     """A share as a whole percentage."""
     return f"{100 * share:.0f} %"
+
+
+def size(count_bytes: float) -> str:
+    """A number of bytes in the unit that fits: 512 B, 3.2 kB, 45 MB, 1.2 GB."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count_bytes < 1000:
+            return f"{count_bytes:.0f} {unit}" if unit == "B" or count_bytes >= 10 else f"{count_bytes:.1f} {unit}"
+        count_bytes /= 1000
+    return f"{count_bytes:.1f} TB"

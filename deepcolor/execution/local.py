@@ -107,7 +107,8 @@ class LocalExecutor:
                 n_workers=self._workers,
                 threads_per_worker=1,
                 processes=True,
-                dashboard_address=None,
+                # Any free port of this host only: two sweeps at once must not ask for the same one.
+                dashboard_address="127.0.0.1:0",
                 resources={"slot": 1},
                 memory_limit=0,
                 silence_logs=logging.CRITICAL,

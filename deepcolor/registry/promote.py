@@ -281,7 +281,7 @@ def _note_on_run(client: MlflowClient, run: Run, ref: str, test: dict[str, float
     from mlflow.entities import Metric, RunTag
 
     time_ms = run.info.end_time or run.info.start_time
-    metrics = [Metric(f"test/{name}", value, time_ms, 0) for name, value in test.items()]
+    metrics = [Metric(f"test/{name}", value, time_ms, 0) for name, value in test.items() if name != "images"]
     client.log_batch(run.info.run_id, metrics=metrics, tags=[RunTag(layout.REGISTERED_AS, ref)])
 
 

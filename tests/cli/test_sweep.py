@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import sqlite3
 import time
@@ -77,18 +78,18 @@ def test_a_killed_driver_goes_on_where_it_was(prepared: Cli) -> None:
 def test_ctrl_c_saves_and_says_how_to_resume(prepared: Cli) -> None:
     """One Ctrl-C ends with 130 and the line that resumes; that line finishes the study, and again it trains nothing."""
     prepared.write("grid.yaml", GRID)
-    process = prepared.start("sweep", "grid.yaml", "--executor", "serial", "-o", "training.batch_size=8")
+    process = prepared.start("sweep", "grid.yaml", "--executor", "serial", "-o", "search.space.lr=[1e-2]")
     wait_for_trials(prepared.workspace, 1)
     process.send_signal(signal.SIGINT)
     output = process.communicate(timeout=60)[0]
     assert process.returncode == 130, output
     resume = output.strip().splitlines()[-1].partition("Resume with: ")[2]
-    assert resume.endswith("sweep grid.yaml --executor serial -o training.batch_size=8")
+    assert resume.endswith("sweep grid.yaml --executor serial -o 'search.space.lr=[1e-2]'")
     assert running_runs(prepared.workspace) == []
-    words = resume.split()[1:]
+    words = shlex.split(resume)[1:]
     first = json.loads(prepared.run(*words, "--json").stdout)
     again = json.loads(prepared.run(*words, "--json").stdout)
-    assert first["complete"] == again["complete"] == 12
+    assert first["complete"] == again["complete"] == 4
     assert again["trained_now"] == 0
     assert again["best"] == first["best"]
 

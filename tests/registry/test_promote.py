@@ -102,11 +102,11 @@ def test_champion_and_production_colour_pictures_through_mlflow_alone(world: Wor
 
 
 def test_nothing_in_a_registered_model_is_pickled(world: World) -> None:
-    """The version holds safetensors, JSON, code and MLflow's own descriptions."""
+    """The version holds safetensors, JSON, source code and MLflow's own descriptions."""
     world.promote(0)
     source = str(MlflowClient(world.uri).get_model_version(NAME, "1").source)
     files = {path.suffix for path in Path(source.removeprefix("file://")).rglob("*") if path.is_file()}
-    assert files <= {".safetensors", ".json", ".py", ".typed", ".yaml", ".txt", ""}
+    assert files <= {".safetensors", ".json", ".py", ".zip", ".yaml", ".txt", ""}
 
 
 def test_a_rollback_is_undone_by_a_second_one(world: World) -> None:

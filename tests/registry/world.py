@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import shutil
-import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,17 +66,14 @@ class World:
     def copy(self, root: Path) -> World:
         """A second one like this, with a registry of its own and the same runs."""
         shutil.copytree(self.root / "mlruns", root / "mlruns")
-        database = root / "mlruns" / "mlflow.db"
-        # MLflow keeps absolute paths; telling them anew is much faster than storing the runs once more.
-        with contextlib.closing(sqlite3.connect(database)) as connection, connection:
-            for table, column in (("experiments", "artifact_location"), ("runs", "artifact_uri")):
-                statement = f"UPDATE {table} SET {column} = replace({column}, ?, ?)"
-                connection.execute(statement, (self.root.as_uri(), root.as_uri()))
-        return dataclasses.replace(self, root=root, uri=f"sqlite:///{database}")
+        world = dataclasses.replace(self, root=root, uri=f"sqlite:///{root / 'mlruns' / 'mlflow.db'}")
+        # Stored anew, not copied: MLflow keeps absolute paths, and remembers by run id where artifacts go.
+        _project(world)
+        return world
 
 
 def build_world(root: Path, *, template: Path) -> World:
-    """Make the data set, the models and their runs."""
+    """Make the data set and the models; their runs come with `World.copy`."""
     workspace = Workspace.at(root)
     new_store(template, root)
     draw_photos(root / "photos", count=_PHOTOS)
@@ -86,9 +81,7 @@ def build_world(root: Path, *, template: Path) -> World:
     cache = ensure_cache(workspace, prepare(root / "photos", name="faces", workspace=workspace, min_side_px=32), config)
     folders = [make_model(root / "results" / str(seed), seed=seed) for seed in range(3)]
     folders.sort(key=lambda folder: measure(folder, cache, split="test", device="cpu").mse)
-    world = World(root, workspace.mlflow_uri, cache, tuple(folders), make_sweep(data=config))
-    _project(world)
-    return world
+    return World(root, workspace.mlflow_uri, cache, tuple(folders), make_sweep(data=config))
 
 
 def make_model(folder: Path, *, seed: int = 0, stage: Stage = "colorizer", size_px: int = SIZE_PX) -> Path:
