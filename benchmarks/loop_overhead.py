@@ -22,9 +22,10 @@ from torch import nn
 
 from deepcolor.color import normalise_ab
 from deepcolor.config.schema import DataConfig, InitConfig, ModelConfig, Setting, Stage, TrainingConfig
-from deepcolor.data.cache import CachedData, Split, ensure_cache
+from deepcolor.data.cache import CachedData, Split
 from deepcolor.data.drawn import draw_set
 from deepcolor.data.manifest import prepare
+from deepcolor.data.stored import ensure_cache
 from deepcolor.models import build
 from deepcolor.training.advance import advance
 from deepcolor.training.session import Session

@@ -57,6 +57,10 @@ class SegmentError(DeepcolorError):
     """A segment of training failed on its worker; the message carries the reason."""
 
 
+class StoreError(SegmentError):
+    """A segment could not write what it had trained: the disk's fault, and not that of its setting."""
+
+
 class Interrupted(DeepcolorError):
     """The user stopped the command; the message carries the line that resumes it."""
 

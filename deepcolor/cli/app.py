@@ -11,7 +11,7 @@ import typer
 
 from deepcolor import __version__
 from deepcolor.cli import console
-from deepcolor.errors import EXIT_FAILURE, DeepcolorError
+from deepcolor.errors import EXIT_FAILURE, DeepcolorError, Interrupted
 
 app = typer.Typer(
     name="deepcolor",
@@ -39,12 +39,13 @@ def _root(
 
 
 def _register() -> None:
-    from deepcolor.cli import colorize, data, demo, models, pipeline, promote, sweep, ui
+    from deepcolor.cli import colorize, data, demo, gc, models, pipeline, plan, promote, sweep, sync, ui
 
     for panel, commands in (
         ("Start", (demo.demo,)),
-        ("Search", (sweep.sweep, pipeline.pipeline, sweep.studies, ui.ui)),
+        ("Search", (plan.plan, sweep.sweep, pipeline.pipeline, sweep.studies, ui.ui)),
         ("Models", (promote.promote, models.models, models.pull, models.rollback, colorize.colorize)),
+        ("Keep in order", (sync.sync, gc.gc)),
     ):
         for command in commands:
             app.command(rich_help_panel=panel)(command)
@@ -58,6 +59,9 @@ def main() -> None:
     """Run the command line; print one line and exit with the error's code when a command fails."""
     try:
         app()
+    except Interrupted as stop:
+        console.tell(str(stop))
+        sys.exit(stop.exit_code)
     except DeepcolorError as error:
         if console.settings.debug:
             raise

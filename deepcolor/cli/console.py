@@ -34,6 +34,11 @@ def warn(message: str) -> None:
     _print(f"[yellow]warning:[/yellow] {_escaped(message)}", to_stderr=True)
 
 
+def tell(message: str) -> None:
+    """Print a line on stderr that must be seen, whatever the options."""
+    print(message, file=sys.stderr)
+
+
 def fail(message: str) -> None:
     """Print an error as one line on stderr."""
     line = " ".join(message.split())

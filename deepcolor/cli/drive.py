@@ -25,6 +25,7 @@ from deepcolor.workspace import Workspace
 
 if TYPE_CHECKING:
     from deepcolor.data.manifest import Manifest
+    from deepcolor.execution.devices import Slots
     from deepcolor.execution.executor import Executor
     from deepcolor.search.driver import Driver
     from deepcolor.search.summary import Summary
@@ -45,12 +46,22 @@ class How:
     device: str = "auto"
     command: str = ""
     """The command line that reproduces the work, and goes on with it after an interrupt."""
+    extend: bool = False
+    """Let a study grow to a sweep that has changed."""
 
     def make_executor(self) -> Executor:
         """The executor asked for; its processes start with the first segment."""
         from deepcolor.execution.devices import make_executor
 
         return make_executor(self.executor, workers=self.workers, device=self.device)
+
+    def slots(self) -> Slots:
+        """How that executor is cut to this machine."""
+        from deepcolor.execution.devices import Slots, cores, slots
+
+        if self.executor == "serial":
+            return Slots(workers=1, threads=cores(), devices=())
+        return slots(workers=self.workers, device=self.device)
 
 
 def run_sweep(sweep: Sweep, how: How, *, executor: Executor) -> Summary:
@@ -62,22 +73,28 @@ def run_sweep(sweep: Sweep, how: How, *, executor: Executor) -> Summary:
         executor: Runs the segments; stays open, so that several sweeps can use its processes one after the other.
     Raises:
         Interrupted: The user stopped it; the message holds the line that resumes.
+        WorkspaceError: The disk is full, or the database stays locked; the same command goes on.
     """
     from deepcolor.search.driver import Driver, Places
+    from deepcolor.search.faults import writing_below
     from deepcolor.search.projection import Projection
+    from deepcolor.search.starts import Start, write_start
     from deepcolor.search.study import StudyStorage, owned
 
     workspace = how.workspace.create()
     cache, manifest = open_data(workspace, sweep)
     storage = StudyStorage(workspace)
     parents = parents_of(how, storage)
-    with owned(workspace, sweep.study):
-        study = storage.open(sweep, lambda: parents.adopt(sweep))
+    with writing_below(workspace), owned(workspace, sweep.study):
+        study = storage.open(sweep, lambda: parents.adopt(sweep), extend=how.extend)
         folder = workspace.study(sweep.study)
+        cut = how.slots()
+        start = Start(provenance(study.sweep, manifest, cache, how), how.command, cut.workers, cut.threads)
+        write_start(folder, start)
         projection = Projection(
             study=study,
-            provenance=provenance(study.sweep, manifest, cache, how),
-            command=how.command,
+            provenance=start.provenance,
+            command=start.command,
             store=workspace.trajectories,
             report=folder / "report",
         )
@@ -99,6 +116,7 @@ def run_sweep(sweep: Sweep, how: How, *, executor: Executor) -> Summary:
                     projection=projection,
                     places=places,
                     parent_of=lambda setting: parents.of(study, setting),
+                    learn_from=[storage.load(name) for name in study.sweep.search.warm_start],
                 )
                 with stopped_by_signals(driver, resume=how.command):
                     summary = driver.run()
@@ -117,8 +135,8 @@ def run_sweep(sweep: Sweep, how: How, *, executor: Executor) -> Summary:
 def open_data(workspace: Workspace, sweep: Sweep) -> tuple[Path, Manifest]:
     """Find the sweep's data set, and make sure that it is unchanged and decoded in the form the sweep asks for."""
     from deepcolor.cli.progress import progress
-    from deepcolor.data.cache import ensure_cache
     from deepcolor.data.manifest import load_manifest, verify
+    from deepcolor.data.stored import ensure_cache
 
     manifest = load_manifest(workspace, sweep.data.name)
     verify(manifest)

@@ -83,7 +83,9 @@ class LiveWatcher:
 
 
 def _counts(snapshot: Snapshot) -> str:
-    parts = [f"{snapshot.complete}/{snapshot.total} trials"]
+    parts = [f"{snapshot.complete}/{snapshot.total} trials" if snapshot.total else f"{snapshot.complete} trials"]
+    if snapshot.waiting:
+        parts.append(f"{snapshot.waiting} waiting or stopped early")
     if snapshot.running:
         parts.append(f"{len(snapshot.running)} running")
     if snapshot.failed:
@@ -94,7 +96,7 @@ def _counts(snapshot: Snapshot) -> str:
         parts.append(f"{snapshot.epochs_per_s:.2g} epochs/s")
     if snapshot.stopping:
         parts.append("stopping after this epoch")
-    elif snapshot.remaining_s is not None and snapshot.complete < snapshot.total:
+    elif snapshot.remaining_s is not None and snapshot.complete + snapshot.waiting < snapshot.total:
         parts.append(f"{duration(snapshot.remaining_s)} left")
     return ", ".join(parts)
 
@@ -105,6 +107,9 @@ def _trial_line(trial: StoredTrial) -> str:
         return f"trial {trial.number} [red]failed[/red]: {setting}: {trial.error}"
     if trial.diverged:
         return f"trial {trial.number} [yellow]diverged[/yellow]: {setting}"
+    if trial.state == "pruned" and trial.outcome is not None:
+        reached = f"{value_text(trial.value)} after {trial.outcome.view.end_epoch} epochs"
+        return f"trial {trial.number} stopped early: {reached}  {setting}"
     return f"trial {trial.number} {value_text(trial.value)}  {setting}"
 
 
@@ -117,7 +122,7 @@ def _table(title: str, snapshot: Snapshot) -> RenderableType:
     head = Table.grid(padding=(0, 1))
     head.add_row(
         Text(title, style="bold"),
-        ProgressBar(total=snapshot.total, completed=snapshot.complete, width=30),
+        ProgressBar(total=snapshot.total or None, completed=snapshot.complete + snapshot.waiting, width=30),
         _counts(snapshot),
     )
     running = Table.grid(padding=(0, 2))

@@ -81,6 +81,29 @@ class Parents:
         _refuse_misfit(setting, read_description(folder), ref)
         return InitWeights(sha256=pin["sha256"], folder=folder, ref=pin["ref"])
 
+    def peek(self, study: StoredStudy | None, setting: Setting) -> InitWeights | None:
+        """Return the weights a setting would start from now; nothing is copied or pinned, and the folder is not theirs.
+
+        Raises:
+            ModelError: They do not exist.
+        """
+        ref = setting.init.init_from
+        if ref is None:
+            return None
+        match = INIT_REF.fullmatch(ref)
+        by_study = match is not None and match["study"] is not None
+        pin = (study.pins if study else {}).get(f"{ref}#{_form_key(setting.model)}" if by_study else ref)
+        if pin is not None:
+            return InitWeights(pin["sha256"], Path(), pin["ref"])
+        if by_study:
+            best = self._best_fit(ref, setting)
+            result = str(best.outcome.result) if best.outcome else ""
+            return InitWeights(read_description(self._workspace.trajectories / result).weights_sha256, Path(), ref)
+        from deepcolor.registry.versions import resolve
+
+        version = resolve(ref, tracking_uri=self._tracking_uri)
+        return InitWeights(version.weights_sha256, Path(), version.ref)
+
     def _form(self, ref: str) -> ModelConfig:
         """The form of the network that a reference stands for now."""
         match = INIT_REF.fullmatch(ref)
@@ -101,19 +124,26 @@ class Parents:
         pull(exact, folder, tracking_uri=self._tracking_uri)
         return exact
 
-    def _copy_best(self, ref: str, setting: Setting, folder: Path) -> str:
-        name = ref.removeprefix("study:")
-        parent = self._storage.load(name)
+    def _best_fit(self, ref: str, setting: Setting) -> StoredTrial:
+        parent = self._storage.load(ref.removeprefix("study:"))
         fits = [
             trial
             for trial in parent.trials()
             if trial.state == "complete" and _fits(parent.sweep.setting(trial.params), setting)
         ]
-        best = self._best(parent, fits, f"{ref} with feature_maps={setting.model.feature_maps}")
-        if best.outcome is None or best.outcome.result is None:
-            raise ModelError(f"init_from: trial {best.number} of study {name!r} has no weights left. Train it again.")
+        return self._best(parent, fits, f"{ref} with feature_maps={setting.model.feature_maps}")
+
+    def _copy_best(self, ref: str, setting: Setting, folder: Path) -> str:
+        name = ref.removeprefix("study:")
+        best = self._best_fit(ref, setting)
+        result = best.outcome.result if best.outcome else None
+        if result is None or not (self._workspace.trajectories / result).is_dir():
+            raise ModelError(
+                f"init_from: trial {best.number} of study {name!r} must still have its weights; they are gone. "
+                f"Train them again with: deepcolor promote {name} --trial {best.number} --retrain"
+            )
         shutil.rmtree(folder, ignore_errors=True)
-        shutil.copytree(self._workspace.trajectories / best.outcome.result, folder)
+        shutil.copytree(self._workspace.trajectories / result, folder)
         return f"{ref}/t{best.number:04d}"
 
     def _best(self, study: StoredStudy, trials: list[StoredTrial], what: str) -> StoredTrial:

@@ -159,8 +159,8 @@ def _fine_tuning(result: StageResult) -> str | None:
 
 def _before(how: How, sweep: Sweep, promotion: Promotion) -> dict[str, float] | None:
     """Figures of the model a transfer started from, on the transfer's test pictures; measured once, then remembered."""
-    from deepcolor.data.cache import ensure_cache
     from deepcolor.data.manifest import load_manifest
+    from deepcolor.data.stored import ensure_cache
     from deepcolor.models.description import read_description
     from deepcolor.search.study import StudyStorage
 

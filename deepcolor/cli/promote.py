@@ -29,6 +29,9 @@ def promote(
     study: Annotated[str, typer.Argument(help="Study whose trial is promoted.", show_default=False)],
     trial: Annotated[int | None, typer.Option("--trial", help="Trial number.", show_default="the best")] = None,
     force: Annotated[bool, typer.Option("--force", help="Make it champion even if it loses.")] = False,
+    retrain: Annotated[
+        bool, typer.Option("--retrain", help="Train it again first if `deepcolor gc` removed its weights.")
+    ] = False,
     device: DeviceOption = "auto",
     workspace: WorkspaceOption = HERE,
     tracking: TrackingOption = None,
@@ -47,22 +50,32 @@ def promote(
       deepcolor promote report1-colorizer --trial 7 --force
     """
     place = Workspace.at(workspace)
-    promotion = promote_trial(place, study, tracking_uri(place, tracking), number=trial, force=force, device=device)
+    uri = tracking_uri(place, tracking)
+    promotion = promote_trial(place, study, uri, number=trial, force=force, device=device, retrain=retrain)
     for warning in promotion.warnings:
         console.warn(warning)
     console.result(promotion.sentence, promotion_as_dict(promotion))
 
 
 def promote_trial(
-    workspace: Workspace, name: str, uri: str, *, number: int | None = None, force: bool = False, device: str = "auto"
+    workspace: Workspace,
+    name: str,
+    uri: str,
+    *,
+    number: int | None = None,
+    force: bool = False,
+    device: str = "auto",
+    retrain: bool = False,
 ) -> Promotion:
-    """Promote the best trial of a study, or the one of a number.
+    """Promote the best trial of a study, or the one of a number; `retrain` brings back weights that were collected.
 
     Raises:
         StudyError: There is no such study or trial, or the trial has no model to promote.
     """
-    from deepcolor.data.cache import ensure_cache
+    from deepcolor.cli.retrain import refuse_collected
+    from deepcolor.cli.retrain import retrain as train_again
     from deepcolor.data.manifest import load_manifest
+    from deepcolor.data.stored import ensure_cache
     from deepcolor.inference.package import MODEL_CODE
     from deepcolor.registry.promote import Candidate
     from deepcolor.registry.promote import promote as register
@@ -74,12 +87,16 @@ def promote_trial(
     assert trial.outcome.result is not None
     assert trial.place is not None
     sweep = study.sweep
+    folder = workspace.trajectories / trial.outcome.result
+    if retrain and not folder.is_dir():
+        train_again(workspace, study, trial, tracking_uri=uri, device=device)
+    refuse_collected(name, trial, folder)
     setting = sweep.setting(trial.params)
     settings = setting.model_dump(mode="json", include={"model", "training", "init"})
     cache = ensure_cache(workspace, load_manifest(workspace, sweep.data.name), sweep.data)
     candidate = Candidate(
         stage=sweep.stage,
-        model_folder=workspace.trajectories / trial.outcome.result,
+        model_folder=folder,
         cache_folder=cache,
         study=name,
         trial=trial.number,

@@ -29,11 +29,16 @@ if TYPE_CHECKING:
     from deepcolor.search.summary import Summary
 
 SHOWN_TRIALS = 10
+_COUNTED = ("complete", "pruned", "running", "failed")
 
 
 def sweep(
     file: Annotated[Path, typer.Argument(help="Sweep file (YAML).", show_default=False)],
     override: OverrideOption = None,
+    extend: Annotated[
+        bool,
+        typer.Option("--extend", help="Let the study grow to a sweep with more trials, values or budget."),
+    ] = False,
     executor: ExecutorOption = "local",
     workers: WorkersOption = None,
     device: DeviceOption = "auto",
@@ -45,13 +50,17 @@ def sweep(
 ) -> None:
     """Run a sweep: create its study, or go on with it.
 
-    Every finished trial is kept, so an interrupted sweep goes on where it was, and a finished one trains nothing.
+    Every finished trial is kept, so an interrupted sweep goes on where it was, and a finished one trains nothing. With
+    --extend a sweep may have grown (more trials, a wider space, a larger budget); it is refused where that would change
+    what its finished trials mean.
 
     [bold]Examples[/bold]
 
       deepcolor sweep experiments/report1/regressor.yaml
 
       deepcolor sweep experiments/tpe/colorizer.yaml --workers 4 -o search.trials=50
+
+      deepcolor sweep experiments/tpe/colorizer.yaml --extend -o search.trials=80
 
       deepcolor sweep sweep.yaml --executor serial --json
     """
@@ -60,7 +69,7 @@ def sweep(
 
     place = Workspace.at(workspace)
     parsed = load_sweep(file, override or ())
-    how = How(place, tracking_uri(place, tracking), executor, workers, device, command=command_line())
+    how = How(place, tracking_uri(place, tracking), executor, workers, device, command_line(), extend)
     runner = how.make_executor()
     try:
         summary = run_sweep(parsed, how, executor=runner)
@@ -151,10 +160,15 @@ def _summary_text(summary: Summary, workspace: Workspace, link: str) -> str:
         lines.append("[bold]best[/bold]      none: no trial gave a finite value")
     failed = f", {summary.failed} failed (they run again on the next start)" if summary.failed else ""
     diverged = f", {summary.diverged} diverged" if summary.diverged else ""
-    lines.append(f"[bold]trials[/bold]    {summary.complete} complete{failed}{diverged}")
+    pruned = f", {summary.pruned} stopped early" if summary.pruned else ""
+    learnt = f"; learnt from {summary.learnt_from} of other studies" if summary.learnt_from else ""
+    lines.append(f"[bold]trials[/bold]    {summary.complete} complete{pruned}{failed}{diverged}{learnt}")
+    if summary.stopped_by:
+        lines.append(f"[bold]budget[/bold]    spent: search.budget.{summary.stopped_by}; go on with more by --extend")
     lines.append(
         f"[bold]epochs[/bold]    {summary.requested_epochs} asked for, {summary.trained_epochs} trained "
-        f"({percent(summary.saved)} saved); {summary.trained_now} trained now, in {duration(summary.wall_s)}"
+        f"({percent(summary.saved)} or {duration(summary.saved_s)} saved); "
+        f"{summary.trained_now} trained now, in {duration(summary.wall_s)}"
     )
     lines.append(f"[bold]report[/bold]    {workspace.study(summary.study) / 'report'}")
     lines.append(f"[bold]compare[/bold]   {link}")
@@ -170,7 +184,7 @@ def _list_studies(names: list[str], load: object) -> None:
     for name in names:
         study: StoredStudy = load(name)  # type: ignore[operator]
         trials = study.trials()
-        counts = {state: sum(trial.state == state for trial in trials) for state in ("complete", "running", "failed")}
+        counts = {state: sum(trial.state == state for trial in trials) for state in _COUNTED}
         best = best_of(trials)
         sweep = study.sweep
         data.append(
@@ -189,6 +203,7 @@ def _list_studies(names: list[str], load: object) -> None:
                 sweep.data.name,
                 sweep.search.sampler,
                 str(counts["complete"]),
+                str(counts["pruned"]),
                 str(counts["running"]),
                 str(counts["failed"]),
                 value_text(best.value) if best else "-",
@@ -198,8 +213,8 @@ def _list_studies(names: list[str], load: object) -> None:
     if not names and not console.settings.json:
         console.result("No studies yet. Start one with: deepcolor sweep FILE", {})
         return
-    columns = ["study", "stage", "data", "sampler", "complete", "open", "failed", "best", "setting"]
-    console.table("", columns, rows, numeric=("complete", "open", "failed", "best"))
+    columns = ["study", "stage", "data", "sampler", "complete", "pruned", "open", "failed", "best", "setting"]
+    console.table("", columns, rows, numeric=("complete", "pruned", "open", "failed", "best"))
     if console.settings.json:
         console.result("", data)
 

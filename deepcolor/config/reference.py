@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import inspect
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,11 +16,13 @@ from pydantic_core import PydanticUndefined
 
 from deepcolor.config.schema import (
     AugmentConfig,
+    BudgetConfig,
     Choices,
     DataConfig,
     InitConfig,
     ModelConfig,
     Pipeline,
+    PrunerConfig,
     Range,
     SearchConfig,
     Sweep,
@@ -87,6 +90,8 @@ _SECTIONS: tuple[tuple[str, str, str, type[BaseModel]], ...] = (
     ("### init", "init", "", InitConfig),
     ("### search", "search", "", SearchConfig),
     ("### search.space", "search.space.NAME", _SPACE_INTRO, Range),
+    ("### search.pruner", "search.pruner", "", PrunerConfig),
+    ("### search.budget", "search.budget", "", BudgetConfig),
     ("## A pipeline", "", _PIPELINE_INTRO, Pipeline),
 )
 
@@ -115,7 +120,7 @@ def main() -> int:
 
 
 def _section(title: str, prefix: str, intro: str, model: type[BaseModel]) -> str:
-    summary = (model.__doc__ or "").strip()
+    summary = inspect.cleandoc(model.__doc__ or "")
     head = ["| key | value | default | meaning |", "| --- | --- | --- | --- |"]
     rows = [
         _row(f"{prefix}.{name}" if prefix else name, field)
@@ -172,7 +177,7 @@ def _kinds(annotation: Any) -> Iterator[str]:
         # A whole number is a number already.
         yield from (kind for part in parts if not (part is int and float in parts) for kind in _kinds(part))
     elif get_origin(annotation) is tuple:
-        yield "mapping" if get_args(annotation)[0] is not Sweep else "list"
+        yield "list" if get_args(annotation)[0] in (Sweep, str) else "mapping"
     else:
         yield names.get(annotation, "mapping")
 

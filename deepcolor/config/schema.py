@@ -28,19 +28,24 @@ from deepcolor.config.sections import (
     searchable_fields,
 )
 from deepcolor.config.space import Choices, Dimension, Objective, Range, Sampler, SearchConfig
+from deepcolor.config.stopping import BudgetConfig, Limit, Pruner, PrunerConfig
 
 __all__ = [
     "INIT_REF",
     "STAGES",
     "AugmentConfig",
+    "BudgetConfig",
     "Choices",
     "DataConfig",
     "Dimension",
     "InitConfig",
+    "Limit",
     "ModelConfig",
     "Objective",
     "ParamValue",
     "Pipeline",
+    "Pruner",
+    "PrunerConfig",
     "Range",
     "Sampler",
     "SearchConfig",
@@ -107,11 +112,23 @@ class Sweep(Frozen):
         self._check_regressor()
         self._check_start()
         self._check_freeze()
+        if self.study in self.search.warm_start:
+            advice = "Leave it out: its own trials are always learnt from."
+            raise Refusal("a study cannot start from itself", got=self.study, key="search.warm_start", advice=advice)
         return self
 
     @property
     def search_names(self) -> tuple[str, ...]:
         return tuple(dimension.name for dimension in self.search.space)
+
+    @property
+    def most_epochs(self) -> int:
+        """Epochs of the longest trial this sweep can have."""
+        for dimension in self.search.space:
+            if dimension.name == "epochs":
+                ends = dimension.values if isinstance(dimension, Choices) else (dimension.high,)
+                return max(int(end) for end in ends if isinstance(end, int | float))
+        return self.training.epochs
 
     def setting(self, params: Mapping[str, ParamValue]) -> Setting:
         """Put one value for each searched parameter into place.

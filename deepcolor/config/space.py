@@ -10,7 +10,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Discriminator, Field, Tag, ValidationInfo, field_validator, model_serializer, model_validator
 
 from deepcolor.config.refusal import Refusal, written
-from deepcolor.config.sections import SECTIONS, Frozen, ParamValue, field_value, searchable_fields
+from deepcolor.config.sections import SECTIONS, Frozen, ParamValue, config_name, field_value, searchable_fields
+from deepcolor.config.stopping import BudgetConfig, PrunerConfig
 
 Sampler = Literal["grid", "tpe", "random"]
 Objective = Literal["val/mse", "val/mse_a", "val/mse_b"]
@@ -138,9 +139,21 @@ class SearchConfig(Frozen):
     objective: Objective = "val/mse"
     """What is minimised, in the normalised units (value + 128) / 255."""
     trials: int | None = Field(default=None, ge=1, le=100_000)
-    """Settings to draw; needed by tpe and random. A grid has as many as its space."""
+    """Settings to draw, for tpe and random; they need it unless a budget bounds them. A grid has as many as its
+    space."""
     seed: int = Field(default=0, ge=0, lt=2**31)
     """Of the sampler."""
+    pruner: PrunerConfig = PrunerConfig()
+    """Which trials are stopped early; a name, or a mapping."""
+    budget: BudgetConfig = BudgetConfig()
+    """What the study may spend."""
+    warm_start: tuple[str, ...] = ()
+    """Studies on the same stage and data whose finished trials tpe learns from, as far as this space covers them."""
+
+    @field_validator("warm_start")
+    @classmethod
+    def _study_names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(config_name(name) for name in value)
 
     @field_validator("space", mode="before")
     @classmethod
@@ -162,14 +175,21 @@ class SearchConfig(Frozen):
     def _consistent(self) -> Self:
         if self.sampler == "grid":
             self._check_grid()
-        elif self.trials is None:
-            raise Refusal(
-                f"the sampler {self.sampler} needs a number of trials", advice="Add trials: 20.", key="trials"
-            )
+        elif self.trials is None and not self.budget.bounded:
+            advice = "Add trials: 20, or a budget that ends the search."
+            raise Refusal(f"the sampler {self.sampler} needs a number of trials", advice=advice, key="trials")
         elif not self.space:
             advice = "Add a field to the space, or use the grid sampler for a single training."
             raise Refusal(f"the sampler {self.sampler} needs something to search", advice=advice, key="space")
+        if self.warm_start and self.sampler != "tpe":
+            advice = "Leave warm_start out, or choose the sampler tpe."
+            raise Refusal(f"the sampler {self.sampler} learns from no trials", key="warm_start", advice=advice)
         return self
+
+    def limit(self) -> int | None:
+        """How many trials the study will have; None when only its budget ends it."""
+        limits = (self.grid_points() if self.sampler == "grid" else self.trials, self.budget.trials)
+        return min((limit for limit in limits if limit is not None), default=None)
 
     def grid_points(self) -> int:
         """How many settings a grid over this space has; 1 when nothing is searched."""

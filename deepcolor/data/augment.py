@@ -12,7 +12,7 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 import torch
-from torchvision.transforms import v2  # type: ignore[import-untyped]  # torchvision ships no types
+from torchvision.transforms import v2
 
 # torchvision draws from torch's global generator, which the threads that fill a cache would otherwise share.
 _GENERATOR_LOCK = threading.Lock()

@@ -19,11 +19,11 @@ from deepcolor.atomic import TEMPORARY_PREFIX
 from deepcolor.color import normalise_lightness, rgb_to_lab, to_uint8
 from deepcolor.config.schema import DataConfig
 from deepcolor.data.augment import augmented
-from deepcolor.data.cache import INDEX_NAME, ArrayFile, CacheIndex, checksum
 from deepcolor.data.folder import Progress, threads
 from deepcolor.data.images import centre_square, read_picture
 from deepcolor.data.manifest import Manifest, PictureFile
 from deepcolor.data.splits import SPLIT_NAMES, SplitName
+from deepcolor.data.stored import INDEX_NAME, ArrayFile, CacheIndex, checksum
 
 Augmentations = tuple[tuple[str, float], ...]
 """(name, strength) of each copy, in order."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deepcolor.errors import UserError
-from deepcolor.execution.executor import Executor
+from deepcolor.execution.executor import Executor, RunSegment, run_segment
 from deepcolor.execution.serial import SerialExecutor
 
 _GPUS = Path("/proc/driver/nvidia/gpus")
@@ -54,17 +54,17 @@ def slots(*, workers: int | None, device: str) -> Slots:
     return Slots(number, max(1, cores() // number), devices)
 
 
-def make_executor(kind: str, *, workers: int | None, device: str) -> Executor:
-    """Build `serial` (this process) or `local` (worker processes).
+def make_executor(kind: str, *, workers: int | None, device: str, run: RunSegment = run_segment) -> Executor:
+    """Build `serial` (this process) or `local` (worker processes), for segments run by `run`.
 
     Raises:
         UserError: There is no executor of this name.
     """
     if kind == "serial":
-        return SerialExecutor()
+        return SerialExecutor(run)
     if kind == "local":
         from deepcolor.execution.local import LocalExecutor
 
         cut = slots(workers=workers, device=device)
-        return LocalExecutor(workers=cut.workers, threads=cut.threads, devices=cut.devices)
+        return LocalExecutor(run, workers=cut.workers, threads=cut.threads, devices=cut.devices)
     raise UserError(f"--executor: must be serial or local; got {kind!r}.")

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from deepcolor.errors import DeepcolorError, StoreError
 from deepcolor.training.trajectory import EpochMetrics, Segment, SegmentOutcome
 
 RunSegment = Callable[[Segment, Callable[[EpochMetrics], None] | None], SegmentOutcome]
@@ -35,12 +36,19 @@ class Failed:
 
     digest: str
     reason: str
-    """One line: the error's class and message."""
+    """One line: the error's class and message; the message alone where deepcolor raised it."""
     details: str = ""
     """The last lines of the traceback."""
+    store_failed: bool = False
+    """The segment could not write to the store: its setting is not to blame, and any other would fail the same way."""
 
 
 Event = Progress | Finished | Failed
+
+MEMORY_HINT = "use fewer feature_maps, a smaller batch_size or fewer --workers"
+
+_LONGEST_REASON = 500
+_SIGNS_OF_NO_MEMORY = ("can't allocate memory", "cannot allocate memory", "not enough memory", "out of memory")
 
 
 class Executor(Protocol):
@@ -71,5 +79,18 @@ def failure(digest: str, error: BaseException) -> Failed:
     """Put an error into the form the driver records: one line, and the end of its traceback."""
     lines = traceback.format_exception(error)
     message = " ".join(str(error).split()) or "no message"
-    name = type(error).__name__
-    return Failed(digest, reason=f"{name}: {message}"[:500], details="".join(lines)[-2000:])
+    reason = message if isinstance(error, DeepcolorError) else f"{type(error).__name__}: {message}"
+    reason = reason[:_LONGEST_REASON]
+    if _wants_memory(error):
+        reason = f"out of memory; {MEMORY_HINT} ({reason})"
+    return Failed(digest, reason=reason, details="".join(lines)[-2000:], store_failed=isinstance(error, StoreError))
+
+
+def _wants_memory(error: BaseException) -> bool:
+    # By name and text: torch, which has a class for a GPU's memory and none for the machine's, is not imported here.
+    text = str(error).lower()
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"
+        or any(sign in text for sign in _SIGNS_OF_NO_MEMORY)
+    )

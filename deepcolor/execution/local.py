@@ -15,7 +15,16 @@ from typing import Any
 from distributed import Client, Future, KilledWorker, LocalCluster, get_worker
 from distributed.diagnostics.plugin import WorkerPlugin
 
-from deepcolor.execution.executor import Event, Failed, Finished, Progress, RunSegment, failure, run_segment
+from deepcolor.execution.executor import (
+    MEMORY_HINT,
+    Event,
+    Failed,
+    Finished,
+    Progress,
+    RunSegment,
+    failure,
+    run_segment,
+)
 from deepcolor.execution.memory import keep_freed_memory
 from deepcolor.execution.serial import drain
 from deepcolor.training.trajectory import EpochMetrics, Segment, SegmentOutcome
@@ -171,7 +180,7 @@ def _failed(digest: str, error: BaseException) -> Failed:
     if isinstance(error, KilledWorker):
         reason = (
             f"the worker process died {WORKER_LOSSES_ALLOWED + 1} times on this segment, most likely for want of "
-            "memory; use fewer --workers, a smaller batch_size or fewer feature_maps"
+            f"memory; {MEMORY_HINT}"
         )
         return Failed(digest, reason=reason, details=str(error)[-2000:])
     return failure(digest, error)

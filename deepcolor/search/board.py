@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from deepcolor.config.schema import Sweep
+from deepcolor.search.pruning import Standing
 from deepcolor.search.schedule import Ask
 from deepcolor.search.space import grid_points
 from deepcolor.search.study import StoredTrial
@@ -23,8 +25,25 @@ class OpenTrial:
     trial: StoredTrial
     trajectory: Trajectory
     ask: Ask
+    """What it may train now: up to its next rung, or to its end."""
     tracked_at: float = 0.0
     """Monotonic time of the last record sent to tracking."""
+
+    @property
+    def epochs(self) -> int:
+        """What it asks for in all."""
+        return self.trajectory.setting.training.epochs
+
+    @property
+    def standing(self) -> Standing:
+        """How far it has come, for its pruner."""
+        return Standing(
+            number=self.trial.number,
+            trajectory=self.ask.trajectory,
+            epochs=self.epochs,
+            target=self.ask.epochs,
+            values=self.trial.reached,
+        )
 
 
 @dataclass
@@ -74,29 +93,64 @@ class Board:
         """The open trials of one trajectory."""
         return [open_ for open_ in self.open.values() if open_.ask.trajectory == digest]
 
-    def asks(self) -> Iterator[Ask]:
-        """What all open trials want."""
-        return (open_.ask for open_ in self.open.values())
+    def asks(self) -> list[Ask]:
+        """What the open trials want that may train on."""
+        return [open_.ask for open_ in self.open.values() if not open_.standing.waits]
+
+    def waiting(self) -> list[OpenTrial]:
+        """The open trials that wait at a rung."""
+        return [open_ for open_ in self.open.values() if open_.standing.waits]
+
+    def standings(self) -> Iterator[Standing]:
+        """How far every trial has come that reached a rung, or trains towards one."""
+        yield from (open_.standing for open_ in self.open.values())
+        for trial in self.finished.values():
+            if trial.place and trial.state != "failed" and (trial.reached or trial.target_epoch):
+                yield _ended_standing(trial, trial.place.trajectory)
+
+    def with_value(self) -> list[StoredTrial]:
+        """The trials that something is known of: finished, or waiting at a rung."""
+        ended = [trial for trial in self.finished.values() if trial.outcome is not None]
+        return [*ended, *(open_.trial for open_ in self.waiting())]
 
     @property
     def complete(self) -> int:
         return sum(trial.state == "complete" for trial in self.finished.values())
 
     @property
+    def pruned(self) -> int:
+        return sum(trial.state == "pruned" for trial in self.finished.values())
+
+    @property
+    def started(self) -> int:
+        """Trials that count towards the number asked for; failed ones run again on the next start."""
+        return self.complete + self.pruned + len(self.open) + self.failed_now
+
+    @property
+    def trained(self) -> int:
+        """Epochs trained since this start, those of running segments included."""
+        return self.trained_now + sum(self._live_epochs(digest) for digest in self.busy)
+
+    @property
     def total(self) -> int:
-        """Trials the study will have when it is done."""
-        if self.sweep.search.sampler == "grid":
-            return len(grid_points(self.sweep.search))
-        return self.sweep.search.trials or 0
+        """Trials the study will have when it is done; 0 when only its budget ends it."""
+        return self.sweep.search.limit() or 0
+
+    def epoch_s(self) -> dict[str, float]:
+        """Mean seconds an epoch of every trajectory that a finished trial lies on."""
+        digests = {trial.place.trajectory for trial in self.finished.values() if trial.place}
+        histories = {digest: self.history(digest) for digest in digests}
+        return {digest: sum(row.epoch_s for row in rows) / len(rows) for digest, rows in histories.items() if rows}
 
     def snapshot(self, *, stopping: bool) -> Snapshot:
         """Say where the study stands."""
         elapsed = time.monotonic() - self.started_at
-        trained = self.trained_now + sum(self._live_epochs(digest) for digest in self.busy)
+        trained = self.trained
         speed = trained / elapsed if elapsed > 0 else 0.0
         return Snapshot(
             total=self.total,
             complete=self.complete,
+            waiting=len(self.waiting()) + self.pruned,
             failed=self.failed_now,
             running=tuple(
                 self._running(self.open[ask.number]) for ask in self.busy.values() if ask.number in self.open
@@ -131,8 +185,7 @@ class Board:
             furthest[ask.trajectory] = max(furthest.get(ask.trajectory, 0), ask.epochs)
         reached = {digest: history[-1].epoch if (history := self.history(digest)) else 0 for digest in furthest}
         opened = sum(max(0, epochs - reached[digest]) for digest, epochs in furthest.items())
-        asked_now = len(self.open) + self.complete
-        unasked = max(0, self.total - asked_now)
+        unasked = max(0, self.total - self.started)
         return opened + unasked * self._mean_epochs()
 
     def _mean_epochs(self) -> float:
@@ -149,4 +202,13 @@ class Board:
                 )
             return sum(alone.values()) / len(points)
         ended = [trial.outcome.view.end_epoch for trial in self.finished.values() if trial.outcome]
+        ended += [open_.ask.epochs for open_ in self.waiting()]
         return sum(ended) / len(ended) if ended else training.epochs
+
+
+def _ended_standing(trial: StoredTrial, trajectory: str) -> Standing:
+    """A trial that ended on its way to a rung has reached it, with the value it ended with."""
+    target = trial.target_epoch or max(trial.reached)
+    value = math.inf if trial.value is None else trial.value
+    values = {target: value, **trial.reached}
+    return Standing(trial.number, trajectory, epochs=target, target=target, values=values, ended=True)

@@ -2,8 +2,10 @@
 
     take over the trials an earlier driver left open
     until every trial is finished, or a stop is asked for:
-        while a slot is free: start the next segment; when every open trajectory is busy, ask for one more trial
-        wait for an event; tell the trials whose view it completes
+        while a slot is free: start the next segment; when every open trajectory is busy, let a waiting trial on, or ask
+            for one more
+        wait for an event; tell the trials whose view it completes, and let those wait that have come to a rung
+        stop when the budget is spent
     write the report
 
 The driver alone writes to Optuna's storage and to tracking. Everything a segment gives lies in the trajectory store
@@ -14,29 +16,34 @@ not trained again.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pydantic import ValidationError
 
-from deepcolor.config.schema import Setting
-from deepcolor.errors import DeepcolorError
-from deepcolor.execution.executor import Event, Executor, Failed, Finished
+from deepcolor.config.schema import Limit, Setting
+from deepcolor.errors import DeepcolorError, WorkspaceError
+from deepcolor.execution.devices import gpus
+from deepcolor.execution.executor import Event, Executor, Failed, Progress
 from deepcolor.search.board import Board, OpenTrial
+from deepcolor.search.budget import Account, exhausted
+from deepcolor.search.ladder import Ladder
 from deepcolor.search.projection import Projection
+from deepcolor.search.proposals import Proposals
+from deepcolor.search.pruning import Drop
 from deepcolor.search.report import write_report
 from deepcolor.search.schedule import Ask, next_ask
-from deepcolor.search.space import Params, grid_points, point_key
+from deepcolor.search.showing import Showing
 from deepcolor.search.study import Outcome, Place, StoredStudy, StoredTrial, now_ms
 from deepcolor.search.summary import Snapshot, Summary, Watcher, summarise
+from deepcolor.search.warm_start import offer
 from deepcolor.tracking.records import State, Tracker
-from deepcolor.training.early_stopping import view_of
 from deepcolor.training.figures import read_result
 from deepcolor.training.trajectory import InitWeights, Segment, Trajectory, TrajectoryPaths
 
 EVENT_WAIT_S = 0.5
-TRACK_EVERY_S = 5.0
 LOOKAHEAD_TRIALS = 64
 """Open trials waiting for a busy trajectory, at most, while looking for one that is free."""
 
@@ -66,6 +73,7 @@ class Driver:
         projection: Projection,
         places: Places,
         parent_of: Callable[[Setting], InitWeights | None],
+        learn_from: Sequence[StoredStudy] = (),
     ) -> None:
         """Put the parts together; nothing runs yet.
 
@@ -77,43 +85,62 @@ class Driver:
             projection: Builds the records for the tracker.
             places: Where files lie.
             parent_of: Finds and pins the weights a setting starts from.
+            learn_from: The studies that the sweep's `warm_start` names.
         """
         self._study = study
         self._sweep = study.sweep
         self._executor = executor
-        self._tracker = tracker
         self._watcher = watcher
-        self._projection = projection
+        self._data_digest = projection.provenance.data_digest
         self._places = places
         self._parent_of = parent_of
+        self._learn_from = learn_from
         self._board = Board(self._sweep, places.store)
-        self._points: Iterator[Params] = iter(())
-        self._stopping = False
+        self._ladder = Ladder(study, self._board)
+        self._showing = Showing(tracker, projection, self._board)
+        self._proposals = Proposals(study)
+        self._account = Account(
+            study, on_gpu=places.device.startswith("cuda") or (places.device == "auto" and gpus() > 0)
+        )
+        self._learnt_from = 0
+        self._asked_to_stop = False
+        self._store_failure: str | None = None
+        self._spent: Limit | None = None
 
     def run(self) -> Summary:
-        """Train until every trial is finished or a stop is asked for, and say what came of it."""
+        """Train until every trial is finished or a stop is asked for, and say what came of it.
+
+        Raises:
+            WorkspaceError: A segment could not write to the store; all trials can be gone on with.
+        """
         self._places.stop_file.unlink(missing_ok=True)
-        self._study.use_sampler(self._sweep.search)
         self._take_over()
         try:
             while self._step():
                 self._watcher.update(self.snapshot())
         finally:
             self._places.stop_file.unlink(missing_ok=True)
+        if self._store_failure is not None:
+            raise WorkspaceError(self._store_failure)
         return self._conclude()
 
     def request_stop(self) -> None:
         """End every running segment after its epoch, with a checkpoint. Safe to call from a signal handler."""
-        self._stopping = True
+        self._asked_to_stop = True
         self._places.stop_file.touch()
 
     def snapshot(self) -> Snapshot:
         """Say where the study stands."""
         return self._board.snapshot(stopping=self._stopping)
 
+    @property
+    def _stopping(self) -> bool:
+        return self._asked_to_stop or self._spent is not None or self._store_failure is not None
+
     # --- the loop
 
     def _step(self) -> bool:
+        self._check_budget()
         if not self._stopping:
             self._fill()
         if not self._board.busy:
@@ -122,43 +149,65 @@ class Driver:
             self._handle(event)
         return True
 
+    def _check_budget(self) -> None:
+        spent, budget = self._account.spent(trained_now=self._board.trained), self._sweep.search.budget
+        if budget.limited and not self._stopping:
+            self._spent = exhausted(budget, spent=spent, trials=self._board.with_value())
+            if self._spent is not None:
+                self._places.stop_file.touch()
+
     def _fill(self) -> None:
         board = self._board
         while len(board.busy) < self._executor.slots:
-            ask = next_ask(board.asks(), board.busy)
+            asks = board.asks()
+            ask = next_ask(asks, board.busy)
             if ask is not None:
                 self._submit(ask)
-            elif len(board.open) >= LOOKAHEAD_TRIALS + self._executor.slots or not self._start_trial():
+            elif not (self._move(more=True) or self._start_trial(waiting=len(asks)) or self._move(more=False)):
                 return
 
     def _handle(self, event: Event) -> None:
         board = self._board
-        if isinstance(event, Finished):
-            ask = board.end(event.digest)
-            board.trained_now += event.outcome.trained_epochs
-            board.put_history(event.digest, event.outcome.history)
-            for open_ in board.on(event.digest):
-                self._complete(open_, host=event.outcome.host, device=event.outcome.device)
-            if event.outcome.view is not None and ask.number in board.open:
-                # Asking for the same segment again would give the same, for ever.
-                self._fail(ask.number, f"its result cannot be read ({event.outcome.result})")
-        elif isinstance(event, Failed):
-            self._fail(board.end(event.digest).number, event.reason)
-        else:
+        if isinstance(event, Progress):
             board.put_epoch(event.digest, event.metrics)
-            self._track_open(event.digest)
+            self._showing.training(event.digest)
+            return
+        ask = board.end(event.digest)
+        if isinstance(event, Failed):
+            self._account.segment_ends(event.digest)
+            if event.store_failed:
+                self._end_for(event.reason)
+            else:
+                self._fail(ask.number, event.reason)
+            return
+        outcome = event.outcome
+        self._account.segment_ends(event.digest, device=outcome.device, train_s=outcome.train_s)
+        board.trained_now += outcome.trained_epochs
+        board.put_history(event.digest, outcome.history)
+        for open_ in board.on(event.digest):
+            self._settle(open_, host=outcome.host, device=outcome.device)
+        if ask.result and outcome.view is not None and ask.number in board.open:
+            # Asking for the same segment again would give the same, for ever.
+            self._fail(ask.number, f"its result cannot be read ({outcome.result})")
+
+    def _end_for(self, reason: str) -> None:
+        """End because the store cannot be written to: every trial would fail, and stays open instead."""
+        self._store_failure = self._store_failure or reason
+        with suppress(OSError):  # The others find out by themselves.
+            self._places.stop_file.touch()
 
     # --- starting trials
 
     def _take_over(self) -> None:
         trials = self._study.trials()
         self._board.finished = {trial.number: trial for trial in trials if trial.finished}
-        self._tracker.put_study(self._projection.parent(trials, None, state="running", ended_ms=None))
+        self._learnt_from = offer(
+            self._study, self._learn_from, trajectory_of=lambda setting: self._trajectory(setting).digest
+        )
+        self._showing.study(trials)
         for trial in self._board.finished.values():
-            self._track(trial)
-        there = {point_key(trial.params) for trial in trials if trial.state != "failed"}
-        if self._sweep.search.sampler == "grid":
-            self._points = iter([point for point in grid_points(self._sweep.search) if point_key(point) not in there])
+            self._showing.trial(trial)
+        self._proposals.take_over(trials)
         for trial in trials:
             if not trial.finished:
                 self._resume(trial)
@@ -171,17 +220,25 @@ class Driver:
             self._fail(trial.number, "its start was cut off")
             self._board.failed_now -= 1
 
-    def _start_trial(self) -> bool:
-        """Ask for one more trial; False when the study has them all."""
-        search, board = self._sweep.search, self._board
-        if search.sampler == "grid":
-            point = next(self._points, None)
-            if point is not None:
-                self._open_trial(self._study.add(point, search))
-            return point is not None
-        if board.complete + len(board.open) + board.failed_now >= (search.trials or 0):
+    def _start_trial(self, *, waiting: int) -> bool:
+        """Ask for one more trial; False when the study has them all, or enough of them wait for a busy trajectory."""
+        if waiting >= LOOKAHEAD_TRIALS + self._executor.slots:
             return False
-        self._open_trial(self._study.ask(search))
+        trial = self._proposals.next(started=self._board.started)
+        if trial is not None:
+            self._open_trial(trial)
+        return trial is not None
+
+    def _move(self, *, more: bool) -> bool:
+        """Let a trial that waits at a rung go on, or end it; False when all have to wait."""
+        move = self._ladder.move(more=more)
+        if move is None:
+            return False
+        open_ = self._board.open[move.number]
+        if isinstance(move, Drop):
+            self._close(self._ladder.end(open_))
+        elif open_.ask.trajectory not in self._board.busy:
+            self._settle(open_)
         return True
 
     def _open_trial(self, trial: StoredTrial) -> None:
@@ -190,25 +247,26 @@ class Driver:
         except (DeepcolorError, ValidationError) as error:
             self._fail(trial.number, " ".join(str(error).split()))
             return
-        digest, training = trajectory.digest, trajectory.setting.training
+        digest, epochs = trajectory.digest, trajectory.setting.training.epochs
         if trial.place is None:
             parent = trajectory.init.ref if trajectory.init else None
-            trial = self._study.place(trial.number, Place(digest, len(self._board.history(digest)), parent))
-        ask = Ask(trial.number, digest, training.epochs, trajectory.setting.patience)
-        open_ = self._board.open[trial.number] = OpenTrial(trial, trajectory, ask)
+            place = Place(digest, len(self._board.history(digest)), parent, epochs)
+            trial = self._study.place(trial.number, place)
+        open_ = self._board.open[trial.number] = self._ladder.enter(trial, trajectory)
         if digest not in self._board.busy:
-            self._complete(open_)
+            self._settle(open_)
 
     def _trajectory(self, setting: Setting) -> Trajectory:
         return Trajectory(
             setting=setting,
-            data_digest=self._projection.provenance.data_digest,
+            data_digest=self._data_digest,
             init=self._parent_of(setting),
             objective=self._sweep.search.objective,
         )
 
     def _submit(self, ask: Ask) -> None:
         self._board.start(ask)
+        self._account.segment_starts(ask.trajectory)
         self._executor.submit(
             Segment(
                 trajectory=self._board.open[ask.number].trajectory,
@@ -219,29 +277,29 @@ class Driver:
                 device=self._places.device,
                 checkpoint_every_s=self._places.checkpoint_every_s,
                 stop_file=self._places.stop_file,
+                result=ask.result,
             )
         )
-        self._track_open(ask.trajectory)
+        self._showing.training(ask.trajectory)
 
     # --- finishing trials
 
-    def _complete(self, open_: OpenTrial, *, host: str = "", device: str = "") -> None:
-        """Tell a trial if the store holds all that it asks for; else leave it open."""
-        ask, objective = open_.ask, self._sweep.search.objective
-        view = view_of(
-            self._board.history(ask.trajectory), epochs=ask.epochs, patience=ask.patience, objective=objective
-        )
+    def _settle(self, open_: OpenTrial, *, host: str = "", device: str = "") -> None:
+        """Tell a trial if the store holds all that it asks for; let it wait if it has come to its rung."""
+        ask, view = open_.ask, self._ladder.view(open_, epochs=open_.epochs)
         if view is None:
+            self._ladder.report(open_, up_to=ask.epochs)
             return
+        self._ladder.report(open_, up_to=view.end_epoch)
         if view.diverged:
             self._tell(ask.number, Outcome(view, host=host, device=device))
             return
         folder = TrajectoryPaths(self._places.store, ask.trajectory).result(view)
         metrics = read_result(folder)
-        if (
-            metrics is not None
-        ):  # else the epochs are there but their result is not: a segment that trains nothing makes it
+        if metrics is not None:
             self._tell(ask.number, Outcome(view, str(folder.relative_to(self._places.store)), metrics, host, device))
+        else:  # The epochs are there but their result is not: a segment that trains nothing makes it.
+            open_.ask = replace(ask, epochs=open_.epochs, result=True)
 
     def _tell(self, number: int, outcome: Outcome) -> None:
         self._close(self._study.tell(number, outcome))
@@ -253,40 +311,34 @@ class Driver:
     def _close(self, trial: StoredTrial) -> None:
         self._board.open.pop(trial.number, None)
         self._board.finished[trial.number] = trial
-        self._track(trial)
+        self._showing.trial(trial)
         self._watcher.finished(trial, self.snapshot())
 
     def _conclude(self) -> Summary:
-        for open_ in self._board.open.values():
-            self._put(open_.trial, "interrupted")
+        board, started = self._board, self._board.started
+        unfinished = bool(board.open) or self._proposals.left(started=started)
+        stopped_by: Limit | None = self._spent if unfinished else None
+        if not self._stopping and self._proposals.held_back(started=started):
+            stopped_by = "trials"
+        self._account.close(trained_now=board.trained_now)
+        if not self._asked_to_stop:
+            for open_ in board.waiting():
+                self._close(self._ladder.end(open_))
+        for open_ in board.open.values():
+            self._showing.trial(open_.trial, "interrupted")
         trials = self._study.trials()
         summary = summarise(
             self._study.name,
             trials,
-            interrupted=self._stopping and self._board.complete < self._board.total,
-            trained_now=self._board.trained_now,
-            wall_s=time.monotonic() - self._board.started_at,
+            interrupted=self._asked_to_stop and unfinished,
+            trained_now=board.trained_now,
+            wall_s=time.monotonic() - board.started_at,
+            epoch_s=board.epoch_s(),
+            stopped_by=stopped_by,
+            learnt_from=self._learnt_from,
         )
         write_report(self._study, summary, self._places.report)
         ended = max((trial.ended_ms or 0 for trial in trials), default=now_ms())
         state: State = "interrupted" if summary.state == "interrupted" else "complete"
-        self._tracker.put_study(self._projection.parent(trials, summary, state=state, ended_ms=ended))
+        self._showing.study(trials, summary, state=state, ended_ms=ended)
         return summary
-
-    # --- tracking
-
-    def _track(self, trial: StoredTrial) -> None:
-        self._put(trial, None)
-
-    def _track_open(self, digest: str) -> None:
-        now = time.monotonic()
-        for open_ in self._board.on(digest):
-            if now - open_.tracked_at >= TRACK_EVERY_S:
-                open_.tracked_at = now
-                self._put(open_.trial, None)
-
-    def _put(self, trial: StoredTrial, state: State | None) -> None:
-        if trial.place is not None:
-            self._tracker.put_trial(
-                self._projection.trial(trial, self._board.history(trial.place.trajectory), state=state)
-            )

@@ -82,7 +82,7 @@ class Projection:
         )
 
 
-_STATES: dict[str, State] = {"running": "running", "complete": "complete", "failed": "failed"}
+_STATES: dict[str, State] = {"running": "running", "complete": "complete", "pruned": "pruned", "failed": "failed"}
 
 
 def _figures(summary: Summary) -> dict[str, float]:
@@ -90,10 +90,12 @@ def _figures(summary: Summary) -> dict[str, float]:
         "trials": summary.trials,
         "complete": summary.complete,
         "failed": summary.failed,
+        "pruned": summary.pruned,
         "diverged": summary.diverged,
         "requested_epochs": summary.requested_epochs,
         "trained_epochs": summary.trained_epochs,
         "saved_share": summary.saved,
+        "saved_s": summary.saved_s,
     }
     if summary.best and summary.best.value is not None:
         figures["best_value"] = summary.best.value

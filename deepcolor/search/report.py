@@ -18,6 +18,7 @@ from optuna.trial import FrozenTrial, TrialState
 from deepcolor.atomic import write_atomically
 from deepcolor.search.study import StoredStudy, StoredTrial
 from deepcolor.search.summary import Summary
+from deepcolor.search.trials import FOREIGN
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -50,8 +51,8 @@ def write_report(study: StoredStudy, summary: Summary, folder: Path) -> Path:
 
 
 def ranked(trials: Sequence[StoredTrial]) -> list[StoredTrial]:
-    """Trials by value, the best first; then the running ones, then the failed ones."""
-    order = {"complete": 0, "running": 1, "failed": 2}
+    """Trials by value, the best first; then the pruned, the running and the failed ones."""
+    order = {"complete": 0, "pruned": 1, "running": 2, "failed": 3}
     return sorted(trials, key=lambda t: (order[t.state], math.inf if t.value is None else t.value, t.number))
 
 
@@ -173,7 +174,7 @@ def _finite_copy(study: Study) -> Study:
     trials = [
         trial
         for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-        if trial.values and math.isfinite(trial.values[0])
+        if trial.values and math.isfinite(trial.values[0]) and FOREIGN not in trial.user_attrs
     ]
     scales = {name: _scale([trial.params[name] for trial in trials]) for name in (trials[0].params if trials else ())}
     copy = optuna.create_study(direction="minimize")

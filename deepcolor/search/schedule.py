@@ -14,7 +14,10 @@ class Ask:
     """The trial's number."""
     trajectory: str
     epochs: int
+    """Up to where; a rung, for a trial that has to be compared on the way."""
     patience: int | None
+    result: bool = True
+    """Whether the trial ends there, and so needs the result; at a rung it does not."""
 
 
 def next_ask(asks: Iterable[Ask], busy: Collection[str]) -> Ask | None:
@@ -40,9 +43,11 @@ class Share:
     number: int
     trajectory: str
     requested_epochs: int
-    """Epochs the trial would have trained alone: an early stop ends a lone training as well."""
+    """Epochs the trial would have trained alone: an early stop ends a lone training as well, a pruner does not."""
     in_store_epochs: int
     """Epochs of the trajectory that the store held when the trial was asked."""
+    seen_epochs: int | None = None
+    """Epochs that it came to, where a pruner stopped it before; None: all it requested."""
 
 
 def trained_epochs(shares: Iterable[Share]) -> dict[int, int]:
@@ -55,6 +60,7 @@ def trained_epochs(shares: Iterable[Share]) -> dict[int, int]:
     paid: dict[int, int] = {}
     for share in sorted(shares, key=lambda share: share.number):
         start = reached.get(share.trajectory, share.in_store_epochs)
-        paid[share.number] = max(0, share.requested_epochs - start)
-        reached[share.trajectory] = max(start, share.requested_epochs)
+        seen = share.requested_epochs if share.seen_epochs is None else share.seen_epochs
+        paid[share.number] = max(0, seen - start)
+        reached[share.trajectory] = max(start, seen)
     return paid

@@ -8,7 +8,16 @@ from collections.abc import Mapping
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
-from deepcolor.config.schema import Choices, Dimension, ParamValue, Range, SearchConfig
+from deepcolor.config.schema import (
+    Choices,
+    Dimension,
+    ParamValue,
+    Range,
+    SearchConfig,
+    Setting,
+    Sweep,
+    searchable_fields,
+)
 
 Params = dict[str, ParamValue]
 
@@ -39,6 +48,45 @@ def grid_values(dimension: Dimension) -> tuple[ParamValue, ...]:
 def point_key(params: Mapping[str, ParamValue]) -> tuple[tuple[str, str], ...]:
     """Return something hashable that is equal for equal points, whatever the order of their names and 1 or 1.0."""
     return tuple(sorted((name, _value_key(value)) for name, value in params.items()))
+
+
+def params_of(sweep: Sweep, setting: Setting) -> Params:
+    """Return what a setting has for the parameters that a sweep searches."""
+    fields = searchable_fields()
+    return {name: getattr(getattr(setting, fields[name]), name) for name in sweep.search_names}
+
+
+def misfits(sweep: Sweep, setting: Setting) -> list[str]:
+    """Say what keeps a setting from being a point of a sweep, by key; empty when it is one."""
+    found = []
+    if setting.stage != sweep.stage:
+        found.append(f"stage: {setting.stage} -> {sweep.stage}")
+    found += [
+        f"data.{name}: {getattr(setting.data, name)} -> {getattr(sweep.data, name)}"
+        for name in type(sweep.data).model_fields
+        if getattr(setting.data, name) != getattr(sweep.data, name)
+    ]
+    dimensions = {dimension.name: dimension for dimension in sweep.search.space}
+    for name, section in searchable_fields().items():
+        theirs, ours = getattr(getattr(setting, section), name), getattr(getattr(sweep, section), name)
+        if name in dimensions:
+            if not covers(dimensions[name], theirs, grid=sweep.search.sampler == "grid"):
+                found.append(f"search.space.{name}: {theirs!r} is no longer in it")
+        elif theirs != ours:
+            found.append(f"{section}.{name}: {theirs!r} -> {ours!r}")
+    return found
+
+
+def covers(dimension: Dimension, value: ParamValue, *, grid: bool) -> bool:
+    """Tell whether a value lies in a dimension; in a grid's, whether it is one of its points."""
+    if isinstance(dimension, Choices) or grid:
+        return _value_key(value) in {_value_key(known) for known in grid_values(dimension)}
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    if not dimension.low <= value <= dimension.high:
+        return False
+    steps = (value - dimension.low) / dimension.step if dimension.step else 0.0
+    return abs(steps - round(steps)) < 1e-6
 
 
 def _distribution(dimension: Dimension, *, grid: bool) -> BaseDistribution:

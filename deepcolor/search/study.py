@@ -1,97 +1,63 @@
-"""The one door to Optuna's storage: studies and their trials, opened, locked, asked, told and read."""
+"""The one door to Optuna's storage: studies and their trials, opened, asked, told and read."""
 
 from __future__ import annotations
 
-import json
-import os
-import platform
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import optuna
-from filelock import FileLock, Timeout
+from filelock import FileLock
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from deepcolor.atomic import write_atomically
 from deepcolor.config.schema import ParamValue, SearchConfig, Sweep, unknown_name
 from deepcolor.errors import StudyError, WorkspaceError
+from deepcolor.search.changes import changes_of, refused
+from deepcolor.search.extension import (
+    COPY_SUFFIX,
+    keep_adopted,
+    recover,
+    refuse_changed_meaning,
+    rewrite,
+    rewritten,
+)
+from deepcolor.search.ownership import owned
+from deepcolor.search.sampling import asking, sampler_of
 from deepcolor.search.space import distributions
-from deepcolor.training.trajectory import View
+from deepcolor.search.trials import (
+    ERROR,
+    FOREIGN,
+    OUTCOME,
+    PLACE,
+    TARGET,
+    Outcome,
+    Place,
+    Spent,
+    StoredTrial,
+    now_ms,
+    stored_trial,
+)
 from deepcolor.workspace import Workspace
+
+__all__ = [
+    "Outcome",
+    "Place",
+    "Spent",
+    "StoredStudy",
+    "StoredTrial",
+    "StudyStorage",
+    "changes_of",
+    "now_ms",
+    "owned",
+    "refused",
+]
 
 LOCK_WAIT_S = 120
 """How long a writer waits for a database that another process holds."""
 
-_SWEEP, _RESOLVED, _PLACE, _OUTCOME, _ERROR, _PINS, _STARTED = (
-    "sweep",
-    "resolved",
-    "place",
-    "outcome",
-    "error",
-    "pins",
-    "started_ms",
-)
-
-
-def now_ms() -> int:
-    """Unix time in milliseconds."""
-    return int(time.time() * 1000)
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a trial's training lies, recorded when it is asked."""
-
-    trajectory: str
-    in_store_epochs: int
-    """Epochs the store held before this trial."""
-    parent: str | None = None
-    """The model it starts from, such as `colorizer@3`."""
-    started_ms: int = field(default_factory=now_ms)
-    """Unix time: Optuna's own times are local and lose their zone."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a finished trial gave, beside its value."""
-
-    view: View
-    result: str | None = None
-    """Result folder, relative to the trajectory store."""
-    metrics: dict[str, float] = field(default_factory=dict)
-    host: str = ""
-    device: str = ""
-    ended_ms: int = field(default_factory=now_ms)
-
-
-@dataclass(frozen=True)
-class StoredTrial:
-    """One trial as the storage holds it."""
-
-    number: int
-    state: str
-    """running, complete or failed."""
-    params: dict[str, ParamValue]
-    value: float | None
-    started_ms: int
-    ended_ms: int | None
-    place: Place | None
-    outcome: Outcome | None
-    error: str | None
-
-    @property
-    def finished(self) -> bool:
-        return self.state != "running"
-
-    @property
-    def diverged(self) -> bool:
-        return self.outcome is not None and self.outcome.view.diverged
+_SWEEP, _RESOLVED, _PINS, _STARTED, _SPENT = "sweep", "resolved", "pins", "started_ms", "spent"
 
 
 class StudyStorage:
@@ -104,7 +70,8 @@ class StudyStorage:
         """Names of all studies, in order of creation; none when the workspace has no database yet."""
         if not self._workspace.optuna_db.exists():
             return []
-        return [summary.study_name for summary in self._storage.get_all_studies()]
+        names = (summary.study_name for summary in self._storage.get_all_studies())
+        return [name for name in names if not name.endswith(COPY_SUFFIX)]
 
     def load(self, name: str) -> StoredStudy:
         """Open a study to read it.
@@ -120,21 +87,25 @@ class StudyStorage:
             raise StudyError(f"study: {name!r} is not in {self._workspace.studies}; {known}.")
         return StoredStudy(optuna.load_study(study_name=name, storage=self._storage))
 
-    def open(self, sweep: Sweep, resolve: Callable[[], Sweep]) -> StoredStudy:
-        """Create the sweep's study, or go on with it.
+    def open(self, sweep: Sweep, resolve: Callable[[], Sweep], *, extend: bool = False) -> StoredStudy:
+        """Create the sweep's study, or go on with it. The study's lock is held by the caller.
 
         Args:
             sweep: The sweep as its file gives it.
             resolve: Fills in what the sweep takes over from its parent model; called only when the study is new.
+            extend: Let the study grow where the sweep has changed, as long as its trials keep their meaning.
         Raises:
-            StudyError: A study of this name was made from another sweep.
+            StudyError: A study of this name was made from another sweep, or cannot be extended to this one.
         """
+        recover(self._storage, sweep.study)
         written = sweep.model_dump(mode="json")
         if sweep.study in self.names():
             study = self.load(sweep.study)
             if study.written:
-                refuse_changed(study.written, written, sweep.study)
-                return study
+                changes = changes_of(study.written, written)
+                if changes and not extend:
+                    raise refused(sweep.study, changes)
+                return self._extended(study, sweep) if changes else study
         resolved = resolve().model_dump(mode="json")
         new = optuna.create_study(
             study_name=sweep.study, storage=self._storage, direction="minimize", load_if_exists=True
@@ -143,6 +114,24 @@ class StudyStorage:
         for key, value in ((_STARTED, now_ms()), (_RESOLVED, resolved), (_SWEEP, written)):
             new.set_user_attr(key, value)
         return StoredStudy(new)
+
+    def _extended(self, study: StoredStudy, sweep: Sweep) -> StoredStudy:
+        old, new = study.sweep, keep_adopted(study.sweep, sweep)
+        alive = [trial for trial in study.trials() if trial.state != "failed"]
+        settings = {t.number: old.setting(t.params) for t in alive if set(t.params) == set(old.search_names)}
+        refuse_changed_meaning(old, new, settings)
+        attrs = {**study.optuna_study.user_attrs, _RESOLVED: new.model_dump(mode="json")}
+        attrs.pop(_SWEEP)
+        rewrite(
+            self._storage,
+            study.name,
+            trials=[
+                rewritten(trial, old=old, new=new, reopened=frozenset({OUTCOME}), marks=frozenset({FOREIGN}))
+                for trial in study.optuna_study.get_trials(deepcopy=False)
+            ],
+            attrs={**attrs, _SWEEP: sweep.model_dump(mode="json")},
+        )
+        return self.load(study.name)
 
     @cached_property
     def _storage(self) -> optuna.storages.BaseStorage:
@@ -176,6 +165,7 @@ class StoredStudy:
 
     def __init__(self, study: Study) -> None:
         self._study = study
+        self._asking = study
 
     @property
     def name(self) -> str:
@@ -210,117 +200,131 @@ class StoredStudy:
         self._study.set_user_attr(_PINS, {**self.pins, key: dict(value)})
 
     def trials(self) -> list[StoredTrial]:
-        """All trials, by number."""
-        return [_stored(trial) for trial in self._study.get_trials(deepcopy=False)]
+        """All trials of its own, by number."""
+        return [
+            stored_trial(trial) for trial in self._study.get_trials(deepcopy=False) if FOREIGN not in trial.user_attrs
+        ]
+
+    @property
+    def spent(self) -> Spent:
+        """What the study has cost up to the last time it was written down."""
+        return Spent(**self._study.user_attrs.get(_SPENT, {}))
+
+    def put_spent(self, spent: Spent) -> None:
+        """Write down what the study has cost."""
+        self._study.set_user_attr(_SPENT, vars(spent))
 
     def use_sampler(self, search: SearchConfig) -> None:
-        """Set the sampler that `ask` draws from; its seed moves on with the study, so that a restart does not draw the
-        same again.
-        """
-        seed = search.seed + len(self._study.get_trials(deepcopy=False))
-        if search.sampler == "tpe":
-            self._study.sampler = optuna.samplers.TPESampler(seed=seed)
-        else:
-            self._study.sampler = optuna.samplers.RandomSampler(seed=seed)
+        """Set the sampler that `ask` draws from."""
+        self._asking = asking(self._study, sampler_of(search, trials=len(self._study.get_trials(deepcopy=False))))
 
     def ask(self, search: SearchConfig) -> StoredTrial:
         """Draw a new setting from the sampler and start its trial."""
-        trial = self._study.ask(fixed_distributions=distributions(search))
+        trial = self._asking.ask(fixed_distributions=distributions(search))
         return self._trial(trial.number)
+
+    @property
+    def foreign(self) -> set[tuple[str, int]]:
+        """(study, number) of each trial of another study that the sampler learns from."""
+        marks = (trial.user_attrs.get(FOREIGN) for trial in self._study.get_trials(deepcopy=False))
+        return {(mark["study"], mark["trial"]) for mark in marks if mark}
+
+    def add_foreign(
+        self, params: Mapping[str, ParamValue], value: float, search: SearchConfig, *, origin: tuple[str, int]
+    ) -> None:
+        """Offer another study's finished trial to the sampler; it takes a number, and is seen nowhere else."""
+        study, trial = origin
+        self._study.add_trial(
+            optuna.trial.create_trial(
+                params=dict(params),
+                distributions=distributions(search),
+                value=value,
+                user_attrs={FOREIGN: {"study": study, "trial": trial}},
+            )
+        )
 
     def add(self, params: Mapping[str, ParamValue], search: SearchConfig) -> StoredTrial:
         """Start the trial of a given setting."""
         template = optuna.trial.create_trial(
             state=TrialState.RUNNING, params=dict(params), distributions=distributions(search)
         )
-        self._study.add_trial(template)
-        return self._trial(len(self._study.get_trials(deepcopy=False)) - 1)
+        return stored_trial(self._storage.get_trial(self._storage.create_new_trial(self._study_id, template)))
 
     def place(self, number: int, place: Place) -> StoredTrial:
         """Record where a trial's training lies."""
-        self._set(number, _PLACE, vars(place))
+        self._set(number, PLACE, {**vars(place), "started_ms": self._never_back(place.started_ms)})
         return self._trial(number)
 
     def tell(self, number: int, outcome: Outcome) -> StoredTrial:
         """Finish a trial with its outcome; telling it again changes nothing."""
-        self._set(number, _OUTCOME, {**vars(outcome), "view": vars(outcome.view)})
+        self._set(number, OUTCOME, self._written_outcome(outcome))
         self._study.tell(number, outcome.view.value, skip_if_finished=True)
+        return self._trial(number)
+
+    def report(self, number: int, *, epoch: int, value: float) -> StoredTrial:
+        """Record the objective of a trial at a rung; recording it again changes nothing."""
+        frozen = self._frozen(number)
+        if epoch not in frozen.intermediate_values:
+            self._open(frozen).report(value, epoch)
+        return self._trial(number)
+
+    def let_on(self, number: int, *, to_epoch: int) -> StoredTrial:
+        """Record that a trial may train to an epoch."""
+        self._set(number, TARGET, to_epoch)
+        return self._trial(number)
+
+    def prune(self, number: int, outcome: Outcome) -> StoredTrial:
+        """Finish a trial that does not go on; its value is the one at its last rung."""
+        self._set(number, OUTCOME, self._written_outcome(outcome))
+        self._study.tell(number, state=TrialState.PRUNED, skip_if_finished=True)
         return self._trial(number)
 
     def fail(self, number: int, reason: str) -> StoredTrial:
         """Finish a trial that gave no value."""
-        self._set(number, _ERROR, {"reason": reason, "ended_ms": now_ms()})
+        self._set(number, ERROR, {"reason": reason, "ended_ms": self._never_back(now_ms())})
         self._study.tell(number, state=TrialState.FAIL, skip_if_finished=True)
         return self._trial(number)
+
+    @cached_property
+    def _latest_ms(self) -> int:
+        """The latest moment on record."""
+        return max([self.started_ms, *(max(trial.started_ms, trial.ended_ms or 0) for trial in self.trials())])
 
     @property
     def optuna_study(self) -> Study:
         """For Optuna's own analyses; not to be changed."""
         return self._study
 
+    def _written_outcome(self, outcome: Outcome) -> dict[str, Any]:
+        return {**vars(outcome), "view": vars(outcome.view), "ended_ms": self._never_back(outcome.ended_ms)}
+
+    def _never_back(self, moment_ms: int) -> int:
+        """Keep the study's times in the order of its events, though the machine's clock be set back."""
+        self._latest_ms = max(self._latest_ms, moment_ms)
+        return self._latest_ms
+
     def _trial(self, number: int) -> StoredTrial:
-        return _stored(self._study.get_trials(deepcopy=False)[number])
+        return stored_trial(self._frozen(number))
+
+    def _frozen(self, number: int) -> FrozenTrial:
+        # Through the study this would read all of its open trials again.
+        return self._storage.get_trial(self._storage.get_trial_id_from_study_id_trial_number(self._study_id, number))
+
+    def _open(self, frozen: FrozenTrial) -> optuna.trial.Trial:
+        return optuna.trial.Trial(self._study, frozen._trial_id)  # noqa: SLF001  # it has no public name
+
+    @property
+    def _storage(self) -> optuna.storages.BaseStorage:
+        return self._study._storage  # noqa: SLF001  # it has no public name
+
+    @property
+    def _study_id(self) -> int:
+        return self._study._study_id  # noqa: SLF001  # it has no public name
 
     def _set(self, number: int, key: str, value: Any) -> None:
-        frozen = self._study.get_trials(deepcopy=False)[number]
+        frozen = self._frozen(number)
         if not frozen.state.is_finished():
-            storage_id = frozen._trial_id  # noqa: SLF001  # what Trial asks for has no public name
-            optuna.trial.Trial(self._study, storage_id).set_user_attr(key, value)
-
-
-@contextmanager
-def owned(workspace: Workspace, name: str) -> Iterator[None]:
-    """Own a study while driving it. The lock is the operating system's, so a dead owner's is free at once.
-
-    Raises:
-        StudyError: Another driver owns the study; the message names it.
-    """
-    folder = workspace.study(name)
-    folder.mkdir(parents=True, exist_ok=True)
-    lock, owner = FileLock(folder / ".driver.lock"), folder / "driver.json"
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise StudyError(
-            f"study: {name!r} is being driven already{_owner(owner)}. Wait for it, or stop it with Ctrl-C there."
-        ) from None
-    try:
-        since = time.strftime("%Y-%m-%d %H:%M:%S %z")
-        write_atomically(owner, json.dumps({"host": platform.node(), "pid": os.getpid(), "since": since}).encode())
-        yield
-    finally:
-        owner.unlink(missing_ok=True)
-        lock.release()
-
-
-def refuse_changed(stored: Mapping[str, Any], given: Mapping[str, Any], name: str) -> None:
-    """Raise StudyError with the differences when a study was made from another sweep; the description may change."""
-    changes = [
-        f"{key}: {old!r} -> {new!r}"
-        for key, old, new in _differences(stored, given)
-        if key.split(".")[0] != "description"
-    ]
-    if changes:
-        raise StudyError(
-            f"study: {name!r} was made from another sweep; changed: {'; '.join(changes)}. "
-            "Give the sweep another study name, or undo the change."
-        )
-
-
-def _differences(old: Any, new: Any, prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
-    if isinstance(old, Mapping) and isinstance(new, Mapping):
-        for key in [*old, *(key for key in new if key not in old)]:
-            yield from _differences(old.get(key), new.get(key), f"{prefix}.{key}" if prefix else str(key))
-    elif old != new:
-        yield prefix, old, new
-
-
-def _owner(path: Path) -> str:
-    try:
-        owner = json.loads(path.read_text())
-        return f" on {owner['host']} by process {owner['pid']} since {owner['since']}"
-    except (OSError, ValueError, KeyError):
-        return ""
+            self._open(frozen).set_user_attr(key, value)
 
 
 def _wal(storage: optuna.storages.RDBStorage) -> optuna.storages.RDBStorage:
@@ -338,34 +342,3 @@ def _wal(storage: optuna.storages.RDBStorage) -> optuna.storages.RDBStorage:
     event.listen(storage.engine, "connect", configure)
     storage.engine.dispose()
     return storage
-
-
-def _stored(trial: FrozenTrial) -> StoredTrial:
-    attrs = trial.user_attrs
-    outcome = attrs.get(_OUTCOME)
-    place = attrs.get(_PLACE)
-    error = attrs.get(_ERROR) or {}
-    return StoredTrial(
-        number=trial.number,
-        state=_STATES[trial.state],
-        params=dict(trial.params),
-        value=trial.values[0] if trial.values else None,
-        started_ms=place["started_ms"] if place else _ms(trial.datetime_start) or 0,
-        ended_ms=(outcome or error).get("ended_ms") or _ms(trial.datetime_complete),
-        place=Place(**place) if place else None,
-        outcome=Outcome(**{**outcome, "view": View(**outcome["view"])}) if outcome else None,
-        error=error.get("reason"),
-    )
-
-
-def _ms(moment: Any) -> int | None:
-    return int(moment.timestamp() * 1000) if moment is not None else None
-
-
-_STATES = {
-    TrialState.RUNNING: "running",
-    TrialState.WAITING: "running",
-    TrialState.COMPLETE: "complete",
-    TrialState.PRUNED: "complete",
-    TrialState.FAIL: "failed",
-}

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Protocol
 
-from deepcolor.config.schema import ParamValue
+from deepcolor.config.schema import Limit, ParamValue
 from deepcolor.search.schedule import Share, trained_epochs
 from deepcolor.search.study import StoredTrial
 
@@ -41,6 +42,8 @@ class Snapshot:
     """None while there is nothing to estimate from."""
     elapsed_s: float
     stopping: bool
+    waiting: int = 0
+    """Trials that wait at a rung, or were stopped there."""
 
 
 class Watcher(Protocol):
@@ -65,7 +68,7 @@ class Summary:
     failed: int
     diverged: int
     requested_epochs: int
-    """Epochs the finished trials would have trained if each had been trained alone."""
+    """Epochs the finished trials would have trained if each had been trained alone, and to its end."""
     trained_epochs: int
     """Epochs of them that had to be trained for this study; the others were shared between trials, or in the store
     already."""
@@ -73,10 +76,18 @@ class Summary:
     """Epochs trained since this start."""
     wall_s: float
     best: StoredTrial | None
+    pruned: int = 0
+    """Trials stopped at a rung."""
+    saved_s: float = 0.0
+    """Seconds that the epochs which needed no training would have taken, at the measured pace of their trajectories."""
+    stopped_by: Limit | None = None
+    """The limit of the budget that ended the search."""
+    learnt_from: int = 0
+    """Trials of other studies that the sampler learnt from."""
 
     @property
     def saved(self) -> float:
-        """Share of the requested epochs that needed no training, 0 to 1."""
+        """Share of the requested epochs that needed no training, because trials shared them or were pruned; 0 to 1."""
         return 1 - self.trained_epochs / self.requested_epochs if self.requested_epochs else 0.0
 
     def as_dict(self) -> dict[str, Any]:
@@ -86,6 +97,7 @@ class Summary:
         return {
             **fields,
             "wall_s": round(self.wall_s, 3),
+            "saved_s": round(self.saved_s, 3),
             "saved": round(self.saved, 4),
             "best": best_as_dict(best) if best else None,
         }
@@ -128,17 +140,43 @@ def improvements(trials: Sequence[StoredTrial]) -> tuple[tuple[int, int, float],
 def shares(trials: Sequence[StoredTrial]) -> list[Share]:
     """What each finished trial asked for of its trajectory."""
     return [
-        Share(t.number, t.place.trajectory, t.outcome.view.end_epoch, t.place.in_store_epochs)
+        Share(
+            t.number,
+            t.place.trajectory,
+            t.place.epochs if t.state == "pruned" and t.place.epochs else t.outcome.view.end_epoch,
+            t.place.in_store_epochs,
+            seen_epochs=t.outcome.view.end_epoch,
+        )
         for t in trials
         if t.place is not None and t.outcome is not None
     ]
 
 
 def summarise(
-    study: str, trials: Sequence[StoredTrial], *, interrupted: bool, trained_now: int, wall_s: float
+    study: str,
+    trials: Sequence[StoredTrial],
+    *,
+    interrupted: bool,
+    trained_now: int,
+    wall_s: float,
+    epoch_s: Mapping[str, float] = MappingProxyType({}),
+    stopped_by: Limit | None = None,
+    learnt_from: int = 0,
 ) -> Summary:
-    """Put a study's trials into figures."""
+    """Put a study's trials into figures.
+
+    Args:
+        study: The study's name.
+        trials: All of its trials.
+        interrupted: The driver was stopped before the end.
+        trained_now: Epochs trained since this start.
+        wall_s: Seconds since this start.
+        epoch_s: Mean seconds an epoch of each trajectory; those of unknown pace save no seconds.
+        stopped_by: The limit of the budget that ended the search.
+        learnt_from: Trials of other studies that the sampler learnt from.
+    """
     asked = shares(trials)
+    paid = trained_epochs(asked)
     return Summary(
         study=study,
         state="interrupted" if interrupted else "complete",
@@ -147,8 +185,12 @@ def summarise(
         failed=sum(trial.state == "failed" for trial in trials),
         diverged=sum(trial.diverged for trial in trials),
         requested_epochs=sum(share.requested_epochs for share in asked),
-        trained_epochs=sum(trained_epochs(asked).values()),
+        trained_epochs=sum(paid.values()),
         trained_now=trained_now,
         wall_s=wall_s,
         best=best_of(trials),
+        pruned=sum(trial.state == "pruned" for trial in trials),
+        saved_s=sum((s.requested_epochs - paid[s.number]) * epoch_s.get(s.trajectory, 0.0) for s in asked),
+        stopped_by=stopped_by,
+        learnt_from=learnt_from,
     )

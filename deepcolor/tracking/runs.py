@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from deepcolor.config.schema import Stage
 from deepcolor.tracking import layout, payload, store
@@ -20,6 +20,9 @@ from deepcolor.tracking.records import Provenance, StudyRecord, TrialRecord
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
+
+Change = Literal["made", "updated", "unchanged"]
+"""What storing a record did to its run."""
 
 _MOST_METRICS = 1000
 _SAMPLES = "samples.png"
@@ -62,12 +65,13 @@ class StudyRuns:
         for run in store.find_runs(client, self._experiment, layout.study_filter(study, provenance.config_digest)):
             self._take_over(run)
 
-    def store_study(self, record: StudyRecord) -> None:
+    def store_study(self, record: StudyRecord) -> Change:
         """Bring the parent run up to date."""
         digest = f"{payload.record_digest(record)}.{_folder_state(record.report)}"
+        change: Change = "made" if self._parent is None else "updated"
         known = self._parent_run(record)
         if known.digest == digest and known.status == layout.run_status(record.state):
-            return
+            return "unchanged"
         self._save_view(record)
         if record.state != "running":
             self._store_report(known.run_id, record)
@@ -77,14 +81,16 @@ class StudyRuns:
         self._log(known, points=points, params=params, tags=tags)
         self._set_status(known, layout.run_status(record.state), ended_ms=record.ended_ms)
         known.digest = digest
+        return change
 
-    def store_trial(self, record: TrialRecord) -> None:
+    def store_trial(self, record: TrialRecord) -> Change:
         """Bring a trial's run up to date."""
         digest, status = payload.record_digest(record), layout.run_status(record.state)
         known = self._trials.get(record.number)
         if known and known.digest == digest and known.status == status:
-            return
+            return "unchanged"
         final = record.state != "running"
+        change: Change = "made" if known is None else "updated"
         if known is None:
             known = self._create_trial(record)
         if not known.has_inputs:
@@ -102,6 +108,7 @@ class StudyRuns:
         known.epochs = epochs
         self._set_status(known, status, ended_ms=record.ended_ms)
         known.digest = digest
+        return change
 
     def _take_over(self, run: Run) -> None:
         tags = run.data.tags

@@ -211,7 +211,12 @@ def is_lasting(error: BaseException) -> bool:
 def first_line(error: BaseException) -> str:
     """Return an error's message in one short line, without passwords."""
     text = layout.shown_uri(str(error).strip() or type(error).__name__)
-    line = text.splitlines()[0]
+    # SQLAlchemy may put a note on its own workings before what the database said.
+    lines = text.splitlines()
+    line = next((line for line in lines if not line.startswith("(raised as a result of")), lines[0])
+    if "Caused by" in line:
+        # urllib3 wraps "Connection refused" into three lines of what was tried.
+        line = line.rsplit(": ", 1)[-1].strip("()'\" ")
     return line if len(line) <= 200 else f"{line[:199]}…"
 
 

@@ -5,7 +5,7 @@ until the history shows the segment's view, or the stop file appears:
     train one epoch, validate
     write a checkpoint when the last one is old enough
 write a checkpoint
-write the view's result folder
+write the view's result folder, where one is asked for
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pathlib import Path
 import torch
 
 from deepcolor.data.cache import CachedData
-from deepcolor.errors import SegmentError
+from deepcolor.errors import StoreError
 from deepcolor.training.checkpoint import (
     Record,
     keep,
@@ -51,11 +51,11 @@ def advance(segment: Segment, on_epoch: OnEpoch | None = None) -> SegmentOutcome
         on_epoch: Called after each epoch trained by this call.
     Returns:
         The history, the finished view (None if the stop file ended the segment), and where its result lies (None if it
-        diverged).
+        diverged, or if the segment asks for none).
     Raises:
         DataError: The cache is missing, or is not that of the trajectory.
         ModelError: The weights to start from do not fit.
-        SegmentError: A checkpoint or a result could not be written; the checkpoint before it is intact.
+        StoreError: A checkpoint or a result could not be written; the checkpoint before it is intact.
     """
     device = pick_device(segment.device)
     training = segment.trajectory.setting.training
@@ -85,7 +85,7 @@ class _Advance:
             view = self._view(history)
         else:
             self._keep_end(view)
-        if view is None or view.diverged:
+        if view is None or view.diverged or not self.segment.result:
             return self._outcome(history, view=view)
         return self._outcome_with_result(history, view=view, session=session)
 
@@ -188,7 +188,7 @@ class _Advance:
         try:
             yield
         except OSError as error:
-            raise SegmentError(
+            raise StoreError(
                 f"{subject}: could not be written; got {error.strerror or error} "
                 f"({error.filename or self.paths.folder}). Free disk space or mend the permissions, then run the same "
                 "command again: it goes on from the last checkpoint."

@@ -1,7 +1,8 @@
 """Checkpoints on disk: a safetensors file, and beside it a record with the history and both checksums, written last.
 
 A checkpoint counts only if its record is whole and matches the file; otherwise the one before it is used, and what lies
-between is trained again to the same bytes. No torch in here: the driver reads histories too.
+between is trained again to the same bytes. A record without tensors (`collect`) is a history and nothing more. No torch
+in here: the driver reads histories too.
 """
 
 from __future__ import annotations
@@ -38,6 +39,11 @@ class Record:
     @property
     def epoch(self) -> int:
         return len(self.history)
+
+    @property
+    def collected(self) -> bool:
+        """The tensors were given up on purpose; what is left is the history."""
+        return not self.tensors_sha256
 
 
 def write_identity(paths: TrajectoryPaths, trajectory: Trajectory) -> None:
@@ -84,10 +90,7 @@ def keep(paths: TrajectoryPaths, record: Record) -> None:
 
 def records(paths: TrajectoryPaths) -> Iterator[Record]:
     """Yield the records that are whole and have a file of the right size beside them, the furthest one first."""
-    for path in sorted(paths.checkpoints.glob(_RECORD_PATTERN), reverse=True):
-        record = _read_record(paths, path)
-        if record is not None:
-            yield record
+    return (record for record in _whole_records(paths) if not record.collected)
 
 
 def read_tensors(paths: TrajectoryPaths, record: Record) -> bytes | None:
@@ -101,8 +104,27 @@ def read_tensors(paths: TrajectoryPaths, record: Record) -> bytes | None:
 
 def read_history(paths: TrajectoryPaths) -> tuple[EpochMetrics, ...]:
     """Return the epochs of the furthest whole record; empty where nothing was trained yet. Quick: no torch."""
-    record = next(records(paths), None)
+    record = next(_whole_records(paths), None)
     return record.history if record else ()
+
+
+def collect(paths: TrajectoryPaths) -> None:
+    """Remove the tensors of every checkpoint and keep the history; further training starts from the beginning.
+
+    Cut off at any moment it leaves a history as long as before, and can be done again.
+
+    Raises:
+        OSError: The folder cannot be written to.
+    """
+    furthest = next(_whole_records(paths), None)
+    if furthest is not None and not furthest.collected:
+        _write_record(paths, replace(furthest, kept=True, tensors_sha256="", tensors_bytes=0))
+    last = paths.record(furthest.epoch) if furthest else None
+    for record in paths.checkpoints.glob(_RECORD_PATTERN):
+        if record != last:
+            record.unlink(missing_ok=True)
+    for tensors in paths.checkpoints.glob("e*.safetensors"):
+        tensors.unlink(missing_ok=True)
 
 
 def _write_record(paths: TrajectoryPaths, record: Record) -> None:
@@ -119,8 +141,15 @@ def _write_record(paths: TrajectoryPaths, record: Record) -> None:
     write_atomically(paths.record(record.epoch), json.dumps(signed).encode() + b"\n")
 
 
+def _whole_records(paths: TrajectoryPaths) -> Iterator[Record]:
+    for path in sorted(paths.checkpoints.glob(_RECORD_PATTERN), reverse=True):
+        record = _read_record(paths, path)
+        if record is not None:
+            yield record
+
+
 def _read_record(paths: TrajectoryPaths, path: Path) -> Record | None:
-    """Return the record, or None when it is damaged, of another format, or lacks its tensors."""
+    """Return the record, or None when it is damaged, of another format, or lacks tensors that it should have."""
     try:
         signed = json.loads(path.read_bytes())
         content = signed["record"]
@@ -136,8 +165,8 @@ def _read_record(paths: TrajectoryPaths, path: Path) -> Record | None:
             tensors_sha256=content["tensors_sha256"],
             tensors_bytes=content["tensors_bytes"],
         )
-        whole = (
-            path == paths.record(record.epoch) and paths.checkpoint(record.epoch).stat().st_size == record.tensors_bytes
+        whole = path == paths.record(record.epoch) and (
+            record.collected or paths.checkpoint(record.epoch).stat().st_size == record.tensors_bytes
         )
     except (OSError, ValueError, KeyError, TypeError):
         # Whatever is wrong with the file, the remedy is the same: the checkpoint before it.

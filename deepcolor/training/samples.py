@@ -79,7 +79,7 @@ def loss_curve(history: Sequence[EpochMetrics], *, view: View, title: str) -> by
     _mark(axes, chosen=history[view.chosen_epoch - 1])
     axes.set_yscale("log")
     axes.set_xlabel("epoch", color=_INK)
-    axes.set_ylabel("MSE, in units of (value + 128) / 255", color=_INK)
+    axes.set_ylabel("MSE (normalised units)", color=_INK)
     axes.set_title(fill(title, width=88), fontsize=8, color=_INK, loc="left")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
     axes.grid(visible=True, which="both", axis="y", color="#e6e6e6", linewidth=0.6)

@@ -95,6 +95,8 @@ class Segment:
     """Longest time of training that a crash may cost."""
     stop_file: Path | None = None
     """When this file appears, finish the epoch, write a checkpoint and return."""
+    result: bool = True
+    """Whether to leave the view's result; a trial that is only compared with others here needs none yet."""
 
 
 @dataclass(frozen=True)
@@ -147,7 +149,7 @@ class SegmentOutcome:
     view: View | None
     """The finished view; None when a stop file ended the segment before its time."""
     result: Path | None = None
-    """The folder of the view's result; None without a view, or where it diverged."""
+    """The folder of the view's result; None without a view, where it diverged, or where none was asked for."""
     metrics: dict[str, float] = field(default_factory=dict)
     """`psnr_db`, `ssim`, `colourfulness` of the chosen weights on the validation split."""
     host: str = ""

@@ -10,7 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from deepcolor.cli.drive import How, run_sweep
+from deepcolor.config.schema import Sweep
 from deepcolor.data.drawn import draw_set
+from deepcolor.data.manifest import prepare
+from deepcolor.search.summary import Summary
+from deepcolor.workspace import Workspace
 
 ENVIRONMENT = {name: value for name, value in os.environ.items() if name not in {"MLFLOW_TRACKING_URI", "FORCE_COLOR"}}
 
@@ -70,3 +75,21 @@ def prepared(cli: Cli) -> Cli:
     draw_set("faces", cli.workspace / "pictures", count=40, size_px=64, seed=0)
     cli.run("data", "prepare", "pictures", "--name", "faces")
     return cli
+
+
+@pytest.fixture
+def how(tmp_path: Path) -> How:
+    """A workspace with 30 drawn faces, for commands called as functions; segments run in this process."""
+    draw_set("faces", tmp_path / "pictures", count=30, size_px=64, seed=0)
+    workspace = Workspace.at(tmp_path).create()
+    prepare(tmp_path / "pictures", name="faces", workspace=workspace)
+    return How(workspace, workspace.mlflow_uri, executor="serial", command="deepcolor sweep grid.yaml")
+
+
+def run(sweep: Sweep, how: How) -> Summary:
+    """Run a sweep as `deepcolor sweep` does, in this process."""
+    executor = how.make_executor()
+    try:
+        return run_sweep(sweep, how, executor=executor)
+    finally:
+        executor.close()

@@ -12,8 +12,8 @@ import torch
 from PIL import Image
 
 from deepcolor.config.schema import AugmentConfig, DataConfig, ModelConfig, Stage, Sweep
-from deepcolor.data.cache import ensure_cache
 from deepcolor.data.manifest import prepare
+from deepcolor.data.stored import ensure_cache
 from deepcolor.inference.package import MODEL_CODE
 from deepcolor.models.description import ModelDescription
 from deepcolor.models.modelfile import save_model

@@ -58,8 +58,8 @@ class Bench:
     def storage(self) -> StudyStorage:
         return StudyStorage(self.workspace)
 
-    def driver(self, sweep: Sweep, executor: Executor) -> Driver:
-        study = self.storage().open(sweep, lambda: sweep)
+    def driver(self, sweep: Sweep, executor: Executor, *, extend: bool = False) -> Driver:
+        study = self.storage().open(sweep, lambda: sweep, extend=extend)
         folder = self.workspace.study(sweep.study)
         provenance = Provenance(data_digest="d" * 32, data_folder="photos", config_digest=sweep.digest())
         store = self.workspace.trajectories
@@ -71,13 +71,14 @@ class Bench:
             projection=Projection(study, provenance, "deepcolor sweep x.yaml", store, folder / "report"),
             places=Places(store, self.workspace.root / "cache", folder / "report", folder / "stop"),
             parent_of=lambda setting: None,
+            learn_from=[self.storage().load(name) for name in sweep.search.warm_start],
         )
 
-    def run(self, sweep: Sweep, executor: Executor | None = None) -> Summary:
+    def run(self, sweep: Sweep, executor: Executor | None = None, *, extend: bool = False) -> Summary:
         executor = executor or SerialExecutor(trivial)
         try:
             with owned(self.workspace, sweep.study):
-                return self.driver(sweep, executor).run()
+                return self.driver(sweep, executor, extend=extend).run()
         finally:
             executor.close()
 

@@ -46,7 +46,7 @@ def trivial(segment: Segment, on_epoch: Callable[[EpochMetrics], None] | None = 
     if len(history) > before:
         write_checkpoint(paths, Record(history=tuple(history), best_epoch=len(history), kept=True), b"weights")
     result = None
-    if view is not None and not view.diverged:
+    if view is not None and not view.diverged and segment.result:
         result = paths.result(view)
         write_folder_atomically(
             result, {"metrics.json": json.dumps({"psnr_db": 20.0, "ssim": 0.5, "colourfulness": 0.9}).encode()}

@@ -1,0 +1,142 @@
+"""`deepcolor gc`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from deepcolor.cli import console
+from deepcolor.cli.options import (
+    HERE,
+    DebugOption,
+    JsonOption,
+    QuietOption,
+    TrackingOption,
+    WorkspaceOption,
+    tracking_uri,
+)
+from deepcolor.cli.words import size
+from deepcolor.workspace import Workspace
+
+if TYPE_CHECKING:
+    from deepcolor.search.collection import Garbage
+    from deepcolor.search.study import StudyStorage
+
+_WHAT = {
+    "checkpoints": "checkpoints of trainings that nothing needs; their histories stay",
+    "results": "weights and pictures of the same trainings",
+    "unmentioned": "trainings that no study mentions",
+    "temporary": "left-overs of processes that were killed over a day ago",
+}
+_WHY = {
+    "registered": "a registered version came from it",
+    "pinned": "a study starts from its weights",
+    "unfinished": "its study is not finished",
+    "best": "one of its study's best, or the best of a network form",
+}
+
+
+def gc(
+    keep: Annotated[int, typer.Option("--keep", min=1, help="Best trials of each study that keep their weights.")] = 5,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Remove what is listed; else it is listed only.")] = False,
+    also: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--also",
+            metavar="URI",
+            help="Another MLflow store whose registered versions are needed; may be given several times.",
+        ),
+    ] = None,
+    workspace: WorkspaceOption = HERE,
+    tracking: TrackingOption = None,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Say which checkpoints and results nothing needs any more, and with --yes remove them.
+
+    Kept is whatever a registered version, the parent of a model, an unfinished study or a study's best trials need. Of
+    the others every figure stays: studies list as before, and running a sweep again trains nothing.
+
+    [bold]Examples[/bold]
+
+      deepcolor gc
+
+      deepcolor gc --keep 1 --yes
+
+      deepcolor gc --also https://mlflow.example.org --json
+    """
+    place = Workspace.at(workspace)
+    uris = list(dict.fromkeys([tracking_uri(place, tracking), place.mlflow_uri, *(also or ())]))
+    garbage = collect_garbage(place, uris, keep=keep, removing=yes)
+    show(garbage, uris, removed=yes)
+
+
+def collect_garbage(workspace: Workspace, tracking_uris: list[str], *, keep: int, removing: bool) -> Garbage:
+    """Find what nothing needs and, while no driver can start on any study, remove it.
+
+    Raises:
+        StudyError: A driver is at work on a study; or there is no database that says what is needed.
+        TrackingError: A store cannot be read, so what its versions need cannot be known.
+    """
+    from deepcolor.registry.references import registered
+    from deepcolor.search.collection import Garbage, find_garbage, remove
+    from deepcolor.search.study import StudyStorage
+
+    if not workspace.studies.is_dir():
+        return Garbage(())
+    storage = StudyStorage(workspace)
+    references = registered(tracking_uris)
+    if not removing:
+        return find_garbage(workspace, storage, keep=keep, references=references)
+    with ExitStack() as locks:
+        _lock_all(locks, workspace, storage)
+        # Promotions and studies that came while the locks were taken are seen by this second look.
+        references |= registered(tracking_uris)
+        garbage = find_garbage(workspace, storage, keep=keep, references=references)
+        remove(garbage)
+        return garbage
+
+
+def show(garbage: Garbage, tracking_uris: list[str], *, removed: bool) -> None:
+    """Print what goes and what stays."""
+    from deepcolor.tracking.layout import shown_uri
+
+    counts, sizes = garbage.count_by_kind(), garbage.bytes_by_kind()
+    kept = Counter(garbage.kept.values())
+    asked = [shown_uri(uri) for uri in tracking_uris]
+    data = {
+        "removed": removed,
+        "bytes": garbage.bytes,
+        "kinds": {kind: {"count": counts[kind], "bytes": sizes[kind]} for kind in counts},
+        "kept": {"trajectories": len(garbage.kept), "bytes": garbage.kept_bytes, "reasons": dict(kept)},
+        "registries": asked,
+    }
+    if not console.settings.quiet:
+        rows = [[kind, str(counts[kind]), size(sizes[kind]), _WHAT[kind]] for kind in counts if counts[kind]]
+        if rows:
+            console.table("", ["what goes", "count", "size", ""], rows, numeric=("count", "size"))
+        rows = [[reason, str(count), _WHY[reason]] for reason, count in kept.most_common()]
+        if rows:
+            console.table("", ["what stays", "trainings", ""], rows, numeric=("trainings",))
+        console.note(f"registered versions were looked up in {', '.join(asked)}; name others with --also")
+    if removed:
+        console.result(f"{size(garbage.bytes)} freed; {size(garbage.kept_bytes)} stay", data)
+    elif garbage.items:
+        console.result(f"{size(garbage.bytes)} can go; {size(garbage.kept_bytes)} stay. Remove with: --yes", data)
+    else:
+        console.result(f"nothing can go; {size(garbage.kept_bytes)} stay", data)
+
+
+def _lock_all(locks: ExitStack, workspace: Workspace, storage: StudyStorage) -> None:
+    """Own every study, those included that were created meanwhile."""
+    from deepcolor.search.study import owned
+
+    held: set[str] = set()
+    while missing := [name for name in storage.names() if name not in held]:
+        for name in missing:
+            locks.enter_context(owned(workspace, name))
+            held.add(name)

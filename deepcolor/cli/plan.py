@@ -1,0 +1,127 @@
+"""`deepcolor plan`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from deepcolor.cli import console
+from deepcolor.cli.options import (
+    HERE,
+    DebugOption,
+    DeviceOption,
+    ExecutorOption,
+    JsonOption,
+    OverrideOption,
+    QuietOption,
+    TrackingOption,
+    WorkersOption,
+    WorkspaceOption,
+    tracking_uri,
+)
+from deepcolor.cli.words import duration, size
+from deepcolor.workspace import Workspace
+
+if TYPE_CHECKING:
+    from deepcolor.config.schema import Sweep
+    from deepcolor.search.plan import Cost
+
+
+def plan(
+    file: Annotated[Path, typer.Argument(help="Sweep or pipeline file (YAML).", show_default=False)],
+    override: OverrideOption = None,
+    extend: Annotated[
+        bool, typer.Option("--extend", help="Plan the study as `deepcolor sweep --extend` would go on with it.")
+    ] = False,
+    executor: ExecutorOption = "local",
+    workers: WorkersOption = None,
+    device: DeviceOption = "auto",
+    workspace: WorkspaceOption = HERE,
+    tracking: TrackingOption = None,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Say what a sweep or a pipeline would cost: trials, epochs, hours, disk. Nothing is trained.
+
+    What the workspace holds already is not counted. The seconds of an epoch come from finished trials of the same form
+    on this machine, else from a short calibration with as many processes as the sweep would use.
+
+    [bold]Examples[/bold]
+
+      deepcolor plan experiments/report2/regressor.yaml
+
+      deepcolor plan experiments/pipeline.yaml --workers 1
+
+      deepcolor plan sweep.yaml -o model.feature_maps=64 --json
+    """
+    from deepcolor.cli.drive import How
+    from deepcolor.cli.estimate import estimate
+    from deepcolor.config.load import kind_of, load_pipeline, load_sweep
+
+    place = Workspace.at(workspace)
+    how = How(place, tracking_uri(place, tracking), executor, workers, device)
+    is_pipeline = kind_of(file) == "pipeline"
+    sweeps = load_pipeline(file, override or ()).sweeps if is_pipeline else (load_sweep(file, override or ()),)
+    show(estimate(sweeps, how, promoted=is_pipeline, extend=extend), sweeps)
+
+
+def show(costs: list[Cost], sweeps: tuple[Sweep, ...]) -> None:
+    """Print a row for each sweep, then the sum."""
+    wall_s, gpu_hours = sum(cost.wall_s for cost in costs), sum(cost.gpu_hours for cost in costs)
+    store_bytes, tracking_bytes = (
+        sum(cost.store_bytes for cost in costs),
+        sum(cost.tracking_bytes for cost in costs),
+    )
+    at_most = any(cost.at_most for cost in costs)
+    data = {
+        "sweeps": [{"stage": sweep.stage, **cost.as_dict()} for sweep, cost in zip(sweeps, costs, strict=True)],
+        "wall_s": wall_s,
+        "hours": wall_s / 3600,
+        "gpu_hours": gpu_hours,
+        "disk_bytes": store_bytes + tracking_bytes,
+        "at_most": at_most,
+    }
+    columns = ["study", "trials", "trainings", "epochs asked", "to train", "s/epoch", "s/trial", "time"]
+    rows = [
+        [
+            cost.study,
+            str(cost.trials),
+            str(cost.trajectories),
+            str(cost.requested_epochs),
+            str(cost.trained_epochs),
+            f"{cost.epoch_s:.3g}",
+            f"{cost.trial_s:.2g}",
+            duration(cost.wall_s),
+        ]
+        for cost in costs
+    ]
+    console.table("", columns, rows, numeric=columns[1:])
+    console.result("\n".join(_lines(costs, wall_s, gpu_hours, store_bytes, tracking_bytes, at_most=at_most)), data)
+
+
+def _lines(
+    costs: list[Cost], wall_s: float, gpu_hours: float, store_bytes: int, tracking_bytes: int, *, at_most: bool
+) -> list[str]:
+    bound = "at most " if at_most else ""
+    gpu = f", {gpu_hours:.2f} GPU-hours" if gpu_hours else ""
+    disk = f"{size(store_bytes)} below studies/, {size(tracking_bytes)} below mlruns/"
+    lines = [f"[bold]time[/bold]      {bound}{duration(wall_s)}{gpu}", f"[bold]disk[/bold]      {bound}{disk}"]
+    lines += [
+        f"[bold]budget[/bold]    {cost.study} ends on its budget: {cost.limited_by}"
+        for cost in costs
+        if cost.limited_by
+    ]
+    measured = sorted({source for cost in costs for source in cost.sources})
+    if measured:
+        lines.append(f"[bold]measured[/bold]  {', '.join(_SOURCES[source] for source in measured)}")
+    return lines
+
+
+_SOURCES = {
+    "store": "finished trials on this machine",
+    "calibration": "a calibration just now",
+    "interpolation": "other forms by interpolation",
+}

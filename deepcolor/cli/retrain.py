@@ -1,0 +1,66 @@
+"""Bring back the weights of a finished trial that `deepcolor gc` removed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from deepcolor.cli import console
+from deepcolor.errors import StudyError
+from deepcolor.workspace import Workspace
+
+if TYPE_CHECKING:
+    from deepcolor.search.study import StoredStudy, StoredTrial
+
+
+def refuse_collected(study: str, trial: StoredTrial, folder: Path) -> None:
+    """Raise StudyError when a trial's result folder is gone, with the way to bring it back."""
+    if not folder.is_dir():
+        raise StudyError(
+            f"--trial: trial {trial.number} of {study} must still have its weights; they were collected ({folder}). "
+            f"Train them again with: deepcolor promote {study} --trial {trial.number} --retrain"
+        )
+
+
+def retrain(workspace: Workspace, study: StoredStudy, trial: StoredTrial, *, tracking_uri: str, device: str) -> Path:
+    """Train a finished trial again, in this process, as far as its weights need it; nothing is told to the study.
+
+    Returns:
+        The trial's result folder.
+    Raises:
+        StudyError: A driver is at work on the study, or the trial's data or parent are not what they were.
+        DataError: The pictures are gone or have changed.
+    """
+    from deepcolor.cli.drive import How, open_data, parents_of
+    from deepcolor.execution.executor import run_segment
+    from deepcolor.search.study import StudyStorage, owned
+    from deepcolor.training.trajectory import Segment, Trajectory
+
+    assert trial.place is not None
+    assert trial.outcome is not None
+    sweep = study.sweep
+    setting = sweep.setting(trial.params)
+    parents = parents_of(How(workspace, tracking_uri), StudyStorage(workspace))
+    with owned(workspace, study.name):
+        cache, _ = open_data(workspace, sweep)
+        trajectory = Trajectory(
+            setting, data_digest=cache.name, init=parents.of(study, setting), objective=sweep.search.objective
+        )
+        if trajectory.digest != trial.place.trajectory:
+            raise StudyError(
+                f"--retrain: trial {trial.number} of {study.name} must be trained on what it was trained on; got data "
+                f"{cache.name[:12]}, other pictures or another parent than then. Prepare the data set as it was."
+            )
+        view = trial.outcome.view
+        console.note(f"training trial {trial.number} of {study.name} again, to epoch {view.chosen_epoch}")
+        run_segment(
+            Segment(
+                trajectory,
+                to_epoch=setting.training.epochs,
+                patience=setting.patience,
+                store=workspace.trajectories,
+                cache=cache,
+                device=device,
+            )
+        )
+    return workspace.trajectories / str(trial.outcome.result)

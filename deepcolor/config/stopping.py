@@ -1,0 +1,83 @@
+"""What ends a training, or a whole search, before its time: the pruner and the budget of a sweep."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from deepcolor.config.refusal import Refusal, written
+from deepcolor.config.sections import Frozen
+
+Pruner = Literal["none", "asha", "hyperband", "median"]
+Limit = Literal["trials", "wall_s", "gpu_hours", "epochs", "target", "patience_trials"]
+
+_MEANINGLESS: dict[str, tuple[str, ...]] = {
+    "none": ("min_epochs", "reduction_factor", "warmup_trials", "resume"),
+    "asha": ("warmup_trials",),
+    "hyperband": ("warmup_trials",),
+    "median": (),
+}
+
+
+class PrunerConfig(Frozen):
+    """Which trials are stopped early. `pruner: asha` is short for `pruner: {name: asha}`.
+
+    Trials are compared at rungs: after `min_epochs` epochs, and from there each time they have trained
+    `reduction_factor` times as long.
+    """
+
+    name: Pruner = "none"
+    """`asha`: the best 1/reduction_factor of a rung go on (asynchronous successive halving). `hyperband`: the same in
+    brackets that start at different rungs. `median`: those no worse than the median of their rung go on."""
+    min_epochs: int = Field(default=1, ge=1, le=100_000)
+    """Epochs before a trial is first compared."""
+    reduction_factor: int = Field(default=3, ge=2, le=100)
+    """How many times further the next rung is, and (asha, hyperband) one in how many goes on to it."""
+    warmup_trials: int = Field(default=5, ge=1, le=100_000)
+    """median: a rung stops nobody before this many trials have reached it."""
+    resume: bool = True
+    """A trial that does not go on waits, and goes on from its checkpoint when its turn comes; false: it ends."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_name(cls, value: Any) -> Any:
+        return {"name": value} if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _means_something(self) -> Self:
+        for field in _MEANINGLESS[self.name]:
+            value = getattr(self, field)
+            if value != type(self).model_fields[field].default:
+                rule = f"means nothing to the pruner {self.name}"
+                raise Refusal(rule, got=written(value), key=field, advice="Leave it out, or choose another pruner.")
+        return self
+
+
+class BudgetConfig(Frozen):
+    """What a study may spend, over all its starts. On the first limit reached, running trainings end their epoch and
+    are saved; a larger budget goes on from there (`deepcolor sweep --extend`).
+    """
+
+    trials: int | None = Field(default=None, ge=1, le=100_000)
+    """Settings tried; trials already started are trained to their end."""
+    wall_s: float | None = Field(default=None, gt=0)
+    """Seconds of a driver's running time."""
+    gpu_hours: float | None = Field(default=None, gt=0)
+    """Hours of training on GPUs, summed over all of them."""
+    epochs: int | None = Field(default=None, ge=1)
+    """Epochs trained."""
+    target: float | None = Field(default=None, gt=0)
+    """A value of the objective that is good enough."""
+    patience_trials: int | None = Field(default=None, ge=1, le=100_000)
+    """Trials after the best one, none of them better."""
+
+    @property
+    def limited(self) -> bool:
+        """Whether there is any limit."""
+        return self != BudgetConfig()
+
+    @property
+    def bounded(self) -> bool:
+        """Whether a search that never runs out of settings ends."""
+        return any(limit is not None for limit in (self.trials, self.wall_s, self.epochs, self.patience_trials))

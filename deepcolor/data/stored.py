@@ -1,0 +1,143 @@
+"""The files of a decoded data set: built once, found again, checked. No torch in here: a start may train nothing."""
+
+from __future__ import annotations
+
+import shutil
+import zlib
+from pathlib import Path
+
+from filelock import FileLock
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from deepcolor.config.schema import DataConfig
+from deepcolor.data.folder import Progress
+from deepcolor.data.identity import CACHE_FORMAT, data_digest
+from deepcolor.data.manifest import Manifest, verify
+from deepcolor.data.splits import SplitName
+from deepcolor.errors import CorruptFileError, DataError
+from deepcolor.workspace import Workspace
+
+INDEX_NAME = "cache.json"
+RGB_NAME = "train_rgb.npy"
+
+
+class ArrayFile(BaseModel):
+    """What an array file must be."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    bytes: int
+    crc32: int
+
+
+class CacheIndex(BaseModel):
+    """What a cache holds; written last, so its presence says that the arrays are whole."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: int = CACHE_FORMAT
+    digest: str
+    size_px: int
+    augmentations: tuple[tuple[str, float], ...]
+    """(name, strength) of each copy of a training picture, in the order of the copies."""
+    fresh: bool
+    """Copies are drawn when batched, from the RGB pictures kept here, rather than stored."""
+    names: dict[SplitName, tuple[str, ...]]
+    """Relative paths of the pictures of each split, in the order of their rows."""
+    sha256s: dict[SplitName, tuple[str, ...]]
+    """Of the same pictures."""
+    files: dict[str, ArrayFile]
+
+
+def cache_folder(workspace: Workspace, name: str, digest: str) -> Path:
+    """Where the arrays of one form of a data set lie."""
+    return workspace.dataset(name) / "cache" / digest
+
+
+def ensure_cache(
+    workspace: Workspace, manifest: Manifest, config: DataConfig, *, on_progress: Progress | None = None
+) -> Path:
+    """Return the folder of the arrays, building them if they are not there; one caller builds, others wait for it.
+
+    The pictures are read only when the arrays must be built: a study goes on though its photos have moved away.
+
+    Args:
+        workspace: Where the arrays go.
+        manifest: The prepared data set.
+        config: Size and augmentation.
+        on_progress: Called with (pictures done, all pictures) while the arrays are built.
+    Raises:
+        DataError: Pictures were changed or removed since they were prepared.
+        WorkspaceError: The workspace cannot be written to, or the disk is full.
+    """
+    digest = data_digest(manifest, config)
+    folder = cache_folder(workspace, manifest.name, digest)
+    if _is_whole(folder):
+        return folder
+    # Late: torchvision takes seconds to import, and a start that finds all decoded does not need it.
+    from deepcolor.data.build import build_cache
+    from deepcolor.data.files import writing
+
+    with writing(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder.parent / ".lock"):
+            if not _is_whole(folder):
+                verify(manifest)
+                # Arrays that lost a part hold nothing that cannot be built again.
+                shutil.rmtree(folder, ignore_errors=True)
+                build_cache(folder, manifest, config, digest=digest, on_progress=on_progress)
+    return folder
+
+
+def read_index(folder: Path) -> CacheIndex:
+    """Read what a cache holds, and compare the sizes of its files with it.
+
+    Raises:
+        DataError: There is no cache.
+        CorruptFileError: The index cannot be understood, or an array is missing or of another size.
+    """
+    path = folder / INDEX_NAME
+    if not path.is_file():
+        raise DataError(f"decoded data: must have been built; got nothing there ({folder}). Start the sweep again.")
+    try:
+        index = CacheIndex.model_validate_json(path.read_bytes())
+    except (ValidationError, OSError) as error:
+        raise CorruptFileError(f"{_DAMAGED}; got an index that cannot be understood ({path}). {_MEND}") from error
+    for name, expected in index.files.items():
+        file = folder / name
+        size = file.stat().st_size if file.is_file() else 0
+        if size != expected.bytes:
+            raise CorruptFileError(f"{_DAMAGED}; got {size} of {expected.bytes} bytes ({file}). {_MEND}")
+    return index
+
+
+def check_content(folder: Path) -> None:
+    """Read every array of a cache and compare its checksum.
+
+    Raises:
+        CorruptFileError: An array does not hold what was written.
+    """
+    for name, expected in read_index(folder).files.items():
+        if checksum(folder / name) != expected.crc32:
+            raise CorruptFileError(f"{_DAMAGED}; got another checksum ({folder / name}). {_MEND}")
+
+
+def checksum(path: Path) -> int:
+    """CRC-32 of a file."""
+    crc = 0
+    with path.open("rb") as stream:
+        while block := stream.read(1 << 22):
+            crc = zlib.crc32(block, crc)
+    return crc
+
+
+_DAMAGED = "decoded data: files must be as they were written"
+_MEND = "Start the sweep again: it is built again from the photos."
+
+
+def _is_whole(folder: Path) -> bool:
+    try:
+        read_index(folder)
+    except (DataError, CorruptFileError):
+        return False
+    return True

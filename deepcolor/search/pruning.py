@@ -1,0 +1,187 @@
+"""Decide which waiting trial goes on, and to which epoch. Pure: everything follows from what each trial has reached.
+
+A trial trains from rung to rung. At a rung it waits until it is among those that go on; a segment ends there, so
+waiting costs nothing but the checkpoint. What is compared at a rung are trajectories: trials that differ in epochs
+alone share their training, so they go on together, and count as one.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+
+from deepcolor.config.schema import PrunerConfig
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How far one trial has come."""
+
+    number: int
+    trajectory: str
+    epochs: int
+    """What it asks for in all."""
+    target: int
+    """The epoch it may train to."""
+    values: Mapping[int, float]
+    """The objective at each rung it has reached, by epoch; inf where it diverged on the way there."""
+    ended: bool = False
+    """Told: complete, diverged or stopped for good."""
+
+    @property
+    def waits(self) -> bool:
+        """Has reached its rung, and does not train until it is let on."""
+        return not self.ended and self.target < self.epochs and self.target in self.values
+
+    @property
+    def trains(self) -> bool:
+        return not (self.ended or self.waits)
+
+
+@dataclass(frozen=True)
+class GoOn:
+    """Let a waiting trial train to its next rung."""
+
+    number: int
+    to_epoch: int
+
+
+@dataclass(frozen=True)
+class Drop:
+    """End a waiting trial where it is."""
+
+    number: int
+
+
+def rungs(pruner: PrunerConfig, *, number: int, epochs: int, most_epochs: int) -> tuple[int, ...]:
+    """Return the epochs after which a trial is compared, its last epoch at the end.
+
+    Args:
+        pruner: The sweep's pruner.
+        number: The trial's number; hyperband shares the numbers out between its brackets.
+        epochs: What the trial asks for.
+        most_epochs: What the longest trial of the sweep asks for.
+    """
+    skipped = _skipped_rungs(pruner, number=number, most_epochs=most_epochs)
+    ladder = () if pruner.name == "none" or skipped is None else _powers(pruner, below=epochs)[skipped:]
+    return (*ladder, epochs)
+
+
+def next_move(
+    pruner: PrunerConfig, standings: Iterable[Standing], *, most_epochs: int, more: bool
+) -> GoOn | Drop | None:
+    """Return what becomes of a waiting trial, or None when all of them have to wait.
+
+    With `resume`, a rung's best go on whenever they become its best, the highest rung first. Without it, a trial is
+    judged once, by what has reached its rung before it.
+
+    Args:
+        pruner: The sweep's pruner.
+        standings: All trials that have trained.
+        most_epochs: What the longest trial of the sweep asks for.
+        more: Whether other trials are still to come. When none is, halving lets the best of its lowest rung go on even
+            if the rung is too small for its share, so that a search always ends with a trial trained to its end.
+    """
+    brackets: dict[int | None, list[Standing]] = {}
+    for standing in standings:
+        skipped = _skipped_rungs(pruner, number=standing.number, most_epochs=most_epochs)
+        brackets.setdefault(skipped, []).append(standing)
+    for members in brackets.values():
+        move = _move_in(pruner, members, more=more, most_epochs=most_epochs)
+        if move is not None:
+            return move
+    return None
+
+
+def _move_in(pruner: PrunerConfig, members: Sequence[Standing], *, more: bool, most_epochs: int) -> GoOn | Drop | None:
+    waiting = [member for member in members if member.waits]
+    if not waiting:
+        return None
+    chosen = next(_passing(pruner, members, waiting), None)
+    if chosen is None and not pruner.resume:
+        return Drop(min(member.number for member in waiting))
+    if chosen is None and not more and pruner.name != "median" and not any(member.trains for member in members):
+        chosen = _last_hope(members)
+    if chosen is None:
+        return None
+    ladder = rungs(pruner, number=chosen.number, epochs=chosen.epochs, most_epochs=most_epochs)
+    return GoOn(chosen.number, next(rung for rung in ladder if rung > chosen.target))
+
+
+def _passing(pruner: PrunerConfig, members: Sequence[Standing], waiting: Sequence[Standing]) -> Iterator[Standing]:
+    """The waiting trials that may go on: the highest rung first, the best of it first."""
+    for rung in sorted({member.target for member in waiting}, reverse=True):
+        ranked = sorted((m for m in members if rung in m.values), key=lambda m: (m.values[rung], m.number))
+        values: dict[str, float] = {}
+        for member in ranked:
+            values.setdefault(member.trajectory, member.values[rung])
+        passing = set(list(values)[: _quota(pruner, list(values.values()))])
+        passing |= {member.trajectory for member in ranked if member.target > rung}
+        yield from (m for m in ranked if m.waits and m.target == rung and m.trajectory in passing)
+
+
+def _quota(pruner: PrunerConfig, values: Sequence[float]) -> int:
+    """How many of a rung's trajectories go on.
+
+    Args:
+        pruner: The sweep's pruner.
+        values: Of all trajectories that have reached the rung, the best first.
+    """
+    if pruner.name == "median":
+        if len(values) < pruner.warmup_trials:
+            return len(values)
+        middle = statistics.median_high(values)
+        return sum(value <= middle for value in values)
+    share = len(values) // pruner.reduction_factor
+    # A trial that cannot wait for the rung to fill is let on if it is the best so far.
+    return share if pruner.resume else max(1, share)
+
+
+def _last_hope(members: Sequence[Standing]) -> Standing | None:
+    """The best of the lowest rung that nobody has left upwards, if it waits."""
+    for rung in sorted({member.target for member in members if member.waits}):
+        here = [member for member in members if rung in member.values]
+        best = min(here, key=lambda member: (member.values[rung], member.number))
+        waiting = [member for member in here if member.waits and member.trajectory == best.trajectory]
+        if waiting and not any(member.target > rung for member in here):
+            return waiting[0]
+    return None
+
+
+def _powers(pruner: PrunerConfig, *, below: int) -> tuple[int, ...]:
+    levels, level = [], pruner.min_epochs
+    while level < below:
+        levels.append(level)
+        level *= pruner.reduction_factor
+    return tuple(levels)
+
+
+def _skipped_rungs(pruner: PrunerConfig, *, number: int, most_epochs: int) -> int | None:
+    """How many of the lowest rungs a trial passes without being compared; None when it passes all."""
+    if pruner.name != "hyperband":
+        return 0
+    levels = len(_powers(pruner, below=most_epochs + 1))
+    cycle = _bracket_cycle(max(levels, 1), pruner.reduction_factor)
+    skipped = cycle[number % len(cycle)]
+    return None if skipped == levels - 1 else skipped
+
+
+@cache
+def _bracket_cycle(brackets: int, factor: int) -> tuple[int, ...]:
+    """Return the rungs that the trials 0, 1, 2, ... skip, as often and as evenly as hyperband's brackets are large.
+
+    Source: Li et al. 2018, Hyperband, algorithm 1: n_s = ceil((s_max + 1) / (s + 1) * eta^s).
+    """
+    sizes = {brackets - 1 - s: -(-brackets * factor**s // (s + 1)) for s in range(brackets)}
+    total = sum(sizes.values())
+    credit = dict.fromkeys(sizes, 0)
+    cycle = []
+    for _ in range(total):
+        for skipped, size in sizes.items():
+            credit[skipped] += size
+        chosen = max(credit, key=lambda skipped: (credit[skipped], -skipped))
+        credit[chosen] -= total
+        cycle.append(chosen)
+    return tuple(cycle)

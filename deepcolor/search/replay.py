@@ -1,0 +1,81 @@
+"""From what is stored to every record of a study, as its driver would have put them: the way to rebuild its runs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+
+from deepcolor.errors import StudyError
+from deepcolor.search.budget import exhausted
+from deepcolor.search.collection import is_finished
+from deepcolor.search.projection import Projection
+from deepcolor.search.report import write_report
+from deepcolor.search.starts import Start, read_start
+from deepcolor.search.study import StoredStudy, StoredTrial
+from deepcolor.search.summary import summarise
+from deepcolor.tracking.records import Provenance, StudyRecord, TrialRecord
+from deepcolor.training.checkpoint import read_history
+from deepcolor.training.trajectory import EpochMetrics, TrajectoryPaths
+from deepcolor.workspace import Workspace
+
+
+def replay(workspace: Workspace, study: StoredStudy) -> Iterator[StudyRecord | TrialRecord]:
+    """Yield the record of a study that no driver owns now, then one of each trial that has a training.
+
+    Args:
+        workspace: Where its trajectories and its report lie; a missing report is written.
+        study: The study; its lock is held by the caller.
+    Raises:
+        StudyError: Nothing says what data the study was trained on.
+    """
+    trials = study.trials()
+    start = read_start(workspace.study(study.name)) or _reconstructed(workspace, study, trials)
+    projection = Projection(
+        study=study,
+        provenance=start.provenance,
+        command=start.command,
+        store=workspace.trajectories,
+        report=workspace.study(study.name) / "report",
+    )
+    digests = {trial.place.trajectory for trial in trials if trial.place}
+    histories = {digest: read_history(TrajectoryPaths(workspace.trajectories, digest)) for digest in sorted(digests)}
+    yield _parent(projection, trials, histories)
+    for trial in trials:
+        if trial.place is not None:
+            history = histories[trial.place.trajectory]
+            yield projection.trial(trial, history, state=None if trial.finished else "interrupted")
+
+
+def _parent(
+    projection: Projection, trials: Sequence[StoredTrial], histories: Mapping[str, Sequence[EpochMetrics]]
+) -> StudyRecord:
+    study = projection.study
+    over = exhausted(study.sweep.search.budget, spent=study.spent, trials=trials) is not None
+    finished = over or is_finished(study, trials)
+    ended = {trial.place.trajectory for trial in trials if trial.place and trial.finished}
+    epoch_s = {digest: sum(row.epoch_s for row in rows) / len(rows) for digest in ended if (rows := histories[digest])}
+    summary = summarise(
+        study.name, trials, interrupted=not finished, trained_now=0, wall_s=study.spent.wall_s, epoch_s=epoch_s
+    )
+    if not projection.report.is_dir():
+        write_report(study, summary, projection.report)
+    ended_ms = max((trial.ended_ms or 0 for trial in trials), default=study.started_ms)
+    return projection.parent(trials, summary, state="complete" if finished else "interrupted", ended_ms=ended_ms)
+
+
+def _reconstructed(workspace: Workspace, study: StoredStudy, trials: Sequence[StoredTrial]) -> Start:
+    """What can still be known of a study that does not say how it was started."""
+    for trial in trials:
+        if trial.place is None:
+            continue
+        try:
+            identity = TrajectoryPaths(workspace.trajectories, trial.place.trajectory).identity
+            data_digest = str(json.loads(identity.read_bytes())["identity"]["data"])
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+        provenance = Provenance(data_digest=data_digest, data_folder="", config_digest=study.sweep.digest())
+        return Start(provenance, command="deepcolor sweep FILE")
+    raise StudyError(
+        f"study: {study.name!r} must say what it was trained on; got no record of a start and no training "
+        f"({workspace.study(study.name)}). Run its sweep again."
+    )

@@ -1,0 +1,47 @@
+"""Show a study's trials to tracking as they change."""
+
+from __future__ import annotations
+
+import time
+
+from deepcolor.search.board import Board
+from deepcolor.search.projection import Projection
+from deepcolor.search.study import StoredTrial
+from deepcolor.search.summary import Summary
+from deepcolor.tracking.records import State, Tracker
+
+TRACK_EVERY_S = 5.0
+
+
+class Showing:
+    """Hands records to a tracker, which takes them in its own time."""
+
+    def __init__(self, tracker: Tracker, projection: Projection, board: Board) -> None:
+        self._tracker = tracker
+        self._projection = projection
+        self._board = board
+
+    def study(
+        self,
+        trials: list[StoredTrial],
+        summary: Summary | None = None,
+        *,
+        state: State = "running",
+        ended_ms: int | None = None,
+    ) -> None:
+        """Show the whole, with its summary once there is one."""
+        self._tracker.put_study(self._projection.parent(trials, summary, state=state, ended_ms=ended_ms))
+
+    def trial(self, trial: StoredTrial, state: State | None = None) -> None:
+        """Show a trial as it is, or in a state that only its driver knows; one without a training shows nothing."""
+        if trial.place is not None:
+            history = self._board.history(trial.place.trajectory)
+            self._tracker.put_trial(self._projection.trial(trial, history, state=state))
+
+    def training(self, digest: str) -> None:
+        """Show the open trials of a trajectory, at most every few seconds each."""
+        now = time.monotonic()
+        for open_ in self._board.on(digest):
+            if now - open_.tracked_at >= TRACK_EVERY_S:
+                open_.tracked_at = now
+                self.trial(open_.trial)

@@ -1,0 +1,46 @@
+"""How a driver was last started on a study: what its runs say of their origin, and how its segments were run.
+
+Kept beside the study, so that its runs can be rebuilt as they were, and its epochs' seconds are known to be comparable.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from deepcolor.atomic import write_atomically
+from deepcolor.tracking.records import Provenance
+
+START_FILE = "start.json"
+
+
+@dataclass(frozen=True)
+class Start:
+    """One start of a driver."""
+
+    provenance: Provenance
+    command: str
+    """The command line that reproduces the study."""
+    workers: int = 1
+    """Segments at a time."""
+    threads: int = 1
+    """CPU threads of each."""
+
+
+def write_start(folder: Path, start: Start) -> None:
+    """Write the start of a driver into its study's folder, in place of the one before.
+
+    Raises:
+        OSError: The folder cannot be written to.
+    """
+    write_atomically(folder / START_FILE, json.dumps(asdict(start), indent=2).encode() + b"\n")
+
+
+def read_start(folder: Path) -> Start | None:
+    """Return how a driver was last started on the study of this folder; None when that is not known."""
+    try:
+        content = json.loads((folder / START_FILE).read_bytes())
+        return Start(**{**content, "provenance": Provenance(**content["provenance"])})
+    except (OSError, ValueError, KeyError, TypeError):
+        return None  # Made before this was written, or damaged: what depends on it does without.

@@ -1,0 +1,119 @@
+"""Trials as Optuna's storage holds them, and what is written beside their parameters and values."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from optuna.trial import FrozenTrial, TrialState
+
+from deepcolor.config.schema import ParamValue
+from deepcolor.training.trajectory import View
+
+PLACE, OUTCOME, ERROR, TARGET, FOREIGN = "place", "outcome", "error", "target_epoch", "foreign"
+"""Attributes of a trial: where it trains, what it gave, why it failed, how far its pruner lets it, whose it is."""
+
+
+def now_ms() -> int:
+    """Unix time in milliseconds."""
+    return int(time.time() * 1000)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a trial's training lies, recorded when it is asked."""
+
+    trajectory: str
+    in_store_epochs: int
+    """Epochs the store held before this trial."""
+    parent: str | None = None
+    """The model it starts from, such as `colorizer@3`."""
+    epochs: int | None = None
+    """What it asks for in all."""
+    started_ms: int = field(default_factory=now_ms)
+    """Unix time: Optuna's own times are local and lose their zone."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a finished trial gave, beside its value."""
+
+    view: View
+    result: str | None = None
+    """Result folder, relative to the trajectory store."""
+    metrics: dict[str, float] = field(default_factory=dict)
+    host: str = ""
+    device: str = ""
+    ended_ms: int = field(default_factory=now_ms)
+
+
+@dataclass(frozen=True)
+class Spent:
+    """What a study has cost so far, over all starts of its driver."""
+
+    wall_s: float = 0.0
+    gpu_s: float = 0.0
+    epochs: int = 0
+
+
+@dataclass(frozen=True)
+class StoredTrial:
+    """One trial as the storage holds it."""
+
+    number: int
+    state: str
+    """running, complete, pruned or failed."""
+    params: dict[str, ParamValue]
+    value: float | None
+    started_ms: int
+    ended_ms: int | None
+    place: Place | None
+    outcome: Outcome | None
+    error: str | None
+    target_epoch: int | None = None
+    """The epoch that its pruner has let it train to; None before it has reached its first rung."""
+    reached: dict[int, float] = field(default_factory=dict)
+    """The objective at each rung it has reached, by epoch."""
+
+    @property
+    def finished(self) -> bool:
+        return self.state != "running"
+
+    @property
+    def diverged(self) -> bool:
+        return self.outcome is not None and self.outcome.view.diverged
+
+
+def stored_trial(trial: FrozenTrial) -> StoredTrial:
+    """Read a trial as Optuna holds it."""
+    attrs = trial.user_attrs
+    outcome = attrs.get(OUTCOME)
+    place = attrs.get(PLACE)
+    error = attrs.get(ERROR) or {}
+    return StoredTrial(
+        number=trial.number,
+        state=_STATES[trial.state],
+        params=dict(trial.params),
+        value=trial.values[0] if trial.values else None,
+        started_ms=place["started_ms"] if place else _ms(trial.datetime_start) or 0,
+        ended_ms=(outcome or error).get("ended_ms") or _ms(trial.datetime_complete),
+        place=Place(**place) if place else None,
+        outcome=Outcome(**{**outcome, "view": View(**outcome["view"])}) if outcome else None,
+        error=error.get("reason"),
+        target_epoch=attrs.get(TARGET),
+        reached=dict(trial.intermediate_values),
+    )
+
+
+def _ms(moment: Any) -> int | None:
+    return int(moment.timestamp() * 1000) if moment is not None else None
+
+
+_STATES = {
+    TrialState.RUNNING: "running",
+    TrialState.WAITING: "running",
+    TrialState.COMPLETE: "complete",
+    TrialState.PRUNED: "pruned",
+    TrialState.FAIL: "failed",
+}

@@ -1,0 +1,71 @@
+"""Bring runs up to date one after the other, and say what had to be done; unlike a driver, the caller waits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from deepcolor.errors import TrackingError
+from deepcolor.tracking import layout, store
+from deepcolor.tracking.records import StudyRecord, TrialRecord
+from deepcolor.tracking.runs import Change, StudyRuns
+
+
+@dataclass(frozen=True)
+class Rebuilt:
+    """How many runs were in which state."""
+
+    made: int = 0
+    updated: int = 0
+    unchanged: int = 0
+
+    def plus(self, change: Change) -> Rebuilt:
+        """The same with one more run."""
+        return Rebuilt(
+            self.made + (change == "made"),
+            self.updated + (change == "updated"),
+            self.unchanged + (change == "unchanged"),
+        )
+
+    def __add__(self, other: Rebuilt) -> Rebuilt:
+        return Rebuilt(self.made + other.made, self.updated + other.updated, self.unchanged + other.unchanged)
+
+
+def rebuild(
+    records: Iterable[StudyRecord | TrialRecord], *, tracking_uri: str, artifact_root: Path | None = None
+) -> Rebuilt:
+    """Make the runs of one study say what its records say; done twice, the second time changes nothing.
+
+    Args:
+        records: All of one study, the study's own first.
+        tracking_uri: The MLflow store.
+        artifact_root: As for `MlflowTracker`.
+    Raises:
+        TrackingError: The store cannot be reached, or refuses a record. What was stored stays.
+    """
+    from mlflow.exceptions import MlflowException
+
+    client = store.open_client(tracking_uri)
+    runs: StudyRuns | None = None
+    done = Rebuilt()
+    try:
+        for record in records:
+            if isinstance(record, StudyRecord):
+                runs = StudyRuns(
+                    client,
+                    stage=record.sweep.stage,
+                    study=record.sweep.study,
+                    provenance=record.provenance,
+                    artifact_root=artifact_root,
+                )
+                done = done.plus(runs.store_study(record))
+            else:
+                assert runs is not None
+                done = done.plus(runs.store_trial(record))
+    except (MlflowException, OSError) as error:  # artifacts travel by requests, whose errors are OSErrors
+        raise TrackingError(
+            f"MLflow: the store must answer; got {store.first_line(error)} ({layout.shown_uri(tracking_uri)}). "
+            "Check the URI and that the server runs, then run the same command again: it goes on where it was."
+        ) from error
+    return done

@@ -1,0 +1,184 @@
+"""Sync, gc and promote as a user meets them, one after the other in one workspace."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+from deepcolor.cli.drive import How
+from deepcolor.cli.gc import collect_garbage
+from deepcolor.cli.promote import promote_trial
+from deepcolor.cli.sync import sync_studies
+from deepcolor.config.schema import Sweep
+from deepcolor.errors import StudyError, TrackingError
+from deepcolor.search.report import ranked
+from deepcolor.search.study import StoredTrial, StudyStorage, owned
+from deepcolor.tracking.rebuild import Rebuilt
+from deepcolor.workspace import Workspace
+from tests.cli.conftest import ENVIRONMENT, Cli, run
+
+SWEEP = Sweep.model_validate(
+    {
+        "study": "grid",
+        "stage": "regressor",
+        "data": {"name": "faces", "size_px": 64},
+        "search": {"space": {"lr": [1e-2, 1e-3, 1e-4], "epochs": [1, 2]}},
+    }
+)
+
+
+@contextmanager
+def mlflow_server(folder: Path, port: int) -> Iterator[str]:
+    """Serve an MLflow store of its own on 127.0.0.1, and give its URI."""
+    uri = f"http://127.0.0.1:{port}"
+    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    stores = ["--backend-store-uri", f"sqlite:///{folder}/server.db", "--artifacts-destination", str(folder / "files")]
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "log").open("w") as log:
+        process = subprocess.Popen([*command, *stores], env=ENVIRONMENT, stdout=log, stderr=log)
+    try:
+        deadline = time.monotonic() + 90
+        while not _answers(uri):
+            assert process.poll() is None, (folder / "log").read_text()
+            assert time.monotonic() < deadline, "the server does not come up"
+            time.sleep(0.2)
+        yield uri
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def test_a_sweep_without_its_server_is_made_good_by_sync(how: How, cli: Cli, tmp_path: Path) -> None:
+    """With the server down a sweep ends all the same, and sync says so in one line, code 1; once it is up, sync makes
+    every run, and a second sync changes nothing.
+    """
+    port = _free_port()
+    uri = f"http://127.0.0.1:{port}"
+    assert run(SWEEP, replace(how, tracking_uri=uri)).complete == 6
+    refused = cli.run("sync", "grid", "--to", uri, code=1).stderr
+    errors = [line for line in refused.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1
+    assert uri in errors[0]
+    with mlflow_server(tmp_path / "server", port):
+        assert sync_studies(how.workspace, uri) == ({"grid": Rebuilt(made=7)}, {})
+        runs = _runs(uri)
+        assert sync_studies(how.workspace, uri, study="grid") == ({"grid": Rebuilt(unchanged=7)}, {})
+        assert [one.to_dictionary() for one in _runs(uri)] == [one.to_dictionary() for one in runs]
+    assert {one.info.status for one in runs} == {"FINISHED"}
+    trials = [one for one in runs if "deepcolor.trial" in one.data.tags]
+    assert sorted(int(one.data.tags["deepcolor.trial"]) for one in trials) == list(range(6))
+    assert all({"value", "val/mse", "psnr_db"} <= set(one.data.metrics) for one in trials)
+
+
+def test_a_driver_and_sync_make_the_same_runs(how: How, tmp_path: Path) -> None:
+    """What a driver stored is left alone; another database gets runs with the same params, metrics and tags."""
+    run(SWEEP, how)
+    assert sync_studies(how.workspace, how.tracking_uri)[0] == {"grid": Rebuilt(unchanged=7)}
+    other = f"sqlite:///{tmp_path}/other/mlflow.db"
+    assert sync_studies(how.workspace, other)[0] == {"grid": Rebuilt(made=7)}
+
+    def said(uri: str) -> list[dict[str, object]]:
+        runs = [one.data.to_dictionary() for one in _runs(uri)]
+        return [
+            {**data, "tags": {k: v for k, v in data["tags"].items() if not k.startswith("mlflow.")}} for data in runs
+        ]
+
+    assert said(other) == said(how.tracking_uri)
+
+
+def test_a_driven_study_is_left_out_of_sync(how: How) -> None:
+    """While a driver owns a study, sync refuses it by name, and leaves it out of all studies."""
+    run(SWEEP, how)
+    with owned(how.workspace, "grid"):
+        done, skipped = sync_studies(how.workspace, how.tracking_uri)
+        assert (done, list(skipped)) == ({}, ["grid"])
+        with pytest.raises(StudyError, match="being driven"):
+            sync_studies(how.workspace, how.tracking_uri, study="grid")
+
+
+def test_a_collected_trial_is_listed_refused_and_brought_back(how: How, cli: Cli) -> None:
+    """What gc says it removes; the study lists as before and trains nothing; promoting a collected trial names the
+    way back, which gives the same weights; a registered trial stays.
+    """
+    workspace, uri = how.workspace, how.tracking_uri
+    run(SWEEP, how)
+    trials = StudyStorage(workspace).load("grid").trials()
+    best, *others, worst = ranked(trials)
+    kept = {_trajectory(best), _trajectory(worst)}
+    # The best and the worst may lie on the same one of the three trajectories.
+    other = next(trial for trial in others if _trajectory(trial) not in kept)
+    weights = (_result(workspace, other) / "model.safetensors").read_bytes()
+    promote_trial(workspace, "grid", uri, number=worst.number)
+
+    said = json.loads(cli.run("gc", "--keep", "1", "--json").stdout)
+    assert said["removed"] is False
+    assert said["kinds"]["results"]["count"] == 3 - len(kept)
+    assert said["kept"]["trajectories"] == len(kept)
+    assert said["kept"]["reasons"]["registered"] == 1
+    with owned(workspace, "grid"), pytest.raises(StudyError, match="being driven"):
+        collect_garbage(workspace, [uri], keep=1, removing=True)
+    assert _result(workspace, other).is_dir()
+    done = collect_garbage(workspace, [uri], keep=1, removing=True)
+    assert done.bytes == said["bytes"]
+    assert not _result(workspace, other).exists()
+
+    assert StudyStorage(workspace).load("grid").trials() == trials
+    assert run(SWEEP, how).trained_now == 0
+    assert sync_studies(workspace, uri)[0]["grid"].made == 0
+    number = other.number
+    with pytest.raises(StudyError, match=f"deepcolor promote grid --trial {number} --retrain"):
+        promote_trial(workspace, "grid", uri, number=number)
+    promote_trial(workspace, "grid", uri, number=number, retrain=True)
+    assert (_result(workspace, other) / "model.safetensors").read_bytes() == weights
+    kept_now = collect_garbage(workspace, [uri], keep=1, removing=False).kept
+    assert _trajectory(other) in kept_now
+
+
+def test_a_registry_that_cannot_be_asked_stops_gc(how: How) -> None:
+    """Without knowing what is registered nothing is removed."""
+    run(SWEEP, how)
+    with pytest.raises(TrackingError):
+        collect_garbage(how.workspace, [how.tracking_uri, f"http://127.0.0.1:{_free_port()}"], keep=1, removing=True)
+    assert all(_result(how.workspace, trial).is_dir() for trial in StudyStorage(how.workspace).load("grid").trials())
+
+
+def _trajectory(trial: StoredTrial) -> str:
+    assert trial.place is not None
+    return trial.place.trajectory
+
+
+def _result(workspace: Workspace, trial: StoredTrial) -> Path:
+    assert trial.outcome is not None
+    return workspace.trajectories / str(trial.outcome.result)
+
+
+def _runs(uri: str) -> list[Run]:
+    client = MlflowClient(uri)
+    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+    return list(client.search_runs(experiments, order_by=["attributes.start_time", "attributes.run_id"]))
+
+
+def _answers(uri: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{uri}/health", timeout=2) as response:
+            return bool(response.status == 200)
+    except OSError:
+        return False
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])

@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from deepcolor.cli.drive import How
+from deepcolor.cli.estimate import estimate
+from deepcolor.config.schema import Sweep, TrainingConfig
+from deepcolor.errors import ModelError, StudyError
+from deepcolor.training import calibration
+from tests.cli.conftest import Cli, run
+
+GRID = """
+study: grid
+stage: regressor
+data: {name: faces, size_px: 64}
+search:
+  space:
+    feature_maps: [2, 4]
+    epochs: [1, 2]
+"""
+
+
+def sweep_of(study: str, stage: str = "regressor", **fields: Any) -> Sweep:
+    """A sweep over two learning rates and two numbers of epochs."""
+    search = {"space": {"lr": [1e-2, 1e-3], "epochs": [1, 2]}}
+    data = {"name": "faces", "size_px": 64}
+    return Sweep.model_validate({"study": study, "stage": stage, "data": data, "search": search, **fields})
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Measure for a moment: how well is not in question here."""
+    monkeypatch.setattr(calibration, "MEASURE_S", 0.05)
+
+
+def test_a_plan_agrees_with_the_sweep_and_then_has_nothing_left(how: How) -> None:
+    """The plan's epochs are those the sweep trains, and planning writes no training; afterwards nothing is left, and
+    another study on the same forms is priced from what was trained.
+    """
+    sweep = sweep_of("grid", search={"space": {"feature_maps": [2, 4], "epochs": [1, 2]}})
+    (cost,) = estimate((sweep,), how)
+    assert (cost.trials, cost.trajectories, cost.requested_epochs, cost.trained_epochs) == (4, 2, 6, 4)
+    assert cost.sources == {"calibration": 2}
+    assert cost.wall_s > cost.startup_s > 0
+    assert not how.workspace.trajectories.exists()
+    assert run(sweep, how).trained_now == cost.trained_epochs
+    (cost,) = estimate((sweep,), how)
+    assert (cost.trials, cost.trained_epochs, cost.store_bytes) == (0, 0, 0)
+    other = sweep_of("other", search={"space": {"feature_maps": [2, 4], "epochs": [2, 3]}})
+    (cost,) = estimate((other,), how)
+    assert (cost.trained_epochs, cost.sources) == (2, {"store": 2})
+    with pytest.raises(StudyError, match=r"training\.lr"):
+        estimate((sweep.model_copy(update={"training": TrainingConfig(lr=0.5)}),), how)
+
+
+def test_a_plan_is_one_json_object(prepared: Cli) -> None:
+    """On the command line: the sum and each sweep, for a script to read."""
+    prepared.write("grid.yaml", GRID)
+    plan = json.loads(prepared.run("plan", "grid.yaml", "--executor", "serial", "--json").stdout)
+    assert [cost["study"] for cost in plan["sweeps"]] == ["grid"]
+    assert plan["hours"] * 3600 == pytest.approx(plan["wall_s"])
+    assert plan["disk_bytes"] > 0
+
+
+def test_a_pipeline_is_planned_before_its_parents_exist(how: How) -> None:
+    """A later sweep starts from what an earlier one has yet to make; its form is taken from there."""
+    wide = sweep_of("one", model={"feature_maps": 5}, search={"space": {"feature_maps": [3, 6]}})
+    colorizer = sweep_of("two", "colorizer", init={"init_from": "regressor@champion"})
+    first, second = estimate((wide, colorizer), how, promoted=True)
+    assert (first.trials, second.trials) == (2, 4)
+    assert second.trained_epochs == 4
+    assert second.at_most
+    assert second.store_bytes > 0
+
+
+def test_a_parent_that_nobody_makes_is_an_error(how: How) -> None:
+    """Alone, a sweep whose parent does not exist cannot be planned; the message names what is missing."""
+    with pytest.raises(ModelError, match="regressor@champion"):
+        estimate((sweep_of("two", "colorizer", init={"init_from": "regressor@champion"}),), how)

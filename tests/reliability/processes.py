@@ -1,0 +1,186 @@
+"""The `deepcolor` command in processes that can be hurt: killed at a chosen call, short of space, in another time.
+
+The command is the real one with its real databases; a formula takes the place of the networks where a test says so.
+Processes are forked from a server that has imported everything once, so that a start costs little.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import itertools
+import multiprocessing
+import os
+import resource
+import signal
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+# Imported here for the server: every process forked from it has them already.
+import deepcolor.cli.drive
+import deepcolor.data.stored
+import deepcolor.search.driver
+import deepcolor.search.report
+import deepcolor.training.advance  # noqa: F401
+from deepcolor.cli.app import main
+from deepcolor.execution import devices
+from deepcolor.tracking import store
+from tests.search.trivial import trivial
+
+store.prepare_environment()
+for _module in (
+    "mlflow",
+    "mlflow.store.tracking.sqlalchemy_store",
+    "mlflow.store.model_registry.sqlalchemy_store",
+    "matplotlib.figure",
+    "optuna.importance",
+    "sklearn.ensemble",
+):
+    importlib.import_module(_module)
+
+WAIT_S = 100
+"""Longest wait for what must come; only a failing test ever waits that long."""
+
+
+@dataclass(frozen=True)
+class Moment:
+    """A call at which a process is killed with -9."""
+
+    owner: str
+    """Where the function lies: `module:Class` or `module`."""
+    function: str
+    nth: int = 1
+    after: bool = False
+    """Die when the call has done its work, instead of before it."""
+
+
+@dataclass(frozen=True)
+class Faults:
+    """What is wrong with the world of one process."""
+
+    dies_at: Moment | None = None
+    clock_shift_s: float = 0.0
+    """Added to the wall clock."""
+    largest_file_bytes: int | None = None
+    """No file can grow beyond this: what a full disk does to those who write, on any file system."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    formula: bool = True
+    """Train by `tests.search.trivial` instead of with a network."""
+
+
+@dataclass
+class Command:
+    """A command that runs, or has run, in a process of its own."""
+
+    process: Any
+    output: Path
+
+    def wait(self) -> int:
+        """Wait for its end and return the exit code; a signal's number is negative."""
+        self.process.join(WAIT_S)
+        assert self.process.exitcode is not None, f"still running\n{self.text}"
+        return int(self.process.exitcode)
+
+    def ends(self, code: int) -> str:
+        """Wait for its end, check the exit code, and return what it printed."""
+        got = self.wait()
+        assert got == code, f"exit code {got}\n{self.text}"
+        return self.text
+
+    @property
+    def pid(self) -> int:
+        return int(self.process.pid)
+
+    @property
+    def text(self) -> str:
+        return self.output.read_text(errors="replace") if self.output.exists() else ""
+
+    def signal(self, number: int) -> None:
+        os.kill(self.pid, number)
+
+
+_numbers = itertools.count()
+
+
+def start(folder: Path, *words: str, faults: Faults | None = None) -> Command:
+    """Start `deepcolor` with `words` in `folder`, as the leader of a process group."""
+    return start_call(_main, tuple(words), folder=folder, faults=faults)
+
+
+def start_call(function: Callable[..., None], *arguments: Any, folder: Path, faults: Faults | None = None) -> Command:
+    """Start a module's function in `folder`, in a process as `start` makes it."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    output = folder / f"output-{next(_numbers)}.txt"
+    process = context.Process(target=_run, args=(function, arguments, folder, faults or Faults(), output))
+    process.start()
+    return Command(process, output)
+
+
+def wait_until(condition: Callable[[], bool], what: str) -> None:
+    """Wait for a condition; fail with `what` when it never comes."""
+    deadline = time.monotonic() + WAIT_S
+    while not condition():
+        assert time.monotonic() < deadline, f"never happened: {what}"
+        time.sleep(0.02)
+
+
+def _main(words: Sequence[str]) -> None:
+    sys.argv = ["deepcolor", *words]
+    main()
+
+
+def _run(function: Callable[..., None], arguments: Sequence[Any], folder: Path, faults: Faults, output: Path) -> None:
+    os.setsid()
+    os.chdir(folder)
+    descriptor = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    for standard in (1, 2):
+        os.dup2(descriptor, standard)
+    for name in ("MLFLOW_TRACKING_URI", "FORCE_COLOR", "DEEPCOLOR_WORKSPACE"):
+        os.environ.pop(name, None)
+    os.environ |= {"OMP_NUM_THREADS": "1", **faults.environment}
+    time.tzset()
+    _arrange(faults)
+    function(*arguments)
+
+
+def _arrange(faults: Faults) -> None:
+    if faults.formula:
+        devices.make_executor = functools.partial(devices.make_executor, run=trivial)
+        # The report's pictures take longer than all else together, and nothing here looks at them.
+        importlib.import_module("matplotlib.figure").Figure.savefig = lambda *_, **__: None
+    if faults.largest_file_bytes is not None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (faults.largest_file_bytes,) * 2)
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    if faults.clock_shift_s:
+        _shift_clock(faults.clock_shift_s)
+    if faults.dies_at is not None:
+        _die_at(faults.dies_at)
+
+
+def _shift_clock(shift_s: float) -> None:
+    seconds, nanoseconds = time.time, time.time_ns
+    time.time = lambda: seconds() + shift_s
+    time.time_ns = lambda: nanoseconds() + int(shift_s * 1e9)
+
+
+def _die_at(moment: Moment) -> None:
+    module, _, name = moment.owner.partition(":")
+    owner: Any = importlib.import_module(module)
+    owner = getattr(owner, name) if name else owner
+    original = getattr(owner, moment.function)
+    calls = itertools.count(1)
+
+    @functools.wraps(original)
+    def dying(*args: Any, **kwargs: Any) -> Any:
+        last = next(calls) == moment.nth
+        result = None if last and not moment.after else original(*args, **kwargs)
+        if last:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return result
+
+    setattr(owner, moment.function, dying)

@@ -1,0 +1,30 @@
+from __future__ import annotations
+
+import signal
+
+import pytest
+
+from tests.reliability.conftest import EPOCHS, POINTS, Place
+from tests.reliability.processes import Faults, Moment
+
+STORAGE, CLIENT = "optuna.storages:RDBStorage", "mlflow:MlflowClient"
+MOMENTS = {
+    "in the start of a trial": Moment(STORAGE, "_create_new_trial", nth=3, after=True),
+    "in the middle of a checkpoint": Moment("deepcolor.training.checkpoint", "_write_record", nth=2),
+    "between training and telling": Moment(STORAGE, "set_trial_state_values", nth=2),
+    "between telling and MLflow": Moment(STORAGE, "set_trial_state_values", nth=2, after=True),
+    "with a run made and nothing in it": Moment(CLIENT, "create_run", nth=3, after=True),
+    "with a run filled and still RUNNING": Moment(CLIENT, "set_terminated", nth=2),
+    "while the report is written": Moment("deepcolor.search.driver", "write_report"),
+}
+
+
+@pytest.mark.parametrize("moment", MOMENTS.values(), ids=MOMENTS)
+def test_a_driver_killed_at_any_moment_is_gone_on_with(place: Place, moment: Moment) -> None:
+    """Each grid point ends up complete once, its run whole and FINISHED, and at most one segment is trained twice."""
+    place.start("sweep", "grid.yaml", "--executor", "serial", faults=Faults(dies_at=moment)).ends(-signal.SIGKILL)
+    done = place.sweep("--executor", "serial")
+    place.assert_whole()
+    assert (done["complete"], done["trained_epochs"]) == (POINTS, EPOCHS)
+    again = place.sweep("--executor", "serial")
+    assert (again["trained_now"], again["trials"], again["best"]) == (0, done["trials"], done["best"])

@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import optuna
+import pytest
+
+from deepcolor.config.schema import Sweep
+from deepcolor.errors import StudyError
+from deepcolor.search.extension import COPY_SUFFIX
+from tests.search.conftest import Bench
+
+SweepOf = Callable[..., Sweep]
+LOG_RANGE = {"low": 1e-3, "high": 0.1, "log": True}
+
+
+def test_a_grid_grows_by_values_without_repeating_any(bench: Bench, sweep_of: SweepOf) -> None:
+    """More values and a new dimension train only the points that are new; the trials there keep number and value."""
+    bench.run(sweep_of({"lr": [0.1, 0.01]}))
+    before = bench.storage().load("s").trials()
+    grown = bench.run(sweep_of({"lr": [0.1, 0.01, 0.001], "weight_decay": [0.0, 0.1]}), extend=True)
+    after = bench.storage().load("s").trials()
+    assert (grown.complete, grown.trials, grown.trained_now) == (6, 6, 12)
+    assert [(t.value, t.started_ms, t.ended_ms) for t in after[:2]] == [
+        (t.value, t.started_ms, t.ended_ms) for t in before
+    ]
+    assert [t.params for t in after[:2]] == [{"lr": 0.1, "weight_decay": 0.0}, {"lr": 0.01, "weight_decay": 0.0}]
+    assert bench.run(sweep_of({"lr": [0.1, 0.01, 0.001], "weight_decay": [0.0, 0.1]})).trained_now == 0
+
+
+def test_a_sampled_study_grows_by_trials_and_space(bench: Bench, sweep_of: SweepOf) -> None:
+    """More trials from a wider space come on top of the trials there are, whatever the sampler."""
+    bench.run(sweep_of({"lr": LOG_RANGE}, sampler="random", trials=5))
+    wider = {"lr": {**LOG_RANGE, "low": 1e-5}, "epochs": {"low": 1, "high": 4}}
+    grown = bench.run(sweep_of(wider, sampler="tpe", trials=12), extend=True)
+    trials = bench.storage().load("s").trials()
+    assert (grown.complete, [t.number for t in trials]) == (12, list(range(12)))
+    assert all(t.params["epochs"] == 3 for t in trials[:5])
+
+
+def test_without_extend_the_refusal_names_it(bench: Bench, sweep_of: SweepOf) -> None:
+    """A changed sweep is refused as before, and the message names the option."""
+    bench.run(sweep_of({"lr": [0.1]}))
+    with pytest.raises(StudyError, match="--extend"):
+        bench.run(sweep_of({"lr": [0.1, 0.2]}))
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"search": {"space": {"lr": [0.01, 0.001]}}}, r"search\.space\.lr: 0\.1 is no longer in it"),
+        ({"training": {"epochs": 4}}, r"training\.epochs: 3 -> 4"),
+        ({"data": {"name": "fruits"}}, r"data\.name: faces -> fruits"),
+        ({"data": {"name": "faces", "size_px": 64}}, r"data\.size_px: 128 -> 64"),
+        ({"stage": "colorizer"}, "stage: regressor -> colorizer"),
+        ({"search": {"objective": "val/mse_a", "space": {"lr": [0.1, 0.01]}}}, "objective: val/mse -> val/mse_a"),
+    ],
+)
+def test_what_would_change_finished_trials_is_refused(
+    bench: Bench, sweep_of: SweepOf, change: dict[str, Any], reason: str
+) -> None:
+    """An extension that would give finished trials another meaning is refused with the reason, and changes nothing."""
+    sweep = sweep_of({"lr": [0.1, 0.01]})
+    bench.run(sweep)
+    with pytest.raises(StudyError, match=reason):
+        bench.run(Sweep.model_validate({**sweep.model_dump(), **change}), extend=True)
+    assert bench.run(sweep).trained_now == 0
+
+
+def test_pruned_trials_go_on_when_the_study_grows(bench: Bench, sweep_of: SweepOf) -> None:
+    """More of the grid opens the pruned trials again: those now among the best go on from their checkpoint."""
+    rates = [0.3, 0.1, 0.03, 0.003, 0.001, 0.0003]
+    first = bench.run(sweep_of({"lr": rates, "epochs": [27]}, pruner="asha"))
+    assert (first.complete, first.pruned) == (1, 5)
+    grown = bench.run(sweep_of({"lr": [*rates, 0.01], "epochs": [27]}), extend=True)
+    trials = bench.storage().load("s").trials()
+    assert (grown.complete, grown.pruned) == (7, 0)
+    assert [t.params["lr"] for t in trials] == [*rates, 0.01]
+    assert first.trained_now + grown.trained_now == grown.trained_epochs == 7 * 27
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_growing_that_was_cut_off_is_finished_or_undone(bench: Bench, sweep_of: SweepOf, whole: bool) -> None:
+    """A copy that was being written goes, and the study is as it was; a whole one replaces what is left of it."""
+    sweep = sweep_of({"lr": [0.1, 0.01]})
+    bench.run(sweep)
+    url = bench.workspace.optuna_url
+    optuna.copy_study(from_study_name="s", from_storage=url, to_storage=url, to_study_name=f"s{COPY_SUFFIX}")
+    if whole:
+        optuna.load_study(study_name=f"s{COPY_SUFFIX}", storage=url).set_user_attr("whole", value=True)
+        optuna.delete_study(study_name="s", storage=url)
+    again = bench.run(sweep)
+    assert (again.complete, again.trained_now) == (2, 0)
+    assert bench.storage().names() == ["s"]
+    assert optuna.get_all_study_names(url) == ["s"]
+
+
+def test_other_studies_trials_inform_tpe_and_are_not_counted(bench: Bench, sweep_of: SweepOf) -> None:
+    """TPE begins with another study's trials where its space covers them; they are neither counted nor shown."""
+    bench.run(sweep_of({"lr": LOG_RANGE}, study="earlier", sampler="random", trials=15))
+    bench.run(sweep_of({"lr": [0.5, 0.3]}, study="outside"))
+    warm = sweep_of({"lr": LOG_RANGE}, study="warm", sampler="tpe", trials=20, warm_start=["earlier", "outside"])
+    summary = bench.run(warm)
+    assert (summary.learnt_from, summary.complete, summary.trials) == (15, 20, 20)
+    trials = bench.storage().load("warm").trials()
+    assert len(trials) == 20
+    assert set(bench.memory.trials) >= {trial.number for trial in trials}
+    assert bench.run(warm).learnt_from == 15
+    drawn, known = (
+        sum(t.value or 0 for t in ts) / len(ts) for ts in (trials, bench.storage().load("earlier").trials())
+    )
+    assert drawn < known
+
+
+def test_trials_of_another_kind_are_not_offered(bench: Bench, sweep_of: SweepOf) -> None:
+    """A study with another fixed field says nothing about this one."""
+    bench.run(sweep_of({"lr": [0.1], "batch_size": [64]}, study="larger-batches"))
+    warm = sweep_of({"lr": LOG_RANGE}, study="warm", sampler="tpe", trials=2, warm_start=["larger-batches"])
+    assert bench.run(warm).learnt_from == 0
