@@ -1,13 +1,11 @@
-"""Find the weights a training starts from, pin them to their study, and take over the form of the network they belong
-to.
-"""
+"""Find the weights a training starts from, pin them to their study, and take over their network's form."""
 
 from __future__ import annotations
 
 import shutil
 from pathlib import Path
 
-from deepcolor.config.schema import INIT_REF, ModelConfig, Setting, Sweep
+from deepcolor.config.schema import INIT_REF, Choices, ModelConfig, Setting, Stage, Sweep
 from deepcolor.errors import ConfigError, ModelError
 from deepcolor.models.description import ModelDescription, read_description
 from deepcolor.search.study import StoredStudy, StoredTrial, StudyStorage
@@ -31,31 +29,17 @@ class Parents:
         self._tracking_uri = tracking_uri
 
     def adopt(self, sweep: Sweep) -> Sweep:
-        """Return a transfer sweep with each model field that it leaves out taken over from the model it starts from.
+        """Return a sweep with each model field that it leaves out taken over from the models it may start from.
+
+        A transfer takes over all of the form, a colorizer that of the encoder.
 
         Raises:
-            ConfigError: A field is given and differs from the parent's.
+            ConfigError: A field is given and differs from a parent's, or the parents differ from each other.
             ModelError: There is no such model, or no finished trial of such a study.
         """
-        ref = sweep.init.init_from
-        if ref is None:
-            return sweep
-        parent = self._form(ref)
-        fields = tuple(ModelConfig.model_fields) if sweep.stage == "transfer" else _ENCODER_FIELDS
-        taken = {}
-        for field in fields:
-            if field in sweep.search_names:
-                continue
-            theirs = getattr(parent, field)
-            if field in sweep.model.model_fields_set:
-                if getattr(sweep.model, field) != theirs:
-                    raise ConfigError(
-                        f"model.{field}: must be {theirs!r}, as in {ref}; got {getattr(sweep.model, field)!r} "
-                        f"(study {sweep.study}). Leave it out to take it over."
-                    )
-            else:
-                taken[field] = theirs
-        return sweep.model_copy(update={"model": sweep.model.model_copy(update=taken)})
+        for ref in _refs(sweep):
+            sweep = _with_form(sweep, self._form(ref), ref)
+        return sweep
 
     def of(self, study: StoredStudy, setting: Setting) -> InitWeights | None:
         """Return the weights a setting of this study starts from, pinned.
@@ -153,15 +137,38 @@ class Parents:
         return best
 
 
+def _refs(sweep: Sweep) -> list[str]:
+    """Every model the sweep may start from: the one given, or those that are searched."""
+    searched = next((d.values for d in sweep.search.space if d.name == "init_from" and isinstance(d, Choices)), None)
+    return [str(ref) for ref in (searched or (sweep.init.init_from,)) if ref is not None]
+
+
+def _with_form(sweep: Sweep, parent: ModelConfig, ref: str) -> Sweep:
+    taken = {}
+    for field in _form_fields(sweep.stage):
+        theirs, ours = getattr(parent, field), getattr(sweep.model, field)
+        if field in sweep.search_names:
+            continue
+        if field in sweep.model.model_fields_set and ours != theirs:
+            raise ConfigError(
+                f"model.{field}: must be {theirs!r}, as in {ref}; got {ours!r} (study {sweep.study}). "
+                "Leave it out to take it over, and start from models of one form."
+            )
+        taken[field] = theirs
+    # What was taken over counts as given from here on: the next parent must have it too.
+    return sweep.model_copy(update={"model": sweep.model.model_copy(update=taken)})
+
+
+def _form_fields(stage: Stage) -> tuple[str, ...]:
+    return tuple(ModelConfig.model_fields) if stage == "transfer" else _ENCODER_FIELDS
+
+
 def _fits(theirs: Setting, ours: Setting) -> bool:
-    if ours.stage == "transfer":
-        return theirs.model == ours.model
-    return all(getattr(theirs.model, field) == getattr(ours.model, field) for field in _ENCODER_FIELDS)
+    return all(getattr(theirs.model, field) == getattr(ours.model, field) for field in _form_fields(ours.stage))
 
 
 def _refuse_misfit(setting: Setting, parent: ModelDescription, ref: str) -> None:
-    fields = tuple(ModelConfig.model_fields) if setting.stage == "transfer" else _ENCODER_FIELDS
-    for field in fields:
+    for field in _form_fields(setting.stage):
         ours, theirs = getattr(setting.model, field), getattr(parent.model, field)
         if ours != theirs:
             raise ModelError(
