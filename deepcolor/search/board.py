@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from deepcolor.config.schema import Sweep
@@ -189,21 +190,23 @@ class Board:
         return opened + unasked * self._mean_epochs()
 
     def _mean_epochs(self) -> float:
-        """Epochs a trial costs on average; grid points that differ in epochs alone cost the longest of them once."""
-        search, training = self.sweep.search, self.sweep.training
-        if search.sampler == "grid":
-            points = grid_points(search)
-            alone: dict[tuple[object, ...], int] = {}
-            for point in points:
-                rest = tuple((name, repr(value)) for name, value in point.items() if name != "epochs")
-                epochs = point.get("epochs", training.epochs)
-                alone[rest] = max(
-                    alone.get(rest, 0), int(epochs) if isinstance(epochs, int | float) else training.epochs
-                )
-            return sum(alone.values()) / len(points)
+        """Epochs a trial costs on average."""
+        if self.sweep.search.sampler == "grid":
+            return self._mean_grid_epochs
         ended = [trial.outcome.view.end_epoch for trial in self.finished.values() if trial.outcome]
         ended += [open_.ask.epochs for open_ in self.waiting()]
-        return sum(ended) / len(ended) if ended else training.epochs
+        return sum(ended) / len(ended) if ended else self.sweep.training.epochs
+
+    @cached_property
+    def _mean_grid_epochs(self) -> float:
+        """Grid points that differ in epochs alone cost the longest of them once. Asked for at every snapshot."""
+        points, training = grid_points(self.sweep.search), self.sweep.training
+        alone: dict[tuple[object, ...], int] = {}
+        for point in points:
+            rest = tuple((name, repr(value)) for name, value in point.items() if name != "epochs")
+            epochs = point.get("epochs", training.epochs)
+            alone[rest] = max(alone.get(rest, 0), int(epochs) if isinstance(epochs, int | float) else training.epochs)
+        return sum(alone.values()) / len(points)
 
 
 def _ended_standing(trial: StoredTrial, trajectory: str) -> Standing:

@@ -73,11 +73,6 @@ class Workload:
         """Epochs that have to be trained."""
         return sum(sum(chain.epochs) for chain in self.chains)
 
-    @property
-    def new_results(self) -> int:
-        """Trials whose result has to be made."""
-        return sum(len(chain.epochs) for chain in self.chains)
-
     def forms(self) -> dict[Form, Setting]:
         """Every form there is something to train of, with one setting that has it."""
         return {chain.form: chain.setting for chain in self.chains}

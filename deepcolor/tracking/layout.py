@@ -232,11 +232,6 @@ def study_link(base_url: str, *, experiment_id: str, study: str, config_digest: 
     return f"{base_url.rstrip('/')}/#/experiments/{experiment_id}/runs?{urlencode(query, quote_via=quote)}"
 
 
-def run_link(base_url: str, *, experiment_id: str, run_id: str) -> str:
-    """Return the link to one run in MLflow's UI."""
-    return f"{base_url.rstrip('/')}/#/experiments/{experiment_id}/runs/{run_id}?workflowType=machine_learning"
-
-
 def image_files(*, step: int, time_ms: int, unique: str) -> tuple[str, str]:
     """Name the two artifacts that MLflow's image grid reads: the picture and its thumbnail.
 
