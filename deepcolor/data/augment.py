@@ -30,7 +30,7 @@ def augmented(rgb_HW3: npt.NDArray[np.uint8], *, name: str, strength: float, key
         sRGB, shape (S, S, 3), uint8.
     """
     transform = _transform(name, strength, len(rgb_HW3))
-    picture = torch.from_numpy(np.array(rgb_HW3)).permute(2, 0, 1)
+    picture = torch.from_numpy(np.moveaxis(rgb_HW3, -1, 0).copy())
     with _drawing_from(f"{name}:{key}"):
         copy = transform(picture)
     return np.asarray(copy.permute(1, 2, 0).contiguous().numpy(), dtype=np.uint8)

@@ -157,12 +157,16 @@ def _fill(
 
     jobs = [(split, row, file) for split, files in rows.items() for row, file in enumerate(files)]
     pool = ThreadPoolExecutor(threads())
+    torch_threads = torch.get_num_threads()
+    # Pictures are small, and each has a thread of ours: torch's own would only wait for one another.
+    torch.set_num_threads(1)
     try:
         for done, _ in enumerate(pool.map(fill_one, jobs), start=1):
             if on_progress is not None:
                 on_progress(done, len(jobs))
     finally:
         pool.shutdown(cancel_futures=True)
+        torch.set_num_threads(torch_threads)
 
 
 def _write_index(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from deepcolor.config.schema import DataConfig, digest_of
 from deepcolor.data.manifest import Manifest
 
-CACHE_FORMAT = 1
+CACHE_FORMAT = 2
 """Raised when the same manifest and form would no longer give the same numbers."""
 
 

@@ -89,6 +89,11 @@ def ensure_cache(
     return folder
 
 
+def is_decoded(workspace: Workspace, manifest: Manifest, config: DataConfig) -> bool:
+    """Whether `ensure_cache` would find the arrays there."""
+    return _is_whole(cache_folder(workspace, manifest.name, data_digest(manifest, config)))
+
+
 def read_index(folder: Path) -> CacheIndex:
     """Read what a cache holds, and compare the sizes of its files with it.
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from deepcolor.config.schema import ModelConfig
+from deepcolor.models.convolution import Downsample, Upsample
 
 BLOCKS = 6
 SIZE_MULTIPLE_PX = 2**BLOCKS
@@ -39,7 +40,7 @@ class EncoderBlock(nn.Module):
     def __init__(self, channels_in: int, channels_out: int) -> None:
         super().__init__()
         # No bias: batch norm subtracts it again.
-        self.conv = nn.Conv2d(channels_in, channels_out, kernel_size=4, stride=2, padding=1, bias=False)
+        self.conv = Downsample(channels_in, channels_out)
         self.norm = nn.BatchNorm2d(channels_out)
         self.activation = nn.LeakyReLU(_ENCODER_SLOPE)
 
@@ -53,7 +54,7 @@ class DecoderBlock(nn.Module):
 
     def __init__(self, channels_in: int, channels_out: int, *, hidden_activation: str) -> None:
         super().__init__()
-        self.conv = nn.ConvTranspose2d(channels_in, channels_out, kernel_size=4, stride=2, padding=1, bias=False)
+        self.conv = Upsample(channels_in, channels_out, bias=False)
         self.norm = nn.BatchNorm2d(channels_out)
         self.activation = activation(hidden_activation)
 
@@ -88,7 +89,7 @@ class Decoder(nn.Module):
         joined = tuple(width * 2 if skip_connections else width for width in upwards[1:])
         pairs = zip((upwards[0], *joined[:-1]), upwards[1:], strict=True)
         self.blocks = nn.ModuleList(DecoderBlock(cin, cout, hidden_activation=hidden_activation) for cin, cout in pairs)
-        self.last = nn.ConvTranspose2d(joined[-1], 2, kernel_size=4, stride=2, padding=1)
+        self.last = Upsample(joined[-1], 2, bias=True)
 
     def forward(self, encoded: Sequence[Tensor]) -> Tensor:
         """Decode the encoder's outputs; without skip connections only the last one counts."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,8 @@ VAL_BATCH_SIZE = 32
 """From 16 to 64 a CPU is equally fast; at 128 the activations leave its caches and it takes twice as long."""
 _MAX_PSNR_DB = 100.0
 """Of a picture predicted without any error, where the ratio is infinite."""
+_SSIM_WINDOW_PX, _SSIM_SIGMA_PX = 11, 1.5
+_SSIM_C1, _SSIM_C2 = 0.01**2, 0.03**2
 
 
 @dataclass(frozen=True)
@@ -97,7 +100,7 @@ def picture_metrics(
     ssim: list[float] = []
     predicted = original = 0.0
     for rows in _rows(split, batch_size):
-        _, truth_BHW3, guess_BHW3 = coloured(network, split, rows=rows)
+        truth_BHW3, guess_BHW3 = coloured(network, split, rows=rows)
         psnr_db += _psnr_db(guess_BHW3, truth_BHW3)
         ssim += _ssim(guess_BHW3, truth_BHW3, device=device)
         predicted += sum(colourfulness(picture) for picture in guess_BHW3)
@@ -112,7 +115,7 @@ def picture_metrics(
 @torch.inference_mode()
 def coloured(
     network: Network, split: Split, *, rows: Tensor
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
     """Colour some pictures of a split.
 
     Args:
@@ -120,17 +123,19 @@ def coloured(
         split: Where the pictures lie.
         rows: int64 row numbers, shape (B,).
     Returns:
-        The lightness as grey pictures, the originals, and the predictions: sRGB in [0, 1], shape (B, H, W, 3).
+        The originals and the predictions: sRGB in [0, 1], shape (B, H, W, 3).
     """
     network.eval()
     lightness_B1HW, ab_B2HW = split.batch(rows, seed=0, epoch=0, target="pixels")
     guess = network.to_ab(network(lightness_B1HW))
     guess_B2HW = guess[:, :, None, None].expand_as(ab_B2HW) if guess.ndim == 2 else guess
-    return (
-        _rgb(lightness_B1HW, torch.zeros_like(ab_B2HW)),
-        _rgb(lightness_B1HW, ab_B2HW),
-        _rgb(lightness_B1HW, guess_B2HW),
-    )
+    return _rgb(lightness_B1HW, ab_B2HW), _rgb(lightness_B1HW, guess_B2HW)
+
+
+def grey(split: Split, *, rows: Tensor) -> npt.NDArray[np.float32]:
+    """Return the lightness of some pictures as grey ones: sRGB in [0, 1], shape (B, H, W, 3)."""
+    lightness_B1HW, ab_B2HW = split.batch(rows, seed=0, epoch=0, target="pixels")
+    return _rgb(lightness_B1HW, torch.zeros_like(ab_B2HW))
 
 
 def measure(model_folder: Path, cache_folder: Path, *, split: SplitName = "test", device: str = "auto") -> Measurement:
@@ -215,11 +220,30 @@ def _psnr_db(guess_BHW3: npt.NDArray[Any], truth_BHW3: npt.NDArray[Any]) -> list
     return [float(value) for value in -10 * np.log10(np.maximum(mse, 10 ** (-_MAX_PSNR_DB / 10)))]
 
 
-def _ssim(guess_BHW3: npt.NDArray[Any], truth_BHW3: npt.NDArray[Any], *, device: torch.device) -> Sequence[float]:
-    # Late: its import takes seconds, and only finished trainings come here.
-    from torchmetrics.functional.image import structural_similarity_index_measure
+def _ssim(guess_BHW3: npt.NDArray[Any], truth_BHW3: npt.NDArray[Any], *, device: torch.device) -> list[float]:
+    """Structural similarity of each picture, Gaussian window, for values in [0, 1].
 
+    Source: Wang et al., Image quality assessment: from error visibility to structural similarity, 2004, equation 13.
+    """
     guess, truth = (torch.from_numpy(rgb).permute(0, 3, 1, 2).to(device) for rgb in (guess_BHW3, truth_BHW3))
-    values = structural_similarity_index_measure(guess, truth, data_range=1.0, reduction="none")
-    assert isinstance(values, Tensor)
-    return [float(value) for value in values.tolist()]
+    rows, columns = (_window_means(size, device) for size in guess.shape[2:])
+    # The two variances are only needed as a sum.
+    maps = torch.stack((guess, truth, guess * truth, guess.square() + truth.square()))
+    mean_x, mean_y, mean_xy, mean_squares = rows @ maps @ columns.T
+    product, squares = mean_x * mean_y, mean_x.square() + mean_y.square()
+    likeness = (2 * product + _SSIM_C1) / (squares + _SSIM_C1)
+    structure = (2 * (mean_xy - product) + _SSIM_C2) / (mean_squares - squares + _SSIM_C2)
+    values: list[float] = (likeness * structure).mean(dim=(1, 2, 3)).tolist()
+    return values
+
+
+@cache
+def _window_means(size_px: int, device: torch.device) -> Tensor:
+    """Return the matrix that takes a line of pixels to the weighted means of every window lying wholly within it."""
+    offsets = torch.arange(_SSIM_WINDOW_PX, dtype=torch.float64) - _SSIM_WINDOW_PX // 2
+    weights = torch.exp(-offsets.square() / (2 * _SSIM_SIGMA_PX**2))
+    count = size_px - _SSIM_WINDOW_PX + 1
+    means = torch.zeros(count, size_px, dtype=torch.float64)
+    for first in range(count):
+        means[first, first : first + _SSIM_WINDOW_PX] = weights / weights.sum()
+    return means.to(device, torch.float32)

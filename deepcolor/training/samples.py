@@ -12,14 +12,14 @@ import numpy.typing as npt
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogFormatter, MaxNLocator
 from torch import Tensor
 from torch.nn.functional import interpolate
 
 from deepcolor.color import denormalise_lightness, lab_to_rgb
 from deepcolor.data.cache import Split
 from deepcolor.models.networks import Network
-from deepcolor.training.metrics import coloured
+from deepcolor.training.metrics import coloured, grey
 from deepcolor.training.trajectory import EpochMetrics, View
 
 SHEET_IMAGES = 8
@@ -52,11 +52,14 @@ def contact_sheet(network: Network, split: Split, *, title: str) -> bytes:
         A PNG file.
     """
     rows = sample_rows(len(split))
-    grey, truth, guess = (_tiles(pictures) for pictures in coloured(network, split, rows=rows))
+    truth, guess = (_tiles(pictures) for pictures in coloured(network, split, rows=rows))
+    lightness = _tiles(grey(split, rows=rows))
     if network.target == "mean":
         true_mean, guessed_mean = _swatches(network, split, rows=rows)
-        return _sheet({"input": grey, "truth": truth, "true mean": true_mean, "predicted": guessed_mean}, title=title)
-    return _sheet({"input": grey, "truth": truth, "prediction": guess}, title=title)
+        return _sheet(
+            {"input": lightness, "truth": truth, "true mean": true_mean, "predicted": guessed_mean}, title=title
+        )
+    return _sheet({"input": lightness, "truth": truth, "prediction": guess}, title=title)
 
 
 def loss_curve(history: Sequence[EpochMetrics], *, view: View, title: str) -> bytes:
@@ -78,6 +81,9 @@ def loss_curve(history: Sequence[EpochMetrics], *, view: View, title: str) -> by
     axes.plot(epochs, [row.val_mse for row in shown], color=_VAL_COLOUR, linewidth=1.8, marker=dots, label="validation")
     _mark(axes, chosen=history[view.chosen_epoch - 1])
     axes.set_yscale("log")
+    # Plain text: typesetting powers of ten takes longer than the rest of the figure.
+    axes.yaxis.set_major_formatter(LogFormatter())
+    axes.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(1, 0.4)))
     axes.set_xlabel("epoch", color=_INK)
     axes.set_ylabel("MSE (normalised units)", color=_INK)
     axes.set_title(fill(title, width=88), fontsize=8, color=_INK, loc="left")
@@ -163,5 +169,5 @@ def _mosaic(rows: list[Picture]) -> tuple[Picture, list[float]]:
 def _png(figure: Figure) -> bytes:
     buffer = io.BytesIO()
     # Quick to write is worth more here than the last tenth of the size.
-    figure.savefig(buffer, format="png", metadata={"Software": None}, pil_kwargs={"compress_level": 3})
+    figure.savefig(buffer, format="png", metadata={"Software": None}, pil_kwargs={"compress_level": 1})
     return buffer.getvalue()
