@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -82,7 +82,7 @@ def run_sweep(sweep: Sweep, how: How, *, executor: Executor) -> Summary:
     from deepcolor.search.study import StudyStorage, owned
 
     workspace = how.workspace.create()
-    cache, manifest = open_data(workspace, sweep)
+    cache, manifest = open_data(workspace, sweep, before_decoding=executor.prepare)
     storage = StudyStorage(workspace)
     parents = parents_of(how, storage)
     with writing_below(workspace), owned(workspace, sweep.study):
@@ -132,14 +132,24 @@ def run_sweep(sweep: Sweep, how: How, *, executor: Executor) -> Summary:
     return summary
 
 
-def open_data(workspace: Workspace, sweep: Sweep) -> tuple[Path, Manifest]:
-    """Find the sweep's data set, and make sure that it is unchanged and decoded in the form the sweep asks for."""
+def open_data(
+    workspace: Workspace, sweep: Sweep, *, before_decoding: Callable[[], None] = lambda: None
+) -> tuple[Path, Manifest]:
+    """Find the sweep's data set, and make sure that it is unchanged and decoded in the form the sweep asks for.
+
+    Args:
+        workspace: Where the data set lies.
+        sweep: Names it, its size and its augmentation.
+        before_decoding: Called if it is not decoded yet: then there is nothing trained either.
+    """
     from deepcolor.cli.progress import progress
     from deepcolor.data.manifest import load_manifest, verify
-    from deepcolor.data.stored import ensure_cache
+    from deepcolor.data.stored import ensure_cache, is_decoded
 
     manifest = load_manifest(workspace, sweep.data.name)
     verify(manifest)
+    if not is_decoded(workspace, manifest, sweep.data):
+        before_decoding()
     with progress(f"decoding {sweep.data.name} at {sweep.data.size_px} px") as on_progress:
         return ensure_cache(workspace, manifest, sweep.data, on_progress=on_progress), manifest
 

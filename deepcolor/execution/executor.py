@@ -58,6 +58,9 @@ class Executor(Protocol):
     def slots(self) -> int:
         """How many segments run at the same time."""
 
+    def prepare(self) -> None:
+        """Start in the background what the first segment would wait for; called when segments are sure to come."""
+
     def submit(self, segment: Segment) -> None:
         """Start a segment; its `Finished` or `Failed` comes exactly once."""
 

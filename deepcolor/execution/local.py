@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import itertools
 import logging
 import queue
 import signal
+import tempfile
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future as ConcurrentFuture
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from distributed import Client, Future, KilledWorker, LocalCluster, get_worker
 from distributed.diagnostics.plugin import WorkerPlugin
 
+from deepcolor.errors import SegmentError, StoreError
 from deepcolor.execution.executor import (
     MEMORY_HINT,
     Event,
@@ -32,13 +40,17 @@ from deepcolor.training.trajectory import EpochMetrics, Segment, SegmentOutcome
 TOPIC = "deepcolor-progress"
 PROGRESS_EVERY_S = 0.25
 WORKER_LOSSES_ALLOWED = 2
+"""Workers one segment may lose while it runs itself; the next loss fails it."""
+_LOSSES_BESIDE_ALLOWED = 100
+"""Dask counts a lost worker against every segment that waits for it, too. Its count only ends what never starts."""
 _START_TIMEOUT_S = 120
+_TRAINING = "deepcolor.training.advance"
 
 
 class LocalExecutor:
     """Runs segments on `workers` processes with one slot each; a lost worker is replaced and its segment runs again.
 
-    The cluster starts with the first segment, so a study that has nothing left to train starts no process.
+    The cluster starts with `prepare` or the first segment: a study that has nothing left to train starts no process.
     """
 
     def __init__(
@@ -61,24 +73,36 @@ class LocalExecutor:
         self._counter = itertools.count()
         self._client: Client | None = None
         self._cluster: LocalCluster | None = None
+        self._starting: ConcurrentFuture[Client] | None = None
+        self._marks: tempfile.TemporaryDirectory[str] | None = None
         self._running: dict[str, Future[Any]] = {}
 
     @property
     def slots(self) -> int:
         return self._workers
 
+    def prepare(self) -> None:
+        if self._starting is None:
+            starter = ThreadPoolExecutor(1, "deepcolor-cluster")
+            self._starting = starter.submit(self._start)
+            starter.shutdown(wait=False)
+
     def submit(self, segment: Segment) -> None:
-        client = self._client or self._start()
+        self.prepare()
+        assert self._starting is not None
+        client = self._starting.result()
         digest = segment.trajectory.digest
         segment = replace(segment, threads=self._threads)
         if self._free_devices:
             self._device_of[digest] = self._free_devices.pop(0)
             segment = replace(segment, device=self._device_of[digest])
+        key = f"{digest}-e{segment.to_epoch}-{next(self._counter)}"
         future = client.submit(
             run_on_worker,
             self._run,
             segment,
-            key=f"{digest}-e{segment.to_epoch}-{next(self._counter)}",
+            self._marks_of(key),
+            key=key,
             pure=False,
             resources={"slot": 1},
         )
@@ -95,10 +119,22 @@ class LocalExecutor:
         return taken
 
     def close(self) -> None:
+        if self._starting is not None:
+            self._starting.exception()  # Its processes are ended once all of them are known.
         if self._client is not None:
             self._client.close(timeout=5)
         if self._cluster is not None:
             self._cluster.close(timeout=5)
+        if self._marks is not None:
+            self._marks.cleanup()
+
+    def _marks_of(self, key: str) -> Path:
+        """Make the folder in which the runs of one segment are marked."""
+        if self._marks is None:
+            self._marks = tempfile.TemporaryDirectory(prefix="deepcolor-segments-", ignore_cleanup_errors=True)
+        folder = Path(self._marks.name) / key
+        folder.mkdir()
+        return folder
 
     def _start(self) -> Client:
         import dask
@@ -106,7 +142,7 @@ class LocalExecutor:
         logging.getLogger("distributed").setLevel(logging.CRITICAL)
         with dask.config.set(
             {
-                "distributed.scheduler.allowed-failures": WORKER_LOSSES_ALLOWED,
+                "distributed.scheduler.allowed-failures": _LOSSES_BESIDE_ALLOWED,
                 "distributed.worker.profile.enabled": False,
                 "distributed.admin.system-monitor.gil.enabled": False,
                 "distributed.comm.timeouts.connect": f"{_START_TIMEOUT_S}s",
@@ -123,7 +159,7 @@ class LocalExecutor:
                 silence_logs=logging.CRITICAL,
             )
         self._client = Client(self._cluster, timeout=_START_TIMEOUT_S)
-        self._client.register_plugin(WorkerSetup())
+        self._client.register_plugin(WorkerSetup(preload=_TRAINING if self._run is run_segment else None))
         self._client.subscribe_topic(TOPIC, self._progressed)
         return self._client
 
@@ -145,7 +181,14 @@ class WorkerSetup(WorkerPlugin):
 
     name = "deepcolor-worker-setup"
 
+    def __init__(self, *, preload: str | None = None) -> None:
+        """Name a module to import at once, while nothing is asked of the worker yet."""
+        self._preload = preload
+
     def setup(self, worker: Any) -> None:  # noqa: ARG002  # the plugin's signature
+        if self._preload is not None:
+            # Beside the event loop; a segment that comes before it is through waits for it, and no longer.
+            threading.Thread(target=importlib.import_module, args=(self._preload,), daemon=True).start()
         logging.getLogger("distributed").setLevel(logging.CRITICAL)
         keep_freed_memory()
         loop = asyncio.get_running_loop()
@@ -157,9 +200,44 @@ class WorkerSetup(WorkerPlugin):
                 return  # not the main thread: the process is not ours alone
 
 
-def run_on_worker(run: RunSegment, segment: Segment) -> SegmentOutcome:
-    """Run a segment on a Dask worker and stream its epochs, at most a few a second."""
-    return run(segment, _streamed(segment.trajectory.digest))
+def run_on_worker(run: RunSegment, segment: Segment, marks: Path) -> SegmentOutcome:
+    """Run a segment on a Dask worker and stream its epochs, at most a few a second.
+
+    Args:
+        run: Runs it.
+        segment: What to run.
+        marks: A folder for this segment alone, on this machine.
+    Raises:
+        SegmentError: Its own runs have lost more workers than they may.
+        StoreError: There is no space to mark the run.
+    """
+    with _marked(marks):
+        return run(segment, _streamed(segment.trajectory.digest))
+
+
+@contextmanager
+def _marked(marks: Path) -> Iterator[None]:
+    """Keep a file while a segment runs: one that outlives its run says that the run lost its worker.
+
+    A file, because it is there at once and stays when the process is killed; a message would be lost with its sender.
+    """
+    try:
+        lost = len(list(marks.iterdir()))
+        if lost > WORKER_LOSSES_ALLOWED:
+            raise SegmentError(
+                f"the worker process died {lost} times on this segment, most likely for want of memory; {MEMORY_HINT}"
+            )
+        mark = marks / str(lost)
+        mark.touch()
+    except OSError as error:
+        raise StoreError(
+            f"segment: its start could not be marked; got {error.strerror or error} ({marks}). "
+            "Free disk space, then run the same command again: it goes on from the last checkpoint."
+        ) from error
+    try:
+        yield
+    finally:
+        mark.unlink(missing_ok=True)
 
 
 def _streamed(digest: str) -> Callable[[EpochMetrics], None]:
@@ -179,8 +257,8 @@ def _streamed(digest: str) -> Callable[[EpochMetrics], None]:
 def _failed(digest: str, error: BaseException) -> Failed:
     if isinstance(error, KilledWorker):
         reason = (
-            f"the worker process died {WORKER_LOSSES_ALLOWED + 1} times on this segment, most likely for want of "
-            f"memory; {MEMORY_HINT}"
+            f"{_LOSSES_BESIDE_ALLOWED + 1} worker processes died before they started this segment; "
+            "see what ends them (memory, a signal), then run the same command again"
         )
         return Failed(digest, reason=reason, details=str(error)[-2000:])
     return failure(digest, error)

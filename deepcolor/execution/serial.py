@@ -27,6 +27,9 @@ class SerialExecutor:
     def slots(self) -> int:
         return 1
 
+    def prepare(self) -> None:
+        """Do nothing: this process is ready."""
+
     def submit(self, segment: Segment) -> None:
         self._segments.put(segment)
 

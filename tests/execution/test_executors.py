@@ -22,13 +22,17 @@ EXECUTORS: dict[str, Callable[[], Executor]] = {
 
 
 def run(segment: Segment, on_epoch: Callable[[EpochMetrics], None] | None = None) -> SegmentOutcome:
-    """Do what the number of epochs says: 13 raises, 99 loses its worker the first time, others are short."""
+    """Do what the number of epochs says: 13 raises, 99 loses its worker the first time, 66 always; 7 takes a while."""
     if segment.to_epoch == 13:
         raise ValueError("unlucky\nnumber")
     marker = segment.store / "lost-once"
     if segment.to_epoch == 99 and not marker.exists():
         marker.touch()
         os.kill(os.getpid(), signal.SIGKILL)
+    if segment.to_epoch == 66:
+        os.kill(os.getpid(), signal.SIGKILL)
+    if segment.to_epoch == 7:
+        time.sleep(0.5)
     row = EpochMetrics(1, 0.0, 0.0, 0.0, 0.0, 0.0, int(time.time() * 1000))
     if on_epoch:
         on_epoch(row)
@@ -95,6 +99,24 @@ def test_a_lost_worker_is_replaced_and_its_segment_runs_again(tmp_path: Path) ->
         assert [type(event) for event in events if not isinstance(event, Progress)] == [Finished]
     finally:
         executor.close()
+
+
+def test_a_segment_that_kills_its_workers_fails_alone(tmp_path: Path) -> None:
+    """Segments that only waited for a worker that died under another one are not blamed for it: they finish."""
+    executor = LocalExecutor(run, workers=2, threads=1)
+    killer = segment(tmp_path, epochs=66, lr=1.0)
+    innocent = [segment(tmp_path, epochs=7, lr=10.0**-power) for power in range(1, 9)]
+    try:
+        for each in (killer, *innocent):
+            executor.submit(each)
+        events = outcomes(executor, 9)
+    finally:
+        executor.close()
+    failed = [event for event in events if isinstance(event, Failed)]
+    finished = [event for event in events if isinstance(event, Finished)]
+    assert [event.digest for event in failed] == [killer.trajectory.digest]
+    assert "the worker process died 3 times on this segment" in failed[0].reason
+    assert sorted(event.digest for event in finished) == sorted(each.trajectory.digest for each in innocent)
 
 
 def test_nothing_starts_before_the_first_segment() -> None:
