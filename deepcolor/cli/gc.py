@@ -36,6 +36,7 @@ _WHY = {
     "pinned": "a study starts from its weights",
     "unfinished": "its study is not finished",
     "best": "one of its study's best, or the best of a network form",
+    "confirmed": "it confirmed its study's winner, or runner-up, under another seed",
 }
 
 
@@ -58,8 +59,9 @@ def gc(
 ) -> None:
     """Say which checkpoints and results nothing needs any more, and with --yes remove them.
 
-    Kept is whatever a registered version, the parent of a model, an unfinished study or a study's best trials need. Of
-    the others every figure stays: studies list as before, and running a sweep again trains nothing.
+    Kept is whatever a registered version, the parent of a model, an unfinished study, a study's best trials or the
+    confirmation of its winner need. Of the others every figure stays: studies list as before, and running a sweep again
+    trains nothing.
 
     [bold]Examples[/bold]
 

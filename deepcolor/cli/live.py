@@ -86,6 +86,8 @@ def _counts(snapshot: Snapshot) -> str:
     parts = [f"{snapshot.complete}/{snapshot.total} trials" if snapshot.total else f"{snapshot.complete} trials"]
     if snapshot.waiting:
         parts.append(f"{snapshot.waiting} waiting or stopped early")
+    if snapshot.confirmed:
+        parts.append(f"{snapshot.confirmed}/{snapshot.to_confirm} under other seeds")
     if snapshot.running:
         parts.append(f"{len(snapshot.running)} running")
     if snapshot.failed:
@@ -96,13 +98,17 @@ def _counts(snapshot: Snapshot) -> str:
         parts.append(f"{snapshot.epochs_per_s:.2g} epochs/s")
     if snapshot.stopping:
         parts.append("stopping after this epoch")
-    elif snapshot.remaining_s is not None and snapshot.complete + snapshot.waiting < snapshot.total:
+    elif snapshot.remaining_s is not None and (
+        snapshot.complete + snapshot.waiting < snapshot.total or snapshot.confirmed < snapshot.to_confirm
+    ):
         parts.append(f"{duration(snapshot.remaining_s)} left")
     return ", ".join(parts)
 
 
 def _trial_line(trial: StoredTrial) -> str:
     setting = params_line(trial.params) or "the one setting"
+    if trial.confirms is not None:
+        setting = f"{setting} (trial {trial.confirms.trial} under seed {trial.confirms.seed})"
     if trial.state == "failed":
         return f"trial {trial.number} [red]failed[/red]: {setting}: {trial.error}"
     if trial.diverged:

@@ -93,7 +93,7 @@ class Parents:
         match = INIT_REF.fullmatch(ref)
         if match is not None and match["study"] is not None:
             parent = self._storage.load(match["study"])
-            return parent.sweep.setting(self._best(parent, parent.trials(), ref).params).model
+            return self._best(parent, parent.trials(), ref).setting(parent.sweep).model
         from deepcolor.registry.versions import resolve
 
         return resolve(ref, tracking_uri=self._tracking_uri).model
@@ -113,7 +113,7 @@ class Parents:
         fits = [
             trial
             for trial in parent.trials()
-            if trial.state == "complete" and _fits(parent.sweep.setting(trial.params), setting)
+            if trial.state == "complete" and _fits(trial.setting(parent.sweep), setting)
         ]
         return self._best(parent, fits, f"{ref} with feature_maps={setting.model.feature_maps}")
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from deepcolor.cli import console
+from deepcolor.cli.confirmation import spread_text
 from deepcolor.cli.options import (
     HERE,
     DebugOption,
@@ -46,6 +47,14 @@ class StageResult:
     promotion: Promotion
     before: dict[str, float] | None = None
     """Transfer: figures of the model it started from, on the same test pictures."""
+
+    @property
+    def found(self) -> tuple[str, str]:
+        """The winning setting and its value, in words: confirmed under other seeds, or the best one."""
+        confirmation, best = self.summary.confirmation, self.summary.best
+        if confirmation is not None and confirmation.winner is not None:
+            return params_line(confirmation.winner.params) or "-", spread_text(confirmation.winner)
+        return params_line(best.params) if best else "-", value_text(best.value if best else None)
 
     def as_dict(self) -> dict[str, Any]:
         """The result as a JSON object."""
@@ -110,6 +119,8 @@ def run_pipeline(parsed: Pipeline, how: How, *, force: bool = False) -> list[Sta
             for warning in promotion.warnings:
                 console.warn(f"{sweep.study}: {warning}")
             console.note(f"{sweep.study}: {promotion.sentence}")
+            if promotion.version.evidence is not None:
+                console.note(f"{sweep.study}: {promotion.version.evidence.sentence}")
             before = _before(how, sweep, promotion) if sweep.stage == "transfer" else None
             results.append(StageResult(sweep, summary, promotion, before))
             _write(parsed, results, how.workspace)
@@ -127,8 +138,7 @@ def show_pipeline(parsed: Pipeline, results: list[StageResult], workspace: Works
         [
             result.sweep.stage,
             result.promotion.version.ref,
-            params_line(result.summary.best.params) if result.summary.best else "-",
-            value_text(result.summary.best.value if result.summary.best else None),
+            *result.found,
             value_text(result.promotion.test["mse"]),
             value_text(result.promotion.test["baseline_mse"]),
             result.promotion.verdict,

@@ -114,10 +114,17 @@ def _lines(
         for cost in costs
         if cost.limited_by
     ]
+    lines += [_confirmation(cost) for cost in costs if cost.confirmations]
     measured = sorted({source for cost in costs for source in cost.sources})
     if measured:
         lines.append(f"[bold]measured[/bold]  {', '.join(_SOURCES[source] for source in measured)}")
     return lines
+
+
+def _confirmation(cost: Cost) -> str:
+    """What is included for it, and what that rests on."""
+    presumed = f", taken for {cost.presumed_epochs} epochs each" if cost.presumed_epochs else ""
+    return f"[bold]confirm[/bold]   {cost.study}: {cost.confirmations} trainings under other seeds{presumed}; included"
 
 
 _SOURCES = {

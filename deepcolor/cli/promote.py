@@ -21,13 +21,14 @@ from deepcolor.errors import StudyError
 from deepcolor.workspace import Workspace
 
 if TYPE_CHECKING:
+    from deepcolor.registry.confirmation import Evidence
     from deepcolor.registry.promote import Promotion
-    from deepcolor.search.study import StoredStudy, StoredTrial
+    from deepcolor.search.study import StoredTrial
 
 
 def promote(
     study: Annotated[str, typer.Argument(help="Study whose trial is promoted.", show_default=False)],
-    trial: Annotated[int | None, typer.Option("--trial", help="Trial number.", show_default="the best")] = None,
+    trial: Annotated[int | None, typer.Option("--trial", help="Trial number.", show_default="the winner")] = None,
     force: Annotated[bool, typer.Option("--force", help="Make it champion even if it loses.")] = False,
     retrain: Annotated[
         bool, typer.Option("--retrain", help="Train it again first if `deepcolor gc` removed its weights.")
@@ -42,6 +43,8 @@ def promote(
     """Register a study's best trial, and make it champion if it beats the present one.
 
     Both are measured on the test split, which no search ever looks at. A trial that loses is registered as candidate.
+    Where the sweep has confirmed its winner under other seeds, the best training of the winning setting is taken, and
+    winner and runner-up are compared on the test pictures, over all of their trainings.
 
     [bold]Examples[/bold]
 
@@ -54,7 +57,9 @@ def promote(
     promotion = promote_trial(place, study, uri, number=trial, force=force, device=device, retrain=retrain)
     for warning in promotion.warnings:
         console.warn(warning)
-    console.result(promotion.sentence, promotion_as_dict(promotion))
+    evidence = promotion.version.evidence
+    told = f"{promotion.sentence}\n{evidence.sentence}" if evidence else promotion.sentence
+    console.result(told, promotion_as_dict(promotion))
 
 
 def promote_trial(
@@ -67,11 +72,12 @@ def promote_trial(
     device: str = "auto",
     retrain: bool = False,
 ) -> Promotion:
-    """Promote the best trial of a study, or the one of a number; `retrain` brings back weights that were collected.
+    """Promote the winner of a study, or the trial of a number; `retrain` brings back weights that were collected.
 
     Raises:
         StudyError: There is no such study or trial, or the trial has no model to promote.
     """
+    from deepcolor.cli.confirmation import confirmed, confirmed_weights, say_whose_weights
     from deepcolor.cli.retrain import refuse_collected
     from deepcolor.cli.retrain import retrain as train_again
     from deepcolor.data.manifest import load_manifest
@@ -79,10 +85,16 @@ def promote_trial(
     from deepcolor.inference.package import MODEL_CODE
     from deepcolor.registry.promote import Candidate
     from deepcolor.registry.promote import promote as register
+    from deepcolor.search.confirmation import confirmation_of
     from deepcolor.search.study import StudyStorage
 
     study = StudyStorage(workspace).load(name)
-    trial = _chosen(study, number)
+    trials = study.trials()
+    confirmation = confirmation_of(study.sweep, trials, spent=study.spent) if number is None else None
+    best = confirmed_weights(confirmation, trials) if confirmation else None
+    trial = best or _chosen(name, trials, number)
+    if confirmation is not None:
+        say_whose_weights(confirmation, trial)
     assert trial.outcome is not None
     assert trial.outcome.result is not None
     assert trial.place is not None
@@ -91,7 +103,7 @@ def promote_trial(
     if retrain and not folder.is_dir():
         train_again(workspace, study, trial, tracking_uri=uri, device=device)
     refuse_collected(name, trial, folder)
-    setting = sweep.setting(trial.params)
+    setting = trial.setting(sweep)
     settings = setting.model_dump(mode="json", include={"model", "training", "init"})
     cache = ensure_cache(workspace, load_manifest(workspace, sweep.data.name), sweep.data)
     candidate = Candidate(
@@ -103,6 +115,7 @@ def promote_trial(
         params={key: value for part in settings.values() for key, value in part.items()},
         data_digest=cache.name,
         parent=trial.place.parent,
+        confirmed=confirmed(confirmation, study, trials, workspace) if confirmation else None,
     )
     return register(
         candidate, tracking_uri=uri, model_code=MODEL_CODE, force=force, device=device, on_step=console.note
@@ -121,27 +134,30 @@ def promotion_as_dict(promotion: Promotion) -> dict[str, object]:
         "champion_before": promotion.champion_before.ref if promotion.champion_before else None,
         "relative": comparison.relative if comparison else None,
         "interval": comparison.interval if comparison else None,
+        "confirmation": evidence_as_dict(promotion.version.evidence),
         "warnings": list(promotion.warnings),
     }
 
 
-def _chosen(study: StoredStudy, number: int | None) -> StoredTrial:
+def evidence_as_dict(evidence: Evidence | None) -> dict[str, object] | None:
+    """What other seeds said of a version's setting, as a JSON object."""
+    return {**vars(evidence), "verdict": evidence.verdict} if evidence else None
+
+
+def _chosen(name: str, trials: list[StoredTrial], number: int | None) -> StoredTrial:
     from deepcolor.search.summary import best_of
 
-    trials = study.trials()
     if number is None:
         best = best_of(trials)
         if best is None:
             raise StudyError(
-                f"study: {study.name!r} has no complete trial to promote. "
-                "Run its sweep first, or see: deepcolor studies"
+                f"study: {name!r} has no complete trial to promote. Run its sweep first, or see: deepcolor studies"
             )
         return best
-    if not 0 <= number < len(trials):
-        raise StudyError(f"--trial: must be one of 0 to {len(trials) - 1}; got {number} (study {study.name}).")
-    trial = trials[number]
+    trial = next((trial for trial in trials if trial.number == number), None)
+    if trial is None:
+        last = max((trial.number for trial in trials), default=0)
+        raise StudyError(f"--trial: must be one of 0 to {last}; got {number} (study {name}).")
     if trial.outcome is None or trial.outcome.result is None:
-        raise StudyError(
-            f"--trial: trial {number} of {study.name} is {trial.state} and has no model. Choose another one."
-        )
+        raise StudyError(f"--trial: trial {number} of {name} is {trial.state} and has no model. Choose another one.")
     return trial

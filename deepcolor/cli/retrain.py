@@ -39,7 +39,7 @@ def retrain(workspace: Workspace, study: StoredStudy, trial: StoredTrial, *, tra
     assert trial.place is not None
     assert trial.outcome is not None
     sweep = study.sweep
-    setting = sweep.setting(trial.params)
+    setting = trial.setting(sweep)
     parents = parents_of(How(workspace, tracking_uri), StudyStorage(workspace))
     with owned(workspace, study.name):
         cache, _ = open_data(workspace, sweep)

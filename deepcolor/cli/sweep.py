@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from deepcolor.cli import console
+from deepcolor.cli.confirmation import confirmation_lines, show_confirmation
 from deepcolor.cli.options import (
     HERE,
     DebugOption,
@@ -61,6 +62,8 @@ def sweep(
       deepcolor sweep experiments/tpe/colorizer.yaml --workers 4 -o search.trials=50
 
       deepcolor sweep experiments/tpe/colorizer.yaml --extend -o search.trials=80
+
+      deepcolor sweep experiments/tpe/regressor.yaml --extend -o "search.confirm={top: 3, seeds: 3}"
 
       deepcolor sweep sweep.yaml --executor serial --json
     """
@@ -116,13 +119,16 @@ def show_summary(summary: Summary, workspace: Workspace, uri: str) -> None:
     study = StudyStorage(workspace).load(summary.study)
     if not console.settings.quiet:
         leaderboard(study, study.trials(), limit=SHOWN_TRIALS)
+        if summary.confirmation:
+            show_confirmation(summary.confirmation, objective=study.sweep.search.objective)
     console.result(_summary_text(summary, workspace, link), {})
 
 
 def leaderboard(study: StoredStudy, trials: list[StoredTrial], *, limit: int) -> None:
-    """Print the best trials of a study as a table."""
+    """Print the best trials of a study's search as a table."""
     from deepcolor.search.report import ranked
 
+    order = ranked(trials)
     names = study.sweep.search_names
     metric_names = ("psnr_db", "ssim", "colourfulness")
     rows = [
@@ -133,10 +139,10 @@ def leaderboard(study: StoredStudy, trials: list[StoredTrial], *, limit: int) ->
             *(_metric(trial, name) for name in metric_names),
             f"{trial.outcome.view.chosen_epoch}/{trial.outcome.view.end_epoch}" if trial.outcome else "-",
         ]
-        for trial in ranked(trials)[:limit]
+        for trial in order[:limit]
     ]
     columns = ["trial", *names, study.sweep.search.objective, "PSNR dB", "SSIM", "colour", "epoch"]
-    more = f" (best {limit} of {len(trials)})" if len(trials) > limit else ""
+    more = f" (best {limit} of {len(order)})" if len(order) > limit else ""
     console.table(f"{study.name}{more}", columns, rows, numeric=columns)
 
 
@@ -158,6 +164,8 @@ def _summary_text(summary: Summary, workspace: Workspace, link: str) -> str:
         lines.append(f"[bold]best[/bold]      {found} (epoch {best.outcome.view.chosen_epoch})")
     else:
         lines.append("[bold]best[/bold]      none: no trial gave a finite value")
+    if summary.confirmation is not None:
+        lines += confirmation_lines(summary.confirmation)
     failed = f", {summary.failed} failed (they run again on the next start)" if summary.failed else ""
     diverged = f", {summary.diverged} diverged" if summary.diverged else ""
     pruned = f", {summary.pruned} stopped early" if summary.pruned else ""
@@ -179,11 +187,12 @@ def _summary_text(summary: Summary, workspace: Workspace, link: str) -> str:
 
 def _list_studies(names: list[str], load: object) -> None:
     from deepcolor.search.summary import best_as_dict, best_of
+    from deepcolor.search.trials import searched
 
     rows, data = [], []
     for name in names:
         study: StoredStudy = load(name)  # type: ignore[operator]
-        trials = study.trials()
+        trials = searched(study.trials())
         counts = {state: sum(trial.state == state for trial in trials) for state in _COUNTED}
         best = best_of(trials)
         sweep = study.sweep
@@ -220,15 +229,21 @@ def _list_studies(names: list[str], load: object) -> None:
 
 
 def _show_study(study: StoredStudy, limit: int) -> None:
+    from deepcolor.search.confirmation import confirmation_of
     from deepcolor.search.report import ranked
     from deepcolor.search.summary import best_as_dict
 
     trials = study.trials()
+    confirmation = confirmation_of(study.sweep, trials, spent=study.spent)
     if console.settings.json:
         rows = [{**best_as_dict(trial), "state": trial.state, "error": trial.error} for trial in ranked(trials)[:limit]]
-        console.result("", {"study": study.name, "stage": study.sweep.stage, "trials": rows})
+        known = confirmation.as_dict() if confirmation else None
+        console.result("", {"study": study.name, "stage": study.sweep.stage, "trials": rows, "confirmation": known})
         return
     leaderboard(study, trials, limit=limit)
+    if confirmation is not None:
+        show_confirmation(confirmation, objective=study.sweep.search.objective)
+        console.result("\n".join(confirmation_lines(confirmation)), {})
     for trial in trials:
         if trial.error:
             console.note(f"trial {trial.number} failed: {trial.error}")

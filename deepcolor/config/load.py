@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ValidationError
 
@@ -188,8 +188,15 @@ def _owner(loc: Key, model: type[BaseModel]) -> type[BaseModel]:
     forms: dict[str, type[BaseModel]] = {"range": Range, "choices": Choices}
     for part in loc:
         field = model.model_fields.get(part)
+        section = _section_of(field.annotation) if field is not None else None
         if part in forms:
             model = forms[part]
-        elif field is not None and isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            model = field.annotation
+        elif section is not None:
+            model = section
     return model
+
+
+def _section_of(annotation: Any) -> type[BaseModel] | None:
+    """The model that a field holds, or may hold; None for one that holds a value."""
+    kinds = (annotation, *get_args(annotation))
+    return next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), None)

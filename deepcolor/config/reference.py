@@ -18,6 +18,7 @@ from deepcolor.config.schema import (
     AugmentConfig,
     BudgetConfig,
     Choices,
+    ConfirmConfig,
     DataConfig,
     InitConfig,
     ModelConfig,
@@ -92,6 +93,7 @@ _SECTIONS: tuple[tuple[str, str, str, type[BaseModel]], ...] = (
     ("### search.space", "search.space.NAME", _SPACE_INTRO, Range),
     ("### search.pruner", "search.pruner", "", PrunerConfig),
     ("### search.budget", "search.budget", "", BudgetConfig),
+    ("### search.confirm", "search.confirm", "", ConfirmConfig),
     ("## A pipeline", "", _PIPELINE_INTRO, Pipeline),
 )
 

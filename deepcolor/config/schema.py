@@ -13,6 +13,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from deepcolor.config.confirm import ConfirmConfig
 from deepcolor.config.refusal import Refusal, unknown_key, unknown_name
 from deepcolor.config.sections import (
     INIT_REF,
@@ -36,6 +37,7 @@ __all__ = [
     "AugmentConfig",
     "BudgetConfig",
     "Choices",
+    "ConfirmConfig",
     "DataConfig",
     "Dimension",
     "InitConfig",
@@ -115,6 +117,9 @@ class Sweep(Frozen):
         if self.study in self.search.warm_start:
             advice = "Leave it out: its own trials are always learnt from."
             raise Refusal("a study cannot start from itself", got=self.study, key="search.warm_start", advice=advice)
+        if self.search.confirm is not None and self.training.seed + self.search.confirm.seeds >= 2**31:
+            rule = "must leave room below 2147483648 for the seeds of search.confirm"
+            raise Refusal(rule, got=str(self.training.seed), key="training.seed", advice="Choose a smaller seed.")
         return self
 
     @property
@@ -150,8 +155,10 @@ class Sweep(Frozen):
         )
 
     def digest(self) -> str:
-        """SHA-256 (hex) of everything that decides the search's outcome; the description is no part of it."""
-        return digest_of(self.model_dump(mode="json", exclude={"description"}))
+        """SHA-256 (hex) of everything that decides the search's outcome; what follows the search, and the description,
+        are no part of it.
+        """
+        return digest_of(self.model_dump(mode="json", exclude={"description": True, "search": {"confirm": True}}))
 
     def _touches(self, field: str) -> bool:
         part = getattr(self, searchable_fields()[field])

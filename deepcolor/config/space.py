@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Discriminator, Field, Tag, ValidationInfo, field_validator, model_serializer, model_validator
 
+from deepcolor.config.confirm import ConfirmConfig
 from deepcolor.config.refusal import Refusal, written
 from deepcolor.config.sections import SECTIONS, Frozen, ParamValue, config_name, field_value, searchable_fields
 from deepcolor.config.stopping import BudgetConfig, PrunerConfig
@@ -149,6 +150,8 @@ class SearchConfig(Frozen):
     """What the study may spend."""
     warm_start: tuple[str, ...] = ()
     """Studies on the same stage and data whose finished trials tpe learns from, as far as this space covers them."""
+    confirm: ConfirmConfig | None = None
+    """Train the best settings again under other seeds; the winner is the one with the lowest mean."""
 
     @field_validator("warm_start")
     @classmethod
@@ -184,6 +187,11 @@ class SearchConfig(Frozen):
         if self.warm_start and self.sampler != "tpe":
             advice = "Leave warm_start out, or choose the sampler tpe."
             raise Refusal(f"the sampler {self.sampler} learns from no trials", key="warm_start", advice=advice)
+        if self.confirm is not None and any(dimension.name == "seed" for dimension in self.space):
+            advice = "Leave confirm out, or take seed out of the space."
+            raise Refusal(
+                "nothing can be confirmed under other seeds where seed is searched", key="confirm", advice=advice
+            )
         return self
 
     def limit(self) -> int | None:

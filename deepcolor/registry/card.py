@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from deepcolor.config.schema import Stage
 from deepcolor.models.description import ModelDescription
+from deepcolor.registry.confirmation import Evidence
 from deepcolor.registry.versions import ModelVersion
 
 _WHAT: dict[Stage, str] = {
@@ -17,7 +18,13 @@ _UNITS = "MSE in normalised units, (value + 128) / 255; colourfulness relative t
 
 
 def version_text(
-    stage: Stage, description: ModelDescription, test: Mapping[str, float], *, study: str, trial: int
+    stage: Stage,
+    description: ModelDescription,
+    test: Mapping[str, float],
+    *,
+    study: str,
+    trial: int,
+    evidence: Evidence | None = None,
 ) -> str:
     """Return the description of a version, as the registry's page shows it."""
     lines = [
@@ -30,6 +37,7 @@ def version_text(
         "",
         *_figures(test),
         "",
+        *_confirmation(evidence),
         f"Data `{description.data_digest}`, weights `{description.weights_sha256}`.",
     ]
     return "\n".join(lines)
@@ -68,6 +76,8 @@ def model_card(version: ModelVersion, description: ModelDescription, *, lineage:
         "",
         *_figures(version.test),
         "",
+        *(["## Confirmation", ""] if version.evidence else []),
+        *_confirmation(version.evidence),
         "## Setting",
         "",
         *_table(("setting", "value"), settings),
@@ -96,6 +106,26 @@ def _origin(version: ModelVersion, description: ModelDescription, lineage: Seque
         "weights SHA-256": version.weights_sha256,
         "deepcolor": description.deepcolor_version,
     }
+
+
+def _confirmation(evidence: Evidence | None) -> list[str]:
+    """What other seeds said of the setting; nothing where they were not asked."""
+    if evidence is None:
+        return []
+    rows = {
+        f"{evidence.objective}, mean": f"{evidence.mean:.5g}",
+        "standard deviation": f"{evidence.std:.2g}",
+        "seeds": f"{evidence.seeds}, beside the search's own",
+        "found by": f"trial {evidence.trial}",
+    }
+    if evidence.runner_up is not None:
+        spread = f"{evidence.runner_up_mean:.5g} ± {evidence.runner_up_std:.2g}"
+        rows["runner-up"] = f"trial {evidence.runner_up}: {spread}"
+    if evidence.relative is not None:
+        span = f"95 %: {evidence.low:+.1%} to {evidence.high:+.1%}"
+        rows["on the test pictures, against it"] = f"{evidence.relative:+.1%} ({span}): {evidence.verdict}"
+    words = "Its setting was trained again under other seeds, as were the next best, and had the lowest mean of them."
+    return [words, "", *_table(("confirmation", ""), rows), ""]
 
 
 def _figures(test: Mapping[str, float]) -> list[str]:

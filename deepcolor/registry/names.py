@@ -30,6 +30,8 @@ SIZE_PX = "deepcolor.size_px"
 PARAM_PREFIX = "deepcolor.param."
 TEST_PREFIX = "deepcolor.test."
 """Figures on the test split, such as `deepcolor.test.mse`; repr of a float."""
+CONFIRMED_PREFIX = "deepcolor.confirmed."
+"""What other seeds said of the setting, such as `deepcolor.confirmed.mean`."""
 
 _ALIAS = r"[A-Za-z][A-Za-z0-9_-]{0,99}"
 _OWN_FORM = re.compile(rf"(?P<stage>[a-z]+)(?:@(?:(?P<number>\d{{1,9}})|(?P<alias>{_ALIAS})))?")

@@ -9,21 +9,19 @@ Each step can be done again: a promotion killed in the middle is finished by the
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from deepcolor.config.schema import ParamValue, Stage
 from deepcolor.errors import ModelError
-from deepcolor.models.description import ModelDescription, read_description
+from deepcolor.models.description import read_description
 from deepcolor.registry import names
-from deepcolor.registry.card import version_text
+from deepcolor.registry.confirmation import Evidence, measure_evidence
 from deepcolor.registry.gate import Comparison, compare
-from deepcolor.registry.package import write_package
 from deepcolor.registry.pull import pull
+from deepcolor.registry.registering import Candidate, carry_evidence, register, upload
 from deepcolor.registry.versions import (
     ModelVersion,
     asking,
@@ -34,35 +32,15 @@ from deepcolor.registry.versions import (
     versions_of,
     with_alias,
 )
-from deepcolor.tracking import layout, store
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import Run
 
     from deepcolor.training.metrics import Measurement
 
+__all__ = ["Candidate", "Promotion", "Verdict", "promote"]
+
 Verdict = Literal["first", "wins", "forced", "already champion", "loses"]
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A finished trial that asks for promotion."""
-
-    stage: Stage
-    model_folder: Path
-    """Its result folder: `model.safetensors`, `model.json`."""
-    cache_folder: Path
-    """The decoded data set it was trained on; its test split is the gate."""
-    study: str
-    trial: int
-    params: dict[str, ParamValue]
-    """All settings of its training, searched and fixed."""
-    data_digest: str
-    parent: str | None = None
-    """What its training started from, such as `colorizer@3`."""
-    run_id: str | None = None
-    """Its MLflow run; None: found by the tags of study and trial."""
 
 
 @dataclass(frozen=True)
@@ -139,19 +117,22 @@ def promote(
         versions = versions_of(client, candidate.stage)
         champion = with_alias(versions, names.CHAMPION)
         version = next((v for v in versions if v.weights_sha256 == description.weights_sha256), None)
+        evidence = _evidence(candidate, version, device=device, say=say)
         if version is not None and champion is not None and version.number == champion.number:
             if force:
-                _upload(client, candidate, model_code=model_code)
+                upload(client, candidate, model_code=model_code)
             mirror_registry_stages(client, candidate.stage)
+            version = carry_evidence(client, candidate, version, description, evidence)
             return Promotion(version, "already champion", registered=False, test=version.test, champion_before=champion)
         say("measuring on the test split")
         gate = _measure(candidate, champion, force=force, device=device, tracking_uri=tracking_uri)
         registered = version is None
         if version is None:
             say("registering")
-            version = _register(client, candidate, description, gate.test, model_code=model_code)
+            version = register(client, candidate, description, gate.test, evidence=evidence, model_code=model_code)
         elif force:
-            _upload(client, candidate, model_code=model_code)
+            upload(client, candidate, model_code=model_code)
+        carry_evidence(client, candidate, version, description, evidence)
         verdict = gate.verdict(force=force)
         _move_aliases(client, version, champion, promoted=verdict != "loses")
         now = next(v for v in versions_of(client, candidate.stage) if v.number == version.number)
@@ -202,87 +183,21 @@ def _measure(
     return _Gate(test, compare(measured.per_image_mse, theirs.per_image_mse), has_champion=True)
 
 
+def _evidence(
+    candidate: Candidate, version: ModelVersion | None, *, device: str, say: Callable[[str], None]
+) -> Evidence | None:
+    """What other seeds say, from the version where it carries that already."""
+    if candidate.confirmed is None:
+        return version.evidence if version else None
+    if version is not None and version.evidence is not None and version.evidence.rests_on(candidate.confirmed):
+        return version.evidence
+    if candidate.confirmed.comparable:
+        say("comparing winner and runner-up on the test split")
+    return measure_evidence(candidate.confirmed, cache_folder=candidate.cache_folder, device=device)
+
+
 def _figures(measured: Measurement) -> dict[str, float]:
     return {name: float(value) for name, value in asdict(measured).items() if name != "per_image_mse"}
-
-
-def _register(
-    client: MlflowClient,
-    candidate: Candidate,
-    description: ModelDescription,
-    test: dict[str, float],
-    *,
-    model_code: Path,
-) -> ModelVersion:
-    """Upload the model, then create the version: it never points to half a model."""
-    run = _upload(client, candidate, model_code=model_code)
-    _ensure_registered_model(client, candidate.stage)
-    tags = _tags(candidate, description, test, run_id=run.info.run_id)
-    created = client.create_model_version(
-        names.registered_name(candidate.stage),
-        source=f"{run.info.artifact_uri}/{layout.MODEL_FOLDER}",
-        run_id=run.info.run_id,
-        tags=tags,
-        description=version_text(candidate.stage, description, test, study=candidate.study, trial=candidate.trial),
-    )
-    _note_on_run(client, run, f"{candidate.stage}@{created.version}", test)
-    return next(v for v in versions_of(client, candidate.stage) if v.number == int(created.version))
-
-
-def _upload(client: MlflowClient, candidate: Candidate, *, model_code: Path) -> Run:
-    """Put the MLflow model below the artifacts of the trial's run, over what is there."""
-    run = _run_of(client, candidate)
-    with tempfile.TemporaryDirectory(prefix="deepcolor-promote-") as temporary:
-        folder = Path(temporary) / layout.MODEL_FOLDER
-        write_package(folder, model_folder=candidate.model_folder, model_code=model_code, stage=candidate.stage)
-        client.log_artifacts(run.info.run_id, str(folder), layout.MODEL_FOLDER)
-    return run
-
-
-def _run_of(client: MlflowClient, candidate: Candidate) -> Run:
-    if candidate.run_id is not None:
-        return client.get_run(candidate.run_id)
-    return store.trial_run(client, stage=candidate.stage, study=candidate.study, number=candidate.trial)
-
-
-def _ensure_registered_model(client: MlflowClient, stage: Stage) -> None:
-    from mlflow.exceptions import MlflowException
-
-    name = names.registered_name(stage)
-    try:
-        client.create_registered_model(
-            name, description=f"deepcolor's {stage}s: see the aliases champion and previous."
-        )
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_ALREADY_EXISTS":
-            raise
-
-
-def _tags(
-    candidate: Candidate, description: ModelDescription, test: dict[str, float], *, run_id: str
-) -> dict[str, str]:
-    tags = {
-        names.WEIGHTS_SHA256: description.weights_sha256,
-        names.DATA_DIGEST: candidate.data_digest,
-        names.STUDY: candidate.study,
-        names.TRIAL: str(candidate.trial),
-        names.RUN: run_id,
-        names.SIZE_PX: str(description.size_px),
-        names.MODEL: json.dumps(description.model.model_dump(mode="json")),
-    }
-    if candidate.parent:
-        tags[names.PARENT] = candidate.parent
-    tags |= {f"{names.PARAM_PREFIX}{name}": layout.param_value(value) for name, value in candidate.params.items()}
-    return tags | {f"{names.TEST_PREFIX}{name}": repr(value) for name, value in test.items()}
-
-
-def _note_on_run(client: MlflowClient, run: Run, ref: str, test: dict[str, float]) -> None:
-    """Let the run show what became of it. Its recorded time makes a second telling the same as the first."""
-    from mlflow.entities import Metric, RunTag
-
-    time_ms = run.info.end_time or run.info.start_time
-    metrics = [Metric(f"test/{name}", value, time_ms, 0) for name, value in test.items() if name != "images"]
-    client.log_batch(run.info.run_id, metrics=metrics, tags=[RunTag(layout.REGISTERED_AS, ref)])
 
 
 def _move_aliases(

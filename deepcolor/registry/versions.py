@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from deepcolor.config.schema import STAGES, ModelConfig, Stage
 from deepcolor.errors import ModelError, TrackingError
 from deepcolor.registry import names
+from deepcolor.registry.confirmation import Evidence, read_evidence
 from deepcolor.tracking import store
 from deepcolor.tracking.layout import shown_uri
 
@@ -52,6 +53,8 @@ class ModelVersion:
     """All settings of its training, as written in MLflow."""
     test: dict[str, float] = field(default_factory=dict)
     """Figures on the test split: mse, mse_a, mse_b, psnr_db, ssim, colourfulness, images, baseline_mse."""
+    evidence: Evidence | None = None
+    """What other seeds said of its setting; None where they were not asked."""
 
     @property
     def ref(self) -> str:
@@ -218,6 +221,7 @@ def _version(stage: Stage, version: MlflowModelVersion, aliases: dict[str, Any])
         model=ModelConfig(**json.loads(tags.get(names.MODEL, "{}"))),
         params=_under(tags, names.PARAM_PREFIX),
         test={name: float(value) for name, value in _under(tags, names.TEST_PREFIX).items()},
+        evidence=read_evidence(_under(tags, names.CONFIRMED_PREFIX)),
     )
 
 

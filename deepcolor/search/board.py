@@ -14,7 +14,8 @@ from deepcolor.search.pruning import Standing
 from deepcolor.search.schedule import Ask
 from deepcolor.search.space import grid_points
 from deepcolor.search.study import StoredTrial
-from deepcolor.search.summary import RunningTrial, Snapshot, best_of
+from deepcolor.search.summary import RunningTrial, Snapshot
+from deepcolor.search.tally import Finished
 from deepcolor.training.checkpoint import read_history
 from deepcolor.training.trajectory import EpochMetrics, Trajectory, TrajectoryPaths
 
@@ -34,6 +35,11 @@ class OpenTrial:
     def epochs(self) -> int:
         """What it asks for in all."""
         return self.trajectory.setting.training.epochs
+
+    @property
+    def waits(self) -> bool:
+        """Has reached its rung; `standing.waits`, asked of every open trial at every event."""
+        return self.ask.epochs < self.epochs and self.ask.epochs in self.trial.reached
 
     @property
     def standing(self) -> Standing:
@@ -56,8 +62,13 @@ class Board:
     open: dict[int, OpenTrial] = field(default_factory=dict)
     busy: dict[str, Ask] = field(default_factory=dict)
     """The ask that each running segment works for, by trajectory."""
-    finished: dict[int, StoredTrial] = field(default_factory=dict)
+    finished: Finished = field(default_factory=Finished)
     failed_now: int = 0
+    """Trials of the search that failed since this start."""
+    confirming: bool = False
+    """The search has ended, and its best settings are trained again."""
+    to_confirm: int = 0
+    """Trainings that this takes in all."""
     trained_now: int = 0
     """Epochs of segments that have returned."""
     started_at: float = field(default_factory=time.monotonic)
@@ -95,12 +106,27 @@ class Board:
         return [open_ for open_ in self.open.values() if open_.ask.trajectory == digest]
 
     def asks(self) -> list[Ask]:
-        """What the open trials want that may train on."""
-        return [open_.ask for open_ in self.open.values() if not open_.standing.waits]
+        """What the open trials want that may train on: those of the search while it lasts, then those that confirm."""
+        own = [open_ for open_ in self.open.values() if (open_.trial.confirms is not None) == self.confirming]
+        return [open_.ask for open_ in own if not open_.waits]
+
+    def idle(self) -> set[str]:
+        """Trajectories that could be trained on now."""
+        return {ask.trajectory for ask in self.asks()} - self.busy.keys()
+
+    def left_s(self) -> dict[str, float]:
+        """Seconds to the end of each idle trajectory at the pace of its last epoch; one not begun at the mean pace."""
+        last = {digest: history[-1] for digest in self.idle() | self.busy.keys() if (history := self.history(digest))}
+        mean_s = sum(row.epoch_s for row in last.values()) / len(last) if last else 1.0
+        most = self.sweep.most_epochs
+        return {
+            digest: (most - row.epoch) * row.epoch_s if (row := last.get(digest)) else most * mean_s
+            for digest in self.idle()
+        }
 
     def waiting(self) -> list[OpenTrial]:
         """The open trials that wait at a rung."""
-        return [open_ for open_ in self.open.values() if open_.standing.waits]
+        return [open_ for open_ in self.open.values() if open_.waits]
 
     def standings(self) -> Iterator[Standing]:
         """How far every trial has come that reached a rung, or trains towards one."""
@@ -115,17 +141,22 @@ class Board:
         return [*ended, *(open_.trial for open_ in self.waiting())]
 
     @property
+    def searching(self) -> int:
+        """Open trials of the search."""
+        return sum(open_.trial.confirms is None for open_ in self.open.values())
+
+    @property
     def complete(self) -> int:
-        return sum(trial.state == "complete" for trial in self.finished.values())
+        return self.finished.count("complete")
 
     @property
     def pruned(self) -> int:
-        return sum(trial.state == "pruned" for trial in self.finished.values())
+        return self.finished.count("pruned")
 
     @property
     def started(self) -> int:
         """Trials that count towards the number asked for; failed ones run again on the next start."""
-        return self.complete + self.pruned + len(self.open) + self.failed_now
+        return self.complete + self.pruned + self.searching + self.failed_now
 
     @property
     def trained(self) -> int:
@@ -156,13 +187,19 @@ class Board:
             running=tuple(
                 self._running(self.open[ask.number]) for ask in self.busy.values() if ask.number in self.open
             ),
-            best=best_of(list(self.finished.values())),
+            best=self.finished.best,
             trained_epochs=trained,
             epochs_per_s=speed,
             remaining_s=self._remaining_epochs() / speed if speed else None,
             elapsed_s=elapsed,
             stopping=stopping,
+            confirmed=self._confirmed,
+            to_confirm=self.to_confirm,
         )
+
+    @property
+    def _confirmed(self) -> int:
+        return self.finished.count("complete", searched=False)
 
     def _live_epochs(self, digest: str) -> int:
         history = self.history(digest)
@@ -186,16 +223,17 @@ class Board:
             furthest[ask.trajectory] = max(furthest.get(ask.trajectory, 0), ask.epochs)
         reached = {digest: history[-1].epoch if (history := self.history(digest)) else 0 for digest in furthest}
         opened = sum(max(0, epochs - reached[digest]) for digest, epochs in furthest.items())
-        unasked = max(0, self.total - self.started)
+        unasked = 0 if self.confirming else max(0, self.total - self.started)
+        unasked += max(0, self.to_confirm - self._confirmed - (len(self.open) - self.searching))
         return opened + unasked * self._mean_epochs()
 
     def _mean_epochs(self) -> float:
         """Epochs a trial costs on average."""
         if self.sweep.search.sampler == "grid":
             return self._mean_grid_epochs
-        ended = [trial.outcome.view.end_epoch for trial in self.finished.values() if trial.outcome]
-        ended += [open_.ask.epochs for open_ in self.waiting()]
-        return sum(ended) / len(ended) if ended else self.sweep.training.epochs
+        waiting = [open_.ask.epochs for open_ in self.waiting()]
+        ended, epochs = self.finished.with_outcome + len(waiting), self.finished.end_epochs + sum(waiting)
+        return epochs / ended if ended else self.sweep.training.epochs
 
     @cached_property
     def _mean_grid_epochs(self) -> float:

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from deepcolor.config.schema import BudgetConfig, Limit
 from deepcolor.search.study import Spent, StoredStudy, StoredTrial
 from deepcolor.search.summary import best_of
+from deepcolor.search.trials import searched
 
 SAVE_EVERY_S = 5.0
 """What a killed driver may leave uncounted."""
@@ -21,19 +22,26 @@ def exhausted(budget: BudgetConfig, *, spent: Spent, trials: Iterable[StoredTria
     Args:
         budget: The sweep's budget.
         spent: By all starts of the study's driver.
-        trials: Those that have a value: finished, or waiting at a rung.
+        trials: Those that have a value: finished, or waiting at a rung. Those that confirm others do not count.
     """
-    known = list(trials)
+    known = searched(trials)
     best = best_of(known)
-    value, since = None, 0
-    if best is not None:
-        value, since = best.value, sum(trial.number > best.number for trial in known)
+    if best is not None and budget.target is not None and best.value is not None and best.value <= budget.target:
+        return "target"
+    if (limit := overspent(budget, spent=spent)) is not None:
+        return limit
+    since = sum(trial.number > best.number for trial in known) if best is not None else 0
+    return "patience_trials" if budget.patience_trials is not None and since >= budget.patience_trials else None
+
+
+def overspent(budget: BudgetConfig, *, spent: Spent) -> Limit | None:
+    """Return the limit of time or work that a study has reached, or None: those that a confirmation keeps to as well.
+    Pure.
+    """
     reached: dict[Limit, bool] = {
-        "target": budget.target is not None and value is not None and value <= budget.target,
         "epochs": budget.epochs is not None and spent.epochs >= budget.epochs,
         "wall_s": budget.wall_s is not None and spent.wall_s >= budget.wall_s,
         "gpu_hours": budget.gpu_hours is not None and spent.gpu_s >= budget.gpu_hours * 3600,
-        "patience_trials": budget.patience_trials is not None and since >= budget.patience_trials,
     }
     return next((limit for limit, is_reached in reached.items() if is_reached), None)
 

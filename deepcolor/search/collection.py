@@ -5,6 +5,7 @@
         a study has pinned weights of it to start from
         a study that is not finished mentions it
         one of a study's best trials lies on it, or the best of a network form (`init_from: study:NAME` asks for it)
+        it confirmed a study's winner or runner-up under another seed
     any other that a study mentions gives up checkpoints and results, and keeps its history
     one that no study mentions goes altogether
 
@@ -29,17 +30,19 @@ from deepcolor.errors import DeepcolorError, StudyError
 from deepcolor.models.description import WEIGHTS_FILE, read_description
 from deepcolor.registry.references import References, trial_of
 from deepcolor.search.budget import exhausted
+from deepcolor.search.confirmation import confirmation_of, is_pending
 from deepcolor.search.report import ranked
 from deepcolor.search.space import grid_points, point_key
 from deepcolor.search.study import StoredStudy, StoredTrial, StudyStorage
+from deepcolor.search.trials import searched
 from deepcolor.training.checkpoint import collect
 from deepcolor.training.trajectory import TrajectoryPaths
 from deepcolor.workspace import Workspace
 
 Kind = Literal["checkpoints", "results", "unmentioned", "temporary"]
 KINDS: tuple[Kind, ...] = ("checkpoints", "results", "unmentioned", "temporary")
-Reason = Literal["registered", "pinned", "unfinished", "best"]
-REASONS: tuple[Reason, ...] = ("registered", "pinned", "unfinished", "best")
+Reason = Literal["registered", "pinned", "unfinished", "best", "confirmed"]
+REASONS: tuple[Reason, ...] = ("registered", "pinned", "unfinished", "best", "confirmed")
 
 TEMPORARY_AGE_S = 24 * 3600.0
 """A temporary file this old belongs to no process that is still writing it."""
@@ -143,22 +146,24 @@ def size_bytes(path: Path) -> int:
 
 
 def is_finished(study: StoredStudy, trials: Sequence[StoredTrial]) -> bool:
-    """Whether a study has all the trials its sweep asks for or its budget allows, and none of them is open.
+    """Whether a study has all the trials its sweep asks for or its budget allows, none of them is open, and its winner
+    is confirmed as far as that can be.
 
     Raises:
         StudyError: The study was not made by deepcolor, or its creation was cut off.
     """
-    search = study.sweep.search
-    if any(not trial.finished for trial in trials):
+    sweep, spent = study.sweep, study.spent
+    if any(not trial.finished for trial in trials) or is_pending(sweep, trials, spent=spent):
         return False
+    search, own = sweep.search, searched(trials)
     limit = search.limit()
     if limit is not None and search.sampler == "grid":
-        there = {point_key(trial.params) for trial in trials}
+        there = {point_key(trial.params) for trial in own}
         if len(there) >= limit or all(point_key(point) in there for point in grid_points(search)):
             return True
-    elif limit is not None and len(trials) >= limit:
+    elif limit is not None and len(own) >= limit:
         return True
-    return exhausted(search.budget, spent=study.spent, trials=trials) is not None
+    return exhausted(search.budget, spent=spent, trials=own) is not None
 
 
 def _reasons(
@@ -187,13 +192,17 @@ def _needed(study: StoredStudy, trials: Sequence[StoredTrial], *, keep: int) -> 
     complete = [trial for trial in ranked(trials) if trial.outcome is not None and trial.outcome.result]
     try:
         finished = is_finished(study, trials)
-        best_of_form = {study.sweep.setting(trial.params).model: trial.number for trial in reversed(complete)}
+        best_of_form = {trial.setting(study.sweep).model: trial.number for trial in reversed(complete)}
+        confirmation = confirmation_of(study.sweep, trials, spent=study.spent)
     except (StudyError, ValidationError):
         finished = False  # Made by another version: what it needs cannot be known.
     if not finished:
         return {trial.number: "unfinished" for trial in trials}
     numbers = [trial.number for trial in complete[:keep]] + list(best_of_form.values())
-    return dict.fromkeys(numbers, "best")
+    pair = [one for one in (confirmation.winner, confirmation.runner_up) if one] if confirmation else []
+    # A promotion compares the two by what their trainings give on the test split, and takes one of the winner's.
+    compared: list[int] = [number for one in pair for number in (one.trial, *one.trainings)]
+    return {**dict.fromkeys(compared, "confirmed"), **dict.fromkeys(numbers, "best")}
 
 
 def _by_weights(folder: Path, *, registered: frozenset[str], pinned: frozenset[str]) -> Reason | None:

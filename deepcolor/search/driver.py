@@ -6,6 +6,7 @@
             for one more
         wait for an event; tell the trials whose view it completes, and let those wait that have come to a rung
         stop when the budget is spent
+    confirm the winner: the same loop over the best settings, under other seeds
     write the report
 
 The driver alone writes to Optuna's storage and to tracking. Everything a segment gives lies in the trajectory store
@@ -24,11 +25,13 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from deepcolor.config.schema import Limit, Setting
-from deepcolor.errors import DeepcolorError, WorkspaceError
+from deepcolor.errors import DeepcolorError, Interrupted, WorkspaceError
 from deepcolor.execution.devices import gpus
 from deepcolor.execution.executor import Event, Executor, Failed, Progress
 from deepcolor.search.board import Board, OpenTrial
-from deepcolor.search.budget import Account, exhausted
+from deepcolor.search.budget import Account, exhausted, overspent
+from deepcolor.search.confirmation import confirmation_of, is_pending
+from deepcolor.search.confirming import Confirming
 from deepcolor.search.ladder import Ladder
 from deepcolor.search.projection import Projection
 from deepcolor.search.proposals import Proposals
@@ -44,8 +47,12 @@ from deepcolor.training.figures import read_result
 from deepcolor.training.trajectory import InitWeights, Segment, Trajectory, TrajectoryPaths
 
 EVENT_WAIT_S = 0.5
+LET_GO_S = 10.0
+"""Longest wait for tracking when the driver ends because it cannot go on."""
 LOOKAHEAD_TRIALS = 64
 """Open trials waiting for a busy trajectory, at most, while looking for one that is free."""
+LOOKAHEAD_TRAJECTORIES = 4
+"""Open trajectories for each slot, beside the one that it trains, where all that will be trained is known."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +97,7 @@ class Driver:
         self._study = study
         self._sweep = study.sweep
         self._executor = executor
+        self._tracker = tracker
         self._watcher = watcher
         self._data_digest = projection.provenance.data_digest
         self._places = places
@@ -106,6 +114,9 @@ class Driver:
         self._asked_to_stop = False
         self._store_failure: str | None = None
         self._spent: Limit | None = None
+        self._search_spent: Limit | None = None
+        self._confirming: Confirming | None = None
+        self._board.to_confirm = self._sweep.search.confirm.trainings if self._sweep.search.confirm else 0
 
     def run(self) -> Summary:
         """Train until every trial is finished or a stop is asked for, and say what came of it.
@@ -113,16 +124,13 @@ class Driver:
         Raises:
             WorkspaceError: A segment could not write to the store; all trials can be gone on with.
         """
-        self._places.stop_file.unlink(missing_ok=True)
-        self._take_over()
         try:
-            while self._step():
-                self._watcher.update(self.snapshot())
-        finally:
-            self._places.stop_file.unlink(missing_ok=True)
-        if self._store_failure is not None:
-            raise WorkspaceError(self._store_failure)
-        return self._conclude()
+            return self._run()
+        except Interrupted:
+            raise  # At once, as the user asked.
+        except Exception:
+            self._let_go()
+            raise
 
     def request_stop(self) -> None:
         """End every running segment after its epoch, with a checkpoint. Safe to call from a signal handler."""
@@ -133,11 +141,34 @@ class Driver:
         """Say where the study stands."""
         return self._board.snapshot(stopping=self._stopping)
 
+    # --- the loop
+
+    def _run(self) -> Summary:
+        self._places.stop_file.unlink(missing_ok=True)
+        self._take_over()
+        try:
+            while self._step() or self._confirm():
+                self._watcher.update(self.snapshot())
+        finally:
+            self._places.stop_file.unlink(missing_ok=True)
+        if self._store_failure is not None:
+            raise WorkspaceError(self._store_failure)
+        return self._conclude()
+
+    def _let_go(self) -> None:
+        """Show what is left open as interrupted, as far as tracking can still be written where this driver cannot."""
+        # A failure here must not hide the one that ended the driver; the next start puts right what is missing.
+        for open_ in self._board.open.values():
+            with suppress(Exception):
+                self._showing.trial(open_.trial, "interrupted")
+        with suppress(Exception):
+            trials = [*self._board.finished.values(), *(open_.trial for open_ in self._board.open.values())]
+            self._showing.study(sorted(trials, key=lambda t: t.number), state="interrupted", ended_ms=now_ms())
+            self._tracker.flush(LET_GO_S)
+
     @property
     def _stopping(self) -> bool:
         return self._asked_to_stop or self._spent is not None or self._store_failure is not None
-
-    # --- the loop
 
     def _step(self) -> bool:
         self._check_budget()
@@ -152,7 +183,9 @@ class Driver:
     def _check_budget(self) -> None:
         spent, budget = self._account.spent(trained_now=self._board.trained), self._sweep.search.budget
         if budget.limited and not self._stopping:
-            self._spent = exhausted(budget, spent=spent, trials=self._board.with_value())
+            searching = self._confirming is None
+            trials = self._board.with_value() if searching else ()
+            self._spent = exhausted(budget, spent=spent, trials=trials) if searching else overspent(budget, spent=spent)
             if self._spent is not None:
                 self._places.stop_file.touch()
 
@@ -160,10 +193,23 @@ class Driver:
         board = self._board
         while len(board.busy) < self._executor.slots:
             asks = board.asks()
-            ask = next_ask(asks, board.busy)
+            ask = next_ask(asks, board.busy, left_s=board.left_s() if self._knows_all else {})
             if ask is not None:
                 self._submit(ask)
             elif not (self._move(more=True) or self._start_trial(waiting=len(asks)) or self._move(more=False)):
+                return
+        self._look_ahead()
+
+    @property
+    def _knows_all(self) -> bool:
+        """Whether all that will be trained is known from the start, each of it to its end."""
+        search = self._sweep.search
+        return search.sampler == "grid" and search.pruner.name == "none" and self._confirming is None
+
+    def _look_ahead(self) -> None:
+        """Open some more trajectories for every slot, so that of all those, begun or not, the longest is next."""
+        while self._knows_all and len(self._board.idle()) < LOOKAHEAD_TRAJECTORIES * self._executor.slots:
+            if not self._start_trial(waiting=0):
                 return
 
     def _handle(self, event: Event) -> None:
@@ -200,7 +246,7 @@ class Driver:
 
     def _take_over(self) -> None:
         trials = self._study.trials()
-        self._board.finished = {trial.number: trial for trial in trials if trial.finished}
+        self._board.finished.update({trial.number: trial for trial in trials if trial.finished})
         self._learnt_from = offer(
             self._study, self._learn_from, trajectory_of=lambda setting: self._trajectory(setting).digest
         )
@@ -209,7 +255,7 @@ class Driver:
             self._showing.trial(trial)
         self._proposals.take_over(trials)
         for trial in trials:
-            if not trial.finished:
+            if not trial.finished and trial.confirms is None:
                 self._resume(trial)
 
     def _resume(self, trial: StoredTrial) -> None:
@@ -222,9 +268,10 @@ class Driver:
 
     def _start_trial(self, *, waiting: int) -> bool:
         """Ask for one more trial; False when the study has them all, or enough of them wait for a busy trajectory."""
-        if waiting >= LOOKAHEAD_TRIALS + self._executor.slots:
+        if waiting >= LOOKAHEAD_TRIALS + self._executor.slots and not self._knows_all:
             return False
-        trial = self._proposals.next(started=self._board.started)
+        confirming = self._confirming
+        trial = confirming.next() if confirming else self._proposals.next(started=self._board.started)
         if trial is not None:
             self._open_trial(trial)
         return trial is not None
@@ -243,7 +290,7 @@ class Driver:
 
     def _open_trial(self, trial: StoredTrial) -> None:
         try:
-            trajectory = self._trajectory(self._sweep.setting(trial.params))
+            trajectory = self._trajectory(trial.setting(self._sweep))
         except (DeepcolorError, ValidationError) as error:
             self._fail(trial.number, " ".join(str(error).split()))
             return
@@ -282,6 +329,23 @@ class Driver:
         )
         self._showing.training(ask.trajectory)
 
+    def _confirm(self) -> bool:
+        """Begin to confirm the winner once the search has ended; False when there is nothing of that to do."""
+        spent = overspent(self._sweep.search.budget, spent=self._account.spent(trained_now=self._board.trained))
+        stays_ended = self._asked_to_stop or self._store_failure is not None or spent is not None
+        if self._sweep.search.confirm is None or self._confirming is not None or stays_ended:
+            return False
+        self._end_waiting()
+        self._search_spent, self._spent = self._spent, None
+        self._places.stop_file.unlink(missing_ok=True)
+        confirming = self._confirming = Confirming(self._study, self._study.trials())
+        self._board.confirming, self._board.to_confirm = True, confirming.trainings
+        for trial in confirming.dropped:
+            self._fail(trial.number, "its setting is one of the best no longer")
+        for trial in confirming.open:
+            self._open_trial(trial)
+        return True
+
     # --- finishing trials
 
     def _settle(self, open_: OpenTrial, *, host: str = "", device: str = "") -> None:
@@ -305,8 +369,9 @@ class Driver:
         self._close(self._study.tell(number, outcome))
 
     def _fail(self, number: int, reason: str) -> None:
-        self._board.failed_now += 1
-        self._close(self._study.fail(number, reason))
+        trial = self._study.fail(number, reason)
+        self._board.failed_now += trial.confirms is None
+        self._close(trial)
 
     def _close(self, trial: StoredTrial) -> None:
         self._board.open.pop(trial.number, None)
@@ -314,19 +379,25 @@ class Driver:
         self._showing.trial(trial)
         self._watcher.finished(trial, self.snapshot())
 
+    def _end_waiting(self) -> None:
+        for open_ in self._board.waiting():
+            self._close(self._ladder.end(open_))
+
     def _conclude(self) -> Summary:
         board, started = self._board, self._board.started
-        unfinished = bool(board.open) or self._proposals.left(started=started)
-        stopped_by: Limit | None = self._spent if unfinished else None
-        if not self._stopping and self._proposals.held_back(started=started):
+        unfinished = board.searching > 0 or self._proposals.left(started=started)
+        limit = self._search_spent if self._confirming else self._spent
+        stopped_by = limit if unfinished else None
+        if limit is None and not self._asked_to_stop and self._proposals.held_back(started=started):
             stopped_by = "trials"
         self._account.close(trained_now=board.trained_now)
         if not self._asked_to_stop:
-            for open_ in board.waiting():
-                self._close(self._ladder.end(open_))
-        for open_ in board.open.values():
-            self._showing.trial(open_.trial, "interrupted")
-        trials = self._study.trials()
+            self._end_waiting()
+        trials, spent = self._study.trials(), self._study.spent
+        for trial in trials:
+            if not trial.finished:
+                self._showing.trial(trial, "interrupted")
+        unfinished = unfinished or is_pending(self._sweep, trials, spent=spent)
         summary = summarise(
             self._study.name,
             trials,
@@ -336,6 +407,7 @@ class Driver:
             epoch_s=board.epoch_s(),
             stopped_by=stopped_by,
             learnt_from=self._learnt_from,
+            confirmation=confirmation_of(self._sweep, trials, spent=spent),
         )
         write_report(self._study, summary, self._places.report)
         ended = max((trial.ended_ms or 0 for trial in trials), default=now_ms())

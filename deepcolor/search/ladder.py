@@ -23,7 +23,7 @@ class Ladder:
     def enter(self, trial: StoredTrial, trajectory: Trajectory) -> OpenTrial:
         """Put a trial where it was, or on its way to its first rung."""
         epochs = trajectory.setting.training.epochs
-        ladder = self._rungs(trial.number, epochs)
+        ladder = self._rungs(trial, epochs)
         target = next(rung for rung in ladder if rung >= min(trial.target_epoch or 1, epochs))
         if len(ladder) > 1 and trial.target_epoch != target:
             trial = self._study.let_on(trial.number, to_epoch=target)
@@ -48,7 +48,7 @@ class Ladder:
 
     def report(self, open_: OpenTrial, *, up_to: int) -> None:
         """Record the trial's value at every rung that it has passed."""
-        for rung in self._rungs(open_.ask.number, open_.epochs)[:-1]:
+        for rung in self._rungs(open_.trial, open_.epochs)[:-1]:
             view = self.view(open_, epochs=rung) if rung <= up_to and rung not in open_.trial.reached else None
             if view is not None and view.end_epoch == rung:
                 open_.trial = self._study.report(open_.ask.number, epoch=rung, value=view.value)
@@ -64,6 +64,8 @@ class Ladder:
         history, objective = self._board.history(open_.ask.trajectory), self._sweep.search.objective
         return view_of(history, epochs=epochs, patience=open_.ask.patience, objective=objective)
 
-    def _rungs(self, number: int, epochs: int) -> tuple[int, ...]:
+    def _rungs(self, trial: StoredTrial, epochs: int) -> tuple[int, ...]:
+        if trial.confirms is not None:
+            return (epochs,)  # It is not compared with the search's trials.
         sweep = self._sweep
-        return rungs(sweep.search.pruner, number=number, epochs=epochs, most_epochs=sweep.most_epochs)
+        return rungs(sweep.search.pruner, number=trial.number, epochs=epochs, most_epochs=sweep.most_epochs)

@@ -83,6 +83,11 @@ class Cost:
     """The limit of its budget that it will reach first."""
     sources: dict[str, int]
     """How many of its forms were priced from each source."""
+    confirmations: int = 0
+    """Trainings of the best settings under other seeds, beside the trials of the search."""
+    presumed_epochs: int | None = None
+    """What each of those is taken for: the longest trial's epochs, as the settings are not known yet; None where they
+    are."""
 
     def as_dict(self) -> dict[str, Any]:
         """The cost as a JSON object."""
@@ -105,7 +110,7 @@ def price(
     spans = _spans_s(blocks, workers=machine.workers)
     own_s = DRIVER_START_S + REPORT_S + (PROMOTION_S if promoted else 0.0)
     fixed_s = own_s * machine.stretch + (machine.startup_s if blocks else 0.0)
-    driver_s = TRACKING_S * machine.stretch * work.trials / machine.workers
+    driver_s = TRACKING_S * machine.stretch * (work.trials + work.confirmations) / machine.workers
     busy_s = max(spans, default=0.0) + (machine.cold_s if blocks else 0.0) + driver_s
     trained = work.trained_epochs
     share, limited_by = _within_budget(
@@ -128,6 +133,8 @@ def price(
         at_most=_may_end_sooner(sweep, work),
         limited_by=limited_by,
         sources=_sources(paces, work),
+        confirmations=work.confirmations,
+        presumed_epochs=work.presumed_epochs,
     )
 
 

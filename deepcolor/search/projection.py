@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from deepcolor.config.load import to_yaml
-from deepcolor.config.schema import Sweep
+from deepcolor.config.schema import ParamValue, Sweep
+from deepcolor.search.confirmation import confirmation_line
 from deepcolor.search.study import StoredStudy, StoredTrial
 from deepcolor.search.summary import Summary, improvements
+from deepcolor.tracking import layout
 from deepcolor.tracking.records import Provenance, State, StudyRecord, TrialRecord
 from deepcolor.training.trajectory import EpochMetrics
 
@@ -29,6 +32,11 @@ class Projection:
     def sweep(self) -> Sweep:
         return self.study.sweep
 
+    @cached_property
+    def _study_id(self) -> str:
+        # Once: the moment a study began lies in Optuna's database, and never changes.
+        return layout.study_id(self.study.name, self.study.started_ms)
+
     def trial(self, trial: StoredTrial, history: Sequence[EpochMetrics], *, state: State | None = None) -> TrialRecord:
         """Return the record of a trial as it stands.
 
@@ -43,10 +51,11 @@ class Projection:
         seen = tuple(history[: outcome.view.end_epoch] if outcome else history)
         return TrialRecord(
             study=self.study.name,
+            study_id=self._study_id,
             number=trial.number,
             state=state or _STATES[trial.state],
-            params=trial.params,
-            setting=self.sweep.setting(trial.params),
+            params={**_confirms(trial), **trial.params},
+            setting=trial.setting(self.sweep),
             trajectory=trial.place.trajectory,
             started_ms=trial.started_ms,
             ended_ms=trial.ended_ms,
@@ -60,6 +69,7 @@ class Projection:
             parent_model=trial.place.parent,
             host=outcome.host if outcome else "",
             device=outcome.device if outcome else "",
+            confirms=(trial.confirms.trial, trial.confirms.seed) if trial.confirms else None,
         )
 
     def parent(
@@ -67,8 +77,11 @@ class Projection:
     ) -> StudyRecord:
         """Return the record of the study; the report is part of it once there is a summary."""
         steps = improvements(trials)
+        confirmation = summary.confirmation if summary else None
+        winner = confirmation.winner if confirmation else None
         return StudyRecord(
             sweep=self.sweep,
+            study_id=self._study_id,
             resolved_yaml=to_yaml(self.sweep),
             command=self.command,
             state=state,
@@ -79,10 +92,17 @@ class Projection:
             summary=_figures(summary) if summary else {},
             best_trial=steps[-1][0] if steps else None,
             report=self.report if summary else None,
+            confirmed_trial=winner.trial if winner else None,
+            confirmation=confirmation_line(confirmation) if confirmation else "",
         )
 
 
 _STATES: dict[str, State] = {"running": "running", "complete": "complete", "pruned": "pruned", "failed": "failed"}
+
+
+def _confirms(trial: StoredTrial) -> dict[str, ParamValue]:
+    """What tells a trial that confirms another one from it, beside the parameters that both have."""
+    return {"confirms": trial.confirms.trial, "seed": trial.confirms.seed} if trial.confirms else {}
 
 
 def _figures(summary: Summary) -> dict[str, float]:
@@ -99,4 +119,11 @@ def _figures(summary: Summary) -> dict[str, float]:
     }
     if summary.best and summary.best.value is not None:
         figures["best_value"] = summary.best.value
+    confirmation = summary.confirmation
+    if confirmation is not None and confirmation.winner is not None:
+        figures |= {"confirmed_mean": confirmation.winner.mean, "confirmed_std": confirmation.winner.std}
+        figures["confirmed_seeds"] = len(confirmation.winner.values)
+    if confirmation is not None and confirmation.runner_up is not None and confirmation.difference is not None:
+        low, high = confirmation.difference.interval
+        figures |= {"runner_up_mean": confirmation.runner_up.mean, "difference_low": low, "difference_high": high}
     return {key: float(value) for key, value in figures.items()}

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from deepcolor.search.space import Params, grid_points, point_key
 from deepcolor.search.study import StoredStudy, StoredTrial
+from deepcolor.search.trials import searched
 
 
 class Proposals:
@@ -21,7 +22,7 @@ class Proposals:
         """Go on from what earlier drivers tried; a failed point is tried again."""
         self._study.use_sampler(self._search)
         if self._search.sampler == "grid":
-            there = {point_key(trial.params) for trial in trials if trial.state != "failed"}
+            there = {point_key(trial.params) for trial in searched(trials) if trial.state != "failed"}
             self._points.extend(point for point in grid_points(self._search) if point_key(point) not in there)
 
     def left(self, *, started: int) -> bool:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from deepcolor.errors import StudyError
 from deepcolor.search.budget import exhausted
 from deepcolor.search.collection import is_finished
+from deepcolor.search.confirmation import confirmation_of, is_pending
 from deepcolor.search.projection import Projection
 from deepcolor.search.report import write_report
 from deepcolor.search.starts import Start, read_start
@@ -50,12 +51,19 @@ def _parent(
     projection: Projection, trials: Sequence[StoredTrial], histories: Mapping[str, Sequence[EpochMetrics]]
 ) -> StudyRecord:
     study = projection.study
-    over = exhausted(study.sweep.search.budget, spent=study.spent, trials=trials) is not None
-    finished = over or is_finished(study, trials)
+    sweep, spent = study.sweep, study.spent
+    over = exhausted(sweep.search.budget, spent=spent, trials=trials) is not None
+    finished = (over and not is_pending(sweep, trials, spent=spent)) or is_finished(study, trials)
     ended = {trial.place.trajectory for trial in trials if trial.place and trial.finished}
     epoch_s = {digest: sum(row.epoch_s for row in rows) / len(rows) for digest in ended if (rows := histories[digest])}
     summary = summarise(
-        study.name, trials, interrupted=not finished, trained_now=0, wall_s=study.spent.wall_s, epoch_s=epoch_s
+        study.name,
+        trials,
+        interrupted=not finished,
+        trained_now=0,
+        wall_s=spent.wall_s,
+        epoch_s=epoch_s,
+        confirmation=confirmation_of(sweep, trials, spent=spent),
     )
     if not projection.report.is_dir():
         write_report(study, summary, projection.report)

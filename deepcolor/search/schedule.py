@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 
 @dataclass(frozen=True)
@@ -20,11 +21,19 @@ class Ask:
     """Whether the trial ends there, and so needs the result; at a rung it does not."""
 
 
-def next_ask(asks: Iterable[Ask], busy: Collection[str]) -> Ask | None:
+def next_ask(
+    asks: Iterable[Ask], busy: Collection[str], *, left_s: Mapping[str, float] = MappingProxyType({})
+) -> Ask | None:
     """Return the ask whose segment should start now, or None when every open trajectory is already being trained.
 
-    On one trajectory the nearest epoch comes first, so that a later trial goes on where an earlier one ended; between
-    trajectories the oldest trial comes first.
+    On one trajectory the nearest epoch comes first, so that a later trial goes on where an earlier one ended. Between
+    trajectories the one with the most left comes first, so that no long one is begun when all others have ended; where
+    nothing is known, or it is equal, the oldest trial.
+
+    Args:
+        asks: Of the open trials.
+        busy: Trajectories that are being trained.
+        left_s: Seconds of training that lie before each trajectory.
     """
     nearest: dict[str, Ask] = {}
     for ask in asks:
@@ -33,7 +42,7 @@ def next_ask(asks: Iterable[Ask], busy: Collection[str]) -> Ask | None:
         known = nearest.get(ask.trajectory)
         if known is None or (ask.epochs, ask.number) < (known.epochs, known.number):
             nearest[ask.trajectory] = ask
-    return min(nearest.values(), key=lambda ask: ask.number, default=None)
+    return min(nearest.values(), key=lambda ask: (-left_s.get(ask.trajectory, 0.0), ask.number), default=None)
 
 
 @dataclass(frozen=True)

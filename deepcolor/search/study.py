@@ -23,15 +23,18 @@ from deepcolor.search.extension import (
     rewrite,
     rewritten,
 )
+from deepcolor.search.mirror import mirrored, trials_of
 from deepcolor.search.ownership import owned
 from deepcolor.search.sampling import asking, sampler_of
 from deepcolor.search.space import distributions
 from deepcolor.search.trials import (
+    CONFIRMS,
     ERROR,
     FOREIGN,
     OUTCOME,
     PLACE,
     TARGET,
+    Confirms,
     Outcome,
     Place,
     Spent,
@@ -42,6 +45,7 @@ from deepcolor.search.trials import (
 from deepcolor.workspace import Workspace
 
 __all__ = [
+    "Confirms",
     "Outcome",
     "Place",
     "Spent",
@@ -98,6 +102,9 @@ class StudyStorage:
             StudyError: A study of this name was made from another sweep, or cannot be extended to this one.
         """
         recover(self._storage, sweep.study)
+        return StoredStudy(mirrored(self._opened(sweep, resolve, extend=extend).optuna_study))
+
+    def _opened(self, sweep: Sweep, resolve: Callable[[], Sweep], *, extend: bool) -> StoredStudy:
         written = sweep.model_dump(mode="json")
         if sweep.study in self.names():
             study = self.load(sweep.study)
@@ -200,10 +207,8 @@ class StoredStudy:
         self._study.set_user_attr(_PINS, {**self.pins, key: dict(value)})
 
     def trials(self) -> list[StoredTrial]:
-        """All trials of its own, by number."""
-        return [
-            stored_trial(trial) for trial in self._study.get_trials(deepcopy=False) if FOREIGN not in trial.user_attrs
-        ]
+        """All trials of its own, by number: those of the search, and those that confirm them."""
+        return [stored_trial(trial) for trial in trials_of(self._study) if FOREIGN not in trial.user_attrs]
 
     @property
     def spent(self) -> Spent:
@@ -216,12 +221,13 @@ class StoredStudy:
 
     def use_sampler(self, search: SearchConfig) -> None:
         """Set the sampler that `ask` draws from."""
-        self._asking = asking(self._study, sampler_of(search, trials=len(self._study.get_trials(deepcopy=False))))
+        known = [trial for trial in self._study.get_trials(deepcopy=False) if CONFIRMS not in trial.user_attrs]
+        self._asking = asking(self._study, sampler_of(search, trials=len(known)))
 
     def ask(self, search: SearchConfig) -> StoredTrial:
         """Draw a new setting from the sampler and start its trial."""
-        trial = self._asking.ask(fixed_distributions=distributions(search))
-        return self._trial(trial.number)
+        drawn = self._asking.ask(fixed_distributions=distributions(search))
+        return self.add(drawn.params, search)
 
     @property
     def foreign(self) -> set[tuple[str, int]]:
@@ -243,10 +249,15 @@ class StoredStudy:
             )
         )
 
-    def add(self, params: Mapping[str, ParamValue], search: SearchConfig) -> StoredTrial:
-        """Start the trial of a given setting."""
+    def add(
+        self, params: Mapping[str, ParamValue], search: SearchConfig, *, confirms: Confirms | None = None
+    ) -> StoredTrial:
+        """Start the trial of a given setting; whole or not at all, as far as a crash can tell."""
         template = optuna.trial.create_trial(
-            state=TrialState.RUNNING, params=dict(params), distributions=distributions(search)
+            state=TrialState.RUNNING,
+            params=dict(params),
+            distributions=distributions(search),
+            user_attrs={CONFIRMS: vars(confirms)} if confirms else {},
         )
         return stored_trial(self._storage.get_trial(self._storage.create_new_trial(self._study_id, template)))
 
@@ -324,7 +335,7 @@ class StoredStudy:
     def _set(self, number: int, key: str, value: Any) -> None:
         frozen = self._frozen(number)
         if not frozen.state.is_finished():
-            self._open(frozen).set_user_attr(key, value)
+            self._storage.set_trial_user_attr(frozen._trial_id, key, value)  # noqa: SLF001  # it has no public name
 
 
 def _wal(storage: optuna.storages.RDBStorage) -> optuna.storages.RDBStorage:

@@ -6,11 +6,15 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from deepcolor.config.schema import Limit, ParamValue
 from deepcolor.search.schedule import Share, trained_epochs
 from deepcolor.search.study import StoredTrial
+from deepcolor.search.trials import finite, searched
+
+if TYPE_CHECKING:
+    from deepcolor.search.confirmation import Confirmation
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,10 @@ class Snapshot:
     stopping: bool
     waiting: int = 0
     """Trials that wait at a rung, or were stopped there."""
+    confirmed: int = 0
+    """Trainings of the best settings under other seeds that are done."""
+    to_confirm: int = 0
+    """How many there will be."""
 
 
 class Watcher(Protocol):
@@ -64,6 +72,7 @@ class Summary:
     state: str
     """complete or interrupted."""
     trials: int
+    """Those of the search, as in all counts here; the ones that confirm its best are part of the epochs alone."""
     complete: int
     failed: int
     diverged: int
@@ -84,6 +93,8 @@ class Summary:
     """The limit of the budget that ended the search."""
     learnt_from: int = 0
     """Trials of other studies that the sampler learnt from."""
+    confirmation: Confirmation | None = None
+    """What is known of the best settings under other seeds; None where the sweep does not ask for it."""
 
     @property
     def saved(self) -> float:
@@ -93,13 +104,14 @@ class Summary:
     def as_dict(self) -> dict[str, Any]:
         """The summary as a JSON object."""
         best = self.best
-        fields = {key: value for key, value in vars(self).items() if key != "best"}
+        fields = {key: value for key, value in vars(self).items() if key not in {"best", "confirmation"}}
         return {
             **fields,
             "wall_s": round(self.wall_s, 3),
             "saved_s": round(self.saved_s, 3),
             "saved": round(self.saved, 4),
             "best": best_as_dict(best) if best else None,
+            "confirmation": self.confirmation.as_dict() if self.confirmation else None,
         }
 
 
@@ -115,19 +127,14 @@ def best_as_dict(trial: StoredTrial) -> dict[str, Any]:
 
 
 def best_of(trials: Sequence[StoredTrial]) -> StoredTrial | None:
-    """The complete trial with the lowest finite value; the earlier one of two equals."""
-    finite = [
-        trial
-        for trial in trials
-        if trial.state == "complete" and trial.value is not None and math.isfinite(trial.value)
-    ]
-    return min(finite, key=lambda trial: (trial.value, trial.number), default=None)
+    """The search's complete trial with the lowest finite value; the earlier one of two equals."""
+    return min(finite(trials), key=lambda trial: (trial.value, trial.number), default=None)
 
 
 def improvements(trials: Sequence[StoredTrial]) -> tuple[tuple[int, int, float], ...]:
-    """(trial number, unix ms of its end, value) of each trial that was the best when it ended."""
+    """(trial number, unix ms of its end, value) of each trial of the search that was the best when it ended."""
     ended = sorted(
-        (t for t in trials if t.state == "complete" and t.ended_ms), key=lambda t: (t.ended_ms or 0, t.number)
+        (t for t in searched(trials) if t.state == "complete" and t.ended_ms), key=lambda t: (t.ended_ms or 0, t.number)
     )
     steps: list[tuple[int, int, float]] = []
     for trial in ended:
@@ -162,35 +169,39 @@ def summarise(
     epoch_s: Mapping[str, float] = MappingProxyType({}),
     stopped_by: Limit | None = None,
     learnt_from: int = 0,
+    confirmation: Confirmation | None = None,
 ) -> Summary:
     """Put a study's trials into figures.
 
     Args:
         study: The study's name.
-        trials: All of its trials.
+        trials: All of its trials, those included that confirm its best ones.
         interrupted: The driver was stopped before the end.
         trained_now: Epochs trained since this start.
         wall_s: Seconds since this start.
         epoch_s: Mean seconds an epoch of each trajectory; those of unknown pace save no seconds.
         stopped_by: The limit of the budget that ended the search.
         learnt_from: Trials of other studies that the sampler learnt from.
+        confirmation: What is known of the best settings under other seeds.
     """
     asked = shares(trials)
     paid = trained_epochs(asked)
+    own = searched(trials)
     return Summary(
         study=study,
         state="interrupted" if interrupted else "complete",
-        trials=len(trials),
-        complete=sum(trial.state == "complete" for trial in trials),
-        failed=sum(trial.state == "failed" for trial in trials),
-        diverged=sum(trial.diverged for trial in trials),
+        trials=len(own),
+        complete=sum(trial.state == "complete" for trial in own),
+        failed=sum(trial.state == "failed" for trial in own),
+        diverged=sum(trial.diverged for trial in own),
         requested_epochs=sum(share.requested_epochs for share in asked),
         trained_epochs=sum(paid.values()),
         trained_now=trained_now,
         wall_s=wall_s,
         best=best_of(trials),
-        pruned=sum(trial.state == "pruned" for trial in trials),
+        pruned=sum(trial.state == "pruned" for trial in own),
         saved_s=sum((s.requested_epochs - paid[s.number]) * epoch_s.get(s.trajectory, 0.0) for s in asked),
         stopped_by=stopped_by,
         learnt_from=learnt_from,
+        confirmation=confirmation,
     )

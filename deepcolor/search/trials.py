@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
-from deepcolor.config.schema import ParamValue
+from deepcolor.config.schema import ParamValue, Setting, Sweep
 from deepcolor.training.trajectory import View
 
-PLACE, OUTCOME, ERROR, TARGET, FOREIGN = "place", "outcome", "error", "target_epoch", "foreign"
-"""Attributes of a trial: where it trains, what it gave, why it failed, how far its pruner lets it, whose it is."""
+PLACE, OUTCOME, ERROR, TARGET, FOREIGN, CONFIRMS = "place", "outcome", "error", "target_epoch", "foreign", "confirms"
+"""Attributes of a trial: where it trains, what it gave, why it failed, how far its pruner lets it, whose it is, which
+one it confirms."""
 
 
 def now_ms() -> int:
@@ -49,6 +52,15 @@ class Outcome:
 
 
 @dataclass(frozen=True)
+class Confirms:
+    """What a trial is for that is none of the search's own: it trains another one's setting under another seed."""
+
+    trial: int
+    """The number of the search's trial."""
+    seed: int
+
+
+@dataclass(frozen=True)
 class Spent:
     """What a study has cost so far, over all starts of its driver."""
 
@@ -75,6 +87,17 @@ class StoredTrial:
     """The epoch that its pruner has let it train to; None before it has reached its first rung."""
     reached: dict[int, float] = field(default_factory=dict)
     """The objective at each rung it has reached, by epoch."""
+    confirms: Confirms | None = None
+    """The trial of the search that it confirms; None for one of the search's own."""
+
+    def setting(self, sweep: Sweep) -> Setting:
+        """What it trains, as a trial of this sweep.
+
+        Raises:
+            pydantic.ValidationError: A value is outside of what its field allows.
+        """
+        own_seed = {"seed": self.confirms.seed} if self.confirms else {}
+        return sweep.setting({**self.params, **own_seed})
 
     @property
     def finished(self) -> bool:
@@ -83,6 +106,16 @@ class StoredTrial:
     @property
     def diverged(self) -> bool:
         return self.outcome is not None and self.outcome.view.diverged
+
+
+def searched(trials: Iterable[StoredTrial]) -> list[StoredTrial]:
+    """The trials of the search itself, without those that confirm its best ones."""
+    return [trial for trial in trials if trial.confirms is None]
+
+
+def finite(trials: Iterable[StoredTrial]) -> list[StoredTrial]:
+    """The search's complete trials whose value is finite."""
+    return [t for t in searched(trials) if t.state == "complete" and t.value is not None and math.isfinite(t.value)]
 
 
 def stored_trial(trial: FrozenTrial) -> StoredTrial:
@@ -103,6 +136,7 @@ def stored_trial(trial: FrozenTrial) -> StoredTrial:
         error=error.get("reason"),
         target_epoch=attrs.get(TARGET),
         reached=dict(trial.intermediate_values),
+        confirms=Confirms(**attrs[CONFIRMS]) if CONFIRMS in attrs else None,
     )
 
 

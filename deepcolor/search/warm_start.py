@@ -8,6 +8,7 @@ from deepcolor.config.schema import Setting
 from deepcolor.errors import DeepcolorError
 from deepcolor.search.space import misfits, params_of
 from deepcolor.search.study import StoredStudy
+from deepcolor.search.trials import searched
 
 
 def offer(study: StoredStudy, others: Sequence[StoredStudy], *, trajectory_of: Callable[[Setting], str]) -> int:
@@ -26,11 +27,11 @@ def offer(study: StoredStudy, others: Sequence[StoredStudy], *, trajectory_of: C
     for other in others:
         if other.sweep.search.objective != sweep.search.objective:
             continue
-        for trial in other.trials():
+        for trial in searched(other.trials()):
             if trial.state != "complete" or trial.value is None or trial.place is None:
                 continue
             origin = (other.name, trial.number)
-            setting = other.sweep.setting(trial.params)
+            setting = trial.setting(other.sweep)
             if origin in there or misfits(sweep, setting):
                 continue
             params = params_of(sweep, setting)

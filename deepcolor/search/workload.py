@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deepcolor.config.schema import Choices, Dimension, ModelConfig, ParamValue, Setting, Stage, Sweep
+from deepcolor.search.confirmation import wanted
 from deepcolor.search.space import Params, grid_points, point_key
 from deepcolor.search.study import StoredTrial
+from deepcolor.search.trials import searched
 from deepcolor.training.checkpoint import read_history, records
 from deepcolor.training.early_stopping import view_of
 from deepcolor.training.figures import read_result
@@ -61,12 +63,16 @@ class Workload:
     """All that a sweep still has to do."""
 
     trials: int
-    """Trials to start; those that are finished in the study already do not count."""
+    """Trials of the search to start; those that are finished in the study already do not count."""
     trajectories: int
     requested_epochs: int
     """Epochs they would train, each alone."""
     chains: tuple[Chain, ...]
     """Trajectories on which something is left to do, in the order they start."""
+    confirmations: int = 0
+    """Trainings of the best settings under other seeds to start, beside the trials of the search."""
+    presumed_epochs: int | None = None
+    """What each of those is taken for while the search has yet to find the settings; None once it has."""
 
     @property
     def trained_epochs(self) -> int:
@@ -96,21 +102,27 @@ def workload(
         parent_of: The weights a setting starts from; only their checksum matters.
     """
     trajectories: dict[str, list[Trajectory]] = {}
-    settings = [sweep.setting(params) for params in open_points(sweep, trials)]
+    points = open_points(sweep, trials)
+    searched_for = [sweep.setting(params) for params in points]
+    confirming = [sweep.setting(params) for params in _confirming_points(sweep, trials, points)]
+    settings = searched_for + confirming
     for setting in settings:
         trajectory = Trajectory(setting, data_digest, parent_of(setting), sweep.search.objective)
         trajectories.setdefault(trajectory.digest, []).append(trajectory)
     chains = [_chain(same, store=store) for same in trajectories.values()]
     return Workload(
-        trials=len(settings),
+        trials=len(searched_for),
         trajectories=len(trajectories),
         requested_epochs=sum(setting.training.epochs for setting in settings),
         chains=tuple(chain for chain in chains if chain.epochs),
+        confirmations=len(confirming),
+        presumed_epochs=sweep.most_epochs if confirming and points else None,
     )
 
 
 def open_points(sweep: Sweep, trials: Sequence[StoredTrial]) -> list[Params]:
     """Return the points a sweep has yet to finish: of a grid the true ones, else as many draws as trials are left."""
+    trials = searched(trials)
     done = {point_key(trial.params) for trial in trials if trial.state in {"complete", "pruned"}}
     limit = sweep.search.limit()
     if sweep.search.sampler == "grid":
@@ -121,6 +133,27 @@ def open_points(sweep: Sweep, trials: Sequence[StoredTrial]) -> list[Params]:
     count = asked - sum(trial.state in {"complete", "pruned"} for trial in trials) - len(open_)
     draw = random.Random(sweep.search.seed)
     return open_ + [_drawn(sweep, draw) for _ in range(max(0, count))]
+
+
+def _confirming_points(sweep: Sweep, trials: Sequence[StoredTrial], open_: Sequence[Params]) -> list[Params]:
+    """The points, seed included, that the best settings would be trained at under other seeds.
+
+    While the search lasts they are not known: as many are taken from all over it, and each as long as the longest
+    trial, for the best are seldom the shortest.
+    """
+    confirm, first = sweep.search.confirm, sweep.training.seed + 1
+    if confirm is None:
+        return []
+    if not open_:
+        params = {trial.number: trial.params for trial in trials}
+        done = {trial.confirms for trial in trials if trial.state == "complete"}
+        to_do = [confirms for confirms in wanted(sweep, trials) if confirms not in done]
+        return [{**params[confirms.trial], "seed": confirms.seed} for confirms in to_do]
+    points = [dict(trial.params) for trial in searched(trials) if trial.state == "complete"] + [*open_]
+    count = min(confirm.top, len(points))
+    presumed = {"epochs": sweep.most_epochs} if "epochs" in sweep.search_names else {}
+    best = [points[index * len(points) // count] for index in range(count)]
+    return [{**point, **presumed, "seed": first + extra} for extra in range(confirm.seeds) for point in best]
 
 
 def _chain(same: Sequence[Trajectory], *, store: Path) -> Chain:

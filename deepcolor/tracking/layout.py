@@ -1,11 +1,12 @@
 """Every name, tag, key and link of the MLflow projection, built and parsed here and nowhere else; no client in here.
 
     experiment  deepcolor/<stage>
-      parent    the study                      tags deepcolor.kind=study, deepcolor.study, deepcolor.config_digest
+      parent    the study                      tags deepcolor.kind=study, deepcolor.study, deepcolor.study_id
         child   t0042 lr=1e-3 wd=1e-5 ep=100   tags deepcolor.kind=trial, deepcolor.trial, and all of its own provenance
+        child   t0043 confirms=42 seed=1 ...   tags deepcolor.kind=confirmation, deepcolor.confirms, and the same
 
-A study is found again by its name and its configuration's digest, so two people who use one name on one server for two
-different sweeps do not write into each other's runs.
+A study is found again by its name and the moment it began: a study that grows goes on in its runs, and two people who
+use one name on one server do not write into each other's.
 """
 
 from __future__ import annotations
@@ -21,9 +22,12 @@ from deepcolor.tracking.records import State
 EXPERIMENT_PREFIX = "deepcolor/"
 
 KIND = "deepcolor.kind"
-"""`study` or `trial`."""
+"""`study`, `trial`, or `confirmation` for a trial that trains another one's setting again under another seed: these are
+no part of the list that is sorted by value, where the luckiest seed would stand at the top."""
 STAGE = "deepcolor.stage"
 STUDY = "deepcolor.study"
+STUDY_ID = "deepcolor.study_id"
+"""By this the runs of a study are found again; the same on the parent and on every child."""
 TRIAL = "deepcolor.trial"
 STATE = "deepcolor.state"
 ERROR = "deepcolor.error"
@@ -33,6 +37,7 @@ NOT_FINITE = "deepcolor.not_finite"
 TRAJECTORY = "deepcolor.trajectory"
 DATA_DIGEST = "deepcolor.data_digest"
 CONFIG_DIGEST = "deepcolor.config_digest"
+"""Of the sweep as it stands; another one after `deepcolor sweep --extend`."""
 GIT_COMMIT = "deepcolor.git_commit"
 GIT_DIRTY = "deepcolor.git_dirty"
 HOST = "deepcolor.host"
@@ -40,6 +45,12 @@ DEVICE = "deepcolor.device"
 PARENT_MODEL = "deepcolor.parent_model"
 COMMAND = "deepcolor.command"
 BEST_TRIAL = "deepcolor.best_trial"
+CONFIRMED_TRIAL = "deepcolor.confirmed_trial"
+"""The winner by its mean under other seeds."""
+CONFIRMS = "deepcolor.confirms"
+"""On a confirmation: the number of the trial that it confirms."""
+SEED = "deepcolor.seed"
+"""On a confirmation: the seed it is trained under."""
 VERSION_PREFIX = "deepcolor.version."
 """Package versions: `deepcolor.version.torch` and so on."""
 STORED_EPOCHS = "deepcolor.stored_epochs"
@@ -70,6 +81,9 @@ REGISTERED_AS = "deepcolor.registered_as"
 """Reference of the version a run was promoted to: `colorizer@3`."""
 MODEL_FOLDER = "model"
 """Where promotion puts the MLflow model of a trial, below the artifacts of its run."""
+
+STUDIES_FILTER = f"tags.{KIND} = 'study' and tags.{STUDY_ID} LIKE '%'"
+"""All parents; one that has lost the tag it is found by is left out."""
 
 MAX_TAG_CHARS = 5000
 MAX_PARAM_CHARS = 6000
@@ -115,7 +129,9 @@ def stage_of(experiment: str) -> Stage | None:
 
 
 def run_name(number: int, params: Mapping[str, ParamValue]) -> str:
-    """Name a trial's run by its number and its searched parameters: `t0042 lr=1e-3 wd=1e-5 fm=9`."""
+    """Name a trial's run by its number and its searched parameters: `t0042 lr=1e-3 wd=1e-5 fm=9`, or, where it confirms
+    another one, `t0042 confirms=7 seed=1 lr=1e-3 wd=1e-5 fm=9`.
+    """
     words = [f"t{number:04d}", *(f"{_SHORT.get(name, name)}={short(value)}" for name, value in params.items())]
     return " ".join(words)[:_MAX_NAME_CHARS]
 
@@ -150,24 +166,29 @@ def run_status(state: State) -> str:
     return _STATUS[state]
 
 
-def study_filter(study: str, config_digest: str) -> str:
+def study_id(study: str, started_ms: int) -> str:
+    """Name a study for good: `report1-colorizer-19aa8c0f1d2`, its name and when it began (ms since 1970, in hex)."""
+    return f"{study}-{started_ms:x}"
+
+
+def study_filter(study_id: str) -> str:
     """Return the search filter for all runs of a study: the parent and its trials."""
-    return f"tags.{STUDY} = '{study}' and tags.{CONFIG_DIGEST} = '{config_digest}'"
+    return f"tags.{STUDY_ID} = '{study_id}'"
 
 
-def trials_filter(study: str, config_digest: str) -> str:
+def trials_filter(study_id: str) -> str:
     """Return the search filter for the trials of a study, short enough to read in the UI's search box."""
-    return f"tags.{STUDY} = '{study}' and tags.{KIND} = 'trial' and tags.{CONFIG_DIGEST} LIKE '{config_digest[:12]}%'"
+    return f"tags.{STUDY_ID} = '{study_id}' and tags.{KIND} = 'trial'"
 
 
 def trial_filter(study: str, number: int) -> str:
-    """Return the search filter for one trial's run, whatever the study's configuration was."""
+    """Return the search filter for one trial's run by the study's name alone, whenever that began."""
     return f"tags.{STUDY} = '{study}' and tags.{TRIAL} = '{number}'"
 
 
-def view_key(study: str, config_digest: str) -> str:
+def view_key(study_id: str) -> str:
     """Name the saved view of a study in the UI."""
-    return f"deepcolor-{study}-{config_digest[:12]}"
+    return f"deepcolor-{study_id}"
 
 
 def view_tag(key: str) -> str:
@@ -175,14 +196,14 @@ def view_tag(key: str) -> str:
     return f"mlflow.sharedViewState.{key}"
 
 
-def view_value(study: str, config_digest: str, *, searched: Sequence[str], created_ms: int) -> str:
+def view_value(study: str, study_id: str, *, searched: Sequence[str], created_ms: int) -> str:
     """Write a saved view of MLflow's UI: the study's trials as a flat list, best first, with the columns that tell.
 
     The UI offers it in its list of views, and a link with its key opens it.
 
     Args:
         study: The study's name.
-        config_digest: Of its sweep.
+        study_id: And its id.
         searched: Names of the searched parameters; each becomes a column.
         created_ms: When the study began, Unix time in milliseconds.
     """
@@ -195,7 +216,7 @@ def view_value(study: str, config_digest: str, *, searched: Sequence[str], creat
     ]
     name_column = _column("attributes", "Run Name")
     state = {
-        **_facets(study, config_digest),
+        **_facets(study_id),
         "selectedColumns": columns,
         # The UI would sort them by group and letter, with the value near the end.
         "columnOrder": [name_column, "runDateAndNestInfo", *columns],
@@ -205,28 +226,27 @@ def view_value(study: str, config_digest: str, *, searched: Sequence[str], creat
     envelope = {"name": f"{study}: best first", "createdAt": created_ms, "updatedAt": created_ms}
     value = json.dumps({**envelope, "state": json.dumps(state)})
     if len(value) > MAX_TAG_CHARS:
-        value = json.dumps({**envelope, "state": json.dumps(_facets(study, config_digest))})
+        value = json.dumps({**envelope, "state": json.dumps(_facets(study_id))})
     return value
 
 
-def study_link(base_url: str, *, experiment_id: str, study: str, config_digest: str, has_view: bool = True) -> str:
+def study_link(base_url: str, *, experiment_id: str, study_id: str, has_view: bool = True) -> str:
     """Return the link that opens MLflow's UI on the trials of a study, the best one first.
 
     Args:
         base_url: Where the UI is served, such as `http://127.0.0.1:5000`.
         experiment_id: MLflow's id of the stage's experiment.
-        study: The study's name.
-        config_digest: Of its sweep.
+        study_id: Of the study.
         has_view: The study's view is saved in the experiment (`view_value`); else the link carries filter and sort.
     """
     # A plain link to the experiment would land on the overview of traces, where no run is to be seen.
     query: dict[str, str] = {"workflowType": "machine_learning"}
     if has_view:
-        query["viewStateShareKey"] = view_key(study, config_digest)
+        query["viewStateShareKey"] = view_key(study_id)
     else:
         query |= {
             key: str(value).lower() if isinstance(value, bool) else str(value)
-            for key, value in _facets(study, config_digest).items()
+            for key, value in _facets(study_id).items()
             if value != []
         }
     return f"{base_url.rstrip('/')}/#/experiments/{experiment_id}/runs?{urlencode(query, quote_via=quote)}"
@@ -253,9 +273,9 @@ def _column(group: str, name: str) -> str:
     return f"{group}.`{name}`"
 
 
-def _facets(study: str, config_digest: str) -> dict[str, object]:
+def _facets(study_id: str) -> dict[str, object]:
     return {
-        "searchFilter": trials_filter(study, config_digest),
+        "searchFilter": trials_filter(study_id),
         "orderByKey": _column("metrics", VALUE),
         "orderByAsc": True,
         "startTime": "ALL",

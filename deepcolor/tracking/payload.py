@@ -46,13 +46,14 @@ def trial_params(setting: Setting) -> dict[str, str]:
 
 
 def study_params(sweep: Sweep) -> dict[str, str]:
-    """Return what is searched, and how."""
+    """Return what is searched, and how, as the study began: MLflow never lets a param change (see `study_note`)."""
     search = sweep.search
     params: dict[str, object] = {
         "search.sampler": search.sampler,
         "search.objective": search.objective,
         "search.trials": search.trials,
         "search.seed": search.seed,
+        "search.confirm": f"top {search.confirm.top}, {search.confirm.seeds} seeds" if search.confirm else None,
         "data.name": sweep.data.name,
         "data.size_px": sweep.data.size_px,
     }
@@ -63,19 +64,23 @@ def study_params(sweep: Sweep) -> dict[str, str]:
 def trial_tags(record: TrialRecord, *, parent_run: str) -> dict[str, str]:
     """Return the tags a trial's run is made with; each child has its own, because the UI's filters inherit none."""
     tags = {
-        layout.KIND: "trial",
+        layout.KIND: "trial" if record.confirms is None else "confirmation",
         layout.STAGE: record.setting.stage,
         layout.STUDY: record.study,
+        layout.STUDY_ID: record.study_id,
         layout.TRIAL: str(record.number),
         layout.TRAJECTORY: record.trajectory,
         layout.PARENT_RUN: parent_run,
     }
+    if record.confirms is not None:
+        tags[layout.CONFIRMS], tags[layout.SEED] = (str(part) for part in record.confirms)
     return tags | _provenance_tags(record.provenance) | trial_state_tags(record)
 
 
 def trial_state_tags(record: TrialRecord) -> dict[str, str]:
     """Return the tags that change while a trial lives."""
-    tags: dict[str, str] = {layout.STATE: record.state}
+    # A study that grows has another digest, and its trials with it.
+    tags: dict[str, str] = {layout.STATE: record.state, layout.CONFIG_DIGEST: record.provenance.config_digest}
     if record.host:
         tags[layout.HOST] = record.host
     if record.device:
@@ -94,7 +99,7 @@ def trial_state_tags(record: TrialRecord) -> dict[str, str]:
 
 def study_tags(record: StudyRecord) -> dict[str, str]:
     """Return the tags of a study's parent run."""
-    tags = study_identity(record.sweep.study, record.sweep.stage) | _provenance_tags(record.provenance)
+    tags = study_identity(record.sweep.study, record.study_id, record.sweep.stage) | _provenance_tags(record.provenance)
     tags |= {
         layout.STATE: record.state,
         layout.COMMAND: _cut(record.command),
@@ -102,12 +107,14 @@ def study_tags(record: StudyRecord) -> dict[str, str]:
     }
     if record.best_trial is not None:
         tags[layout.BEST_TRIAL] = str(record.best_trial)
+    if record.confirmed_trial is not None:
+        tags[layout.CONFIRMED_TRIAL] = str(record.confirmed_trial)
     return tags
 
 
-def study_identity(study: str, stage: str) -> dict[str, str]:
-    """Return the tags by which a study's parent run is found again, but for the configuration's digest."""
-    return {layout.KIND: "study", layout.STUDY: study, layout.STAGE: stage}
+def study_identity(study: str, study_id: str, stage: str) -> dict[str, str]:
+    """Return the tags by which a study's parent run is found again."""
+    return {layout.KIND: "study", layout.STUDY: study, layout.STUDY_ID: study_id, layout.STAGE: stage}
 
 
 def source_tags(provenance: Provenance) -> dict[str, str]:
@@ -159,9 +166,13 @@ def study_note(record: StudyRecord) -> str:
     if sweep.description:
         lines += [sweep.description.strip(), ""]
     lines += [f"Stage **{sweep.stage}**, data set **{sweep.data.name}**, sampler **{sweep.search.sampler}**.", ""]
+    if sweep.search.space:
+        lines += [f"Searched: {'; '.join(f'{each.name} {_space(each)}' for each in sweep.search.space)}.", ""]
     if record.best:
         number, _, value = record.best[-1]
         lines += [f"Best so far: trial **{number}**, {sweep.search.objective} **{value:.4g}**.", ""]
+    if record.confirmation:
+        lines += [record.confirmation, ""]
     if record.summary:
         lines += ["| figure | value |", "| --- | --- |"]
         lines += [f"| {name.replace('_', ' ')} | {value:g} |" for name, value in record.summary.items()]

@@ -15,9 +15,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deepcolor.config.schema import Stage
 from deepcolor.tracking import layout, store
-from deepcolor.tracking.records import Provenance, StudyRecord, TrialRecord
+from deepcolor.tracking.records import StudyRecord, TrialRecord
 from deepcolor.tracking.runs import StudyRuns
 
 if TYPE_CHECKING:
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 
 _Record = StudyRecord | TrialRecord
 _Key = tuple[str, str, int]
-"""(study, configuration's digest, trial number); -1 stands for the study itself."""
+"""(study, its id, trial number); -1 stands for the study itself."""
 _STUDY = -1
 _FIRST_PAUSE_S = 1.0
 _LONGEST_PAUSE_S = 30.0
@@ -70,17 +69,17 @@ class MlflowTracker:
         # Only the thread touches the rest.
         self._said: set[str] = set()
         self._client: MlflowClient | None = None
-        self._studies: dict[tuple[str, str], StudyRuns] = {}
+        self._studies: dict[str, StudyRuns] = {}
         self._thread = threading.Thread(target=self._run, name="deepcolor-tracking", daemon=True)
         self._thread.start()
 
     def put_study(self, study: StudyRecord) -> None:
         """Create or bring up to date the study's parent run. Returns at once."""
-        self._put((study.sweep.study, study.provenance.config_digest, _STUDY), study)
+        self._put((study.sweep.study, study.study_id, _STUDY), study)
 
     def put_trial(self, trial: TrialRecord) -> None:
         """Create or bring up to date the trial's child run. Returns at once."""
-        self._put((trial.study, trial.provenance.config_digest, trial.number), trial)
+        self._put((trial.study, trial.study_id, trial.number), trial)
 
     def flush(self, timeout_s: float) -> bool:
         """Wait until everything put so far is stored.
@@ -151,19 +150,16 @@ class MlflowTracker:
 
     def _store(self, record: _Record) -> None:
         if isinstance(record, StudyRecord):
-            self._runs(record.sweep.study, record.sweep.stage, record.provenance).store_study(record)
+            self._runs(record).store_study(record)
         else:
-            self._runs(record.study, record.setting.stage, record.provenance).store_trial(record)
+            self._runs(record).store_trial(record)
 
-    def _runs(self, study: str, stage: Stage, provenance: Provenance) -> StudyRuns:
+    def _runs(self, record: _Record) -> StudyRuns:
         if self._client is None:
             self._client = store.open_client(self._uri)
-        key = (study, provenance.config_digest)
-        if key not in self._studies:
-            self._studies[key] = StudyRuns(
-                self._client, stage=stage, study=study, provenance=provenance, artifact_root=self._artifact_root
-            )
-        return self._studies[key]
+        if record.study_id not in self._studies:
+            self._studies[record.study_id] = StudyRuns.of(record, self._client, artifact_root=self._artifact_root)
+        return self._studies[record.study_id]
 
     def _after_success(self, key: _Key) -> None:
         self._said.discard("outage")

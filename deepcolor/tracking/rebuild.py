@@ -52,13 +52,7 @@ def rebuild(
     try:
         for record in records:
             if isinstance(record, StudyRecord):
-                runs = StudyRuns(
-                    client,
-                    stage=record.sweep.stage,
-                    study=record.sweep.study,
-                    provenance=record.provenance,
-                    artifact_root=artifact_root,
-                )
+                runs = StudyRuns.of(record, client, artifact_root=artifact_root)
                 done = done.plus(runs.store_study(record))
             else:
                 assert runs is not None

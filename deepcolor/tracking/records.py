@@ -33,10 +33,12 @@ class TrialRecord:
     """One trial as it stands now; putting it twice, or late, gives the same run."""
 
     study: str
+    study_id: str
+    """`layout.study_id` of its study."""
     number: int
     state: State
     params: dict[str, ParamValue]
-    """The searched parameters."""
+    """The searched parameters; where it confirms another trial, after that one's number and its own seed."""
     setting: Setting
     """All settings, searched and fixed."""
     trajectory: str
@@ -56,6 +58,8 @@ class TrialRecord:
     """`colorizer@3`: what the training started from."""
     host: str = ""
     device: str = ""
+    confirms: tuple[int, int] | None = None
+    """(trial, seed): the trial of the search whose setting it trains under another seed; None for one of the search."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,8 @@ class StudyRecord:
     """One study as it stands now."""
 
     sweep: Sweep
+    study_id: str
+    """`layout.study_id`: stays what it is when the study grows."""
     resolved_yaml: str
     """The sweep as it is run, all defaults written out."""
     command: str
@@ -78,6 +84,10 @@ class StudyRecord:
     best_trial: int | None = None
     report: Path | None = None
     """Folder of the report: leaderboard.csv and pictures (optimization_history.png, parallel_coordinates.png, ...)."""
+    confirmed_trial: int | None = None
+    """The winner by its mean under other seeds."""
+    confirmation: str = ""
+    """In one line what other seeds said of the best settings; empty where they were not asked."""
 
 
 class Tracker(Protocol):

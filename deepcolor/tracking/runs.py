@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Self
 
 from deepcolor.config.schema import Stage
 from deepcolor.tracking import layout, payload, store
@@ -37,6 +37,7 @@ class _Known:
 
     run_id: str
     status: str
+    name: str
     tags: dict[str, str] = field(default_factory=dict)
     epochs: int = 0
     digest: str = ""
@@ -52,18 +53,42 @@ class StudyRuns:
     """
 
     def __init__(
-        self, client: MlflowClient, *, stage: Stage, study: str, provenance: Provenance, artifact_root: Path | None
+        self,
+        client: MlflowClient,
+        *,
+        stage: Stage,
+        study: str,
+        study_id: str,
+        provenance: Provenance,
+        artifact_root: Path | None,
     ) -> None:
         self._client = client
         self._stage = stage
         self._study = study
+        self._study_id = study_id
         self._provenance = provenance
         self._experiment = store.ensure_experiment(client, stage, artifact_root=artifact_root)
         self._parent: _Known | None = None
         self._trials: dict[int, _Known] = {}
         self._view_saved = False
-        for run in store.find_runs(client, self._experiment, layout.study_filter(study, provenance.config_digest)):
+        for run in store.find_runs(client, self._experiment, layout.study_filter(study_id)):
             self._take_over(run)
+
+    @classmethod
+    def of(cls, record: StudyRecord | TrialRecord, client: MlflowClient, *, artifact_root: Path | None) -> Self:
+        """Look up the runs of the study that a record belongs to."""
+        if isinstance(record, StudyRecord):
+            stage, study = record.sweep.stage, record.sweep.study
+        else:
+            stage, study = record.setting.stage, record.study
+        return cls(
+            client,
+            stage=stage,
+            study=study,
+            study_id=record.study_id,
+            provenance=record.provenance,
+            artifact_root=artifact_root,
+        )
 
     def store_study(self, record: StudyRecord) -> Change:
         """Bring the parent run up to date."""
@@ -106,6 +131,7 @@ class StudyRuns:
         params = {} if known.has_params else payload.trial_params(record.setting)
         self._log(known, points=points, params=params, tags=tags)
         known.epochs = epochs
+        self._rename(known, record)
         self._set_status(known, status, ended_ms=record.ended_ms)
         known.digest = digest
         return change
@@ -115,6 +141,7 @@ class StudyRuns:
         known = _Known(
             run_id=run.info.run_id,
             status=run.info.status,
+            name=run.info.run_name,
             tags=dict(tags),
             epochs=int(tags.get(layout.STORED_EPOCHS, 0)),
             digest=tags.get(layout.STORED_DIGEST, ""),
@@ -130,7 +157,7 @@ class StudyRuns:
     def _parent_run(self, record: StudyRecord | None, *, started_ms: int | None = None) -> _Known:
         """Return the parent; made from what is known when a trial comes before its study."""
         if self._parent is None:
-            tags = payload.study_identity(self._study, self._stage)
+            tags = payload.study_identity(self._study, self._study_id, self._stage)
             tags |= {layout.CONFIG_DIGEST: self._provenance.config_digest}
             tags |= payload.study_tags(record) if record else {}
             run = self._client.create_run(
@@ -139,7 +166,7 @@ class StudyRuns:
                 tags=tags | payload.source_tags(self._provenance),
                 run_name=self._study,
             )
-            self._parent = _Known(run.info.run_id, run.info.status, tags)
+            self._parent = _Known(run.info.run_id, run.info.status, run.info.run_name, tags)
         return self._parent
 
     def _create_trial(self, record: TrialRecord) -> _Known:
@@ -151,7 +178,7 @@ class StudyRuns:
             tags=tags,
             run_name=layout.run_name(record.number, record.params),
         )
-        known = self._trials[record.number] = _Known(run.info.run_id, run.info.status, tags)
+        known = self._trials[record.number] = _Known(run.info.run_id, run.info.status, run.info.run_name, tags)
         return known
 
     def _log_input(self, known: _Known, record: TrialRecord) -> None:
@@ -188,6 +215,13 @@ class StudyRuns:
         known.tags |= tags
         known.has_params = True
 
+    def _rename(self, known: _Known, record: TrialRecord) -> None:
+        """Let the name say what a grown study searches now; one that somebody gave it in MLflow stays."""
+        name = layout.run_name(record.number, record.params)
+        if name != known.name and layout.trial_number(known.name) == record.number:
+            self._client.update_run(known.run_id, name=name)
+            known.name = name
+
     def _set_status(self, known: _Known, status: str, *, ended_ms: int | None) -> None:
         if status == known.status:
             return
@@ -218,9 +252,9 @@ class StudyRuns:
     def _save_view(self, record: StudyRecord) -> None:
         if self._view_saved:
             return
-        study, digest = record.sweep.study, record.provenance.config_digest
-        value = layout.view_value(study, digest, searched=record.sweep.search_names, created_ms=record.started_ms)
-        self._client.set_experiment_tag(self._experiment, layout.view_tag(layout.view_key(study, digest)), value)
+        study, study_id, searched = record.sweep.study, record.study_id, record.sweep.search_names
+        value = layout.view_value(study, study_id, searched=searched, created_ms=record.started_ms)
+        self._client.set_experiment_tag(self._experiment, layout.view_tag(layout.view_key(study_id)), value)
         self._view_saved = True
 
 

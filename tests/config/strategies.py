@@ -99,6 +99,9 @@ def sweep_trees(draw: st.DrawFn, stage: Stage | None = None) -> dict[str, Any]:
     }
     if sampler != "grid":
         tree["search"]["trials"] = draw(st.integers(1, 1000))
+    if tree["training"].get("seed", 0) < 2**31 - 100:
+        confirm = st.fixed_dictionaries({}, optional={"top": st.integers(1, 9), "seeds": st.integers(2, 9)})
+        tree["search"]["confirm"] = draw(st.none() | confirm)
     if stage == "transfer":
         start = st.sampled_from(["colorizer@champion", "transfer@3", "study:wide"])
         tree["init"] = {"init_from": draw(start), "freeze": draw(st.sampled_from(["none", "encoder"]))}

@@ -35,6 +35,14 @@ def test_low_above_high_names_the_file_the_key_and_the_remedy(write: Write) -> N
     )
 
 
+def test_a_slip_in_a_section_that_may_be_left_out_names_the_keys_of_that_section(write: Write) -> None:
+    """Within search.confirm the keys of search.confirm are offered, and not those of search."""
+    write(FILE, SWEEP)
+    assert message(load_sweep, FILE, ["search.confirm={sedes: 3}"]) == (
+        "sedes: unknown key (-o search.confirm={sedes: 3}). Did you mean seeds? Allowed: top, seeds."
+    )
+
+
 @pytest.mark.parametrize(
     ("line", "replacement", "expected"),
     [

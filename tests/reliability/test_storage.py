@@ -19,7 +19,9 @@ search:
 
 
 def test_a_full_disk_under_a_checkpoint_ends_the_sweep(place: Place) -> None:
-    """The sweep ends with one line that says what to do, no trial is used up, nothing half-written; then it goes on."""
+    """The sweep ends with one line that says what to do, no trial is used up, nothing half-written, and no run is left
+    RUNNING; then it goes on.
+    """
     place.write("grid.yaml", WIDE)
     full = Faults(formula=False, largest_file_bytes=1_500_000)
     text = place.start("sweep", "grid.yaml", *SERIAL, faults=full).ends(2)
@@ -28,8 +30,15 @@ def test_a_full_disk_under_a_checkpoint_ends_the_sweep(place: Place) -> None:
     assert [trial.state for trial in place.trials()] == ["running"] * len(place.trials())
     assert list(place.root.rglob(f"{TEMPORARY_PREFIX}*")) == []
     assert list(place.root.rglob("e0*.safetensors")) == []
+    shown = {run.info.run_name.split()[0]: run for run in place.runs()}
+    assert {name: run.info.status for name, run in shown.items()} == {
+        "grid": "KILLED",
+        **{f"t{trial.number:04d}": "KILLED" for trial in place.trials()},
+    }
+    assert {run.data.tags["deepcolor.state"] for run in shown.values()} == {"interrupted"}
     done = place.sweep(*SERIAL, faults=Faults(formula=False))
     assert (done["complete"], done["failed"], done["trials"]) == (4, 0, 4)
+    assert {run.info.status for run in place.runs()} == {"FINISHED"}
 
 
 def test_a_full_disk_under_the_databases_ends_the_sweep(place: Place) -> None:

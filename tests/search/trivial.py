@@ -21,6 +21,15 @@ def loss(lr: float, weight_decay: float, epoch: int) -> float:
     return (math.log10(lr) + 2) ** 2 + weight_decay + 1 / epoch + epoch / 1000
 
 
+def luck(lr: float, seed: int) -> float:
+    """What a seed adds to a loss, between -0.02 and 0.02 and another for each rate: nothing under seed 0; not a number
+    under seed 13 for rates from 0.01 on.
+    """
+    if seed == 13 and lr >= 0.01:
+        return math.nan
+    return 0.0 if seed == 0 else 0.02 * math.sin(1000 * lr + 7 * seed)
+
+
 def trivial(segment: Segment, on_epoch: Callable[[EpochMetrics], None] | None = None) -> SegmentOutcome:
     """Advance a trajectory by formula; fails at lr 0.5, as long as the file `broken` lies beside the store."""
     training = segment.trajectory.setting.training
@@ -37,7 +46,7 @@ def trivial(segment: Segment, on_epoch: Callable[[EpochMetrics], None] | None = 
         )
         if view is None:
             epoch = len(history) + 1
-            value = loss(training.lr, training.weight_decay, epoch)
+            value = loss(training.lr, training.weight_decay, epoch) + luck(training.lr, training.seed)
             history.append(EpochMetrics(epoch, value, value, value, value, 0.001, int(time.time() * 1000)))
             if on_epoch:
                 on_epoch(history[-1])

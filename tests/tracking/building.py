@@ -11,7 +11,7 @@ from typing import Any
 from PIL import Image
 
 from deepcolor.config.schema import DataConfig, ParamValue, SearchConfig, Sweep
-from deepcolor.tracking import store
+from deepcolor.tracking import layout, store
 from deepcolor.tracking.records import Provenance, State, StudyRecord, TrialRecord
 from deepcolor.training.trajectory import EpochMetrics
 
@@ -57,11 +57,13 @@ def trial_record(
     sweep: Sweep, number: int = 0, *, state: State = "complete", epochs: int = 3, **changes: Any
 ) -> TrialRecord:
     """A trial of the sweep as it stands after some epochs."""
+    study_id = layout.study_id(sweep.study, T0_MS)
     params: dict[str, ParamValue] = {"lr": [1e-3, 1e-4][number // 2 % 2], "feature_maps": [3, 9][number % 2]}
     done = state != "running"
     history = make_history(epochs, number=number)
     record = TrialRecord(
         study=sweep.study,
+        study_id=study_id,
         number=number,
         state=state,
         params=params,
@@ -83,6 +85,7 @@ def study_record(sweep: Sweep, *, state: State = "running", **changes: Any) -> S
     """The study as it stands."""
     record = StudyRecord(
         sweep=sweep,
+        study_id=layout.study_id(sweep.study, T0_MS),
         resolved_yaml=f"study: {sweep.study}\n",
         command=f"deepcolor sweep experiments/{sweep.study}.yaml",
         state=state,

@@ -64,20 +64,20 @@ def test_each_stage_has_an_experiment(stage: str) -> None:
 
 def test_a_study_link_opens_the_training_view_with_the_saved_view() -> None:
     """The link carries the view by its key, and keeps the UI from landing on traces."""
-    link = layout.study_link("http://host:5000/", experiment_id="7", study="grid", config_digest="ab" * 32)
+    link = layout.study_link("http://host:5000/", experiment_id="7", study_id="grid-18bcfe56800")
     base, _, query = link.partition("?")
     assert base == "http://host:5000/#/experiments/7/runs"
     assert parse_qs(query) == {
         "workflowType": ["machine_learning"],
-        "viewStateShareKey": ["deepcolor-grid-abababababab"],
+        "viewStateShareKey": ["deepcolor-grid-18bcfe56800"],
     }
 
 
 def test_without_a_saved_view_the_link_carries_filter_and_sort() -> None:
     """A store that holds no view still gets the study's trials, the best one first."""
-    link = layout.study_link("http://h", experiment_id="7", study="grid", config_digest="ab" * 32, has_view=False)
+    link = layout.study_link("http://h", experiment_id="7", study_id="grid-18bcfe56800", has_view=False)
     query = parse_qs(link.partition("?")[2])
-    assert query["searchFilter"] == [layout.trials_filter("grid", "ab" * 32)]
+    assert query["searchFilter"] == [layout.trials_filter("grid-18bcfe56800")]
     assert query["orderByKey"] == ["metrics.`value`"]
     assert query["orderByAsc"] == ["true"]
 
@@ -85,10 +85,11 @@ def test_without_a_saved_view_the_link_carries_filter_and_sort() -> None:
 @given(st.lists(st.text(st.characters(codec="utf-8"), max_size=300), max_size=40))
 def test_a_saved_view_always_fits_a_tag(searched: list[str]) -> None:
     """However many parameters are searched, the view is JSON that MLflow's tag can hold, with the filter in it."""
-    value = layout.view_value("s" * 100, "ab" * 32, searched=searched, created_ms=1)
+    study_id = layout.study_id("s" * 100, 2**41)
+    value = layout.view_value("s" * 100, study_id, searched=searched, created_ms=1)
     assert len(value) <= layout.MAX_TAG_CHARS
     state = json.loads(json.loads(value)["state"])
-    assert state["searchFilter"] == layout.trials_filter("s" * 100, "ab" * 32)
+    assert state["searchFilter"] == layout.trials_filter(study_id)
 
 
 def test_a_password_in_the_uri_is_never_shown() -> None:

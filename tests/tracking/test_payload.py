@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from deepcolor.tracking import layout, payload
 from deepcolor.tracking.records import TrialRecord
 from deepcolor.training.trajectory import METRIC_NAMES
-from tests.tracking.building import make_history, make_sweep, study_record, trial_record
+from tests.tracking.building import T0_MS, make_history, make_sweep, study_record, trial_record
 
 SWEEP = make_sweep()
 numbers = st.floats(allow_nan=True, allow_infinity=True)
@@ -71,6 +71,7 @@ def test_a_child_carries_its_own_tags() -> None:
     expected = {
         layout.PARENT_RUN: "p",
         layout.STUDY: "grid",
+        layout.STUDY_ID: layout.study_id("grid", T0_MS),
         layout.TRIAL: "2",
         layout.STAGE: "colorizer",
         layout.STATE: "complete",

@@ -10,7 +10,7 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from deepcolor.config.schema import Sweep
+from deepcolor.config.schema import SearchConfig, Sweep
 from deepcolor.tracking import layout, store
 from deepcolor.tracking.projection import MlflowTracker
 from deepcolor.tracking.records import Tracker
@@ -39,12 +39,13 @@ def start(tracking_uri: str, warned: list[str]) -> Iterator[Start]:
         tracker.close()
 
 
-def runs_of(tracking_uri: str, sweep: Sweep) -> dict[int | None, Run]:
+def runs_of(tracking_uri: str, sweep: Sweep, *, study_id: str | None = None) -> dict[int | None, Run]:
     """The study's runs by trial number; None stands for the parent. Fails when a trial has two."""
+    study_id = study_id or layout.study_id(sweep.study, T0_MS)
     client = MlflowClient(tracking_uri)
     experiment = client.get_experiment_by_name(layout.experiment_name(sweep.stage))
     assert experiment is not None
-    runs = store.find_runs(client, experiment.experiment_id, layout.study_filter(sweep.study, sweep.digest()))
+    runs = store.find_runs(client, experiment.experiment_id, layout.study_filter(study_id))
     found = {int(n) if (n := run.data.tags.get(layout.TRIAL)) is not None else None: run for run in runs}
     assert len(found) == len(runs)
     return found
@@ -168,15 +169,46 @@ def test_only_the_newest_of_many_records_is_stored(start: Start, tracking_uri: s
     assert steps == list(range(1, 301))
 
 
-def test_two_sweeps_of_one_name_stay_apart(start: Start, tracking_uri: str) -> None:
-    """On a store that several people share, another configuration under the same name gets runs of its own."""
-    first, second = make_sweep(), make_sweep(training={"seed": 1})
-    tracker = start()
-    for sweep in (first, second):
-        tracker.put_study(study_record(sweep))
-        tracker.put_trial(trial_record(sweep))
+def test_two_studies_of_one_name_stay_apart(start: Start, tracking_uri: str) -> None:
+    """On a store that several people share, another study under the same name gets runs of its own."""
+    sweep, tracker = make_sweep(), start()
+    ids = [layout.study_id(sweep.study, T0_MS + later) for later in (0, 1)]
+    for study_id in ids:
+        tracker.put_study(study_record(sweep, study_id=study_id))
+        tracker.put_trial(trial_record(sweep, study_id=study_id))
     assert tracker.flush(FLUSH_S)
-    assert runs_of(tracking_uri, first)[0].info.run_id != runs_of(tracking_uri, second)[0].info.run_id
+    first, second = (runs_of(tracking_uri, sweep, study_id=study_id)[0].info.run_id for study_id in ids)
+    assert first != second
+
+
+def test_a_study_that_grows_goes_on_in_its_runs(start: Start, tracking_uri: str) -> None:
+    """Another configuration of the same study changes digest, description and names, and makes no run anew; a name
+    that somebody gave a run in MLflow stays.
+    """
+    sweep, first = make_sweep(), start()
+    first.put_study(study_record(sweep, state="complete"))
+    for number in range(2):
+        first.put_trial(trial_record(sweep, number))
+    assert first.flush(FLUSH_S)
+    before = runs_of(tracking_uri, sweep)
+    MlflowClient(tracking_uri).update_run(before[1].info.run_id, name="the good one")
+
+    space = {"lr": [1e-3, 1e-4, 1e-5], "feature_maps": [3, 9], "weight_decay": [0.0]}
+    grown = make_sweep(search=SearchConfig(space=space))  # type: ignore[arg-type]  # as in YAML
+    second = start()
+    second.put_study(study_record(grown, state="complete"))
+    for number in range(3):
+        record = trial_record(sweep, number)
+        second.put_trial(trial_record(grown, number, params={**record.params, "weight_decay": 0.0}))
+    assert second.flush(FLUSH_S)
+    after = runs_of(tracking_uri, grown)
+    assert {number: run.info.run_id for number, run in after.items() if number != 2} == {
+        number: run.info.run_id for number, run in before.items()
+    }
+    assert {run.data.tags[layout.CONFIG_DIGEST] for run in after.values()} == {grown.digest()}
+    names = [after[number].info.run_name for number in range(3)]
+    assert names == ["t0000 lr=1e-3 fm=3 wd=0", "the good one", "t0002 lr=1e-4 fm=3 wd=0"]
+    assert "1e-5" in after[None].data.tags["mlflow.note.content"]
 
 
 @pytest.mark.parametrize(("state", "status"), [("failed", "FAILED"), ("pruned", "KILLED"), ("interrupted", "KILLED")])

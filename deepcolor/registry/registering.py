@@ -1,0 +1,158 @@
+"""Make a version of a candidate: pack it, upload it to its trial's run, and write on the version what is known of it.
+
+Each step can be done again: what was done before is found, or done over.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from deepcolor.config.schema import ParamValue, Stage
+from deepcolor.models.description import ModelDescription
+from deepcolor.registry import names
+from deepcolor.registry.card import version_text
+from deepcolor.registry.confirmation import Confirmed, Evidence
+from deepcolor.registry.package import write_package
+from deepcolor.registry.versions import ModelVersion, versions_of
+from deepcolor.tracking import layout, store
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A finished trial that asks for promotion."""
+
+    stage: Stage
+    model_folder: Path
+    """Its result folder: `model.safetensors`, `model.json`."""
+    cache_folder: Path
+    """The decoded data set it was trained on; its test split is the gate."""
+    study: str
+    trial: int
+    params: dict[str, ParamValue]
+    """All settings of its training, searched and fixed."""
+    data_digest: str
+    parent: str | None = None
+    """What its training started from, such as `colorizer@3`."""
+    run_id: str | None = None
+    """Its MLflow run; None: found by the tags of study and trial."""
+    confirmed: Confirmed | None = None
+    """What other seeds said of its setting, where they were asked."""
+
+
+def register(
+    client: MlflowClient,
+    candidate: Candidate,
+    description: ModelDescription,
+    test: dict[str, float],
+    *,
+    evidence: Evidence | None,
+    model_code: Path,
+) -> ModelVersion:
+    """Upload the model, then create the version: it never points to half a model."""
+    run = upload(client, candidate, model_code=model_code)
+    _ensure_registered_model(client, candidate.stage)
+    tags = _tags(candidate, description, test, run_id=run.info.run_id)
+    tags |= evidence.as_tags(names.CONFIRMED_PREFIX) if evidence else {}
+    created = client.create_model_version(
+        names.registered_name(candidate.stage),
+        source=f"{run.info.artifact_uri}/{layout.MODEL_FOLDER}",
+        run_id=run.info.run_id,
+        tags=tags,
+        description=_text(candidate, description, test, evidence),
+    )
+    _note_on_run(client, run, f"{candidate.stage}@{created.version}", test)
+    return next(v for v in versions_of(client, candidate.stage) if v.number == int(created.version))
+
+
+def upload(client: MlflowClient, candidate: Candidate, *, model_code: Path) -> Run:
+    """Put the MLflow model below the artifacts of the trial's run, over what is there."""
+    run = _run_of(client, candidate)
+    with tempfile.TemporaryDirectory(prefix="deepcolor-promote-") as temporary:
+        folder = Path(temporary) / layout.MODEL_FOLDER
+        write_package(folder, model_folder=candidate.model_folder, model_code=model_code, stage=candidate.stage)
+        client.log_artifacts(run.info.run_id, str(folder), layout.MODEL_FOLDER)
+    return run
+
+
+def carry_evidence(
+    client: MlflowClient,
+    candidate: Candidate,
+    version: ModelVersion,
+    description: ModelDescription,
+    evidence: Evidence | None,
+) -> ModelVersion:
+    """Let a version that was there before carry what other seeds say."""
+    if evidence is None or version.evidence == evidence:
+        return version
+    name, number = names.registered_name(version.stage), str(version.number)
+    before = version.evidence.as_tags(names.CONFIRMED_PREFIX) if version.evidence else {}
+    now = evidence.as_tags(names.CONFIRMED_PREFIX)
+    for key, value in now.items():
+        client.set_model_version_tag(name, number, key, value)
+    for key in before.keys() - now.keys():
+        client.delete_model_version_tag(name, number, key)
+    text = _text(candidate, description, version.test, evidence)
+    client.update_model_version(name, number, description=text)
+    return replace(version, evidence=evidence)
+
+
+def _run_of(client: MlflowClient, candidate: Candidate) -> Run:
+    if candidate.run_id is not None:
+        return client.get_run(candidate.run_id)
+    return store.trial_run(client, stage=candidate.stage, study=candidate.study, number=candidate.trial)
+
+
+def _ensure_registered_model(client: MlflowClient, stage: Stage) -> None:
+    from mlflow.exceptions import MlflowException
+
+    name = names.registered_name(stage)
+    try:
+        client.create_registered_model(
+            name, description=f"deepcolor's {stage}s: see the aliases champion and previous."
+        )
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+
+
+def _tags(
+    candidate: Candidate, description: ModelDescription, test: dict[str, float], *, run_id: str
+) -> dict[str, str]:
+    tags = {
+        names.WEIGHTS_SHA256: description.weights_sha256,
+        names.DATA_DIGEST: candidate.data_digest,
+        names.STUDY: candidate.study,
+        names.TRIAL: str(candidate.trial),
+        names.RUN: run_id,
+        names.SIZE_PX: str(description.size_px),
+        names.MODEL: json.dumps(description.model.model_dump(mode="json")),
+    }
+    if candidate.parent:
+        tags[names.PARENT] = candidate.parent
+    tags |= {f"{names.PARAM_PREFIX}{name}": layout.param_value(value) for name, value in candidate.params.items()}
+    return tags | {f"{names.TEST_PREFIX}{name}": repr(value) for name, value in test.items()}
+
+
+def _note_on_run(client: MlflowClient, run: Run, ref: str, test: dict[str, float]) -> None:
+    """Let the run show what became of it. Its recorded time makes a second telling the same as the first."""
+    from mlflow.entities import Metric, RunTag
+
+    time_ms = run.info.end_time or run.info.start_time
+    metrics = [Metric(f"test/{name}", value, time_ms, 0) for name, value in test.items() if name != "images"]
+    client.log_batch(run.info.run_id, metrics=metrics, tags=[RunTag(layout.REGISTERED_AS, ref)])
+
+
+def _text(
+    candidate: Candidate, description: ModelDescription, test: dict[str, float], evidence: Evidence | None
+) -> str:
+    return version_text(
+        candidate.stage, description, test, study=candidate.study, trial=candidate.trial, evidence=evidence
+    )

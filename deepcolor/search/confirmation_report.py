@@ -1,0 +1,78 @@
+"""What a confirmation adds to a study's report: its settings as CSV, and a picture of every training of theirs."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import textwrap
+from collections.abc import Sequence
+from typing import Any
+
+from deepcolor.search.confirmation import ConfirmedSetting, confirmation_line
+from deepcolor.search.summary import Summary
+
+_INCHES_A_SETTING = 1.3
+_MOST_INCHES = 14.0
+_LONGEST_LABEL = 3
+"""Parameters written below a setting."""
+_TITLE_CHARS = 100
+
+
+def confirmation_csv(settings: tuple[ConfirmedSetting, ...]) -> str:
+    """Write a row a setting: its trial, what the search saw, mean and standard deviation, the value under each seed."""
+    names = list(settings[0].params) if settings else []
+    seeds = sorted({seed for setting in settings for seed in setting.values})
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(["trial", *names, "searched_value", "mean", "std", *(f"seed_{seed}" for seed in seeds)])
+    for one in settings:
+        figures = [one.searched_value, one.mean, one.std, *(one.values.get(seed, "") for seed in seeds)]
+        writer.writerow([one.trial, *(one.params[name] for name in names), *figures])
+    return file.getvalue()
+
+
+def confirmation_png(summary: Summary, *, objective: str) -> bytes | None:
+    """Draw each setting's trainings: the search's own hollow, those under other seeds filled, with mean and standard
+    deviation. None when nothing finite is known of any under another seed.
+    """
+    settings = [s for s in summary.confirmation.settings if math.isfinite(s.mean)] if summary.confirmation else []
+    if summary.confirmation is None or not settings:
+        return None
+    from matplotlib import style
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    file = io.BytesIO()
+    width = min(_MOST_INCHES, max(7.0, _INCHES_A_SETTING * len(settings)))
+    with style.context("ggplot"):  # that of the pictures beside it, which are Optuna's
+        figure = Figure(figsize=(width, 4.8), dpi=110, layout="constrained")
+        FigureCanvasAgg(figure)
+        _draw(figure.subplots(), settings, objective=objective, title=confirmation_line(summary.confirmation))
+        figure.savefig(file, format="png")
+    return file.getvalue()
+
+
+def _draw(axes: Any, settings: Sequence[ConfirmedSetting], *, objective: str, title: str) -> None:
+    for place, one in enumerate(settings):
+        _draw_setting(axes, place, one, labelled=place == 0)
+    axes.set_xticks(range(len(settings)), [_label(one) for one in settings], fontsize=8)
+    axes.set_xlim(-0.6, len(settings) - 0.4)
+    axes.set_ylabel(objective)
+    axes.legend(fontsize=8)
+    axes.set_title(textwrap.fill(title, _TITLE_CHARS), fontsize=8)
+
+
+def _draw_setting(axes: Any, place: int, one: ConfirmedSetting, *, labelled: bool) -> None:
+    names = ("under other seeds", "mean ± std", "as the search saw it") if labelled else (None, None, None)
+    axes.plot([place] * len(one.values), list(one.values.values()), "o", color="C1", alpha=0.6, label=names[0])
+    spread = one.std if math.isfinite(one.std) else 0.0
+    bar = {"fmt": "_", "color": "C1", "markersize": 18, "capsize": 4}
+    axes.errorbar(place + 0.18, one.mean, yerr=spread, label=names[1], **bar)
+    axes.plot(place - 0.18, one.searched_value, "o", color="C0", fillstyle="none", label=names[2])
+
+
+def _label(one: ConfirmedSetting) -> str:
+    shown = list(one.params.items())[:_LONGEST_LABEL]
+    lines = [f"{name}={value:.3g}" if isinstance(value, float) else f"{name}={value}" for name, value in shown]
+    return "\n".join([f"trial {one.trial}", *lines, *(["..."] if len(one.params) > len(shown) else [])])

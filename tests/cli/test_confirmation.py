@@ -1,0 +1,88 @@
+"""A winner confirmed under other seeds, from the sweep to the model card, through the command line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mlflow import MlflowClient
+from typer.testing import CliRunner
+
+from deepcolor.cli import console
+from deepcolor.cli.app import app
+from deepcolor.cli.drive import How
+from deepcolor.registry.versions import resolve
+from deepcolor.search.study import StudyStorage
+from deepcolor.search.trials import searched
+
+GRID = """
+study: grid
+stage: regressor
+data: {name: faces, size_px: 64, augment: {random_rotation: null, random_crop: null}}
+training: {epochs: 1}
+search:
+  space: {lr: [1e-4, 1e-2, 1e-3]}
+  confirm: {top: 2, seeds: 2}
+"""
+
+
+@pytest.fixture(autouse=True)
+def _own_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Options that a command sets are for this test alone."""
+    monkeypatch.setattr(console, "settings", console.Settings())
+
+
+def test_a_confirmed_winner_is_promoted_with_what_is_known_of_it(how: How) -> None:
+    """Summary, list, version and card give the figures of the trainings under other seeds, and the weights are the best
+    of the winning setting's.
+    """
+    root = how.workspace.root
+    (root / "grid.yaml").write_text(GRID)
+    swept = command(root, "sweep", "grid.yaml", "--executor", "serial")
+    assert (swept["trials"], swept["trained_now"]) == (3, 3 + 4)
+    confirmation = swept["confirmation"]
+    assert command(root, "studies", "grid")["confirmation"] == confirmation
+    first, second = confirmation["settings"]
+    assert (first["trial"], second["trial"]) == (confirmation["winner"], confirmation["runner_up"])
+    assert first["mean"] < second["mean"]
+
+    done = command(root, "promote", "grid", "--device", "cpu")
+    evidence = done["confirmation"]
+    known = [evidence[name] for name in ("trial", "mean", "std", "seeds", "runner_up", "runner_up_mean")]
+    assert known == [first["trial"], first["mean"], first["std"], 2, second["trial"], second["mean"]]
+    assert evidence["low"] <= evidence["relative"] <= evidence["high"]
+    assert evidence["verdict"] in {"larger than chance", "could be chance", "larger than chance, for the runner-up"}
+
+    trials = StudyStorage(how.workspace).load("grid").trials()
+    assert len(searched(trials)) == 3
+    version = resolve("regressor@champion", tracking_uri=how.tracking_uri)
+    weights = next(trial for trial in trials if trial.number == version.trial)
+    setting = [t for t in trials if first["trial"] in (t.number, t.confirms.trial if t.confirms else None)]
+    assert len(setting) == 3
+    assert weights.value == min(trial.value for trial in setting if trial.value is not None)
+    assert version.params["seed"] == str(weights.confirms.seed if weights.confirms else 0)
+    assert version.evidence is not None
+    assert vars(version.evidence).items() <= evidence.items()
+    client = MlflowClient(how.tracking_uri)
+    text = client.get_model_version("deepcolor-regressor", str(version.number)).description
+    assert f"| runner-up | trial {second['trial']}" in str(text)
+    command(root, "pull", "regressor@champion", "-o", str(root / "pulled"))
+    assert "## Confirmation" in (root / "pulled" / "README.md").read_text()
+    assert kinds(client) == {"study": 1, "trial": 3, "confirmation": 4}
+
+
+def command(root: Path, *words: str) -> dict[str, Any]:
+    """Run a command in a workspace, and return what it prints with --json."""
+    words = tuple(str(root / word) if word.endswith(".yaml") else word for word in words)
+    done = CliRunner().invoke(app, [*words, "--workspace", str(root), "--json"], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    return dict(json.loads(done.stdout.strip().splitlines()[-1]))
+
+
+def kinds(client: MlflowClient) -> dict[str, int]:
+    """How many runs there are of each kind."""
+    runs = client.search_runs([experiment.experiment_id for experiment in client.search_experiments()])
+    found = [run.data.tags["deepcolor.kind"] for run in runs]
+    return {kind: found.count(kind) for kind in found}

@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from mlflow import MlflowClient
+
+from deepcolor.inference.package import MODEL_CODE
+from deepcolor.registry.confirmation import Confirmed, Contender, Evidence, read_evidence
+from deepcolor.registry.promote import Promotion, promote
+from deepcolor.registry.versions import resolve
+from deepcolor.training.metrics import measure
+from tests.registry.world import World
+
+
+def confirmed(world: World, *, runner_up: bool = True) -> Confirmed:
+    """The two best models as trainings of the winner, the worst one as the runner-up's."""
+    return Confirmed(
+        objective="val/mse",
+        seeds=2,
+        winner=Contender(trial=0, mean=1e-3, std=1e-4, folders=world.models[:2]),
+        runner_up=Contender(trial=4, mean=2e-3, std=2e-4, folders=world.models[2:] * 2) if runner_up else None,
+    )
+
+
+def promoted(world: World, evidence: Confirmed | None) -> Promotion:
+    """Promote the best model with what is known of its setting."""
+    candidate = dataclasses.replace(world.candidate(0), confirmed=evidence)
+    return promote(candidate, tracking_uri=world.uri, model_code=MODEL_CODE, device="cpu")
+
+
+def test_winner_and_runner_up_are_compared_over_all_their_trainings(world: World) -> None:
+    """For each test picture the mean error of a setting's trainings counts; the version carries what that says."""
+    done = promoted(world, confirmed(world))
+    errors = [measure(folder, world.cache, split="test", device="cpu").per_image_mse for folder in world.models]
+    ours, theirs = np.mean([errors[0], errors[1]]), np.mean(errors[2])
+    evidence = done.version.evidence
+    assert evidence is not None
+    assert evidence.relative == pytest.approx(ours / theirs - 1)
+    assert (evidence.trial, evidence.runner_up, evidence.seeds) == (0, 4, 2)
+    assert resolve("colorizer@champion", tracking_uri=world.uri).evidence == evidence
+    assert "runner-up (trial 4) 2.000e-03 ± 2.0e-04" in evidence.sentence
+    assert evidence.verdict in evidence.sentence
+
+
+def test_a_version_learns_what_was_confirmed_later(world: World) -> None:
+    """Promoted again after the confirmation, the same version carries it; told again or not told, it stays."""
+    assert promoted(world, None).version.evidence is None
+    done = promoted(world, confirmed(world))
+    assert (done.registered, done.verdict) == (False, "already champion")
+    assert done.version.evidence is not None
+    assert promoted(world, None).version.evidence == done.version.evidence
+    assert promoted(world, confirmed(world)).version == done.version
+    text = str(MlflowClient(world.uri).get_model_version("deepcolor-colorizer", "1").description)
+    assert "| runner-up | trial 4: 0.002 ± 0.0002 |" in text
+    alone = promoted(world, confirmed(world, runner_up=False))
+    assert alone.version.evidence is not None
+    assert (alone.version.evidence.runner_up, alone.version.evidence.relative) == (None, None)
+    assert resolve("colorizer@1", tracking_uri=world.uri).evidence == alone.version.evidence
+
+
+NUMBERS = st.floats(-1e9, 1e9)
+EVIDENCE = st.builds(
+    Evidence,
+    objective=st.sampled_from(["val/mse", "val/mse_a"]),
+    seeds=st.integers(2, 99),
+    trial=st.integers(0, 9999),
+    mean=NUMBERS,
+    std=NUMBERS,
+    runner_up=st.none() | st.integers(0, 9999),
+    runner_up_mean=st.none() | NUMBERS,
+    runner_up_std=st.none() | NUMBERS,
+    relative=st.none() | NUMBERS,
+    low=st.none() | NUMBERS,
+    high=st.none() | NUMBERS,
+)
+
+
+@given(evidence=EVIDENCE)
+def test_tags_hold_all_of_it(evidence: Evidence) -> None:
+    """Written as tags and read back, it is equal; a version without such tags has none."""
+    tags = evidence.as_tags("x.")
+    assert read_evidence({key.removeprefix("x."): value for key, value in tags.items()}) == evidence
+    assert read_evidence({}) is None

@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from deepcolor.config.schema import Sweep
+from deepcolor.search.reading import read_trials
+from deepcolor.search.study import Outcome, Place, StoredStudy, owned
+from deepcolor.training.trajectory import View
+from tests.search.conftest import Bench
+
+SweepOf = Callable[..., Sweep]
+
+
+@pytest.fixture
+def sweep(sweep_of: SweepOf) -> Sweep:
+    space = {"lr": {"low": 1e-4, "high": 0.3, "log": True}, "optimizer": ["adam", "sgd"]}
+    return sweep_of(space, sampler="tpe", trials=9)
+
+
+def test_a_driver_remembers_what_the_database_holds(bench: Bench, sweep: Sweep) -> None:
+    """After trials of every kind, the trials in a driver's memory are those that another reader finds."""
+    with owned(bench.workspace, sweep.study):
+        study = bench.storage().open(sweep, lambda: sweep)
+        _trials_of_every_kind(study, sweep)
+        assert bench.storage().load(sweep.study).trials() == study.trials()
+        assert [trial.state for trial in study.trials()] == ["complete", "complete", "pruned", "failed", "running"]
+
+
+def test_trials_are_read_as_optuna_reads_them(bench: Bench, sweep: Sweep) -> None:
+    """The short way to read all trials of a study gives the same as Optuna's, each field of it."""
+    with owned(bench.workspace, sweep.study):
+        _trials_of_every_kind(bench.storage().open(sweep, lambda: sweep), sweep)
+    stored = bench.storage().load(sweep.study).optuna_study
+    assert read_trials(stored) == stored.get_trials(deepcopy=False)
+
+
+def test_a_draw_that_is_not_started_leaves_nothing(bench: Bench, sweep: Sweep) -> None:
+    """A trial appears whole, with all of its parameters, or not at all."""
+    with owned(bench.workspace, sweep.study):
+        study = bench.storage().open(sweep, lambda: sweep)
+        study.use_sampler(sweep.search)
+        asked = study.ask(sweep.search)
+        assert set(asked.params) == {"lr", "optimizer"}
+        assert bench.storage().load(sweep.study).trials() == [asked]
+
+
+def _trials_of_every_kind(study: StoredStudy, sweep: Sweep) -> None:
+    study.use_sampler(sweep.search)
+    for number in range(5):
+        assert study.ask(sweep.search).number == number
+        study.place(number, Place("t" * 32, in_store_epochs=number, parent=None, epochs=3))
+    study.tell(0, Outcome(View(3, 2, 0.25), "t/results/x", {"psnr_db": 20.5}, host="here", device="cpu"))
+    study.tell(1, Outcome(View(1, 1, float("inf"), diverged=True)))
+    study.let_on(2, to_epoch=1)
+    study.report(2, epoch=1, value=0.5)
+    study.prune(2, Outcome(View(1, 1, 0.5)))
+    study.fail(3, "the machine has had enough")
