@@ -49,11 +49,12 @@ format: $(INSTALLED) ## Format the code and mend what ruff can mend
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-docs: $(INSTALLED) ## Write the documents that are generated from the code
+docs: $(INSTALLED) ## Write the documents that are generated from code and recorded results
 	$(BIN)/python -m deepcolor.config.reference --write docs/sweep-files.md
+	$(BIN)/python benchmarks/suite.py --document
 
-bench: $(INSTALLED) ## Run every benchmark; each prints one JSON object
-	@for file in benchmarks/*.py; do echo "== $$file" >&2; $(BIN)/python "$$file"; done
+bench: $(INSTALLED) ## Run the benchmarks and record their results; BENCH='driver stages' for some, QUICK=1 to try them
+	$(BIN)/python benchmarks/suite.py $(if $(QUICK),--quick) $(BENCH) $(if $(ARGS),-- $(ARGS))
 
 constraints: $(INSTALLED) ## Rewrite constraints.txt from what is installed now
 	@{ sed -n '/^#/p' constraints.txt; \

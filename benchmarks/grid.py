@@ -1,81 +1,108 @@
 """The reports' grid (27 points, epochs 1 2 3 in place of 100 200 300): deepcolor against Optuna and MLflow by the book.
 
-Same pictures, network, copies and batch size; each side is a whole process, its start and its decoding included. The
-two run one after the other in one go, so the ratio holds on a noisy machine. Without --pictures it draws some.
+Same pictures, networks, copies and batch size; each side is a whole process, its start and its decoding included. They
+run one after the other in one go, so the ratios hold on a noisy machine. The peer decodes in every epoch; with its
+cache, once at its start. Without --pictures some are drawn.
 
-    python benchmarks/grid.py [--pictures DIR] [--limit 150] [--stage colorizer] [--feature-maps 16 --growth double]
+    python benchmarks/grid.py [--pictures DIR] [--limit 675] [--uncached regressor] [--quick]
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+
+from parts.product import choose_pictures, deepcolor, run
 
 PEER = Path(__file__).parent / "peers" / "plain_grid.py"
 GRID = {"lr": [1e-3, 1e-4, 1e-1], "weight_decay": [0.0, 1e-5, 1e-6], "epochs": [1, 2, 3]}
 
 
+@dataclass(frozen=True)
+class Network:
+    """One of the networks the grid is run with, and the aims against the peer and the peer with its cache."""
+
+    stage: str
+    feature_maps: int
+    growth: str
+    aim: str
+    aim_cached: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.stage}, {self.feature_maps} feature maps{' doubling' if self.growth == 'double' else ''}"
+
+
+NETWORKS = {
+    "regressor": Network("regressor", 3, "constant", "15", "4"),
+    "colorizer": Network("colorizer", 3, "constant", "15", "4"),
+    "double": Network("colorizer", 16, "double", "-", "2.5"),
+}
+
+
 def main() -> None:
-    """Run deepcolor, the peer, and the peer with its cache; print one JSON object."""
+    """Run deepcolor and the peers with every network asked for; print one JSON object."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pictures", type=Path, default=None, help="folder of photos; drawn faces if left out")
-    parser.add_argument("--limit", type=int, default=150, help="photos to take")
-    parser.add_argument("--stage", choices=["regressor", "colorizer"], default="regressor")
-    parser.add_argument("--feature-maps", type=int, default=3)
-    parser.add_argument("--growth", choices=["constant", "double"], default="constant")
-    parser.add_argument("--skip-uncached", action="store_true", help="leave out the peer that decodes every epoch")
+    parser.add_argument("--limit", type=int, default=675, help="photos to take")
+    parser.add_argument("--double-limit", type=int, default=60, help="photos to take for the doubling network")
+    parser.add_argument("--networks", nargs="+", choices=list(NETWORKS), default=list(NETWORKS))
+    parser.add_argument(
+        "--uncached",
+        nargs="*",
+        choices=list(NETWORKS),
+        default=["regressor"],
+        help="also against the peer without cache",
+    )
+    parser.add_argument("--quick", action="store_true", help="the regressor on a few pictures")
     options = parser.parse_args()
-    with TemporaryDirectory() as folder:
-        pictures = _pictures(Path(folder), options)
-        results = {"deepcolor": _deepcolor(Path(folder) / "ours", pictures, options)}
-        results["peer_cached"] = _peer(Path(folder) / "cached", pictures, options, "--cache")
-        if not options.skip_uncached:
-            results["peer"] = _peer(Path(folder) / "plain", pictures, options)
-    ours = results["deepcolor"]["process_s"]
-    ratios = {name: round(result["process_s"] / ours, 2) for name, result in results.items() if name != "deepcolor"}
-    shown = {name: str(value) for name, value in vars(options).items()}
-    print(json.dumps({"options": shown, "times_faster_than": ratios, **results}, indent=2))
+    if options.quick:
+        options.limit, options.networks, options.uncached = 30, ["regressor"], ["regressor"]
+    results = {name: _compare(NETWORKS[name], options, uncached=name in options.uncached) for name in options.networks}
+    print(json.dumps(_report(results, options), indent=2))
 
 
-def _pictures(folder: Path, options: argparse.Namespace) -> Path:
-    """A folder with the pictures both sides read: some of those given, or drawn ones."""
-    chosen = folder / "pictures"
-    if options.pictures is None:
-        from deepcolor.data.drawn import draw_set
+def _compare(network: Network, options: argparse.Namespace, *, uncached: bool) -> dict[str, Any]:
+    limit = options.double_limit if network.growth == "double" else options.limit
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        pictures = choose_pictures(folder / "pictures", options.pictures, limit=limit)
+        sides = {"deepcolor": _deepcolor(folder / "ours", pictures, network)}
+        _tell(network, sides)
+        sides["peer_cached"] = _peer(folder / "cached", pictures, network, "--cache")
+        _tell(network, sides)
+        if uncached:
+            sides["peer"] = _peer(folder / "plain", pictures, network)
+            _tell(network, sides)
+    return {"photos": limit, **sides}
 
-        draw_set("faces", chosen, count=options.limit, seed=0)
-        return chosen
-    chosen.mkdir()
-    paths = sorted(path for path in options.pictures.rglob("*") if path.suffix.lower() in {".jpg", ".jpeg", ".png"})
-    step = max(1, len(paths) // options.limit)
-    for index, path in enumerate(paths[::step][: options.limit]):
-        (chosen / f"{index:05d}{path.suffix}").write_bytes(path.read_bytes())
-    return chosen
+
+def _tell(network: Network, sides: dict[str, dict[str, Any]]) -> None:
+    seconds = ", ".join(f"{name} {side['process_s']} s" for name, side in sides.items())
+    print(f"{network.name}: {seconds}", file=sys.stderr)
 
 
-def _deepcolor(workspace: Path, pictures: Path, options: argparse.Namespace) -> dict[str, Any]:
+def _deepcolor(workspace: Path, pictures: Path, network: Network) -> dict[str, Any]:
     workspace.mkdir()
     sweep = {
         "study": "grid",
-        "stage": options.stage,
+        "stage": network.stage,
         "data": {"name": "photos"},
-        "model": {"feature_maps": options.feature_maps, "growth": options.growth},
+        "model": {"feature_maps": network.feature_maps, "growth": network.growth},
         "training": {"early_stopping": False},
         "search": {"space": GRID},
     }
     file = workspace / "grid.yaml"
     file.write_text(json.dumps(sweep))
-    base = [sys.executable, "-m", "deepcolor"]
-    prepare = [*base, "data", "prepare", str(pictures), "--name", "photos", "--split", "90/9/1"]
     started = time.perf_counter()
-    _run([*prepare, "--workspace", str(workspace), "--quiet"])
-    summary = json.loads(_run([*base, "sweep", str(file), "--workspace", str(workspace), "--json"]))
+    deepcolor(workspace, "data", "prepare", str(pictures), "--name", "photos", "--split", "90/9/1")
+    summary = json.loads(deepcolor(workspace, "sweep", str(file), "--json"))
     return {
         "process_s": round(time.perf_counter() - started, 2),
         "trials": summary["complete"],
@@ -86,19 +113,44 @@ def _deepcolor(workspace: Path, pictures: Path, options: argparse.Namespace) -> 
     }
 
 
-def _peer(out: Path, pictures: Path, options: argparse.Namespace, *words: str) -> dict[str, Any]:
-    command = [sys.executable, str(PEER), str(pictures), str(out), "--stage", options.stage]
-    command += ["--feature-maps", str(options.feature_maps), "--growth", options.growth, *words]
+def _peer(out: Path, pictures: Path, network: Network, *words: str) -> dict[str, Any]:
+    command = [sys.executable, str(PEER), str(pictures), str(out), "--stage", network.stage]
+    command += ["--feature-maps", str(network.feature_maps), "--growth", network.growth, *words]
     started = time.perf_counter()
-    result: dict[str, Any] = json.loads(_run(command).strip().splitlines()[-1])
+    result: dict[str, Any] = json.loads(run(command).strip().splitlines()[-1])
     return {"process_s": round(time.perf_counter() - started, 2), **result}
 
 
-def _run(command: list[str]) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        sys.exit(f"{' '.join(command)}\n{done.stderr}")
-    return done.stdout
+def _report(results: dict[str, Any], options: argparse.Namespace) -> dict[str, Any]:
+    rows = [
+        [
+            NETWORKS[name].name,
+            sides["photos"],
+            f"{sides['deepcolor']['trained_epochs']} of {sides['deepcolor']['requested_epochs']}",
+            _times(sides, "peer"),
+            NETWORKS[name].aim,
+            _times(sides, "peer_cached"),
+            NETWORKS[name].aim_cached,
+            round(sides["deepcolor"]["best_value"] / sides["peer_cached"]["best_value"], 2),
+        ]
+        for name, sides in results.items()
+    ]
+    header = ["network", "photos", "epochs trained", "times faster than the peer", "aim"]
+    header += ["than the peer with its cache", "aim", "best value against the peer's"]
+    return {
+        "title": "The reports' grid against Optuna and MLflow by the book",
+        "about": (
+            "27 points, epochs 1 2 3, five copies; whole processes, start and decoding included. The peer "
+            "(`benchmarks/peers/plain_grid.py`) decodes in every epoch; with its cache, once."
+        ),
+        "table": {"header": header, "rows": rows},
+        "results": results,
+        "options": {"photos": options.pictures is not None, "limit": options.limit},
+    }
+
+
+def _times(sides: dict[str, Any], peer: str) -> float | str:
+    return round(sides[peer]["process_s"] / sides["deepcolor"]["process_s"], 2) if peer in sides else "not run"
 
 
 if __name__ == "__main__":

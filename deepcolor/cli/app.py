@@ -39,10 +39,10 @@ def _root(
 
 
 def _register() -> None:
-    from deepcolor.cli import colorize, data, demo, gc, models, pipeline, plan, promote, sweep, sync, ui
+    from deepcolor.cli import benchmark, colorize, data, demo, gc, models, pipeline, plan, promote, sweep, sync, ui
 
     for panel, commands in (
-        ("Start", (demo.demo,)),
+        ("Start", (demo.demo, benchmark.benchmark)),
         ("Search", (plan.plan, sweep.sweep, pipeline.pipeline, sweep.studies, ui.ui)),
         ("Models", (promote.promote, models.models, models.pull, models.rollback, colorize.colorize)),
         ("Keep in order", (sync.sync, gc.gc)),
