@@ -49,7 +49,7 @@ def main() -> None:
     """Measure, and print one JSON object."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "--pictures", type=int, default=300, help="drawn; 8 of 10 are trained on, with five copies each"
+        "--pictures", type=int, default=160, help="drawn; 8 of 10 are trained on, with five copies each"
     )
     parser.add_argument("--epochs", type=int, default=4, help="of each of the six trainings")
     parser.add_argument("--rounds", type=int, default=2, help="sweeps of each kind, in turn")
@@ -57,11 +57,11 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="small, and one round")
     options = parser.parse_args()
     if options.quick:
-        options.pictures, options.epochs, options.rounds, options.trajectories = 30, 1, 1, 80
+        options.pictures, options.epochs, options.rounds, options.trajectories = 20, 1, 1, 66
     simulated = {}
     with TemporaryDirectory() as name:
         folder = Path(name)
-        for kind, search in (("a grid", grid_of(options.trajectories)), ("ASHA", asha_of(2 * options.trajectories))):
+        for kind, search in (("a grid", grid_of(options.trajectories)), ("ASHA", asha_of(options.trajectories))):
             simulated[kind] = use = simulate(folder / kind.replace(" ", "-"), search)
             _say(f"{kind}: {use.trials} trials, {use.while_work_is_left:.1%} busy, {use.whole:.1%} to the end")
         rounds = _rounds(folder, options)

@@ -57,7 +57,7 @@ def test_a_confirmed_winner_is_promoted_with_what_is_known_of_it(how: How) -> No
 
     trials = StudyStorage(how.workspace).load("grid").trials()
     assert len(searched(trials)) == 3
-    version = resolve("regressor@champion", tracking_uri=how.tracking_uri)
+    version = resolve(done["version"], tracking_uri=how.tracking_uri)
     weights = next(trial for trial in trials if trial.number == version.trial)
     setting = [t for t in trials if first["trial"] in (t.number, t.confirms.trial if t.confirms else None)]
     assert len(setting) == 3
@@ -68,7 +68,7 @@ def test_a_confirmed_winner_is_promoted_with_what_is_known_of_it(how: How) -> No
     client = MlflowClient(how.tracking_uri)
     text = client.get_model_version("deepcolor-regressor", str(version.number)).description
     assert f"| runner-up | trial {second['trial']}" in str(text)
-    command(root, "pull", "regressor@champion", "-o", str(root / "pulled"))
+    command(root, "pull", done["version"], "-o", str(root / "pulled"))
     assert "## Confirmation" in (root / "pulled" / "README.md").read_text()
     assert kinds(client) == {"study": 1, "trial": 3, "confirmation": 4}
 

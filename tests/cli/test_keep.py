@@ -90,9 +90,10 @@ def test_a_driver_and_sync_make_the_same_runs(how: How, tmp_path: Path) -> None:
     assert sync_studies(how.workspace, other)[0] == {"grid": Rebuilt(made=7)}
 
     def said(uri: str) -> list[dict[str, object]]:
-        runs = [one.data.to_dictionary() for one in _runs(uri)]
+        runs = sorted(_runs(uri), key=lambda one: one.info.run_name)  # Those begun in one millisecond have no order.
+        datas = [one.data.to_dictionary() for one in runs]
         return [
-            {**data, "tags": {k: v for k, v in data["tags"].items() if not k.startswith("mlflow.")}} for data in runs
+            {**data, "tags": {k: v for k, v in data["tags"].items() if not k.startswith("mlflow.")}} for data in datas
         ]
 
     assert said(other) == said(how.tracking_uri)
