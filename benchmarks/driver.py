@@ -23,6 +23,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from deepcolor.cli.app import collect_rarely
 from deepcolor.config.schema import Sweep
 from deepcolor.execution.serial import SerialExecutor
 from deepcolor.search.driver import Driver, Places
@@ -56,6 +57,7 @@ def main() -> None:
     parser.add_argument("--peer-trials", type=int, default=100, help="of the peer, before and again after")
     parser.add_argument("--quick", action="store_true", help="a few trials each")
     options = parser.parse_args()
+    collect_rarely()  # As every command does.
     if options.quick:
         options.trials, options.tpe_trials, options.peer_trials = 60, 40, 15
     with TemporaryDirectory() as name:
