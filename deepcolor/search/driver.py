@@ -19,7 +19,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -28,23 +28,24 @@ from deepcolor.config.schema import Limit, Setting
 from deepcolor.errors import DeepcolorError, Interrupted, WorkspaceError
 from deepcolor.execution.devices import gpus
 from deepcolor.execution.executor import Event, Executor, Failed, Progress
-from deepcolor.search.board import Board, OpenTrial
+from deepcolor.search.board import Board
 from deepcolor.search.budget import Account, exhausted, overspent
 from deepcolor.search.confirmation import confirmation_of, is_pending
 from deepcolor.search.confirming import Confirming
+from deepcolor.search.ending import Ending
 from deepcolor.search.ladder import Ladder
 from deepcolor.search.projection import Projection
 from deepcolor.search.proposals import Proposals
 from deepcolor.search.pruning import Drop
 from deepcolor.search.report import write_report
 from deepcolor.search.schedule import Ask, next_ask
+from deepcolor.search.settling import Settling
 from deepcolor.search.showing import Showing
-from deepcolor.search.study import Outcome, Place, StoredStudy, StoredTrial, now_ms
+from deepcolor.search.study import Place, StoredStudy, StoredTrial, now_ms
 from deepcolor.search.summary import Snapshot, Summary, Watcher, summarise
 from deepcolor.search.warm_start import offer
 from deepcolor.tracking.records import State, Tracker
-from deepcolor.training.figures import read_result
-from deepcolor.training.trajectory import InitWeights, Segment, Trajectory, TrajectoryPaths
+from deepcolor.training.trajectory import InitWeights, Segment, Trajectory
 
 EVENT_WAIT_S = 0.5
 LET_GO_S = 10.0
@@ -110,10 +111,17 @@ class Driver:
         self._account = Account(
             study, on_gpu=places.device.startswith("cuda") or (places.device == "auto" and gpus() > 0)
         )
+        self._ending = Ending(places.stop_file)
+        self._settling = Settling(
+            study,
+            board=self._board,
+            ladder=self._ladder,
+            showing=self._showing,
+            watcher=watcher,
+            ending=self._ending,
+            store=places.store,
+        )
         self._learnt_from = 0
-        self._asked_to_stop = False
-        self._store_failure: str | None = None
-        self._spent: Limit | None = None
         self._search_spent: Limit | None = None
         self._confirming: Confirming | None = None
         self._board.to_confirm = self._sweep.search.confirm.trainings if self._sweep.search.confirm else 0
@@ -134,25 +142,24 @@ class Driver:
 
     def request_stop(self) -> None:
         """End every running segment after its epoch, with a checkpoint. Safe to call from a signal handler."""
-        self._asked_to_stop = True
-        self._places.stop_file.touch()
+        self._ending.ask()
 
     def snapshot(self) -> Snapshot:
         """Say where the study stands."""
-        return self._board.snapshot(stopping=self._stopping)
+        return self._settling.snapshot()
 
     # --- the loop
 
     def _run(self) -> Summary:
-        self._places.stop_file.unlink(missing_ok=True)
+        self._ending.clear()
         self._take_over()
         try:
             while self._step() or self._confirm():
                 self._watcher.update(self.snapshot())
         finally:
-            self._places.stop_file.unlink(missing_ok=True)
-        if self._store_failure is not None:
-            raise WorkspaceError(self._store_failure)
+            self._ending.clear()
+        if self._ending.failure is not None:
+            raise WorkspaceError(self._ending.failure)
         return self._conclude()
 
     def _let_go(self) -> None:
@@ -166,13 +173,9 @@ class Driver:
             self._showing.study(sorted(trials, key=lambda t: t.number), state="interrupted", ended_ms=now_ms())
             self._tracker.flush(LET_GO_S)
 
-    @property
-    def _stopping(self) -> bool:
-        return self._asked_to_stop or self._spent is not None or self._store_failure is not None
-
     def _step(self) -> bool:
         self._check_budget()
-        if not self._stopping:
+        if not self._ending.due:
             self._fill()
         if not self._board.busy:
             return False
@@ -182,12 +185,12 @@ class Driver:
 
     def _check_budget(self) -> None:
         spent, budget = self._account.spent(trained_now=self._board.trained), self._sweep.search.budget
-        if budget.limited and not self._stopping:
+        if budget.limited and not self._ending.due:
             searching = self._confirming is None
             trials = self._board.with_value() if searching else ()
-            self._spent = exhausted(budget, spent=spent, trials=trials) if searching else overspent(budget, spent=spent)
-            if self._spent is not None:
-                self._places.stop_file.touch()
+            self._ending.spend(
+                exhausted(budget, spent=spent, trials=trials) if searching else overspent(budget, spent=spent)
+            )
 
     def _fill(self) -> None:
         board = self._board
@@ -222,25 +225,19 @@ class Driver:
         if isinstance(event, Failed):
             self._account.segment_ends(event.digest)
             if event.store_failed:
-                self._end_for(event.reason)
+                self._ending.fail(event.reason)
             else:
-                self._fail(ask.number, event.reason)
+                self._settling.fail(ask.number, event.reason)
             return
         outcome = event.outcome
         self._account.segment_ends(event.digest, device=outcome.device, train_s=outcome.train_s)
         board.trained_now += outcome.trained_epochs
         board.put_history(event.digest, outcome.history)
         for open_ in board.on(event.digest):
-            self._settle(open_, host=outcome.host, device=outcome.device)
+            self._settling.settle(open_, host=outcome.host, device=outcome.device)
         if ask.result and outcome.view is not None and ask.number in board.open:
             # Asking for the same segment again would give the same, for ever.
-            self._fail(ask.number, f"its result cannot be read ({outcome.result})")
-
-    def _end_for(self, reason: str) -> None:
-        """End because the store cannot be written to: every trial would fail, and stays open instead."""
-        self._store_failure = self._store_failure or reason
-        with suppress(OSError):  # The others find out by themselves.
-            self._places.stop_file.touch()
+            self._settling.fail(ask.number, f"its result cannot be read ({outcome.result})")
 
     # --- starting trials
 
@@ -263,8 +260,7 @@ class Driver:
             self._open_trial(trial)
         else:
             # The driver died while the sampler was writing the parameters; the sampler draws another trial instead.
-            self._fail(trial.number, "its start was cut off")
-            self._board.failed_now -= 1
+            self._settling.fail(trial.number, "its start was cut off", counts=False)
 
     def _start_trial(self, *, waiting: int) -> bool:
         """Ask for one more trial; False when the study has them all, or enough of them wait for a busy trajectory."""
@@ -283,16 +279,16 @@ class Driver:
             return False
         open_ = self._board.open[move.number]
         if isinstance(move, Drop):
-            self._close(self._ladder.end(open_))
+            self._settling.end(open_)
         elif open_.ask.trajectory not in self._board.busy:
-            self._settle(open_)
+            self._settling.settle(open_)
         return True
 
     def _open_trial(self, trial: StoredTrial) -> None:
         try:
             trajectory = self._trajectory(trial.setting(self._sweep))
         except (DeepcolorError, ValidationError) as error:
-            self._fail(trial.number, " ".join(str(error).split()))
+            self._settling.fail(trial.number, " ".join(str(error).split()))
             return
         digest, epochs = trajectory.digest, trajectory.setting.training.epochs
         if trial.place is None:
@@ -301,7 +297,7 @@ class Driver:
             trial = self._study.place(trial.number, place)
         open_ = self._board.open[trial.number] = self._ladder.enter(trial, trajectory)
         if digest not in self._board.busy:
-            self._settle(open_)
+            self._settling.settle(open_)
 
     def _trajectory(self, setting: Setting) -> Trajectory:
         return Trajectory(
@@ -332,67 +328,31 @@ class Driver:
     def _confirm(self) -> bool:
         """Begin to confirm the winner once the search has ended; False when there is nothing of that to do."""
         spent = overspent(self._sweep.search.budget, spent=self._account.spent(trained_now=self._board.trained))
-        stays_ended = self._asked_to_stop or self._store_failure is not None or spent is not None
+        stays_ended = self._ending.asked or self._ending.failure is not None or spent is not None
         if self._sweep.search.confirm is None or self._confirming is not None or stays_ended:
             return False
-        self._end_waiting()
-        self._search_spent, self._spent = self._spent, None
-        self._places.stop_file.unlink(missing_ok=True)
+        self._settling.end_waiting()
+        self._search_spent = self._ending.revoke()
         confirming = self._confirming = Confirming(self._study, self._study.trials())
         self._board.confirming, self._board.to_confirm = True, confirming.trainings
         for trial in confirming.dropped:
-            self._fail(trial.number, "its setting is one of the best no longer")
+            self._settling.fail(trial.number, "its setting is one of the best no longer")
         for trial in confirming.open:
             self._open_trial(trial)
         return True
 
-    # --- finishing trials
-
-    def _settle(self, open_: OpenTrial, *, host: str = "", device: str = "") -> None:
-        """Tell a trial if the store holds all that it asks for; let it wait if it has come to its rung."""
-        ask, view = open_.ask, self._ladder.view(open_, epochs=open_.epochs)
-        if view is None:
-            self._ladder.report(open_, up_to=ask.epochs)
-            return
-        self._ladder.report(open_, up_to=view.end_epoch)
-        if view.diverged:
-            self._tell(ask.number, Outcome(view, host=host, device=device))
-            return
-        folder = TrajectoryPaths(self._places.store, ask.trajectory).result(view)
-        metrics = read_result(folder)
-        if metrics is not None:
-            self._tell(ask.number, Outcome(view, str(folder.relative_to(self._places.store)), metrics, host, device))
-        else:  # The epochs are there but their result is not: a segment that trains nothing makes it.
-            open_.ask = replace(ask, epochs=open_.epochs, result=True)
-
-    def _tell(self, number: int, outcome: Outcome) -> None:
-        self._close(self._study.tell(number, outcome))
-
-    def _fail(self, number: int, reason: str) -> None:
-        trial = self._study.fail(number, reason)
-        self._board.failed_now += trial.confirms is None
-        self._close(trial)
-
-    def _close(self, trial: StoredTrial) -> None:
-        self._board.open.pop(trial.number, None)
-        self._board.finished[trial.number] = trial
-        self._showing.trial(trial)
-        self._watcher.finished(trial, self.snapshot())
-
-    def _end_waiting(self) -> None:
-        for open_ in self._board.waiting():
-            self._close(self._ladder.end(open_))
+    # --- the end
 
     def _conclude(self) -> Summary:
         board, started = self._board, self._board.started
         unfinished = board.searching > 0 or self._proposals.left(started=started)
-        limit = self._search_spent if self._confirming else self._spent
+        limit = self._search_spent if self._confirming else self._ending.spent
         stopped_by = limit if unfinished else None
-        if limit is None and not self._asked_to_stop and self._proposals.held_back(started=started):
+        if limit is None and not self._ending.asked and self._proposals.held_back(started=started):
             stopped_by = "trials"
         self._account.close(trained_now=board.trained_now)
-        if not self._asked_to_stop:
-            self._end_waiting()
+        if not self._ending.asked:
+            self._settling.end_waiting()
         trials, spent = self._study.trials(), self._study.spent
         for trial in trials:
             if not trial.finished:
@@ -401,7 +361,7 @@ class Driver:
         summary = summarise(
             self._study.name,
             trials,
-            interrupted=self._asked_to_stop and unfinished,
+            interrupted=self._ending.asked and unfinished,
             trained_now=board.trained_now,
             wall_s=time.monotonic() - board.started_at,
             epoch_s=board.epoch_s(),
