@@ -16,6 +16,7 @@ not trained again.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -37,7 +38,7 @@ from deepcolor.search.ladder import Ladder
 from deepcolor.search.projection import Projection
 from deepcolor.search.proposals import Proposals
 from deepcolor.search.pruning import Drop
-from deepcolor.search.report import write_report
+from deepcolor.search.report import import_drawing, write_report
 from deepcolor.search.schedule import Ask, next_ask
 from deepcolor.search.settling import Settling
 from deepcolor.search.showing import Showing
@@ -121,6 +122,7 @@ class Driver:
             ending=self._ending,
             store=places.store,
         )
+        self._drawing_imported = False
         self._learnt_from = 0
         self._search_spent: Limit | None = None
         self._confirming: Confirming | None = None
@@ -324,6 +326,10 @@ class Driver:
             )
         )
         self._showing.training(ask.trajectory)
+        if not self._drawing_imported:
+            # The report at the end would wait for these imports; now the driver waits for the workers.
+            self._drawing_imported = True
+            threading.Thread(target=import_drawing, name="deepcolor-report").start()
 
     def _confirm(self) -> bool:
         """Begin to confirm the winner once the search has ended; False when there is nothing of that to do."""

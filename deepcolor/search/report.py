@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import json
 import math
 import warnings
@@ -54,6 +55,12 @@ def write_report(study: StoredStudy, summary: Summary, folder: Path) -> Path:
     _write_confirmation(study, summary, folder)
     write_atomically(stamp_file, stamp.encode())
     return folder
+
+
+def import_drawing() -> None:
+    """Import what draws the pictures, which takes seconds; to be called ahead, from a thread."""
+    for name in ("matplotlib.pyplot", "optuna.visualization.matplotlib", "pandas", "sklearn.ensemble"):
+        importlib.import_module(name)
 
 
 def ranked(trials: Sequence[StoredTrial]) -> list[StoredTrial]:
