@@ -51,7 +51,7 @@ class Machine:
     startup_s: float
     """Until the workers train."""
     cold_s: float = 0.0
-    """What only the first result of a worker costs."""
+    """What only the first training of a worker costs."""
     stretch: float = 1.0
     """Seconds by the clock for one of the processor's: above 1 on a machine that others use too."""
 
