@@ -110,8 +110,8 @@ def _report(results: dict[str, Any], options: argparse.Namespace) -> dict[str, A
     ]
     if reached:
         rows += [
-            ["share of the grid's epochs, median (range)", _spread(shares), f"at most {AIM:.0%}"],
-            ["share of the grid's time, median (range)", _spread(times), "-"],
+            ["share of the grid's epochs until then, median (range)", _spread(shares), f"at most {AIM:.0%}"],
+            ["share of the grid's time until then, median (range)", _spread(times), "-"],
         ]
     return {
         "title": "TPE and ASHA against the whole grid",

@@ -182,8 +182,10 @@ class LocalExecutor:
             self._events.put(Finished(digest, future.result()))
         elif future.status == "error":
             self._events.put(_failed(digest, future.exception()))
-        else:  # cancelled or lost: the client or the cluster is going away
-            self._events.put(Failed(digest, reason=f"segment {future.status} with its cluster"))
+        elif future.status == "cancelled":
+            self._events.put(Failed(digest, reason="segment cancelled with its cluster"))
+        else:  # Its worker died between the end of the segment and the sending of its outcome: it is run again.
+            future.add_done_callback(lambda done: self._finished(digest, done))
 
 
 class WorkerSetup(WorkerPlugin):

@@ -10,7 +10,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from deepcolor.config.schema import STAGES, Stage
 from deepcolor.errors import TrackingError
@@ -224,6 +224,8 @@ def _open_sqlite(tracking_uri: str, database: Path) -> MlflowClient:
     lock = database.with_name(f"{database.name}.lock")
     try:
         with FileLock(lock, timeout=_SETUP_TIMEOUT_S):
+            if not database.exists():
+                _create(database)
             client = MlflowClient(tracking_uri=tracking_uri, registry_uri=tracking_uri)
             _use_write_ahead_log(client)
             client.search_experiments(max_results=1)
@@ -234,6 +236,25 @@ def _open_sqlite(tracking_uri: str, database: Path) -> MlflowClient:
             f"MLflow: the database must be free to set up; got {lock}, held for over {_SETUP_TIMEOUT_S} s. "
             "See which process holds it, or delete the file."
         ) from error
+
+
+def _create(database: Path) -> None:
+    """Set a new database up beside its place, and put it there when it is whole.
+
+    MLflow makes its tables in a hundred steps, which take seconds: a process killed between two of them would leave a
+    database that nothing can open or finish.
+    """
+    from mlflow import MlflowClient
+
+    unfinished = database.with_name(f"{database.name}.unfinished")
+    for suffix in ("", "-journal", "-wal", "-shm"):
+        unfinished.with_name(unfinished.name + suffix).unlink(missing_ok=True)
+    uri = f"{_SQLITE}{quote(str(unfinished))}"
+    client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+    client.search_experiments(max_results=1)
+    client.search_registered_models(max_results=1)
+    client._tracking_client.store.engine.dispose()  # noqa: SLF001  # MLflow has no other way to let go of the file
+    unfinished.rename(database)
 
 
 def _use_write_ahead_log(client: MlflowClient) -> None:

@@ -87,7 +87,7 @@ def loss_curve(history: Sequence[EpochMetrics], *, view: View, title: str) -> by
     axes.set_xlabel("epoch", color=_INK)
     axes.set_ylabel("MSE (normalised units)", color=_INK)
     axes.set_title(fill(title, width=88), fontsize=8, color=_INK, loc="left")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8, min_n_ticks=1))
     axes.grid(visible=True, which="both", axis="y", color="#e6e6e6", linewidth=0.6)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)

@@ -114,7 +114,7 @@ def test_a_segment_that_kills_its_workers_fails_alone(tmp_path: Path) -> None:
         executor.close()
     failed = [event for event in events if isinstance(event, Failed)]
     finished = [event for event in events if isinstance(event, Finished)]
-    assert [event.digest for event in failed] == [killer.trajectory.digest]
+    assert [event.digest for event in failed] == [killer.trajectory.digest], failed
     assert "the worker process died 3 times on this segment" in failed[0].reason
     assert sorted(event.digest for event in finished) == sorted(each.trajectory.digest for each in innocent)
 
