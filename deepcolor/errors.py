@@ -3,7 +3,6 @@
 A message has the form *subject and rule; got value; where. What to do next.* and fits on one line.
 """
 
-EXIT_OK = 0
 EXIT_FAILURE = 1
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130

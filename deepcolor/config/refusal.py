@@ -8,9 +8,6 @@ from typing import Any
 
 from pydantic import ValidationError
 
-MISSING = object()
-"""Stands for the value of a key that is not there."""
-
 _LONGEST_VALUE = 60
 
 
