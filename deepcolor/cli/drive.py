@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import shlex
 import signal
@@ -9,7 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from deepcolor.execution.executor import Executor
     from deepcolor.search.driver import Driver
     from deepcolor.search.summary import Summary
-    from deepcolor.tracking.records import Tracker
+    from deepcolor.tracking.projection import MlflowTracker
 
 FLUSH_S = 60.0
 _PACKAGES = ("torch", "torchvision", "optuna", "mlflow", "numpy", "opencv-python-headless")
@@ -75,14 +76,31 @@ def run_sweep(sweep: Sweep, how: How, *, executor: Executor) -> Summary:
         Interrupted: The user stopped it; the message holds the line that resumes.
         WorkspaceError: The disk is full, or the database stays locked; the same command goes on.
     """
+    workspace = how.workspace.create()
+    with closing(make_tracker(how)) as tracker:
+
+        def get_ready() -> None:
+            executor.prepare()
+            tracker.prepare()
+            importlib.import_module("deepcolor.search.driver")
+
+        cache, manifest = open_data(workspace, sweep, before_decoding=get_ready)
+        summary = _drive(sweep, how, executor=executor, tracker=tracker, cache=cache, manifest=manifest)
+    if summary.state == "interrupted":
+        raise Interrupted(f"stopped; {summary.complete} trials are complete. Resume with: {how.command}")
+    return summary
+
+
+def _drive(
+    sweep: Sweep, how: How, *, executor: Executor, tracker: MlflowTracker, cache: Path, manifest: Manifest
+) -> Summary:
     from deepcolor.search.driver import Driver, Places
     from deepcolor.search.faults import writing_below
     from deepcolor.search.projection import Projection
     from deepcolor.search.starts import Start, write_start
     from deepcolor.search.study import StudyStorage, owned
 
-    workspace = how.workspace.create()
-    cache, manifest = open_data(workspace, sweep, before_decoding=executor.prepare)
+    workspace = how.workspace
     storage = StudyStorage(workspace)
     parents = parents_of(how, storage)
     with writing_below(workspace), owned(workspace, sweep.study):
@@ -98,7 +116,6 @@ def run_sweep(sweep: Sweep, how: How, *, executor: Executor) -> Summary:
             store=workspace.trajectories,
             report=folder / "report",
         )
-        tracker = make_tracker(how)
         places = Places(
             store=workspace.trajectories,
             cache=cache,
@@ -106,29 +123,24 @@ def run_sweep(sweep: Sweep, how: How, *, executor: Executor) -> Summary:
             stop_file=folder / "stop",
             device=how.device,
         )
-        try:
-            with watching(sweep.study) as watcher:
-                driver = Driver(
-                    study,
-                    executor=executor,
-                    tracker=tracker,
-                    watcher=watcher,
-                    projection=projection,
-                    places=places,
-                    parent_of=lambda setting: parents.of(study, setting),
-                    learn_from=[storage.load(name) for name in study.sweep.search.warm_start],
-                )
-                with stopped_by_signals(driver, resume=how.command):
-                    summary = driver.run()
-            if not tracker.flush(FLUSH_S):
-                console.warn(
-                    f"MLflow at {how.tracking_uri} has not taken everything yet; "
-                    "nothing is lost, the same command sends the rest."
-                )
-        finally:
-            tracker.close()
-    if summary.state == "interrupted":
-        raise Interrupted(f"stopped; {summary.complete} trials are complete. Resume with: {how.command}")
+        with watching(sweep.study) as watcher:
+            driver = Driver(
+                study,
+                executor=executor,
+                tracker=tracker,
+                watcher=watcher,
+                projection=projection,
+                places=places,
+                parent_of=lambda setting: parents.of(study, setting),
+                learn_from=[storage.load(name) for name in study.sweep.search.warm_start],
+            )
+            with stopped_by_signals(driver, resume=how.command):
+                summary = driver.run()
+        if not tracker.flush(FLUSH_S):
+            console.warn(
+                f"MLflow at {how.tracking_uri} has not taken everything yet; "
+                "nothing is lost, the same command sends the rest."
+            )
     return summary
 
 
@@ -140,16 +152,19 @@ def open_data(
     Args:
         workspace: Where the data set lies.
         sweep: Names it, its size and its augmentation.
-        before_decoding: Called if it is not decoded yet: then there is nothing trained either.
+        before_decoding: Called if it is not decoded yet, while the processes that decode start: then nothing is
+            trained yet either.
     """
     from deepcolor.cli.progress import progress
     from deepcolor.data.manifest import load_manifest, verify
     from deepcolor.data.stored import ensure_cache, is_decoded
+    from deepcolor.processes import start_server
 
     manifest = load_manifest(workspace, sweep.data.name)
-    verify(manifest)
     if not is_decoded(workspace, manifest, sweep.data):
+        start_server(decoding=True)
         before_decoding()
+    verify(manifest)
     with progress(f"decoding {sweep.data.name} at {sweep.data.size_px} px") as on_progress:
         return ensure_cache(workspace, manifest, sweep.data, on_progress=on_progress), manifest
 
@@ -161,7 +176,7 @@ def parents_of(how: How, storage: Any) -> Any:
     return Parents(how.workspace, storage, tracking_uri=how.tracking_uri)
 
 
-def make_tracker(how: How) -> Tracker:
+def make_tracker(how: How) -> MlflowTracker:
     """The MLflow projection of the workspace's database, or of the server asked for."""
     from deepcolor.tracking.projection import MlflowTracker
 

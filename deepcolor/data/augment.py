@@ -7,12 +7,16 @@ import math
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torchvision.transforms import v2
+
+from deepcolor.color import normalise_lightness, rgb_to_lab
+from deepcolor.data.stored import Augmentations
 
 # torchvision draws from torch's global generator, which the threads that fill a cache would otherwise share.
 _GENERATOR_LOCK = threading.Lock()
@@ -34,6 +38,28 @@ def augmented(rgb_HW3: npt.NDArray[np.uint8], *, name: str, strength: float, key
     with _drawing_from(f"{name}:{key}"):
         copy = transform(picture)
     return np.asarray(copy.permute(1, 2, 0).contiguous().numpy(), dtype=np.uint8)
+
+
+@dataclass(frozen=True, eq=False)
+class FreshCopies:
+    """Draws augmented copies anew for every epoch, as a function of (seed, epoch, picture, augmentation) alone."""
+
+    rgb_NHW3: npt.NDArray[np.uint8]
+    """The training split's originals."""
+    sha256s: tuple[str, ...]
+    augmentations: Augmentations
+
+    def draw(self, rows: list[int], seed: int, epoch: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return normalised L* (B, 1, H, W) and a*, b* (B, 2, H, W) in CIELAB units, float32, of copies' rows."""
+        pictures = []
+        for row in rows:
+            copy, picture = divmod(row, len(self.sha256s))
+            name, strength = self.augmentations[copy - 1]
+            key = f"{seed}:{epoch}:{self.sha256s[picture]}"
+            pictures.append(augmented(self.rgb_NHW3[picture], name=name, strength=strength, key=key))
+        lightness_BHW, ab_BHW2 = rgb_to_lab(np.stack(pictures))
+        lightness = torch.from_numpy(normalise_lightness(lightness_BHW)).unsqueeze(1)
+        return lightness, torch.from_numpy(ab_BHW2).permute(0, 3, 1, 2)
 
 
 @cache

@@ -1,34 +1,52 @@
-"""Turn photos into a cache's arrays: decode, cut square, augment, convert to L*a*b*; draw fresh copies the same way."""
+"""Build a cache's arrays: lay them out, have child processes decode the photos into them, seal them with an index.
+
+No torch in here: the children have it, and the process that drives a search need not import it.
+"""
 
 from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 from secrets import token_hex
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-import torch
 
 from deepcolor.atomic import TEMPORARY_PREFIX
-from deepcolor.color import normalise_lightness, rgb_to_lab, to_uint8
 from deepcolor.config.schema import DataConfig
-from deepcolor.data.augment import augmented
 from deepcolor.data.folder import Progress, threads
-from deepcolor.data.images import centre_square, read_picture
 from deepcolor.data.manifest import Manifest, PictureFile
 from deepcolor.data.splits import SPLIT_NAMES, SplitName
-from deepcolor.data.stored import INDEX_NAME, ArrayFile, CacheIndex, checksum
+from deepcolor.data.stored import INDEX_NAME, RGB_PART, ArrayFile, Augmentations, CacheIndex, array_name
+from deepcolor.errors import DataError
+from deepcolor.processes import decoding_pool
 
-Augmentations = tuple[tuple[str, float], ...]
-"""(name, strength) of each copy, in order."""
+_PORTION = 8
+"""Pictures a child decodes at a time: short enough for an even share and a live progress bar."""
 
 _Rows = Mapping[SplitName, Sequence[PictureFile]]
+
+
+@dataclass(frozen=True)
+class Portion:
+    """Some pictures of a split for a child process to decode."""
+
+    folder: Path
+    """Of the arrays."""
+    split: SplitName
+    originals: int
+    """Pictures of the whole split."""
+    first_row: int
+    pictures: tuple[tuple[str, str], ...]
+    """Path below `source` and SHA-256 of each, in consecutive rows."""
+    copies: Augmentations
+    keeps_rgb: bool
+    source: Path
+    seed: int
+    size_px: int
 
 
 def build_cache(
@@ -43,7 +61,7 @@ def build_cache(
         digest: Of the two.
         on_progress: Called with (pictures done, all pictures).
     Raises:
-        DataError: A picture can no longer be decoded.
+        DataError: A picture can no longer be decoded, or a process that decodes died.
         OSError: The disk is full, or the folder cannot be written to.
     """
     for stale in folder.parent.glob(f"{TEMPORARY_PREFIX}*"):
@@ -52,51 +70,12 @@ def build_cache(
     temporary.mkdir()
     try:
         rows = {name: _rows_of(manifest, name) for name in SPLIT_NAMES}
-        arrays = _allocate(temporary, rows, config)
-        _fill(arrays, rows, manifest, config, on_progress=on_progress)
-        _write_index(temporary, arrays, rows, config, digest=digest)
+        _allocate(temporary, rows, config)
+        _decode(list(_portions(temporary, rows, manifest, config)), on_progress=on_progress)
+        _write_index(temporary, rows, config, digest=digest)
         temporary.rename(folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-
-
-@dataclass(frozen=True, eq=False)
-class FreshCopies:
-    """Draws augmented copies anew for every epoch, as a function of (seed, epoch, picture, augmentation) alone."""
-
-    rgb_NHW3: npt.NDArray[np.uint8]
-    """The training split's originals."""
-    sha256s: tuple[str, ...]
-    augmentations: Augmentations
-
-    def draw(self, rows: list[int], seed: int, epoch: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return normalised L* (B, 1, H, W) and a*, b* (B, 2, H, W) in CIELAB units, float32, of copies' rows."""
-        pictures = []
-        for row in rows:
-            copy, picture = divmod(row, len(self.sha256s))
-            name, strength = self.augmentations[copy - 1]
-            key = f"{seed}:{epoch}:{self.sha256s[picture]}"
-            pictures.append(augmented(self.rgb_NHW3[picture], name=name, strength=strength, key=key))
-        lightness_BHW, ab_BHW2 = rgb_to_lab(np.stack(pictures))
-        lightness = torch.from_numpy(normalise_lightness(lightness_BHW)).unsqueeze(1)
-        return lightness, torch.from_numpy(ab_BHW2).permute(0, 3, 1, 2)
-
-
-@dataclass(frozen=True, eq=False)
-class _Arrays:
-    """The memory-mapped files of one split while they are filled."""
-
-    lightness_N1HW: npt.NDArray[Any]
-    ab_N2HW: npt.NDArray[Any]
-    mean_ab_N2: npt.NDArray[Any]
-    rgb_NHW3: npt.NDArray[Any] | None
-
-    def put(self, rows: Sequence[int], rgb_KHW3: npt.NDArray[np.uint8]) -> None:
-        lightness_KHW, ab_KHW2 = rgb_to_lab(rgb_KHW3)
-        ab_K2HW = np.ascontiguousarray(np.moveaxis(ab_KHW2, -1, 1))
-        self.lightness_N1HW[rows, 0] = normalise_lightness(lightness_KHW)
-        self.ab_N2HW[rows] = ab_K2HW
-        self.mean_ab_N2[rows] = ab_K2HW.mean(axis=(2, 3), dtype=np.float64)
 
 
 def _rows_of(manifest: Manifest, split: SplitName) -> list[PictureFile]:
@@ -108,82 +87,74 @@ def _stored_copies(config: DataConfig, split: SplitName) -> Augmentations:
     return config.augment.active if split == "train" and config.augment.mode == "fixed" else ()
 
 
-def _allocate(
-    folder: Path, rows: Mapping[SplitName, Sequence[PictureFile]], config: DataConfig
-) -> dict[SplitName, _Arrays]:
-    size, arrays = config.size_px, {}
+def _keeps_rgb(config: DataConfig, split: SplitName) -> bool:
+    return split == "train" and config.augment.mode == "fresh" and bool(config.augment.active)
+
+
+def _allocate(folder: Path, rows: _Rows, config: DataConfig) -> None:
+    size = config.size_px
     for name, files in rows.items():
-        originals = len(files)
-        count = originals * (1 + len(_stored_copies(config, name)))
-        keeps_rgb = name == "train" and config.augment.mode == "fresh" and config.augment.active
-        arrays[name] = _Arrays(
-            lightness_N1HW=_new_array(folder / f"{name}_lightness.npy", np.float16, (count, 1, size, size)),
-            ab_N2HW=_new_array(folder / f"{name}_ab.npy", np.float16, (count, 2, size, size)),
-            mean_ab_N2=_new_array(folder / f"{name}_mean_ab.npy", np.float32, (count, 2)),
-            rgb_NHW3=_new_array(folder / f"{name}_rgb.npy", np.uint8, (originals, size, size, 3))
-            if keeps_rgb
-            else None,
-        )
-    return arrays
+        count = len(files) * (1 + len(_stored_copies(config, name)))
+        _new_array(folder / array_name(name, "lightness"), np.float16, (count, 1, size, size))
+        _new_array(folder / array_name(name, "ab"), np.float16, (count, 2, size, size))
+        _new_array(folder / array_name(name, "mean_ab"), np.float32, (count, 2))
+        if _keeps_rgb(config, name):
+            _new_array(folder / array_name(name, RGB_PART), np.uint8, (len(files), size, size, 3))
 
 
-def _new_array(path: Path, dtype: type[np.generic], shape: tuple[int, ...]) -> npt.NDArray[Any]:
-    array = np.lib.format.open_memmap(path, mode="w+", dtype=np.dtype(dtype), shape=shape)
+def _new_array(path: Path, dtype: type[np.generic], shape: tuple[int, ...]) -> None:
+    np.lib.format.open_memmap(path, mode="w+", dtype=np.dtype(dtype), shape=shape)
     if hasattr(os, "posix_fallocate"):
         # A full disk is an error here; met while writing to the mapping it would kill the process.
         with path.open("r+b") as stream:
             os.posix_fallocate(stream.fileno(), 0, path.stat().st_size)
-    return array
 
 
-def _fill(
-    arrays: Mapping[SplitName, _Arrays],
-    rows: _Rows,
-    manifest: Manifest,
-    config: DataConfig,
-    *,
-    on_progress: Progress | None,
-) -> None:
-    def fill_one(job: tuple[SplitName, int, PictureFile]) -> None:
-        split, row, file = job
-        rgb = to_uint8(centre_square(read_picture(manifest.source / file.path).rgb_HW3, config.size_px))
-        key = f"{manifest.seed}:{file.sha256}"
-        stored = _stored_copies(config, split)
-        copies = [augmented(rgb, name=name, strength=strength, key=key) for name, strength in stored]
-        target = arrays[split]
-        target.put(range(row, len(rows[split]) * (1 + len(copies)), len(rows[split])), np.stack([rgb, *copies]))
-        if target.rgb_NHW3 is not None:
-            target.rgb_NHW3[row] = rgb
+def _portions(folder: Path, rows: _Rows, manifest: Manifest, config: DataConfig) -> Iterator[Portion]:
+    for split, files in rows.items():
+        for first in range(0, len(files), _PORTION):
+            yield Portion(
+                folder=folder,
+                split=split,
+                originals=len(files),
+                first_row=first,
+                pictures=tuple((file.path, file.sha256) for file in files[first : first + _PORTION]),
+                copies=_stored_copies(config, split),
+                keeps_rgb=_keeps_rgb(config, split),
+                source=manifest.source,
+                seed=manifest.seed,
+                size_px=config.size_px,
+            )
 
-    jobs = [(split, row, file) for split, files in rows.items() for row, file in enumerate(files)]
-    pool = ThreadPoolExecutor(threads())
-    torch_threads = torch.get_num_threads()
-    # Pictures are small, and each has a thread of ours: torch's own would only wait for one another.
-    torch.set_num_threads(1)
+
+def _decode(portions: Sequence[Portion], *, on_progress: Progress | None) -> None:
+    done, total = 0, sum(len(portion.pictures) for portion in portions)
+    pool = decoding_pool(min(threads(), max(1, len(portions))))
     try:
-        for done, _ in enumerate(pool.map(fill_one, jobs), start=1):
+        for pictures in pool.map(_fill, portions):
+            done += pictures
             if on_progress is not None:
-                on_progress(done, len(jobs))
+                on_progress(done, total)
+    except BrokenProcessPool as error:
+        raise DataError(
+            f"decoding: every process must live until it is done; got one that died after {done} of {total} pictures, "
+            "most likely for want of memory. Close other programs, then run the same command again."
+        ) from error
     finally:
         pool.shutdown(cancel_futures=True)
-        torch.set_num_threads(torch_threads)
 
 
-def _write_index(
-    folder: Path,
-    arrays: Mapping[SplitName, _Arrays],
-    rows: _Rows,
-    config: DataConfig,
-    *,
-    digest: str,
-) -> None:
-    for split in arrays.values():
-        for array in (split.lightness_N1HW, split.ab_N2HW, split.mean_ab_N2, split.rgb_NHW3):
-            if isinstance(array, np.memmap):
-                array.flush()
-    files = {
-        path.name: ArrayFile(bytes=path.stat().st_size, crc32=checksum(path)) for path in sorted(folder.glob("*.npy"))
-    }
+def _fill(portion: Portion) -> int:
+    """Decode a portion; what that takes is imported by the child that does it."""
+    from deepcolor.data.decode import fill
+
+    return fill(portion)
+
+
+def _write_index(folder: Path, rows: _Rows, config: DataConfig, *, digest: str) -> None:
+    arrays = sorted(folder.glob("*.npy"))
+    for path in arrays:
+        _sync(path)
     index = CacheIndex(
         digest=digest,
         size_px=config.size_px,
@@ -191,9 +162,14 @@ def _write_index(
         fresh=config.augment.mode == "fresh",
         names={split: tuple(file.path for file in members) for split, members in rows.items()},
         sha256s={split: tuple(file.sha256 for file in members) for split, members in rows.items()},
-        files=files,
+        files={path.name: ArrayFile(bytes=path.stat().st_size) for path in arrays},
     )
     with (folder / INDEX_NAME).open("wb") as stream:
         stream.write(index.model_dump_json().encode())
         stream.flush()
+        os.fsync(stream.fileno())
+
+
+def _sync(path: Path) -> None:
+    with path.open("r+b") as stream:
         os.fsync(stream.fileno())

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from deepcolor.data.splits import SPLIT_NAMES, SplitName
-from deepcolor.data.stored import RGB_NAME, CacheIndex, read_index
+from deepcolor.data.stored import RGB_PART, CacheIndex, array_name, read_index
 
 Target = Literal["pixels", "mean"]
 
@@ -116,7 +116,7 @@ def _fits(index: CacheIndex, device: torch.device) -> bool:
 
 def _open_split(folder: Path, index: CacheIndex, name: SplitName, *, home: torch.device, device: torch.device) -> Split:
     lightness, ab, mean_ab = (
-        _mapped(folder / f"{name}_{part}.npy").to(home) for part in ("lightness", "ab", "mean_ab")
+        _mapped(folder / array_name(name, part)).to(home) for part in ("lightness", "ab", "mean_ab")
     )
     augmentations = index.augmentations if name == "train" else ()
     return Split(
@@ -133,9 +133,9 @@ def _open_split(folder: Path, index: CacheIndex, name: SplitName, *, home: torch
 def _fresh_drawer(
     folder: Path, index: CacheIndex
 ) -> Callable[[list[int], int, int], tuple[torch.Tensor, torch.Tensor]]:
-    from deepcolor.data.build import FreshCopies
+    from deepcolor.data.augment import FreshCopies
 
-    rgb_NHW3 = np.load(folder / RGB_NAME, mmap_mode="r")
+    rgb_NHW3 = np.load(folder / array_name("train", RGB_PART), mmap_mode="r")
     return FreshCopies(rgb_NHW3, sha256s=index.sha256s["train"], augmentations=index.augmentations).draw
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import warnings
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,11 @@ class UnusablePictureError(DataError):
             "Replace or remove it."
         )
         self.reason = reason
+        self._source = source
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Decoding runs in child processes, whose errors travel.
+        return partial(UnusablePictureError, source=self._source), (self.reason,)
 
 
 def read_picture(path: Path | str) -> Picture:

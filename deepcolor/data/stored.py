@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import zlib
 from pathlib import Path
 
 from filelock import FileLock
@@ -18,7 +17,11 @@ from deepcolor.errors import CorruptFileError, DataError
 from deepcolor.workspace import Workspace
 
 INDEX_NAME = "cache.json"
-RGB_NAME = "train_rgb.npy"
+RGB_PART = "rgb"
+"""The array of the training originals, there when copies are drawn fresh."""
+
+Augmentations = tuple[tuple[str, float], ...]
+"""(name, strength) of each copy, in order."""
 
 
 class ArrayFile(BaseModel):
@@ -27,7 +30,6 @@ class ArrayFile(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     bytes: int
-    crc32: int
 
 
 class CacheIndex(BaseModel):
@@ -38,8 +40,8 @@ class CacheIndex(BaseModel):
     format: int = CACHE_FORMAT
     digest: str
     size_px: int
-    augmentations: tuple[tuple[str, float], ...]
-    """(name, strength) of each copy of a training picture, in the order of the copies."""
+    augmentations: Augmentations
+    """Of a training picture."""
     fresh: bool
     """Copies are drawn when batched, from the RGB pictures kept here, rather than stored."""
     names: dict[SplitName, tuple[str, ...]]
@@ -47,6 +49,11 @@ class CacheIndex(BaseModel):
     sha256s: dict[SplitName, tuple[str, ...]]
     """Of the same pictures."""
     files: dict[str, ArrayFile]
+
+
+def array_name(split: SplitName, part: str) -> str:
+    """Name the file of one array: `lightness`, `ab`, `mean_ab` or `rgb` of a split."""
+    return f"{split}_{part}.npy"
 
 
 def cache_folder(workspace: Workspace, name: str, digest: str) -> Path:
@@ -74,7 +81,6 @@ def ensure_cache(
     folder = cache_folder(workspace, manifest.name, digest)
     if _is_whole(folder):
         return folder
-    # Late: torchvision takes seconds to import, and a start that finds all decoded does not need it.
     from deepcolor.data.build import build_cache
     from deepcolor.data.files import writing
 
@@ -114,26 +120,6 @@ def read_index(folder: Path) -> CacheIndex:
         if size != expected.bytes:
             raise CorruptFileError(f"{_DAMAGED}; got {size} of {expected.bytes} bytes ({file}). {_MEND}")
     return index
-
-
-def check_content(folder: Path) -> None:
-    """Read every array of a cache and compare its checksum.
-
-    Raises:
-        CorruptFileError: An array does not hold what was written.
-    """
-    for name, expected in read_index(folder).files.items():
-        if checksum(folder / name) != expected.crc32:
-            raise CorruptFileError(f"{_DAMAGED}; got another checksum ({folder / name}). {_MEND}")
-
-
-def checksum(path: Path) -> int:
-    """CRC-32 of a file."""
-    crc = 0
-    with path.open("rb") as stream:
-        while block := stream.read(1 << 22):
-            crc = zlib.crc32(block, crc)
-    return crc
 
 
 _DAMAGED = "decoded data: files must be as they were written"

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
 import itertools
 import logging
 import os
 import queue
 import signal
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future as ConcurrentFuture
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -36,6 +34,7 @@ from deepcolor.execution.executor import (
 )
 from deepcolor.execution.memory import keep_freed_memory
 from deepcolor.execution.serial import drain
+from deepcolor.processes import METHOD, start_server
 from deepcolor.training.trajectory import EpochMetrics, Segment, SegmentOutcome
 
 TOPIC = "deepcolor-progress"
@@ -45,7 +44,6 @@ WORKER_LOSSES_ALLOWED = 2
 _LOSSES_BESIDE_ALLOWED = 100
 """Dask counts a lost worker against every segment that waits for it, too. Its count only ends what never starts."""
 _START_TIMEOUT_S = 120
-_TRAINING = "deepcolor.training.advance"
 
 
 class LocalExecutor:
@@ -75,6 +73,7 @@ class LocalExecutor:
         self._client: Client | None = None
         self._cluster: LocalCluster | None = None
         self._starting: ConcurrentFuture[Client] | None = None
+        self._dask_settings = ExitStack()
         self._marks: tempfile.TemporaryDirectory[str] | None = None
         self._running: dict[str, Future[Any]] = {}
 
@@ -84,6 +83,7 @@ class LocalExecutor:
 
     def prepare(self) -> None:
         if self._starting is None:
+            start_server()
             starter = ThreadPoolExecutor(1, "deepcolor-cluster")
             self._starting = starter.submit(self._start)
             starter.shutdown(wait=False)
@@ -127,6 +127,7 @@ class LocalExecutor:
         if self._cluster is not None:
             self._end_workers(self._cluster)
             self._cluster.close(timeout=5)
+        self._dask_settings.close()
         if self._marks is not None:
             self._marks.cleanup()
 
@@ -150,26 +151,30 @@ class LocalExecutor:
         import dask
 
         logging.getLogger("distributed").setLevel(logging.CRITICAL)
-        with dask.config.set(
-            {
-                "distributed.scheduler.allowed-failures": _LOSSES_BESIDE_ALLOWED,
-                "distributed.worker.profile.enabled": False,
-                "distributed.admin.system-monitor.gil.enabled": False,
-                "distributed.comm.timeouts.connect": f"{_START_TIMEOUT_S}s",
-            }
-        ):
-            self._cluster = LocalCluster(
-                n_workers=self._workers,
-                threads_per_worker=1,
-                processes=True,
-                # Any free port of this host only: two sweeps at once must not ask for the same one.
-                dashboard_address="127.0.0.1:0",
-                resources={"slot": 1},
-                memory_limit=0,
-                silence_logs=logging.CRITICAL,
+        # For as long as the cluster lives: workers that replace lost ones are started by the same settings.
+        self._dask_settings.enter_context(
+            dask.config.set(
+                {
+                    "distributed.scheduler.allowed-failures": _LOSSES_BESIDE_ALLOWED,
+                    "distributed.worker.multiprocessing-method": METHOD,
+                    "distributed.worker.profile.enabled": False,
+                    "distributed.admin.system-monitor.gil.enabled": False,
+                    "distributed.comm.timeouts.connect": f"{_START_TIMEOUT_S}s",
+                }
             )
+        )
+        self._cluster = LocalCluster(
+            n_workers=self._workers,
+            threads_per_worker=1,
+            processes=True,
+            # Any free port of this host only: two sweeps at once must not ask for the same one.
+            dashboard_address="127.0.0.1:0",
+            resources={"slot": 1},
+            memory_limit=0,
+            silence_logs=logging.CRITICAL,
+        )
         self._client = Client(self._cluster, timeout=_START_TIMEOUT_S)
-        self._client.register_plugin(WorkerSetup(preload=_TRAINING if self._run is run_segment else None))
+        self._client.register_plugin(WorkerSetup())
         self._client.subscribe_topic(TOPIC, self._progressed)
         return self._client
 
@@ -193,14 +198,7 @@ class WorkerSetup(WorkerPlugin):
 
     name = "deepcolor-worker-setup"
 
-    def __init__(self, *, preload: str | None = None) -> None:
-        """Name a module to import at once, while nothing is asked of the worker yet."""
-        self._preload = preload
-
     def setup(self, worker: Any) -> None:  # noqa: ARG002  # the plugin's signature
-        if self._preload is not None:
-            # Beside the event loop; a segment that comes before it is through waits for it, and no longer.
-            threading.Thread(target=importlib.import_module, args=(self._preload,), daemon=True).start()
         logging.getLogger("distributed").setLevel(logging.CRITICAL)
         keep_freed_memory()
         loop = asyncio.get_running_loop()

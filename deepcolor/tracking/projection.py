@@ -12,8 +12,9 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from deepcolor.tracking import layout, store
 from deepcolor.tracking.records import StudyRecord, TrialRecord
@@ -61,6 +62,7 @@ class MlflowTracker:
         self._busy = False
         self._flushing = 0
         self._closed = False
+        self._opening = False
         self._refused: set[_Key] = set()
         self._tried_twice: set[_Key] = set()
         self._failures = 0
@@ -72,6 +74,12 @@ class MlflowTracker:
         self._studies: dict[str, StudyRuns] = {}
         self._thread = threading.Thread(target=self._run, name="deepcolor-tracking", daemon=True)
         self._thread.start()
+
+    def prepare(self) -> None:
+        """Open the store before the first record, which would otherwise wait for it; returns at once."""
+        with self._changed:
+            self._opening = True
+            self._changed.notify_all()
 
     def put_study(self, study: StudyRecord) -> None:
         """Create or bring up to date the study's parent run. Returns at once."""
@@ -118,6 +126,11 @@ class MlflowTracker:
 
     def _run(self) -> None:
         while (task := self._next()) is not None:
+            if task == "open":
+                # A store that cannot be opened now is tried again, and complained of, with the first record.
+                with suppress(Exception):
+                    self._opened_client()
+                continue
             key, record = task
             try:
                 self._store(record)
@@ -126,10 +139,13 @@ class MlflowTracker:
             else:
                 self._after_success(key)
 
-    def _next(self) -> tuple[_Key, _Record] | None:
+    def _next(self) -> tuple[_Key, _Record] | Literal["open"] | None:
         """Wait for the most urgent record; None when the tracker is closed."""
         with self._changed:
             while not self._closed:
+                if self._opening:
+                    self._opening = False
+                    return "open"
                 now_s = time.monotonic()
                 key = min(self._waiting, key=self._urgency, default=None)
                 if key is not None and self._is_due(key, now_s):
@@ -154,11 +170,15 @@ class MlflowTracker:
         else:
             self._runs(record).store_trial(record)
 
-    def _runs(self, record: _Record) -> StudyRuns:
+    def _opened_client(self) -> MlflowClient:
         if self._client is None:
             self._client = store.open_client(self._uri)
+        return self._client
+
+    def _runs(self, record: _Record) -> StudyRuns:
         if record.study_id not in self._studies:
-            self._studies[record.study_id] = StudyRuns.of(record, self._client, artifact_root=self._artifact_root)
+            client = self._opened_client()
+            self._studies[record.study_id] = StudyRuns.of(record, client, artifact_root=self._artifact_root)
         return self._studies[record.study_id]
 
     def _after_success(self, key: _Key) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,9 @@ VAL_BATCH_SIZE = 32
 """From 16 to 64 a CPU is equally fast; at 128 the activations leave its caches and it takes twice as long."""
 _MAX_PSNR_DB = 100.0
 """Of a picture predicted without any error, where the ratio is infinite."""
-_SSIM_WINDOW_PX, _SSIM_SIGMA_PX = 11, 1.5
+_SSIM_WINDOW = np.exp(-(np.arange(-5, 6) ** 2) / (2 * 1.5**2))
+_SSIM_WEIGHTS: tuple[float, ...] = tuple((_SSIM_WINDOW / _SSIM_WINDOW.sum()).tolist())
+"""Of a window of 11 pixels, a Gaussian with a standard deviation of 1.5."""
 _SSIM_C1, _SSIM_C2 = 0.01**2, 0.03**2
 
 
@@ -225,25 +226,25 @@ def _ssim(guess_BHW3: npt.NDArray[Any], truth_BHW3: npt.NDArray[Any], *, device:
 
     Source: Wang et al., Image quality assessment: from error visibility to structural similarity, 2004, equation 13.
     """
-    guess, truth = (torch.from_numpy(rgb).permute(0, 3, 1, 2).to(device) for rgb in (guess_BHW3, truth_BHW3))
-    rows, columns = (_window_means(size, device) for size in guess.shape[2:])
+    # One at a time: the maps of one picture fit into a core's cache.
+    pairs = zip(guess_BHW3, truth_BHW3, strict=True)
+    return [_ssim_of(*(torch.from_numpy(rgb_HW3).to(device) for rgb_HW3 in pair)) for pair in pairs]
+
+
+def _ssim_of(guess_HW3: Tensor, truth_HW3: Tensor) -> float:
     # The two variances are only needed as a sum.
-    maps = torch.stack((guess, truth, guess * truth, guess.square() + truth.square()))
-    mean_x, mean_y, mean_xy, mean_squares = rows @ maps @ columns.T
+    maps = (guess_HW3, truth_HW3, guess_HW3 * truth_HW3, guess_HW3.square() + truth_HW3.square())
+    mean_x, mean_y, mean_xy, mean_squares = _window_means(_window_means(torch.stack(maps), axis=1), axis=2)
     product, squares = mean_x * mean_y, mean_x.square() + mean_y.square()
     likeness = (2 * product + _SSIM_C1) / (squares + _SSIM_C1)
     structure = (2 * (mean_xy - product) + _SSIM_C2) / (mean_squares - squares + _SSIM_C2)
-    values: list[float] = (likeness * structure).mean(dim=(1, 2, 3)).tolist()
-    return values
+    return float((likeness * structure).mean())
 
 
-@cache
-def _window_means(size_px: int, device: torch.device) -> Tensor:
-    """Return the matrix that takes a line of pixels to the weighted means of every window lying wholly within it."""
-    offsets = torch.arange(_SSIM_WINDOW_PX, dtype=torch.float64) - _SSIM_WINDOW_PX // 2
-    weights = torch.exp(-offsets.square() / (2 * _SSIM_SIGMA_PX**2))
-    count = size_px - _SSIM_WINDOW_PX + 1
-    means = torch.zeros(count, size_px, dtype=torch.float64)
-    for first in range(count):
-        means[first, first : first + _SSIM_WINDOW_PX] = weights / weights.sum()
-    return means.to(device, torch.float32)
+def _window_means(maps: Tensor, *, axis: int) -> Tensor:
+    """Take the weighted means of every window that lies wholly within the maps, along one axis."""
+    count = maps.shape[axis] - len(_SSIM_WEIGHTS) + 1
+    means = torch.zeros_like(maps.narrow(axis, 0, count))
+    for offset, weight in enumerate(_SSIM_WEIGHTS):
+        means.add_(maps.narrow(axis, offset, count), alpha=weight)
+    return means

@@ -1,0 +1,63 @@
+"""Decode pictures into the arrays of a cache: cut square, augment, convert to L*a*b*. Runs in child processes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from deepcolor.color import normalise_lightness, rgb_to_lab, to_uint8
+from deepcolor.data.augment import augmented
+from deepcolor.data.build import Portion
+from deepcolor.data.images import centre_square, read_picture
+from deepcolor.data.stored import RGB_PART, array_name
+
+
+def fill(portion: Portion) -> int:
+    """Write the rows of a portion's pictures, and of their copies, into the arrays; return how many pictures it has.
+
+    Raises:
+        DataError: A picture can no longer be decoded.
+    """
+    arrays = _Arrays.open(portion)
+    for row, (path, sha256) in enumerate(portion.pictures, start=portion.first_row):
+        rgb = to_uint8(centre_square(read_picture(portion.source / path).rgb_HW3, portion.size_px))
+        key = f"{portion.seed}:{sha256}"
+        copies = [augmented(rgb, name=name, strength=strength, key=key) for name, strength in portion.copies]
+        rows = range(row, portion.originals * (1 + len(copies)), portion.originals)
+        arrays.put(rows, np.stack([rgb, *copies]))
+        if arrays.rgb_NHW3 is not None:
+            arrays.rgb_NHW3[row] = rgb
+    return len(portion.pictures)
+
+
+@dataclass(frozen=True, eq=False)
+class _Arrays:
+    """The files of one split, mapped into memory."""
+
+    lightness_N1HW: npt.NDArray[Any]
+    ab_N2HW: npt.NDArray[Any]
+    mean_ab_N2: npt.NDArray[Any]
+    rgb_NHW3: npt.NDArray[Any] | None
+
+    @classmethod
+    def open(cls, portion: Portion) -> _Arrays:
+        def mapped(part: str) -> npt.NDArray[Any]:
+            path: Path = portion.folder / array_name(portion.split, part)
+            array: npt.NDArray[Any] = np.load(path, mmap_mode="r+")
+            return array
+
+        return cls(
+            mapped("lightness"), mapped("ab"), mapped("mean_ab"), mapped(RGB_PART) if portion.keeps_rgb else None
+        )
+
+    def put(self, rows: Sequence[int], rgb_KHW3: npt.NDArray[np.uint8]) -> None:
+        lightness_KHW, ab_KHW2 = rgb_to_lab(rgb_KHW3)
+        ab_K2HW = np.ascontiguousarray(np.moveaxis(ab_KHW2, -1, 1))
+        self.lightness_N1HW[rows, 0] = normalise_lightness(lightness_KHW)
+        self.ab_N2HW[rows] = ab_K2HW
+        self.mean_ab_N2[rows] = ab_K2HW.mean(axis=(2, 3), dtype=np.float64)

@@ -1,0 +1,58 @@
+"""Child processes that start with their libraries imported: forked from a server that imported them once."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+
+METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+"""How children are started; where nothing can be forked, each imports for itself."""
+
+# torch.optim imports the compiler with the first optimizer, for a second and more.
+_TRAINING = ("deepcolor.training.advance", "torch._dynamo")
+_DECODING = ("deepcolor.data.decode",)
+# A server with threads could not be forked safely, and children are given theirs.
+_ENVIRONMENT = {"OMP_NUM_THREADS": "1"}
+
+
+def start_server(*, decoding: bool = False) -> None:
+    """Start the server that children are forked from, in the background; nothing happens when it is running.
+
+    Args:
+        decoding: Import what decodes pictures, too: torchvision, which takes seconds.
+    """
+    if METHOD != "forkserver":
+        return
+    from multiprocessing import forkserver
+
+    multiprocessing.set_forkserver_preload([*(_DECODING if decoding else ()), *_TRAINING])
+    with _set_up_for_the_server():
+        forkserver.ensure_running()
+
+
+def decoding_pool(processes: int) -> ProcessPoolExecutor:
+    """Return a pool of this many processes, each with one torch thread, and deaf to Ctrl-C."""
+    start_server(decoding=True)
+    return ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context(METHOD))
+
+
+@contextmanager
+def _set_up_for_the_server() -> Iterator[None]:
+    """Set for this moment what the server and its children take over from the process that starts them."""
+    before = {name: os.environ.get(name) for name in _ENVIRONMENT}
+    os.environ.update(_ENVIRONMENT)
+    # Ctrl-C reaches every process of a terminal, and the driver alone decides what it means.
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
