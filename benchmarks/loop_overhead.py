@@ -25,7 +25,7 @@ from deepcolor.color import normalise_ab
 from deepcolor.config.schema import DataConfig, InitConfig, ModelConfig, Setting, Stage, TrainingConfig
 from deepcolor.data.cache import CachedData, Split
 from deepcolor.execution.devices import cores
-from deepcolor.execution.memory import keep_freed_memory
+from deepcolor.memory import keep_freed_memory
 from deepcolor.models import build
 from deepcolor.training.advance import advance
 from deepcolor.training.session import Session

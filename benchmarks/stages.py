@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from deepcolor.config.schema import DataConfig, ModelConfig
-from deepcolor.execution.memory import keep_freed_memory
+from deepcolor.memory import keep_freed_memory
 from deepcolor.training.timing import EPOCHS, StageTime, draw_data, time_stages, timed_devices
 
 SIZE_PX, BATCH_SIZE = 128, 32

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 
+from deepcolor.memory import keep_freed_memory
+
 METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
 """How children are started; where nothing can be forked, each imports for itself."""
 
@@ -37,7 +39,7 @@ def start_server(*, decoding: bool = False) -> None:
 def decoding_pool(processes: int) -> ProcessPoolExecutor:
     """Return a pool of this many processes, each with one torch thread, and deaf to Ctrl-C."""
     start_server(decoding=True)
-    return ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context(METHOD))
+    return ProcessPoolExecutor(processes, multiprocessing.get_context(METHOD), initializer=keep_freed_memory)
 
 
 @contextmanager

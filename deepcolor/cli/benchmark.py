@@ -78,7 +78,7 @@ def benchmark(
     """
     _check(data, pictures, size_px)
     model = _model(feature_maps, growth)
-    from deepcolor.execution.memory import keep_freed_memory
+    from deepcolor.memory import keep_freed_memory
     from deepcolor.training.timing import EPOCHS, time_stages, timed_devices
 
     keep_freed_memory()  # As a process that trains does.

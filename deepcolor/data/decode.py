@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
+from torch import Tensor
 
 from deepcolor.color import normalise_lightness, rgb_to_lab, to_uint8
 from deepcolor.data.augment import augmented
@@ -28,36 +27,33 @@ def fill(portion: Portion) -> int:
         rgb = to_uint8(centre_square(read_picture(portion.source / path).rgb_HW3, portion.size_px))
         key = f"{portion.seed}:{sha256}"
         copies = [augmented(rgb, name=name, strength=strength, key=key) for name, strength in portion.copies]
-        rows = range(row, portion.originals * (1 + len(copies)), portion.originals)
-        arrays.put(rows, np.stack([rgb, *copies]))
+        arrays.put(slice(row, None, portion.originals), np.stack([rgb, *copies]))
         if arrays.rgb_NHW3 is not None:
-            arrays.rgb_NHW3[row] = rgb
+            arrays.rgb_NHW3[row] = torch.from_numpy(rgb)
     return len(portion.pictures)
 
 
 @dataclass(frozen=True, eq=False)
 class _Arrays:
-    """The files of one split, mapped into memory."""
+    """The files of one split, mapped into memory. As tensors: torch rounds to half precision far faster than numpy."""
 
-    lightness_N1HW: npt.NDArray[Any]
-    ab_N2HW: npt.NDArray[Any]
-    mean_ab_N2: npt.NDArray[Any]
-    rgb_NHW3: npt.NDArray[Any] | None
+    lightness_N1HW: Tensor
+    ab_N2HW: Tensor
+    mean_ab_N2: Tensor
+    rgb_NHW3: Tensor | None
 
     @classmethod
     def open(cls, portion: Portion) -> _Arrays:
-        def mapped(part: str) -> npt.NDArray[Any]:
-            path: Path = portion.folder / array_name(portion.split, part)
-            array: npt.NDArray[Any] = np.load(path, mmap_mode="r+")
-            return array
+        def mapped(part: str) -> Tensor:
+            return torch.from_numpy(np.load(portion.folder / array_name(portion.split, part), mmap_mode="r+"))
 
         return cls(
             mapped("lightness"), mapped("ab"), mapped("mean_ab"), mapped(RGB_PART) if portion.keeps_rgb else None
         )
 
-    def put(self, rows: Sequence[int], rgb_KHW3: npt.NDArray[np.uint8]) -> None:
+    def put(self, rows: slice, rgb_KHW3: npt.NDArray[np.uint8]) -> None:
         lightness_KHW, ab_KHW2 = rgb_to_lab(rgb_KHW3)
         ab_K2HW = np.ascontiguousarray(np.moveaxis(ab_KHW2, -1, 1))
-        self.lightness_N1HW[rows, 0] = normalise_lightness(lightness_KHW)
-        self.ab_N2HW[rows] = ab_K2HW
-        self.mean_ab_N2[rows] = ab_K2HW.mean(axis=(2, 3), dtype=np.float64)
+        self.lightness_N1HW[rows, 0] = torch.from_numpy(normalise_lightness(lightness_KHW))
+        self.ab_N2HW[rows] = torch.from_numpy(ab_K2HW)
+        self.mean_ab_N2[rows] = torch.from_numpy(ab_K2HW.mean(axis=(2, 3), dtype=np.float64))

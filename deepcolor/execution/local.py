@@ -32,8 +32,8 @@ from deepcolor.execution.executor import (
     failure,
     run_segment,
 )
-from deepcolor.execution.memory import keep_freed_memory
 from deepcolor.execution.serial import drain
+from deepcolor.memory import keep_freed_memory
 from deepcolor.processes import METHOD, start_server
 from deepcolor.training.trajectory import EpochMetrics, Segment, SegmentOutcome
 
@@ -159,6 +159,9 @@ class LocalExecutor:
                     "distributed.worker.multiprocessing-method": METHOD,
                     "distributed.worker.profile.enabled": False,
                     "distributed.admin.system-monitor.gil.enabled": False,
+                    "distributed.admin.system-monitor.interval": "10s",
+                    # Looked at fifty times a second in every process, the event loops took a tenth of a core.
+                    "distributed.admin.tick.interval": "1s",
                     "distributed.comm.timeouts.connect": f"{_START_TIMEOUT_S}s",
                 }
             )

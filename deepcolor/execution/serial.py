@@ -7,7 +7,7 @@ import threading
 from collections.abc import Sequence
 
 from deepcolor.execution.executor import Event, Finished, Progress, RunSegment, failure, run_segment
-from deepcolor.execution.memory import keep_freed_memory
+from deepcolor.memory import keep_freed_memory
 from deepcolor.training.trajectory import Segment
 
 

@@ -1,4 +1,4 @@
-"""How a process that trains keeps its memory."""
+"""How a process that trains, or decodes pictures, keeps its memory."""
 
 from __future__ import annotations
 
