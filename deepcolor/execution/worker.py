@@ -1,0 +1,96 @@
+"""What runs inside a worker process: its set-up, a segment at a time, and the marks of runs that lost their worker."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from distributed import get_worker
+from distributed.diagnostics.plugin import WorkerPlugin
+
+from deepcolor.errors import SegmentError, StoreError
+from deepcolor.execution.executor import MEMORY_HINT, RunSegment
+from deepcolor.memory import keep_freed_memory
+from deepcolor.training.trajectory import EpochMetrics, Segment, SegmentOutcome
+
+TOPIC = "deepcolor-progress"
+PROGRESS_EVERY_S = 0.25
+WORKER_LOSSES_ALLOWED = 2
+"""Workers one segment may lose while it runs itself; the next loss fails it."""
+
+
+class WorkerSetup(WorkerPlugin):
+    """Prepares a worker to train, and makes it deaf to Ctrl-C: the driver alone decides what an interrupt means."""
+
+    name = "deepcolor-worker-setup"
+
+    def setup(self, worker: Any) -> None:  # noqa: ARG002  # the plugin's signature
+        logging.getLogger("distributed").setLevel(logging.CRITICAL)
+        keep_freed_memory()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            try:
+                loop.remove_signal_handler(number)
+                signal.signal(number, signal.SIG_IGN if number == signal.SIGINT else signal.SIG_DFL)
+            except (ValueError, RuntimeError):
+                return  # not the main thread: the process is not ours alone
+
+
+def run_on_worker(run: RunSegment, segment: Segment, marks: Path) -> SegmentOutcome:
+    """Run a segment on a Dask worker and stream its epochs, at most a few a second.
+
+    Args:
+        run: Runs it.
+        segment: What to run.
+        marks: A folder for this segment alone, on this machine.
+    Raises:
+        SegmentError: Its own runs have lost more workers than they may.
+        StoreError: There is no space to mark the run.
+    """
+    with _marked(marks):
+        return run(segment, _streamed(segment.trajectory.digest))
+
+
+@contextmanager
+def _marked(marks: Path) -> Iterator[None]:
+    """Keep a file while a segment runs: one that outlives its run says that the run lost its worker.
+
+    A file, because it is there at once and stays when the process is killed; a message would be lost with its sender.
+    """
+    try:
+        lost = len(list(marks.iterdir()))
+        if lost > WORKER_LOSSES_ALLOWED:
+            raise SegmentError(
+                f"the worker process died {lost} times on this segment, most likely for want of memory; {MEMORY_HINT}"
+            )
+        mark = marks / str(lost)
+        mark.touch()
+    except OSError as error:
+        raise StoreError(
+            f"segment: its start could not be marked; got {error.strerror or error} ({marks}). "
+            "Free disk space, then run the same command again: it goes on from the last checkpoint."
+        ) from error
+    try:
+        yield
+    finally:
+        mark.unlink(missing_ok=True)
+
+
+def _streamed(digest: str) -> Callable[[EpochMetrics], None]:
+    worker = get_worker()
+    last = 0.0
+
+    def on_epoch(row: EpochMetrics) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last >= PROGRESS_EVERY_S:
+            last = now
+            worker.log_event(TOPIC, (digest, vars(row)))
+
+    return on_epoch
