@@ -15,30 +15,32 @@ METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods()
 """How children are started; where nothing can be forked, each imports for itself."""
 
 # torch.optim imports the compiler with the first optimizer, for a second and more.
-_TRAINING = ("deepcolor.training.advance", "torch._dynamo")
-_DECODING = ("deepcolor.data.decode",)
+TRAINING = ("deepcolor.training.advance", "torch._dynamo")
+DECODING = ("deepcolor.data.decode",)
+"""What children that train, or that decode pictures, import; it takes seconds."""
+
 # A server with threads could not be forked safely, and children are given theirs.
 _ENVIRONMENT = {"OMP_NUM_THREADS": "1"}
 
 
-def start_server(*, decoding: bool = False) -> None:
+def start_server(*modules: str) -> None:
     """Start the server that children are forked from, in the background; nothing happens when it is running.
 
     Args:
-        decoding: Import what decodes pictures, too: torchvision, which takes seconds.
+        modules: Imported by the server, and so there in every child from the start.
     """
     if METHOD != "forkserver":
         return
     from multiprocessing import forkserver
 
-    multiprocessing.set_forkserver_preload([*(_DECODING if decoding else ()), *_TRAINING])
+    multiprocessing.set_forkserver_preload(list(modules))
     with _set_up_for_the_server():
         forkserver.ensure_running()
 
 
 def decoding_pool(processes: int) -> ProcessPoolExecutor:
     """Return a pool of this many processes, each with one torch thread, and deaf to Ctrl-C."""
-    start_server(decoding=True)
+    start_server(*DECODING, *TRAINING)
     return ProcessPoolExecutor(processes, multiprocessing.get_context(METHOD), initializer=keep_freed_memory)
 
 

@@ -1,7 +1,21 @@
 """Settings of the whole suite."""
 
+import multiprocessing
+import os
+from multiprocessing import forkserver
+
+import pytest
 from hypothesis import HealthCheck, settings
 
 # How long a machine takes says nothing about what is tested; a loaded one must not fail.
 settings.register_profile("deepcolor", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("deepcolor")
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Start the one server that this process's children are forked from, with all that any of them imports."""
+    if getattr(session.config.option, "numprocesses", None):
+        return  # The tests run in processes of this one.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    multiprocessing.set_forkserver_preload(["tests.reliability.processes"])
+    forkserver.ensure_running()

@@ -60,10 +60,16 @@ _register()
 
 def collect_rarely() -> None:
     """Let Python look for cycles of garbage a hundredth as often: on a list of ten thousand trials, and on the imports
-    of every command, it would spend a third of the time finding none. Nor need it look at the end, for seconds.
+    of every command, it would spend a third of the time finding none. At the end, for seconds, not at all.
     """
     gc.set_threshold(70_000, 50, 50)
-    atexit.register(gc.freeze)
+    atexit.register(_leave_garbage)
+
+
+def _leave_garbage() -> None:
+    # torch's bindings would complain of every function of theirs that is not collected.
+    if "torch" not in sys.modules:
+        gc.freeze()
 
 
 def main() -> None:

@@ -158,11 +158,11 @@ def open_data(
     from deepcolor.cli.progress import progress
     from deepcolor.data.manifest import load_manifest, verify
     from deepcolor.data.stored import ensure_cache, is_decoded
-    from deepcolor.processes import start_server
+    from deepcolor.processes import DECODING, TRAINING, start_server
 
     manifest = load_manifest(workspace, sweep.data.name)
     if not is_decoded(workspace, manifest, sweep.data):
-        start_server(decoding=True)
+        start_server(*DECODING, *TRAINING)
         before_decoding()
     verify(manifest)
     with progress(f"decoding {sweep.data.name} at {sweep.data.size_px} px") as on_progress:

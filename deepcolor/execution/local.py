@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from deepcolor.execution.executor import Event, Failed, Finished, Progress, RunSegment, failure, run_segment
 from deepcolor.execution.serial import drain
-from deepcolor.processes import METHOD, start_server
+from deepcolor.processes import METHOD, TRAINING, start_server
 from deepcolor.training.trajectory import EpochMetrics, Segment
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class LocalExecutor:
 
     def prepare(self) -> None:
         if self._starting is None:
-            start_server()
+            start_server(*(TRAINING if self._run is run_segment else ()))
             starter = ThreadPoolExecutor(1, "deepcolor-cluster")
             self._starting = starter.submit(self._start)
             starter.shutdown(wait=False)

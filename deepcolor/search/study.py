@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
@@ -352,4 +353,6 @@ def _wal(storage: optuna.storages.RDBStorage) -> optuna.storages.RDBStorage:
 
     event.listen(storage.engine, "connect", configure)
     storage.engine.dispose()
+    # With its last connection the database takes in its log, and is one whole file that can be copied by itself.
+    weakref.finalize(storage, storage.engine.dispose)
     return storage

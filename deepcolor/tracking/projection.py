@@ -1,7 +1,7 @@
-"""MLflow as a projection of records: takes them at once, stores them from a thread, never makes training wait.
+"""MLflow as a projection of records: takes them at once, stores them in the background, never makes training wait.
 
     put -> newest record of each run waits in a table
-    thread: take the most urgent -> bring its run up to date -> next
+    thread: take the most urgent -> have the writer's process bring its run up to date -> next
             store away? keep the newest records, wait, try again, longer each time
 
 It can be late, it can be down, and it can be rebuilt: a record is complete, and putting it again gives the same run.
@@ -12,18 +12,13 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-from deepcolor.tracking import layout, store
+from deepcolor.tracking import layout
 from deepcolor.tracking.records import StudyRecord, TrialRecord
-from deepcolor.tracking.runs import StudyRuns
+from deepcolor.tracking.writer import Record, StoreFault, Writer
 
-if TYPE_CHECKING:
-    from mlflow import MlflowClient
-
-_Record = StudyRecord | TrialRecord
 _Key = tuple[str, str, int]
 """(study, its id, trial number); -1 stands for the study itself."""
 _STUDY = -1
@@ -53,11 +48,10 @@ class MlflowTracker:
                 short trial be stored once, whole, instead of epoch by epoch.
         """
         self._uri = tracking_uri
-        self._artifact_root = artifact_root
         self._on_warning = on_warning or (lambda _: None)
         self._live_interval_s = live_interval_s
         self._changed = threading.Condition()
-        self._waiting: dict[_Key, _Record] = {}
+        self._waiting: dict[_Key, Record] = {}
         self._due_s: dict[_Key, float] = {}
         self._busy = False
         self._flushing = 0
@@ -70,8 +64,7 @@ class MlflowTracker:
         self._last_failed = 0
         # Only the thread touches the rest.
         self._said: set[str] = set()
-        self._client: MlflowClient | None = None
-        self._studies: dict[str, StudyRuns] = {}
+        self._writer = Writer(tracking_uri, artifact_root)
         self._thread = threading.Thread(target=self._run, name="deepcolor-tracking", daemon=True)
         self._thread.start()
 
@@ -112,13 +105,16 @@ class MlflowTracker:
             return not self._refused and not self._waiting
 
     def close(self) -> None:
-        """Stop the thread, without waiting for a dead store; what has not been stored is left (see `flush`)."""
+        """Stop thread and process, without waiting for a dead store; what has not been stored is left (see `flush`)."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
         self._thread.join(_CLOSE_S)
+        if self._thread.is_alive():
+            self._writer.kill()
+            self._thread.join()
 
-    def _put(self, key: _Key, record: _Record) -> None:
+    def _put(self, key: _Key, record: Record) -> None:
         with self._changed:
             self._waiting[key] = record
             self._due_s.setdefault(key, time.monotonic() + self._live_interval_s)
@@ -127,19 +123,18 @@ class MlflowTracker:
     def _run(self) -> None:
         while (task := self._next()) is not None:
             if task == "open":
-                # A store that cannot be opened now is tried again, and complained of, with the first record.
-                with suppress(Exception):
-                    self._opened_client()
+                self._writer.open()
                 continue
             key, record = task
             try:
-                self._store(record)
-            except Exception as error:  # noqa: BLE001  # the thread outlives whatever MLflow, its database or its transport raise
-                self._after_failure(key, record, error)
+                self._writer.store(record)
+            except StoreFault as fault:
+                self._after_failure(key, record, fault)
             else:
                 self._after_success(key)
+        self._writer.close()
 
-    def _next(self) -> tuple[_Key, _Record] | Literal["open"] | None:
+    def _next(self) -> tuple[_Key, Record] | Literal["open"] | None:
         """Wait for the most urgent record; None when the tracker is closed."""
         with self._changed:
             while not self._closed:
@@ -164,23 +159,6 @@ class MlflowTracker:
         at_once = self._flushing or (self._waiting[key].state != "running" and not self._failures)
         return bool(at_once) or self._due_s[key] <= now_s
 
-    def _store(self, record: _Record) -> None:
-        if isinstance(record, StudyRecord):
-            self._runs(record).store_study(record)
-        else:
-            self._runs(record).store_trial(record)
-
-    def _opened_client(self) -> MlflowClient:
-        if self._client is None:
-            self._client = store.open_client(self._uri)
-        return self._client
-
-    def _runs(self, record: _Record) -> StudyRuns:
-        if record.study_id not in self._studies:
-            client = self._opened_client()
-            self._studies[record.study_id] = StudyRuns.of(record, client, artifact_root=self._artifact_root)
-        return self._studies[record.study_id]
-
     def _after_success(self, key: _Key) -> None:
         self._said.discard("outage")
         with self._changed:
@@ -193,26 +171,23 @@ class MlflowTracker:
                 self._due_s[key] = time.monotonic() + self._live_interval_s
             self._changed.notify_all()
 
-    def _after_failure(self, key: _Key, record: _Record, error: Exception) -> None:
-        # A call whose answer was lost may have done its work: what is stored must be looked up again first. That
-        # also gives a run deleted behind our back a second try, which makes a new one.
-        self._studies.clear()
+    def _after_failure(self, key: _Key, record: Record, fault: StoreFault) -> None:
         with self._changed:
             self._busy = False
-            if not store.is_lasting(error):
+            if not fault.lasting:
                 self._waiting.setdefault(key, record)
                 self._last_failed = self._attempts
                 pause_s = min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2**self._failures)
                 self._failures += 1
                 self._due_s = {waiting: time.monotonic() + pause_s for waiting in self._waiting}
-                warning = _outage(self._uri, error)
+                warning = _outage(self._uri, fault)
             elif key not in self._tried_twice:
                 self._waiting.setdefault(key, record)
                 self._tried_twice.add(key)
                 warning = None
             else:
                 self._refused.add(key)
-                warning = _refusal(self._uri, key, error)
+                warning = _refusal(self._uri, key, fault)
             self._changed.notify_all()
         self._warn(warning)
 
@@ -223,14 +198,13 @@ class MlflowTracker:
             self._on_warning(warning[1])
 
 
-def _outage(uri: str, error: Exception) -> tuple[str, str]:
+def _outage(uri: str, fault: StoreFault) -> tuple[str, str]:
     return "outage", (
-        f"MLflow: {layout.shown_uri(uri)} cannot be used now ({store.first_line(error)}). Training goes on; "
+        f"MLflow: {layout.shown_uri(uri)} cannot be used now ({fault}). Training goes on; "
         "the runs are stored when it is back, or by running the sweep again."
     )
 
 
-def _refusal(uri: str, key: _Key, error: Exception) -> tuple[str, str]:
+def _refusal(uri: str, key: _Key, fault: StoreFault) -> tuple[str, str]:
     what = key[0] if key[2] == _STUDY else f"{key[0]} trial {key[2]}"
-    reason = store.first_line(error)
-    return reason, f"MLflow: {layout.shown_uri(uri)} refused {what}, and perhaps others: {reason}"
+    return str(fault), f"MLflow: {layout.shown_uri(uri)} refused {what}, and perhaps others: {fault}"

@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import logging
 import os
+import sqlite3
+import weakref
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -228,6 +231,7 @@ def _open_sqlite(tracking_uri: str, database: Path) -> MlflowClient:
                 _create(database)
             client = MlflowClient(tracking_uri=tracking_uri, registry_uri=tracking_uri)
             _use_write_ahead_log(client)
+            weakref.finalize(client, _take_in_log, database)
             client.search_experiments(max_results=1)
             client.search_registered_models(max_results=1)
             return client
@@ -269,6 +273,12 @@ def _use_write_ahead_log(client: MlflowClient) -> None:
     if not event.contains(engine, "connect", _configure):
         event.listen(engine, "connect", _configure)
         engine.dispose()
+
+
+def _take_in_log(database: Path) -> None:
+    """Leave one whole file behind, which can be copied by itself; whoever writes at this moment does it later."""
+    with suppress(sqlite3.Error), closing(sqlite3.connect(database)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 def _configure(connection: Any, _: Any) -> None:

@@ -97,15 +97,17 @@ def test_a_cache_is_built_once(workspace: Workspace, manifest: Manifest) -> None
     """The second call reads nothing and says nothing, even when the photos have moved away."""
     heard: list[int] = []
     folder = ensure_cache(workspace, manifest, config(), on_progress=lambda done, _: heard.append(done))
-    assert heard == list(range(1, 13))
+    assert heard == sorted(set(heard))
+    assert heard[-1] == 12
+    told = len(heard)
     shutil.rmtree(manifest.source)
     assert ensure_cache(workspace, manifest, config(), on_progress=lambda done, _: heard.append(done)) == folder
-    assert len(heard) == 12
+    assert len(heard) == told
     assert [path.name for path in folder.parent.iterdir() if path.is_dir()] == [folder.name]
 
 
 def test_building_again_gives_the_same_bytes(workspace: Workspace, manifest: Manifest) -> None:
-    """Threads and their order leave no trace in the arrays; torch's own generator is left as it was."""
+    """Processes and their order leave no trace in the arrays; torch's own generator is left as it was."""
     torch.manual_seed(5)
     state = torch.get_rng_state()
     folder = ensure_cache(workspace, manifest, FULL)

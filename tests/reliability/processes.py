@@ -1,11 +1,12 @@
 """The `deepcolor` command in processes that can be hurt: killed at a chosen call, short of space, in another time.
 
 The command is the real one with its real databases; a formula takes the place of the networks where a test says so.
-Processes are forked from a server that has imported everything once, so that a start costs little.
+Processes are forked from a server that has imported this module (`tests/conftest.py`), so that a start costs little.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib
 import itertools
@@ -13,22 +14,26 @@ import multiprocessing
 import os
 import resource
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from multiprocessing.connection import Connection, Pipe
+from multiprocessing.reduction import recv_handle, send_handle
 from pathlib import Path
 from typing import Any
 
 # Imported here for the server: every process forked from it has them already.
 import deepcolor.cli.drive
+import deepcolor.data.decode
 import deepcolor.data.stored
 import deepcolor.search.driver
 import deepcolor.search.report
 import deepcolor.training.advance  # noqa: F401
 from deepcolor.cli.app import main
 from deepcolor.execution import devices
-from deepcolor.tracking import store
+from deepcolor.tracking import store, writer
 from tests.search.trivial import trivial
 
 store.prepare_environment()
@@ -48,7 +53,7 @@ WAIT_S = 100
 
 @dataclass(frozen=True)
 class Moment:
-    """A call at which a process is killed with -9."""
+    """A call at which a process is killed with -9, and with the process that writes to MLflow its driver."""
 
     owner: str
     """Where the function lies: `module:Class` or `module`."""
@@ -104,6 +109,7 @@ class Command:
 
 
 _numbers = itertools.count()
+_CONTEXT = multiprocessing.get_context("forkserver")
 
 
 def start(folder: Path, *words: str, faults: Faults | None = None) -> Command:
@@ -113,10 +119,8 @@ def start(folder: Path, *words: str, faults: Faults | None = None) -> Command:
 
 def start_call(function: Callable[..., None], *arguments: Any, folder: Path, faults: Faults | None = None) -> Command:
     """Start a module's function in `folder`, in a process as `start` makes it."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__])
     output = folder / f"output-{next(_numbers)}.txt"
-    process = context.Process(target=_run, args=(function, arguments, folder, faults or Faults(), output))
+    process = _CONTEXT.Process(target=_run, args=(function, arguments, folder, faults or Faults(), output))
     process.start()
     return Command(process, output)
 
@@ -158,8 +162,43 @@ def _arrange(faults: Faults) -> None:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     if faults.clock_shift_s:
         _shift_clock(faults.clock_shift_s)
+    launch: Any = _StandByWriter(faults.dies_at).launch
+    writer._launch = launch
     if faults.dies_at is not None:
         _die_at(faults.dies_at)
+
+
+class _StandByWriter:
+    """The process that writes to MLflow, forked with it imported before the driver has threads; like a `Popen`."""
+
+    def __init__(self, dies_at: Moment | None) -> None:
+        ours, theirs = Pipe()
+        driver, self._pid = os.getpid(), os.fork()
+        if self._pid == 0:
+            os.setsid()
+            ours.close()
+            with contextlib.suppress(EOFError, OSError):
+                descriptor = recv_handle(theirs)
+                if dies_at is not None:
+                    _die_at(dies_at, also=(driver,))
+                writer.serve(descriptor)
+            os._exit(0)
+        theirs.close()
+        self._pipe = ours
+
+    def launch(self, pipe: Connection) -> _StandByWriter:
+        send_handle(self._pipe, pipe.fileno(), self._pid)
+        return self
+
+    def wait(self, timeout: float = WAIT_S) -> None:
+        deadline = time.monotonic() + timeout
+        while os.waitpid(self._pid, os.WNOHANG) == (0, 0):
+            if time.monotonic() > deadline:
+                raise subprocess.TimeoutExpired("writer", timeout)
+            time.sleep(0.01)
+
+    def kill(self) -> None:
+        os.kill(self._pid, signal.SIGKILL)
 
 
 def _shift_clock(shift_s: float) -> None:
@@ -168,7 +207,7 @@ def _shift_clock(shift_s: float) -> None:
     time.time_ns = lambda: nanoseconds() + int(shift_s * 1e9)
 
 
-def _die_at(moment: Moment) -> None:
+def _die_at(moment: Moment, also: Sequence[int] = ()) -> None:
     module, _, name = moment.owner.partition(":")
     owner: Any = importlib.import_module(module)
     owner = getattr(owner, name) if name else owner
@@ -180,7 +219,8 @@ def _die_at(moment: Moment) -> None:
         last = next(calls) == moment.nth
         result = None if last and not moment.after else original(*args, **kwargs)
         if last:
-            os.kill(os.getpid(), signal.SIGKILL)
+            for process in (*also, os.getpid()):
+                os.kill(process, signal.SIGKILL)
         return result
 
     setattr(owner, moment.function, dying)
