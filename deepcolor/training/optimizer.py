@@ -62,12 +62,15 @@ def optimizer_tensors(optimizer: Optimizer, network: nn.Module) -> dict[str, Ten
 
 def restore_optimizer(optimizer: Optimizer, network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     """Put a state back that `optimizer_tensors` gave."""
-    index_of = {name: index for index, name in enumerate(_trained(network))}
+    parameters = _trained(network)
+    index_of = {name: index for index, name in enumerate(parameters)}
     state: dict[int, dict[str, Tensor]] = {}
     for name, value in tensors.items():
         parameter, _, key = name.rpartition("/")
-        # A copy, for memory of its own: the optimizer changes its state in place.
-        state.setdefault(index_of[parameter], {})[key] = value.clone()
+        # A copy, for memory of its own: the optimizer changes its state in place, and goes through it and the weights
+        # in the order in which they lie in memory.
+        like = parameters[parameter] if value.shape == parameters[parameter].shape else value
+        state.setdefault(index_of[parameter], {})[key] = torch.empty_like(like, dtype=value.dtype).copy_(value)
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
 
 

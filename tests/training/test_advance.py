@@ -34,6 +34,14 @@ CASES: dict[str, dict[str, Any]] = {
         "skip_connections": True,
         "optimizer": "sgd",
     },
+    "wide colorizer, adam": {"stage": "colorizer", "feature_maps": 16, "optimizer": "adam"},
+    "wide doubling regressor, sgd": {"stage": "regressor", "feature_maps": 16, "growth": "double", "optimizer": "sgd"},
+    "wide colorizer, skip, rmsprop": {
+        "stage": "colorizer",
+        "feature_maps": 18,
+        "skip_connections": True,
+        "optimizer": "rmsprop",
+    },
     "transfer, frozen encoder": {"stage": "transfer", "init_from": "colorizer@1", "freeze": "encoder"},
 }
 
