@@ -15,12 +15,13 @@ METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods()
 """How children are started; where nothing can be forked, each imports for itself."""
 
 # torch.optim imports the compiler with the first optimizer, for a second and more.
-TRAINING = ("deepcolor.training.advance", "torch._dynamo")
+TRAINING = ("deepcolor.training.advance", "torch._dynamo", "deepcolor.execution.worker")
 DECODING = ("deepcolor.data.decode",)
 """What children that train, or that decode pictures, import; it takes seconds."""
 
-# A server with threads could not be forked safely, and children are given theirs.
-_ENVIRONMENT = {"OMP_NUM_THREADS": "1"}
+# A server with threads could not be forked safely, and children are given theirs. What happens to lie in the present
+# folder is not imported.
+_ENVIRONMENT = {"OMP_NUM_THREADS": "1", "PYTHONSAFEPATH": "1"}
 
 
 def start_server(*modules: str) -> None:

@@ -89,13 +89,17 @@ class Writer:
         except (OSError, EOFError):
             # It died. What it did is not done twice: the next one looks first what is stored.
             self.close()
-            try:
-                fault = None if self._killed else self._answer(record)
-            except (OSError, EOFError) as error:
-                self.close()
-                raise StoreFault("the process that writes to it has died twice", lasting=False) from error
+            fault = self._second_answer(record)
         if fault is not None:
             raise StoreFault(fault.message, lasting=fault.lasting)
+
+    def _second_answer(self, record: Record | None) -> _Fault | None:
+        try:
+            if not self._killed:
+                return self._answer(record)
+        except (OSError, EOFError):
+            self.close()
+        raise StoreFault("the process that writes to it has died", lasting=False)
 
     def _answer(self, record: Record | None) -> _Fault | None:
         if self._pipe is None:
@@ -115,9 +119,11 @@ class Writer:
 
 def _launch(pipe: Connection) -> subprocess.Popen[bytes]:
     descriptor = pipe.fileno()
-    # In a session of its own: Ctrl-C and a closed terminal are the driver's business alone.
+    # It imports from where this process does, and nothing that happens to lie in the present folder (-P). In a session
+    # of its own: Ctrl-C and a closed terminal are the driver's business alone.
     return subprocess.Popen(
-        [sys.executable, "-c", f"from {__name__} import serve; serve({descriptor})"],
+        [sys.executable, "-P", "-c", f"from {__name__} import serve; serve({descriptor})"],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         pass_fds=[descriptor],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
