@@ -20,7 +20,7 @@ Source = Literal["store", "calibration", "interpolation"]
 
 DRIVER_START_S = 2.5
 """Processor seconds from the command to the first segment: imports, databases, the data set's checksums."""
-REPORT_S = 3.5
+REPORT_S = 2.5
 """Processor seconds of the report at the end."""
 TRACKING_S = 0.08
 """Processor seconds that the driver spends on each trial: Optuna, MLflow, artifacts."""
