@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
@@ -32,9 +33,10 @@ def start_server(*modules: str) -> None:
     """
     if METHOD != "forkserver":
         return
-    from multiprocessing import forkserver
+    from multiprocessing import forkserver, resource_tracker
 
     multiprocessing.set_forkserver_preload(list(modules))
+    resource_tracker.ensure_running()  # First: starting it would unblock the signal that is blocked below.
     with _set_up_for_the_server():
         forkserver.ensure_running()
 
@@ -42,7 +44,20 @@ def start_server(*modules: str) -> None:
 def decoding_pool(processes: int) -> ProcessPoolExecutor:
     """Return a pool of this many processes, each with one torch thread, and deaf to Ctrl-C."""
     start_server(*DECODING, *TRAINING)
-    return ProcessPoolExecutor(processes, multiprocessing.get_context(METHOD), initializer=keep_freed_memory)
+    return ProcessPoolExecutor(processes, multiprocessing.get_context(METHOD), initializer=_set_up_child)
+
+
+def _set_up_child() -> None:
+    keep_freed_memory()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """End this process with the one that started it, however that one ended: a pool's child would wait for ever."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
 
 
 @contextmanager

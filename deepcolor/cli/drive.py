@@ -84,7 +84,10 @@ def run_sweep(sweep: Sweep, how: How, *, executor: Executor) -> Summary:
             tracker.prepare()
             importlib.import_module("deepcolor.search.driver")
 
-        cache, manifest = open_data(workspace, sweep, before_decoding=get_ready)
+        try:
+            cache, manifest = open_data(workspace, sweep, before_decoding=get_ready)
+        except KeyboardInterrupt:
+            raise Interrupted(f"stopped before the first training. Resume with: {how.command}") from None
         summary = _drive(sweep, how, executor=executor, tracker=tracker, cache=cache, manifest=manifest)
     if summary.state == "interrupted":
         raise Interrupted(f"stopped; {summary.complete} trials are complete. Resume with: {how.command}")
@@ -230,7 +233,8 @@ def git_state(folder: Path) -> tuple[str | None, bool | None]:
 
 def command_line() -> str:
     """The command as the user gave it, for a reader to run again."""
-    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    program = Path(sys.argv[0]).name
+    return shlex.join(["deepcolor" if program == "__main__.py" else program, *sys.argv[1:]])
 
 
 @contextmanager

@@ -13,6 +13,7 @@ import pytest
 from mlflow import MlflowClient
 
 from tests.cli.conftest import Cli
+from tests.processes import descendants, is_alive
 
 GRID = """
 study: grid
@@ -94,6 +95,33 @@ def test_ctrl_c_saves_and_says_how_to_resume(prepared: Cli) -> None:
     assert first["complete"] == again["complete"] == 4
     assert again["trained_now"] == 0
     assert again["best"] == first["best"]
+
+
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGKILL], ids=["Ctrl-C", "kill -9"])
+def test_a_driver_stopped_while_it_decodes_leaves_no_process(prepared: Cli, stop: signal.Signals) -> None:
+    """Stopped before anything is trained, it takes all its processes along; the same line then runs to the end."""
+    prepared.write("grid.yaml", GRID)
+    words = ["sweep", "grid.yaml", "--workers", "2", "-o", "search.space={lr: [1e-2], feature_maps: [2], epochs: [2]}"]
+    process = prepared.start(*words)
+    started: set[int] = set()
+    deadline = time.monotonic() + 60
+    # The server that decoders and workers are forked from, the process that writes to MLflow, and one more.
+    while len(started) < 4:
+        assert time.monotonic() < deadline
+        started |= set(descendants(process.pid))
+        time.sleep(0.01)
+    if stop == signal.SIGINT:
+        os.killpg(process.pid, stop)
+        output = process.communicate(timeout=60)[0]
+        assert process.returncode == 130
+        assert output.strip().splitlines()[-1].startswith("stopped before the first training. Resume with: deepcolor")
+    else:
+        process.kill()
+        process.communicate(timeout=60)
+    while any(is_alive(pid) for pid in started):
+        assert time.monotonic() < deadline, "a process is left"
+        time.sleep(0.05)
+    assert json.loads(prepared.run(*words, "--json").stdout)["complete"] == 1
 
 
 @pytest.mark.parametrize(

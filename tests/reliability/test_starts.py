@@ -1,11 +1,10 @@
 from __future__ import annotations
 
-import os
 import platform
 import shutil
 import signal
-from pathlib import Path
 
+from tests.processes import descendants, is_alive
 from tests.reliability.conftest import EPOCHS, POINTS, Place
 from tests.reliability.processes import Faults, wait_until
 
@@ -29,13 +28,13 @@ def test_a_study_changes_hands_without_losing_anything(place: Place) -> None:
     done = place.finished_trials()
     killed = place.start("sweep", "grid.yaml", "--workers", "2", faults=SLOW)
     place.wait_for_trials(done + 1)
-    workers = _children(killed.pid)
+    workers = descendants(killed.pid)
     killed.signal(signal.SIGKILL)
     killed.ends(-signal.SIGKILL)
     summary = place.sweep(*SERIAL)
     assert (summary["complete"], summary["trials"], summary["trained_epochs"]) == (POINTS, POINTS, EPOCHS)
     place.assert_whole()
-    wait_until(lambda: not any(_is_alive(worker) for worker in workers), "the killed driver's workers end")
+    wait_until(lambda: not any(is_alive(worker) for worker in workers), "the killed driver's workers end")
 
 
 def test_eight_first_starts_at_once_all_succeed(place: Place) -> None:
@@ -58,27 +57,3 @@ def test_eight_first_starts_at_once_all_succeed(place: Place) -> None:
     runs = place.runs()
     assert sorted(run.data.tags["deepcolor.study"] for run in runs) == sorted([f"s{n}" for n in range(8)] * 2)
     assert {run.info.status for run in runs} == {"FINISHED"}
-
-
-def _children(pid: int) -> list[int]:
-    """The processes below another one, their children included."""
-    parents = {int(path.name): _parent(path) for path in Path("/proc").iterdir() if path.name.isdigit()}
-    found = [pid]
-    for each in found:
-        found += [child for child, parent in parents.items() if parent == each]
-    return found[1:]
-
-
-def _parent(process: Path) -> int:
-    try:
-        return int((process / "stat").read_text().rpartition(")")[2].split()[1])
-    except OSError:
-        return 0
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
-    except OSError:
-        return False
