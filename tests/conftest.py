@@ -19,3 +19,9 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     multiprocessing.set_forkserver_preload(["tests.reliability.processes"])
     forkserver.ensure_running()
+
+
+@pytest.fixture(autouse=True)
+def _no_tracking_uri_of_another_test() -> None:
+    """MLflow keeps the store it was last told of in the environment, where a command would find it."""
+    os.environ.pop("MLFLOW_TRACKING_URI", None)
