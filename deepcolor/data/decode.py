@@ -29,7 +29,7 @@ def fill(portion: Portion) -> int:
         copies = [augmented(rgb, name=name, strength=strength, key=key) for name, strength in portion.copies]
         arrays.put(slice(row, None, portion.originals), np.stack([rgb, *copies]))
         if arrays.rgb_NHW3 is not None:
-            arrays.rgb_NHW3[row] = torch.from_numpy(rgb)
+            arrays.rgb_NHW3[row] = torch.tensor(rgb)
     return len(portion.pictures)
 
 
