@@ -277,7 +277,9 @@ def _use_write_ahead_log(client: MlflowClient) -> None:
 
 def _take_in_log(database: Path) -> None:
     """Leave one whole file behind, which can be copied by itself; whoever writes at this moment does it later."""
-    with suppress(sqlite3.Error), closing(sqlite3.connect(database)) as connection:
+    # Never made anew: somebody may have removed it meanwhile.
+    uri = f"{database.as_uri()}?mode=rw"
+    with suppress(sqlite3.Error), closing(sqlite3.connect(uri, uri=True)) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 Record = StudyRecord | TrialRecord
 
 _END_S = 2.0
+_PROCESSES_A_RECORD = 2
 
 
 class StoreFault(Exception):
@@ -84,21 +85,19 @@ class Writer:
             self._process = None
 
     def _ask(self, record: Record | None) -> None:
-        try:
-            fault = self._answer(record)
-        except (OSError, EOFError):
-            # It died. What it did is not done twice: the next one looks first what is stored.
-            self.close()
-            fault = self._second_answer(record)
+        fault = self._answered(record)
         if fault is not None:
             raise StoreFault(fault.message, lasting=fault.lasting)
 
-    def _second_answer(self, record: Record | None) -> _Fault | None:
-        try:
-            if not self._killed:
+    def _answered(self, record: Record | None) -> _Fault | None:
+        for _ in range(_PROCESSES_A_RECORD):
+            if self._killed:
+                break
+            try:
                 return self._answer(record)
-        except (OSError, EOFError):
-            self.close()
+            except (OSError, EOFError):
+                # It died. What it did is not done twice: the next one looks first what is stored.
+                self.close()
         raise StoreFault("the process that writes to it has died", lasting=False)
 
     def _answer(self, record: Record | None) -> _Fault | None:
@@ -113,6 +112,8 @@ class Writer:
         ours, theirs = Pipe()
         with theirs:
             self._process = _launch(theirs)
+        if self._killed:
+            self._process.kill()  # It was asked for while there was none.
         self._pipe = ours
         ours.send(self._target)
 
