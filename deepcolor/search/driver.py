@@ -122,7 +122,7 @@ class Driver:
             ending=self._ending,
             store=places.store,
         )
-        self._drawing_imported = False
+        self._importing = threading.Thread(target=import_drawing, name="deepcolor-report")
         self._learnt_from = 0
         self._search_spent: Limit | None = None
         self._confirming: Confirming | None = None
@@ -326,10 +326,9 @@ class Driver:
             )
         )
         self._showing.training(ask.trajectory)
-        if not self._drawing_imported:
+        if self._importing.ident is None:
             # The report at the end would wait for these imports; now the driver waits for the workers.
-            self._drawing_imported = True
-            threading.Thread(target=import_drawing, name="deepcolor-report").start()
+            self._importing.start()
 
     def _confirm(self) -> bool:
         """Begin to confirm the winner once the search has ended; False when there is nothing of that to do."""
@@ -375,6 +374,8 @@ class Driver:
             learnt_from=self._learnt_from,
             confirmation=confirmation_of(self._sweep, trials, spent=spent),
         )
+        if self._importing.is_alive():
+            self._importing.join()  # A module that another thread is importing can be met half made.
         write_report(self._study, summary, self._places.report)
         ended = max((trial.ended_ms or 0 for trial in trials), default=now_ms())
         state: State = "interrupted" if summary.state == "interrupted" else "complete"
