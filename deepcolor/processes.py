@@ -47,6 +47,27 @@ def decoding_pool(processes: int) -> ProcessPoolExecutor:
     return ProcessPoolExecutor(processes, multiprocessing.get_context(METHOD), initializer=_set_up_child)
 
 
+@contextmanager
+def held_interrupts() -> Iterator[None]:
+    """Hold Ctrl-C back until the block ends, in the main thread; for the moments in which a pool starts its children.
+
+    Raised in between, it would leave a child that the pool knows nothing of, and the pool would wait for ever for one
+    that it told to end in that child's place.
+    """
+    handler = signal.getsignal(signal.SIGINT)
+    if not callable(handler) or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    held: list[int] = []
+    signal.signal(signal.SIGINT, lambda number, _frame: held.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    for number in held:
+        handler(number, None)
+
+
 def _set_up_child() -> None:
     keep_freed_memory()
     threading.Thread(target=_end_with_parent, daemon=True).start()

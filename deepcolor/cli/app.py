@@ -13,7 +13,7 @@ import typer
 
 from deepcolor import __version__
 from deepcolor.cli import console
-from deepcolor.errors import EXIT_FAILURE, DeepcolorError, Interrupted
+from deepcolor.errors import EXIT_FAILURE, EXIT_INTERRUPTED, DeepcolorError, Interrupted
 
 app = typer.Typer(
     name="deepcolor",
@@ -85,9 +85,11 @@ def main() -> None:
             raise
         console.fail(str(error))
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        console.fail("interrupted")
-        sys.exit(130)
+    except SystemExit as end:
+        # Typer ends a command silently after Ctrl-C.
+        if end.code == EXIT_INTERRUPTED:
+            console.fail("interrupted; what is done is kept, the same command goes on")
+        raise
     except Exception as error:
         # The last resort: a fault of ours is still one line, with the way to its traceback.
         if console.settings.debug:

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import importlib
-import os
 import shlex
-import signal
 import subprocess
 import sys
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -19,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 from deepcolor import __version__
 from deepcolor.cli import console
 from deepcolor.cli.live import watching
+from deepcolor.cli.signals import StopSignals
 from deepcolor.config.schema import Sweep
-from deepcolor.errors import Interrupted
+from deepcolor.errors import DataError, Interrupted
 from deepcolor.tracking.records import Provenance
 from deepcolor.workspace import Workspace
 
@@ -28,7 +26,6 @@ if TYPE_CHECKING:
     from deepcolor.data.manifest import Manifest
     from deepcolor.execution.devices import Slots
     from deepcolor.execution.executor import Executor
-    from deepcolor.search.driver import Driver
     from deepcolor.search.summary import Summary
     from deepcolor.tracking.projection import MlflowTracker
 
@@ -77,7 +74,7 @@ def run_sweep(sweep: Sweep, how: How, *, executor: Executor) -> Summary:
         WorkspaceError: The disk is full, or the database stays locked; the same command goes on.
     """
     workspace = how.workspace.create()
-    with closing(make_tracker(how)) as tracker:
+    with StopSignals(resume=how.command) as stop, closing(make_tracker(how)) as tracker:
 
         def get_ready() -> None:
             executor.prepare()
@@ -85,17 +82,25 @@ def run_sweep(sweep: Sweep, how: How, *, executor: Executor) -> Summary:
             importlib.import_module("deepcolor.search.driver")
 
         try:
-            cache, manifest = open_data(workspace, sweep, before_decoding=get_ready)
-        except KeyboardInterrupt:
-            raise Interrupted(f"stopped before the first training. Resume with: {how.command}") from None
-        summary = _drive(sweep, how, executor=executor, tracker=tracker, cache=cache, manifest=manifest)
+            cache, manifest = open_data(workspace, sweep, before_decoding=get_ready, between_steps=stop.heed)
+        except DataError:
+            stop.heed()  # Sent to all processes of a job, as schedulers do, SIGTERM ends those that decode.
+            raise
+        summary = _drive(sweep, how, stop, executor=executor, tracker=tracker, cache=cache, manifest=manifest)
     if summary.state == "interrupted":
         raise Interrupted(f"stopped; {summary.complete} trials are complete. Resume with: {how.command}")
     return summary
 
 
 def _drive(
-    sweep: Sweep, how: How, *, executor: Executor, tracker: MlflowTracker, cache: Path, manifest: Manifest
+    sweep: Sweep,
+    how: How,
+    stop: StopSignals,
+    *,
+    executor: Executor,
+    tracker: MlflowTracker,
+    cache: Path,
+    manifest: Manifest,
 ) -> Summary:
     from deepcolor.search.driver import Driver, Places
     from deepcolor.search.faults import writing_below
@@ -137,8 +142,9 @@ def _drive(
                 parent_of=lambda setting: parents.of(study, setting),
                 learn_from=[storage.load(name) for name in study.sweep.search.warm_start],
             )
-            with stopped_by_signals(driver, resume=how.command):
-                summary = driver.run()
+            stop.hand_to(driver.request_stop)
+            summary = driver.run()
+        stop.end()  # From here on Ctrl-C cuts the wait for MLflow short.
         if not tracker.flush(FLUSH_S):
             console.warn(
                 f"MLflow at {how.tracking_uri} has not taken everything yet; "
@@ -148,7 +154,11 @@ def _drive(
 
 
 def open_data(
-    workspace: Workspace, sweep: Sweep, *, before_decoding: Callable[[], None] = lambda: None
+    workspace: Workspace,
+    sweep: Sweep,
+    *,
+    before_decoding: Callable[[], None] = lambda: None,
+    between_steps: Callable[[], None] = lambda: None,
 ) -> tuple[Path, Manifest]:
     """Find the sweep's data set, and make sure that it is unchanged and decoded in the form the sweep asks for.
 
@@ -157,6 +167,7 @@ def open_data(
         sweep: Names it, its size and its augmentation.
         before_decoding: Called if it is not decoded yet, while the processes that decode start: then nothing is
             trained yet either.
+        between_steps: Called now and then; what it raises ends the work, and nothing is left half done.
     """
     from deepcolor.cli.progress import progress
     from deepcolor.data.manifest import load_manifest, verify
@@ -167,8 +178,15 @@ def open_data(
     if not is_decoded(workspace, manifest, sweep.data):
         start_server(*DECODING, *TRAINING)
         before_decoding()
+    between_steps()
     verify(manifest)
-    with progress(f"decoding {sweep.data.name} at {sweep.data.size_px} px") as on_progress:
+    between_steps()
+    with progress(f"decoding {sweep.data.name} at {sweep.data.size_px} px") as show:
+
+        def on_progress(done: int, total: int) -> None:
+            show(done, total)
+            between_steps()
+
         return ensure_cache(workspace, manifest, sweep.data, on_progress=on_progress), manifest
 
 
@@ -235,30 +253,3 @@ def command_line() -> str:
     """The command as the user gave it, for a reader to run again."""
     program = Path(sys.argv[0]).name
     return shlex.join(["deepcolor" if program == "__main__.py" else program, *sys.argv[1:]])
-
-
-@contextmanager
-def stopped_by_signals(driver: Driver, *, resume: str) -> Iterator[None]:
-    """End gently on the first Ctrl-C or SIGTERM: running segments finish their epoch and are saved; at once on the
-    second.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    asked = False
-
-    def on_signal(number: int, _: Any) -> None:
-        nonlocal asked
-        if asked:
-            raise Interrupted(f"stopped at once. Resume with: {resume}")
-        asked = True
-        driver.request_stop()
-        # Not through rich: the signal may have come while it was drawing.
-        os.write(2, b"\nstopping: running segments finish their epoch and are saved; once more to stop at once\n")
-
-    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -22,7 +22,7 @@ from deepcolor.data.manifest import Manifest, PictureFile
 from deepcolor.data.splits import SPLIT_NAMES, SplitName
 from deepcolor.data.stored import INDEX_NAME, RGB_PART, ArrayFile, Augmentations, CacheIndex, array_name
 from deepcolor.errors import DataError
-from deepcolor.processes import decoding_pool
+from deepcolor.processes import decoding_pool, held_interrupts
 
 _PORTION = 8
 """Pictures a child decodes at a time: short enough for an even share and a live progress bar."""
@@ -131,11 +131,13 @@ def _decode(portions: Sequence[Portion], *, on_progress: Progress | None) -> Non
     done, total = 0, sum(len(portion.pictures) for portion in portions)
     pool = decoding_pool(min(threads(), max(1, len(portions))))
     try:
-        for pictures in pool.map(_fill, portions):
+        with held_interrupts():
+            results = pool.map(_fill, portions)
+        for pictures in results:
             done += pictures
             if on_progress is not None:
                 on_progress(done, total)
-    except BrokenProcessPool as error:
+    except (BrokenProcessPool, EOFError, ConnectionError) as error:  # One of the pool, or the server that forks them.
         raise DataError(
             f"decoding: every process must live until it is done; got one that died after {done} of {total} pictures, "
             "most likely for want of memory. Close other programs, then run the same command again."

@@ -165,9 +165,12 @@ def verify(manifest: Manifest) -> None:
     """
     changed = [file.path for file in manifest.files if _size(manifest.source / file.path) != file.bytes]
     if not changed:
-        with ThreadPoolExecutor(threads()) as pool:
-            same = pool.map(partial(_has_content, manifest.source), manifest.files, chunksize=64)
+        pool = ThreadPoolExecutor(threads())
+        try:
+            same = pool.map(partial(_has_content, manifest.source), manifest.files)
             changed = [file.path for file, is_same in zip(manifest.files, same, strict=True) if not is_same]
+        finally:
+            pool.shutdown(cancel_futures=True)  # After Ctrl-C nobody waits for the rest.
     if changed:
         raise DataError(changed_since(manifest, changed))
 

@@ -97,7 +97,7 @@ def test_ctrl_c_saves_and_says_how_to_resume(prepared: Cli) -> None:
     assert again["best"] == first["best"]
 
 
-@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGKILL], ids=["Ctrl-C", "kill -9"])
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=["Ctrl-C", "SIGTERM", "kill -9"])
 def test_a_driver_stopped_while_it_decodes_leaves_no_process(prepared: Cli, stop: signal.Signals) -> None:
     """Stopped before anything is trained, it takes all its processes along; the same line then runs to the end."""
     prepared.write("grid.yaml", GRID)
@@ -110,11 +110,11 @@ def test_a_driver_stopped_while_it_decodes_leaves_no_process(prepared: Cli, stop
         assert time.monotonic() < deadline
         started |= set(descendants(process.pid))
         time.sleep(0.01)
-    if stop == signal.SIGINT:
+    if stop != signal.SIGKILL:
         os.killpg(process.pid, stop)
         output = process.communicate(timeout=60)[0]
-        assert process.returncode == 130
-        assert output.strip().splitlines()[-1].startswith("stopped before the first training. Resume with: deepcolor")
+        assert process.returncode == 130, output
+        assert output.strip().splitlines()[-1].startswith("stopped while getting ready. Resume with: deepcolor")
     else:
         process.kill()
         process.communicate(timeout=60)

@@ -3,7 +3,9 @@ from __future__ import annotations
 import json
 import multiprocessing
 import shutil
+import signal
 import warnings
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 import numpy as np
@@ -240,6 +242,22 @@ def test_two_processes_build_one_cache(workspace: Workspace, manifest: Manifest)
     shutil.rmtree(folder)
     ensure_cache(workspace, manifest, FULL)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == shared
+
+
+def test_ctrl_c_while_decoders_start(workspace: Workspace, manifest: Manifest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C at the moment a decoder has started is heard, nothing waits for ever, and the arrays can then be built."""
+    start = ForkServerProcess.start
+
+    def start_and_interrupt(process: ForkServerProcess) -> None:
+        start(process)
+        signal.raise_signal(signal.SIGINT)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ForkServerProcess, "start", start_and_interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            ensure_cache(workspace, manifest, FULL)
+    assert multiprocessing.active_children() == []
+    assert ensure_cache(workspace, manifest, FULL).is_dir()
 
 
 def test_the_index_is_plain_json(workspace: Workspace, manifest: Manifest) -> None:
