@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
@@ -43,6 +42,7 @@ from deepcolor.search.trials import (
     now_ms,
     stored_trial,
 )
+from deepcolor.sqlite import use_write_ahead_log
 from deepcolor.workspace import Workspace
 
 __all__ = [
@@ -148,11 +148,11 @@ class StudyStorage:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         with self._creation_lock():
             try:
-                return _wal(
-                    optuna.storages.RDBStorage(
-                        self._workspace.optuna_url, engine_kwargs={"connect_args": {"timeout": LOCK_WAIT_S}}
-                    )
+                storage = optuna.storages.RDBStorage(
+                    self._workspace.optuna_url, engine_kwargs={"connect_args": {"timeout": LOCK_WAIT_S}}
                 )
+                use_write_ahead_log(storage.engine, owner=storage)
+                return storage
             except (SQLAlchemyError, OSError) as error:
                 reason = str(getattr(error, "orig", error))
                 raise WorkspaceError(
@@ -337,22 +337,3 @@ class StoredStudy:
         frozen = self._frozen(number)
         if not frozen.state.is_finished():
             self._storage.set_trial_user_attr(frozen._trial_id, key, value)  # noqa: SLF001  # it has no public name
-
-
-def _wal(storage: optuna.storages.RDBStorage) -> optuna.storages.RDBStorage:
-    """Let readers and the writer go on beside each other, and commit without waiting for the disk each time.
-
-    With a write-ahead log, synchronous=NORMAL keeps every commit through a crash of the process; a power cut may take
-    the last few, which are trained again from their checkpoints.
-    """
-    from sqlalchemy import event
-
-    def configure(connection: Any, _: Any) -> None:
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA synchronous=NORMAL")
-
-    event.listen(storage.engine, "connect", configure)
-    storage.engine.dispose()
-    # With its last connection the database takes in its log, and is one whole file that can be copied by itself.
-    weakref.finalize(storage, storage.engine.dispose)
-    return storage

@@ -7,9 +7,6 @@ from __future__ import annotations
 
 import logging
 import os
-import sqlite3
-import weakref
-from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,11 +14,13 @@ from urllib.parse import quote, unquote
 
 from deepcolor.config.schema import STAGES, Stage
 from deepcolor.errors import TrackingError
+from deepcolor.sqlite import use_write_ahead_log
 from deepcolor.tracking import layout
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
+    from sqlalchemy import Engine
 
 _SETUP_TIMEOUT_S = 120
 _PAGE = 1000
@@ -230,8 +229,8 @@ def _open_sqlite(tracking_uri: str, database: Path) -> MlflowClient:
             if not database.exists():
                 _create(database)
             client = MlflowClient(tracking_uri=tracking_uri, registry_uri=tracking_uri)
-            _use_write_ahead_log(client)
-            weakref.finalize(client, _take_in_log, database)
+            for engine in _engines(client):
+                use_write_ahead_log(engine, owner=client)
             client.search_experiments(max_results=1)
             client.search_registered_models(max_results=1)
             return client
@@ -257,35 +256,15 @@ def _create(database: Path) -> None:
     client = MlflowClient(tracking_uri=uri, registry_uri=uri)
     client.search_experiments(max_results=1)
     client.search_registered_models(max_results=1)
-    client._tracking_client.store.engine.dispose()  # noqa: SLF001  # MLflow has no other way to let go of the file
+    for engine in _engines(client):
+        engine.dispose()
     unfinished.rename(database)
 
 
-def _use_write_ahead_log(client: MlflowClient) -> None:
-    """Commit without waiting for the disk each time, ten times a trial, and let readers go on beside the writer.
-
-    As for Optuna's database, every commit lives through a crash of the process; the last few that a power cut may take
-    are projected again by the next start.
-    """
-    from sqlalchemy import event
-
-    engine = client._tracking_client.store.engine  # noqa: SLF001  # MLflow has no option for it
-    if not event.contains(engine, "connect", _configure):
-        event.listen(engine, "connect", _configure)
-        engine.dispose()
-
-
-def _take_in_log(database: Path) -> None:
-    """Leave one whole file behind, which can be copied by itself; whoever writes at this moment does it later."""
-    # Never made anew: somebody may have removed it meanwhile.
-    uri = f"{database.as_uri()}?mode=rw"
-    with suppress(sqlite3.Error), closing(sqlite3.connect(uri, uri=True)) as connection:
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-
-
-def _configure(connection: Any, _: Any) -> None:
-    connection.execute("PRAGMA journal_mode=WAL")
-    connection.execute("PRAGMA synchronous=NORMAL")
+def _engines(client: MlflowClient) -> tuple[Engine, Engine]:
+    """The connections to a database of the runs and of the models; MLflow itself has no way to set or close them."""
+    models: Any = client._get_registry_client()  # type: ignore[no-untyped-call]  # noqa: SLF001
+    return client._tracking_client.store.engine, models.store.engine  # noqa: SLF001
 
 
 def _artifact_location(client: MlflowClient, stage: Stage, artifact_root: Path | None) -> str | None:

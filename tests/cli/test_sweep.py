@@ -3,10 +3,12 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import shutil
 import signal
 import sqlite3
 import time
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -45,7 +47,7 @@ def trial_runs(workspace: Path) -> Counter[str]:
 def finished_trials(workspace: Path) -> int:
     """Trials that Optuna's database holds as complete; 0 while it is being made."""
     try:
-        with sqlite3.connect(f"file:{workspace}/studies/optuna.db?mode=ro", uri=True) as database:
+        with closing(sqlite3.connect(f"file:{workspace}/studies/optuna.db?mode=ro", uri=True)) as database:
             return int(database.execute("select count(*) from trials where state = 'COMPLETE'").fetchone()[0])
     except sqlite3.Error:
         return 0
@@ -68,6 +70,7 @@ def test_a_killed_driver_goes_on_where_it_was(prepared: Cli) -> None:
     process.wait()
     done = json.loads(prepared.run("sweep", "grid.yaml", "--workers", "2", "--json").stdout)
     assert (done["complete"], done["trials"], done["failed"]) == (12, 12, 0)
+    assert list(prepared.workspace.rglob("*.db-*")) == [], "a database is not one whole file"
     assert done["trained_epochs"] == 24
     trials = json.loads(prepared.run("studies", "grid", "--json").stdout)["trials"]
     points = Counter(json.dumps(trial["params"], sort_keys=True) for trial in trials)
@@ -167,6 +170,7 @@ def test_a_report_waits_for_what_draws_it(prepared: Cli, monkeypatch: pytest.Mon
 def test_a_users_mistake_is_one_line_and_code_2(prepared: Cli, words: list[str], parts: list[str]) -> None:
     """Wrong input gives one line on stderr that names what was wrong, exit code 2, and leaves nothing behind."""
     prepared.write("grid.yaml", GRID)
+    shutil.rmtree(prepared.workspace / "mlruns")
     before = sorted(path for path in prepared.workspace.rglob("*") if "optuna" not in path.name)
     done = prepared.run(*words, code=2)
     lines = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
