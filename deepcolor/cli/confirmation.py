@@ -61,13 +61,15 @@ def spread_text(one: ConfirmedSetting) -> str:
 def confirmed_weights(confirmation: Confirmation, trials: list[StoredTrial]) -> StoredTrial | None:
     """Return the training of the winning setting with the lowest value: the search's, or one under another seed.
 
-    None when there is no winner.
+    None when there is no winner, or it is not among the trials.
     """
     winner = confirmation.winner
     if winner is None:
         return None
     trainings = [trial for trial in trials if trial.number in {winner.trial, *winner.trainings}]
-    return min(trainings, key=lambda trial: (math.inf if trial.value is None else trial.value, trial.number))
+    return min(
+        trainings, key=lambda trial: (math.inf if trial.value is None else trial.value, trial.number), default=None
+    )
 
 
 def say_whose_weights(confirmation: Confirmation, trial: StoredTrial) -> None:

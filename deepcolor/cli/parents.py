@@ -5,9 +5,11 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+from deepcolor.cli.confirmation import confirmed_weights
 from deepcolor.config.schema import INIT_REF, Choices, ModelConfig, Setting, Stage, Sweep
 from deepcolor.errors import ConfigError, ModelError
 from deepcolor.models.description import ModelDescription, read_description
+from deepcolor.search.confirmation import confirmation_of
 from deepcolor.search.study import StoredStudy, StoredTrial, StudyStorage
 from deepcolor.search.summary import best_of
 from deepcolor.training.trajectory import InitWeights
@@ -131,7 +133,9 @@ class Parents:
         return f"{ref}/t{best.number:04d}"
 
     def _best(self, study: StoredStudy, trials: list[StoredTrial], what: str) -> StoredTrial:
-        best = best_of(trials)
+        """The study's winner if it is among the trials, the best of them if not."""
+        confirmation = confirmation_of(study.sweep, study.trials(), spent=study.spent)
+        best = (confirmed_weights(confirmation, trials) if confirmation else None) or best_of(trials)
         if best is None:
             raise ModelError(f"init_from: no finished trial to start from; got {what}. Run study {study.name!r} first.")
         return best
@@ -173,7 +177,7 @@ def _refuse_misfit(setting: Setting, parent: ModelDescription, ref: str) -> None
         if ours != theirs:
             raise ModelError(
                 f"init_from: the weights must fit the network; got {field}={ours!r}, but {ref} has {field}={theirs!r}. "
-                "Set it to the same, or start from study:NAME, which picks the best trial that fits."
+                "Set it to the same, or start from study:NAME, which picks the best that fits."
             )
 
 

@@ -118,8 +118,9 @@ class InitConfig(Frozen):
     """What a training starts from."""
 
     init_from: str | None = None
-    """`STAGE@ALIAS` or `STAGE@VERSION` (a registered model), or `study:NAME` (its best trial of the same width).
-    A colorizer takes a regressor's encoder; a transfer takes a whole colorizer. null: random weights."""
+    """`STAGE@ALIAS` or `STAGE@VERSION` (a registered model), or `study:NAME` (of those of the same width, its confirmed
+    winner or else its best trial). A colorizer takes a regressor's encoder; a transfer takes a whole colorizer. null:
+    random weights."""
     freeze: Literal["none", "encoder"] = "none"
     """`encoder`: only the decoder is trained (needs `init_from`)."""
 

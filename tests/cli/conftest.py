@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from deepcolor.cli import console
+from deepcolor.cli.app import app
 from deepcolor.cli.drive import How, run_sweep
 from deepcolor.config.schema import Sweep
 from deepcolor.data.drawn import draw_set
 from deepcolor.data.manifest import prepare
 from deepcolor.search.summary import Summary
 from deepcolor.workspace import Workspace
+from tests.tracking.building import new_store, template_database
 
 ENVIRONMENT = {name: value for name, value in os.environ.items() if name not in {"MLFLOW_TRACKING_URI", "FORCE_COLOR"}}
 
@@ -70,7 +76,13 @@ def cli(tmp_path: Path) -> Cli:
 
 
 @pytest.fixture
-def prepared(cli: Cli) -> Cli:
+def mlflow_database(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Give the workspace MLflow's database, empty."""
+    new_store(template_database(tmp_path_factory.getbasetemp()), tmp_path)
+
+
+@pytest.fixture
+def prepared(cli: Cli, mlflow_database: None) -> Cli:
     """A workspace with 40 drawn faces prepared as `faces`."""
     draw_set("faces", cli.workspace / "pictures", count=40, size_px=64, seed=0)
     cli.run("data", "prepare", "pictures", "--name", "faces")
@@ -78,12 +90,26 @@ def prepared(cli: Cli) -> Cli:
 
 
 @pytest.fixture
-def how(tmp_path: Path) -> How:
+def how(tmp_path: Path, mlflow_database: None) -> How:
     """A workspace with 30 drawn faces, for commands called as functions; segments run in this process."""
     draw_set("faces", tmp_path / "pictures", count=30, size_px=64, seed=0)
     workspace = Workspace.at(tmp_path).create()
     prepare(tmp_path / "pictures", name="faces", workspace=workspace)
     return How(workspace, workspace.mlflow_uri, executor="serial", command="deepcolor sweep grid.yaml")
+
+
+@pytest.fixture(autouse=True)
+def _own_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Options that a command sets in this process are for one test alone."""
+    monkeypatch.setattr(console, "settings", console.Settings())
+
+
+def command(root: Path, *words: str) -> dict[str, Any]:
+    """Run a command in this process and a workspace, and return what it prints with --json."""
+    words = tuple(str(root / word) if word.endswith(".yaml") else word for word in words)
+    done = CliRunner().invoke(app, [*words, "--workspace", str(root), "--json"], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    return dict(json.loads(done.stdout.strip().splitlines()[-1]))
 
 
 def run(sweep: Sweep, how: How) -> Summary:

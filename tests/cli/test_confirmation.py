@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-from typing import Any
-
-import pytest
 from mlflow import MlflowClient
-from typer.testing import CliRunner
 
-from deepcolor.cli import console
-from deepcolor.cli.app import app
 from deepcolor.cli.drive import How
 from deepcolor.registry.versions import resolve
 from deepcolor.search.study import StudyStorage
 from deepcolor.search.trials import searched
+from tests.cli.conftest import command
 
 GRID = """
 study: grid
@@ -26,12 +19,6 @@ search:
   space: {lr: [1e-4, 1e-2, 1e-3]}
   confirm: {top: 2, seeds: 2}
 """
-
-
-@pytest.fixture(autouse=True)
-def _own_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Options that a command sets are for this test alone."""
-    monkeypatch.setattr(console, "settings", console.Settings())
 
 
 def test_a_confirmed_winner_is_promoted_with_what_is_known_of_it(how: How) -> None:
@@ -71,14 +58,6 @@ def test_a_confirmed_winner_is_promoted_with_what_is_known_of_it(how: How) -> No
     command(root, "pull", done["version"], "-o", str(root / "pulled"))
     assert "## Confirmation" in (root / "pulled" / "README.md").read_text()
     assert kinds(client) == {"study": 1, "trial": 3, "confirmation": 4}
-
-
-def command(root: Path, *words: str) -> dict[str, Any]:
-    """Run a command in a workspace, and return what it prints with --json."""
-    words = tuple(str(root / word) if word.endswith(".yaml") else word for word in words)
-    done = CliRunner().invoke(app, [*words, "--workspace", str(root), "--json"], catch_exceptions=False)
-    assert done.exit_code == 0, done.output
-    return dict(json.loads(done.stdout.strip().splitlines()[-1]))
 
 
 def kinds(client: MlflowClient) -> dict[str, int]:

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
-import json
+import dataclasses
 
 import pytest
 
-from deepcolor.search.study import StudyStorage
-from deepcolor.workspace import Workspace
-from tests.cli.conftest import Cli
+from deepcolor.cli.drive import How
+from deepcolor.config.load import load_sweep
+from deepcolor.errors import ConfigError
+from deepcolor.search.study import StoredStudy, StudyStorage
+from deepcolor.search.summary import best_of
+from tests.cli.conftest import command, run
 
 REGRESSOR = """
 study: parent
@@ -29,7 +32,8 @@ stage: colorizer
 data: {name: faces, size_px: 64}
 model: {hidden_activation: tanh}
 training: {epochs: 1}
-search: {space: {feature_maps: [2, 3], lr: [1e-2, 1e-3]}}
+search:
+  space: {feature_maps: [2, 3], lr: [1e-2, 1e-3]}
 """
 TRANSFER = """
 study: moved
@@ -41,48 +45,52 @@ search: {space: {feature_maps: [2, 3, 4]}}
 """
 
 
-def sweep(cli: Cli, text: str, *words: str, code: int = 0) -> str:
-    cli.write("sweep.yaml", text)
-    done = cli.run("sweep", "sweep.yaml", "--executor", "serial", *words, code=code)
-    return done.stdout if code == 0 else done.stderr
+def sweep(how: How, text: str, *overrides: str) -> StoredStudy:
+    """Run a sweep file to its end."""
+    path = how.workspace.root / "sweep.yaml"
+    path.write_text(text)
+    parsed = load_sweep(path, overrides)
+    run(parsed, dataclasses.replace(how, extend=True))
+    return StudyStorage(how.workspace).load(parsed.study)
 
 
-@pytest.mark.timeout(300)
-def test_a_colorizer_takes_a_regressors_encoder(prepared: Cli) -> None:
+def parents(study: StoredStudy) -> dict[object, str | None]:
+    """What each width started from."""
+    return {trial.params["feature_maps"]: trial.place.parent for trial in study.trials() if trial.place is not None}
+
+
+def test_a_colorizer_takes_a_regressors_encoder(how: How) -> None:
     """`init_from` can be searched, and the width is taken over from the regressor; another width is refused."""
-    sweep(prepared, REGRESSOR, "--quiet")
-    prepared.run("promote", "parent", "--quiet")
-    first = json.loads(sweep(prepared, ENCODERS, "--json"))
-    assert first["complete"] == 2
-    study = StudyStorage(Workspace.at(prepared.workspace)).load("encoders")
+    sweep(how, REGRESSOR)
+    command(how.workspace.root, "promote", "parent", "--device", "cpu")
+    study = sweep(how, ENCODERS)
     assert study.sweep.model.feature_maps == 2
     with_parent, without = sorted(study.trials(), key=lambda trial: trial.place is None or trial.place.parent is None)
     assert with_parent.place is not None
     assert without.place is not None
+    assert (with_parent.state, without.state) == ("complete", "complete")
     assert (with_parent.place.parent, without.place.parent) == ("regressor@1", None)
     assert with_parent.place.trajectory != without.place.trajectory
-    refusal = sweep(prepared, ENCODERS, "-o", "study=other", "-o", "model.feature_maps=5", code=2)
-    assert "feature_maps: must be 2, as in regressor@champion; got 5" in refusal
+    with pytest.raises(ConfigError, match="feature_maps: must be 2, as in regressor@champion; got 5"):
+        sweep(how, ENCODERS, "study=other", "model.feature_maps=5")
 
 
-@pytest.mark.timeout(300)
-def test_a_transfer_starts_from_the_best_trial_of_each_width(prepared: Cli) -> None:
-    """Each width starts from the best trial of that width in the study named; one it never had fails by name."""
-    sweep(prepared, WIDTHS, "--quiet")
-    storage = StudyStorage(Workspace.at(prepared.workspace))
-    best = {
-        width: min(
-            (trial for trial in storage.load("widths").trials() if trial.params["feature_maps"] == width),
-            key=lambda trial: trial.value or 0.0,
-        ).number
-        for width in (2, 3)
-    }
-    summary = json.loads(sweep(prepared, TRANSFER, "--json"))
-    assert (summary["complete"], summary["failed"]) == (2, 1)
-    moved = storage.load("moved")
+def test_a_transfer_starts_from_the_best_of_each_width(how: How) -> None:
+    """Each width starts from the study's confirmed winner, if that is of this width, or else from the best trial of the
+    width; one it never had fails by name.
+    """
+    widths = sweep(how, WIDTHS)
+    best = {width: best_of([t for t in widths.trials() if t.params["feature_maps"] == width]) for width in (2, 3)}
+    moved = sweep(how, TRANSFER)
     assert moved.sweep.model.hidden_activation == "tanh"
-    parents = {trial.params["feature_maps"]: trial.place.parent for trial in moved.trials() if trial.place is not None}
-    assert parents == {width: f"study:widths/t{number:04d}" for width, number in best.items()}
+    assert parents(moved) == {width: f"study:widths/t{trial.number:04d}" for width, trial in best.items() if trial}
     failed = next(trial for trial in moved.trials() if trial.state == "failed")
     assert failed.params == {"feature_maps": 4}
     assert "feature_maps=4" in (failed.error or "")
+
+    confirmed = sweep(how, WIDTHS, "search.confirm={top: 1, seeds: 3}")
+    winner = min((t for t in confirmed.trials() if t.confirms), key=lambda trial: trial.value or 0.0)
+    first = next(trial for trial in best.values() if trial and winner.params == trial.params)
+    assert (winner.value or 0.0) < (first.value or 0.0), "the winner's other trainings are all worse than its first"
+    expected = parents(moved) | {winner.params["feature_maps"]: f"study:widths/t{winner.number:04d}"}
+    assert parents(sweep(how, TRANSFER, "study=again")) == expected
