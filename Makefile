@@ -34,9 +34,10 @@ $(INSTALLED): pyproject.toml constraints.txt
 demo: $(INSTALLED) ## The whole pipeline on drawn pictures, into ./demo (minutes; needs no photos)
 	$(BIN)/deepcolor demo --workspace $(DEMO)
 
-# One thread a test process: several of them share the cores already.
+# One thread a test process: several of them share the cores already. In their order, the files that take longest come
+# early; sorted by their number of tests, they would come last, one after the other on one core.
 test: $(INSTALLED) ## Run the tests
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadfile $(PYTEST_ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 check: $(INSTALLED) ## ruff, mypy --strict, import contracts, generated documents
 	$(BIN)/ruff check .
