@@ -69,9 +69,9 @@ class StopSignals:
         if self._asked:
             raise Interrupted(f"stopped at once. Resume with: {self._resume}")
         self._asked = True
-        how = "getting ready is broken off"
+        what = "stopping"
         if self._pass_on is not None:
             self._pass_on()
-            how = "running segments finish their epoch and are saved"
+            what = "stopping: running segments finish their epoch and are saved"
         # Not through rich: the signal may have come while it was drawing.
-        os.write(2, f"\nstopping: {how}; once more to stop at once\n".encode())
+        os.write(2, f"\n{what}; once more to stop at once\n".encode())
