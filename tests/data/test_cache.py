@@ -247,6 +247,7 @@ def test_two_processes_build_one_cache(workspace: Workspace, manifest: Manifest)
 def test_ctrl_c_while_decoders_start(workspace: Workspace, manifest: Manifest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ctrl-C at the moment a decoder has started is heard, nothing waits for ever, and the arrays can then be built."""
     start = ForkServerProcess.start
+    before = multiprocessing.active_children()
 
     def start_and_interrupt(process: ForkServerProcess) -> None:
         start(process)
@@ -256,7 +257,7 @@ def test_ctrl_c_while_decoders_start(workspace: Workspace, manifest: Manifest, m
         patch.setattr(ForkServerProcess, "start", start_and_interrupt)
         with pytest.raises(KeyboardInterrupt):
             ensure_cache(workspace, manifest, FULL)
-    assert multiprocessing.active_children() == []
+    assert set(multiprocessing.active_children()) <= set(before)
     assert ensure_cache(workspace, manifest, FULL).is_dir()
 
 
