@@ -175,11 +175,11 @@ def open_data(
     from deepcolor.processes import DECODING, TRAINING, start_server
 
     manifest = load_manifest(workspace, sweep.data.name)
-    if not is_decoded(workspace, manifest, sweep.data):
+    if is_decoded(workspace, manifest, sweep.data):
+        verify(manifest)
+    else:  # They are looked at before they are decoded.
         start_server(*DECODING, *TRAINING)
         before_decoding()
-    between_steps()
-    verify(manifest)
     between_steps()
     with progress(f"decoding {sweep.data.name} at {sweep.data.size_px} px") as show:
 

@@ -7,6 +7,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -73,8 +74,7 @@ def look_at_all(
     """
     seen: list[UsableFile] = []
     rejected: list[RejectedFile] = []
-    pool = ThreadPoolExecutor(threads())
-    try:
+    with thread_pool() as pool:
         for done, result in enumerate(pool.map(partial(_look_at, source, min_side_px), paths), start=1):
             if isinstance(result, UsableFile):
                 seen.append(result)
@@ -82,9 +82,6 @@ def look_at_all(
                 rejected.append(result)
             if on_progress is not None:
                 on_progress(done, len(paths))
-    finally:
-        # After Ctrl-C nobody waits for ten thousand pictures nobody wants any more.
-        pool.shutdown(cancel_futures=True)
     return seen, rejected
 
 
@@ -98,6 +95,17 @@ def nothing_usable(source: Path, rejected: Sequence[RejectedFile], others: Count
         "data set: needs a folder of colour pictures (JPEG, PNG, WebP, BMP, TIFF); "
         f"got {got} ({source}). Choose another folder."
     )
+
+
+@contextmanager
+def thread_pool() -> Iterator[ThreadPoolExecutor]:
+    """Give as many threads as pictures are decoded at a time."""
+    pool = ThreadPoolExecutor(threads())
+    try:
+        yield pool
+    finally:
+        # After Ctrl-C nobody waits for ten thousand pictures nobody wants any more.
+        pool.shutdown(cancel_futures=True)
 
 
 def threads() -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from deepcolor.config.refusal import nearest
 from deepcolor.data.duplicates import group_duplicates
 from deepcolor.data.files import save
-from deepcolor.data.folder import Progress, RejectedFile, UsableFile, look_at_all, nothing_usable, threads, walk
+from deepcolor.data.folder import Progress, RejectedFile, UsableFile, look_at_all, nothing_usable, thread_pool, walk
 from deepcolor.data.splits import SPLIT_NAMES, SplitName, checked_fractions, split_groups
 from deepcolor.errors import CorruptFileError, DataError
 from deepcolor.workspace import Workspace
@@ -165,12 +164,9 @@ def verify(manifest: Manifest) -> None:
     """
     changed = [file.path for file in manifest.files if _size(manifest.source / file.path) != file.bytes]
     if not changed:
-        pool = ThreadPoolExecutor(threads())
-        try:
+        with thread_pool() as pool:
             same = pool.map(partial(_has_content, manifest.source), manifest.files)
             changed = [file.path for file, is_same in zip(manifest.files, same, strict=True) if not is_same]
-        finally:
-            pool.shutdown(cancel_futures=True)  # After Ctrl-C nobody waits for the rest.
     if changed:
         raise DataError(changed_since(manifest, changed))
 

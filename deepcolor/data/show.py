@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,7 +13,7 @@ import numpy.typing as npt
 
 from deepcolor.color import FloatArray, lab_to_rgb, normalise_ab, normalise_lightness, rgb_to_lab, to_uint8
 from deepcolor.data.files import writing
-from deepcolor.data.folder import Progress, RejectedFile, nothing_usable, threads, walk
+from deepcolor.data.folder import Progress, RejectedFile, nothing_usable, thread_pool, walk
 from deepcolor.data.images import UnusablePictureError, read_picture
 from deepcolor.errors import DataError
 
@@ -92,14 +91,11 @@ def write_channels(folder: Path | str, out: Path | str, *, on_progress: Progress
     names = _png_names(paths)
     jobs: list[tuple[str, str]] = list(zip(paths, names, strict=True))
     skipped: list[RejectedFile] = []
-    pool = ThreadPoolExecutor(threads())
-    try:
+    with thread_pool() as pool:
         for done, rejected in enumerate(pool.map(partial(_write_three, source, target), jobs), start=1):
             skipped += [rejected] if rejected else []
             if on_progress is not None:
                 on_progress(done, len(jobs))
-    finally:
-        pool.shutdown(cancel_futures=True)
     if len(skipped) == len(jobs):
         raise DataError(nothing_usable(source, skipped, others))
     return ChannelCounts(written=len(jobs) - len(skipped), skipped=tuple(skipped))

@@ -68,11 +68,12 @@ def test_a_colorizer_takes_a_regressors_encoder(how: How) -> None:
     with_parent, without = sorted(study.trials(), key=lambda trial: trial.place is None or trial.place.parent is None)
     assert with_parent.place is not None
     assert without.place is not None
-    assert (with_parent.state, without.state) == ("complete", "complete")
+    assert [trial.state for trial in study.trials()] == ["complete", "complete"]
     assert (with_parent.place.parent, without.place.parent) == ("regressor@1", None)
     assert with_parent.place.trajectory != without.place.trajectory
-    with pytest.raises(ConfigError, match="feature_maps: must be 2, as in regressor@champion; got 5"):
+    with pytest.raises(ConfigError, match="feature_maps: must be 2, as in regressor@champion; got 5") as refusal:
         sweep(how, ENCODERS, "study=other", "model.feature_maps=5")
+    assert refusal.value.exit_code == 2
 
 
 def test_a_transfer_starts_from_the_best_of_each_width(how: How) -> None:
@@ -82,6 +83,7 @@ def test_a_transfer_starts_from_the_best_of_each_width(how: How) -> None:
     widths = sweep(how, WIDTHS)
     best = {width: best_of([t for t in widths.trials() if t.params["feature_maps"] == width]) for width in (2, 3)}
     moved = sweep(how, TRANSFER)
+    assert sorted(trial.state for trial in moved.trials()) == ["complete", "complete", "failed"]
     assert moved.sweep.model.hidden_activation == "tanh"
     assert parents(moved) == {width: f"study:widths/t{trial.number:04d}" for width, trial in best.items() if trial}
     failed = next(trial for trial in moved.trials() if trial.state == "failed")
