@@ -81,17 +81,25 @@ def run_segment(segment: Segment, on_epoch: Callable[[EpochMetrics], None] | Non
 def failure(digest: str, error: BaseException) -> Failed:
     """Put an error into the form the driver records: one line, and the end of its traceback."""
     lines = traceback.format_exception(error)
-    message = " ".join(str(error).split()) or "no message"
+    text = _text_of(error)
+    message = " ".join(text.split()) or "no message"
     reason = message if isinstance(error, DeepcolorError) else f"{type(error).__name__}: {message}"
     reason = reason[:_LONGEST_REASON]
-    if _wants_memory(error):
+    if _wants_memory(error, text):
         reason = f"out of memory; {MEMORY_HINT} ({reason})"
     return Failed(digest, reason=reason, details="".join(lines)[-2000:], store_failed=isinstance(error, StoreError))
 
 
-def _wants_memory(error: BaseException) -> bool:
+def _text_of(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception as fault:  # noqa: BLE001  # an exception that cannot say what it is must still end its segment
+        return f"no message: saying it raised {type(fault).__name__}"
+
+
+def _wants_memory(error: BaseException, text: str) -> bool:
     # By name and text: torch, which has a class for a GPU's memory and none for the machine's, is not imported here.
-    text = str(error).lower()
+    text = text.lower()
     return (
         isinstance(error, MemoryError)
         or type(error).__name__ == "OutOfMemoryError"

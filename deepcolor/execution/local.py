@@ -5,9 +5,11 @@ from __future__ import annotations
 import itertools
 import logging
 import os
+import pickle
 import queue
 import signal
 import tempfile
+import threading
 from collections.abc import Sequence
 from concurrent.futures import Future as ConcurrentFuture
 from concurrent.futures import ThreadPoolExecutor
@@ -22,11 +24,17 @@ from deepcolor.processes import METHOD, TRAINING, start_server
 from deepcolor.training.trajectory import EpochMetrics, Segment
 
 if TYPE_CHECKING:
-    from distributed import Client, Future, LocalCluster
+    from distributed import Client, LocalCluster
 
 _LOSSES_BESIDE_ALLOWED = 100
 """Dask counts a lost worker against every segment that waits for it, too. Its count only ends what never starts."""
+_CONNECTIONS_A_SEGMENT = 3
+"""A segment whose connection is lost is asked for again; more often, something is wrong that asking does not mend."""
 _START_TIMEOUT_S = 120
+_NEVER_STARTED = (
+    f"{_LOSSES_BESIDE_ALLOWED + 1} worker processes died before they started this segment; "
+    "see what ends them (memory, a signal), then run the same command again"
+)
 
 
 class LocalExecutor:
@@ -58,7 +66,6 @@ class LocalExecutor:
         self._starting: ConcurrentFuture[Client] | None = None
         self._dask_settings = ExitStack()
         self._marks: tempfile.TemporaryDirectory[str] | None = None
-        self._running: dict[str, Future[Any]] = {}
 
     @property
     def slots(self) -> int:
@@ -75,33 +82,20 @@ class LocalExecutor:
         self.prepare()
         assert self._starting is not None
         client = self._starting.result()
-        from deepcolor.execution.worker import run_on_worker
-
-        digest = segment.trajectory.digest
         segment = replace(segment, threads=self._threads)
         if self._free_devices:
-            self._device_of[digest] = self._free_devices.pop(0)
-            segment = replace(segment, device=self._device_of[digest])
-        key = f"{digest}-e{segment.to_epoch}-{next(self._counter)}"
-        future = client.submit(
-            run_on_worker,
-            self._run,
-            segment,
-            self._marks_of(key),
-            key=key,
-            pure=False,
-            resources={"slot": 1},
-        )
-        self._running[digest] = future
-        future.add_done_callback(lambda done: self._finished(digest, done))
+            self._device_of[segment.trajectory.digest] = self._free_devices.pop(0)
+            segment = replace(segment, device=self._device_of[segment.trajectory.digest])
+        # A thread for each segment, not Dask's callbacks: an exception in one of those would be the end of an event.
+        # A daemon, because it waits for as long as the segment runs.
+        marks = self._make_marks(f"{segment.trajectory.digest}-e{segment.to_epoch}-{next(self._counter)}")
+        threading.Thread(target=self._run_to_its_end, args=(client, segment, marks), daemon=True).start()
 
     def events(self, timeout_s: float) -> Sequence[Event]:
         taken = drain(self._events, timeout_s)
         for event in taken:
-            if not isinstance(event, Progress):
-                self._running.pop(event.digest, None)
-                if device := self._device_of.pop(event.digest, None):
-                    self._free_devices.append(device)
+            if not isinstance(event, Progress) and (device := self._device_of.pop(event.digest, None)):
+                self._free_devices.append(device)
         return taken
 
     def close(self) -> None:
@@ -124,11 +118,11 @@ class LocalExecutor:
                 with suppress(ProcessLookupError):
                     os.kill(nanny.pid, signal.SIGKILL)
 
-    def _marks_of(self, key: str) -> Path:
+    def _make_marks(self, name: str) -> Path:
         """Make the folder in which the runs of one segment are marked."""
         if self._marks is None:
             self._marks = tempfile.TemporaryDirectory(prefix="deepcolor-segments-", ignore_cleanup_errors=True)
-        folder = Path(self._marks.name) / key
+        folder = Path(self._marks.name) / name
         folder.mkdir()
         return folder
 
@@ -173,24 +167,31 @@ class LocalExecutor:
         digest, row = event[1]
         self._events.put(Progress(digest, EpochMetrics(**row)))
 
-    def _finished(self, digest: str, future: Future[Any]) -> None:
-        if future.status == "finished":
-            self._events.put(Finished(digest, future.result()))
-        elif future.status == "error":
-            self._events.put(_failed(digest, future.exception()))
-        elif future.status == "cancelled":
-            self._events.put(Failed(digest, reason="segment cancelled with its cluster"))
-        else:  # Its worker died between the end of the segment and the sending of its outcome: it is run again.
-            future.add_done_callback(lambda done: self._finished(digest, done))
+    def _run_to_its_end(self, client: Client, segment: Segment, marks: Path) -> None:
+        """Have a segment run, and put its one `Finished` or `Failed`: whatever raises on the way is its failure."""
+        digest = segment.trajectory.digest
+        try:
+            event = self._end_of(client, segment, marks)
+        except BaseException as error:  # noqa: BLE001  # the driver would wait for ever for what is not put
+            event = failure(digest, error)
+        self._events.put(event)
 
+    def _end_of(self, client: Client, segment: Segment, marks: Path) -> Finished | Failed:
+        from distributed import CancelledError, KilledWorker
 
-def _failed(digest: str, error: BaseException) -> Failed:
-    from distributed import KilledWorker
+        from deepcolor.execution.worker import run_on_worker
 
-    if isinstance(error, KilledWorker):
-        reason = (
-            f"{_LOSSES_BESIDE_ALLOWED + 1} worker processes died before they started this segment; "
-            "see what ends them (memory, a signal), then run the same command again"
-        )
-        return Failed(digest, reason=reason, details=str(error)[-2000:])
-    return failure(digest, error)
+        digest = segment.trajectory.digest
+        for attempt in range(_CONNECTIONS_A_SEGMENT):
+            key = f"{marks.name}-{attempt}"
+            future = client.submit(run_on_worker, self._run, segment, marks, key=key, pure=False, resources={"slot": 1})
+            try:
+                event = pickle.loads(future.result())  # noqa: S301  # from a worker of our own
+            except CancelledError:  # The connection to the scheduler was lost, and with it what had been asked for.
+                continue
+            except KilledWorker as error:
+                return Failed(digest, reason=_NEVER_STARTED, details=str(error)[-2000:])
+            if not isinstance(event, Finished | Failed) or event.digest != digest:
+                raise TypeError(f"a worker answered with {type(event).__name__}")
+            return event
+        return Failed(digest, reason="segment cancelled with its cluster")

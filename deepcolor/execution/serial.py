@@ -44,7 +44,7 @@ class SerialExecutor:
             digest = segment.trajectory.digest
             try:
                 outcome = self._run(segment, lambda row, digest=digest: self._events.put(Progress(digest, row)))  # type: ignore[misc]
-            except Exception as error:  # noqa: BLE001  # whatever a training raises fails its trial, never the driver
+            except BaseException as error:  # noqa: BLE001  # whatever a training raises fails its trial, never the driver
                 self._events.put(failure(digest, error))
             else:
                 self._events.put(Finished(digest, outcome))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import pickle
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -15,9 +16,9 @@ from distributed import get_worker
 from distributed.diagnostics.plugin import WorkerPlugin
 
 from deepcolor.errors import SegmentError, StoreError
-from deepcolor.execution.executor import MEMORY_HINT, RunSegment
+from deepcolor.execution.executor import MEMORY_HINT, Finished, RunSegment, failure
 from deepcolor.memory import keep_freed_memory
-from deepcolor.training.trajectory import EpochMetrics, Segment, SegmentOutcome
+from deepcolor.training.trajectory import EpochMetrics, Segment
 
 TOPIC = "deepcolor-progress"
 PROGRESS_EVERY_S = 0.25
@@ -42,19 +43,23 @@ class WorkerSetup(WorkerPlugin):
                 return  # not the main thread: the process is not ours alone
 
 
-def run_on_worker(run: RunSegment, segment: Segment, marks: Path) -> SegmentOutcome:
+def run_on_worker(run: RunSegment, segment: Segment, marks: Path) -> bytes:
     """Run a segment on a Dask worker and stream its epochs, at most a few a second.
 
     Args:
         run: Runs it.
         segment: What to run.
         marks: A folder for this segment alone, on this machine.
-    Raises:
-        SegmentError: Its own runs have lost more workers than they may.
-        StoreError: There is no space to mark the run.
+    Returns:
+        The `Finished` or `Failed` it ended with, pickled. Bytes, because an outcome or an exception that can only be
+        pickled here would be lost in Dask's own threads on its way.
     """
-    with _marked(marks):
-        return run(segment, _streamed(segment.trajectory.digest))
+    digest = segment.trajectory.digest
+    try:
+        with _marked(marks):
+            return pickle.dumps(Finished(digest, run(segment, _streamed(digest))))
+    except BaseException as error:  # noqa: BLE001  # whatever a training raises, sys.exit included, is its own failure
+        return pickle.dumps(failure(digest, error))
 
 
 @contextmanager
@@ -62,6 +67,10 @@ def _marked(marks: Path) -> Iterator[None]:
     """Keep a file while a segment runs: one that outlives its run says that the run lost its worker.
 
     A file, because it is there at once and stays when the process is killed; a message would be lost with its sender.
+
+    Raises:
+        SegmentError: The segment's own runs have lost more workers than they may.
+        StoreError: There is no space to mark the run.
     """
     try:
         lost = len(list(marks.iterdir()))

@@ -6,6 +6,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,6 +15,7 @@ from deepcolor.execution.executor import Event, Executor, Failed, Finished, Prog
 from deepcolor.execution.local import LocalExecutor
 from deepcolor.execution.serial import SerialExecutor
 from deepcolor.training.trajectory import EpochMetrics, Segment, SegmentOutcome, Trajectory
+from tests.execution import unreadable
 
 EXECUTORS: dict[str, Callable[[], Executor]] = {
     "serial": lambda: SerialExecutor(run),
@@ -117,6 +119,55 @@ def test_a_segment_that_kills_its_workers_fails_alone(tmp_path: Path) -> None:
     assert [event.digest for event in failed] == [killer.trajectory.digest], failed
     assert "the worker process died 3 times on this segment" in failed[0].reason
     assert sorted(event.digest for event in finished) == sorted(each.trajectory.digest for each in innocent)
+
+
+def test_no_end_of_a_segment_is_lost(tmp_path: Path) -> None:
+    """Whatever a segment gives or raises, also what cannot travel between processes, it ends once, by name; so does
+    one whose connection to the scheduler is lost, and one whose code the workers cannot import.
+    """
+    executor = LocalExecutor(unreadable.run, workers=2, threads=1)
+    try:
+        for epochs in unreadable.ENDS:
+            executor.submit(segment(tmp_path, epochs=epochs, lr=1 / epochs))
+        ends = {event.digest: event for event in outcomes(executor, len(unreadable.ENDS))}
+        for epochs in unreadable.ENDS:
+            event = ends.pop(segment(tmp_path, epochs=epochs, lr=1 / epochs).trajectory.digest)
+            if epochs in unreadable.REASONS:
+                assert isinstance(event, Failed)
+                assert event.reason.startswith(unreadable.REASONS[epochs])
+            else:
+                assert isinstance(event, Finished)
+        executor._run = type("Nowhere", (), {"__reduce__": lambda _: (__import__, ("nowhere_to_be_found",))})()
+        executor.submit(segment(tmp_path, epochs=1, lr=0.9))
+        assert [type(event) for event in outcomes(executor, 1)] == [Failed]
+        executor._run = run
+        executor.submit(segment(tmp_path, epochs=7, lr=0.7))
+        client = executor._client
+        assert client is not None
+        client.sync(lose_connection, client)
+        assert [type(event) for event in outcomes(executor, 1) if not isinstance(event, Progress)] == [Finished]
+        assert executor.events(0.2) == []
+    finally:
+        executor.close()
+
+
+async def lose_connection(client: Any) -> None:
+    """Cut what connects the driver with its scheduler, as a fault of the network would."""
+    client.scheduler_comm.comm.abort()
+
+
+@pytest.mark.parametrize("epochs", unreadable.REASONS)
+def test_a_segment_in_this_process_ends_whatever_it_raises(tmp_path: Path, epochs: int) -> None:
+    """The thread that trains outlives every exception, and a segment after it is trained."""
+    executor = SerialExecutor(unreadable.run)
+    for each in (epochs, 1):
+        executor.submit(segment(tmp_path, epochs=each, lr=1 / each))
+    first, second = outcomes(executor, 2)
+    executor.close()
+    assert isinstance(second, Finished)
+    if epochs not in unreadable.PLAIN_HERE:
+        assert isinstance(first, Failed)
+        assert first.reason.startswith(unreadable.REASONS[epochs])
 
 
 def test_nothing_starts_before_the_first_segment() -> None:
