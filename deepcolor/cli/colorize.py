@@ -191,8 +191,6 @@ def _pictures(jobs: Sequence[Job], readable: list[Job], outcome: Outcome) -> Ite
 
 
 def _report(out: Path, name: str, outcome: Outcome, kept: Sequence[Job]) -> None:
-    from rich.markup import escape
-
     if kept:
         shown = ", ".join(str(job.output) for job in kept[:_SHOWN])
         more = f" and {len(kept) - _SHOWN} more" if len(kept) > _SHOWN else ""
@@ -200,7 +198,7 @@ def _report(out: Path, name: str, outcome: Outcome, kept: Sequence[Job]) -> None
     unreadable = f", {len(outcome.unreadable)} could not be read" if outcome.unreadable else ""
     using = f" with {name}" if name else ""
     console.result(
-        escape(f"{len(outcome.written)} coloured{using} into {out}{unreadable}"),
+        f"{len(outcome.written)} coloured{using} into {out}{unreadable}",
         {
             "model": name,
             "written": [{"picture": str(job.picture), "output": str(job.output)} for job in outcome.written],

@@ -37,15 +37,14 @@ def confirmation_lines(confirmation: Confirmation) -> list[str]:
     """Say who won, or why nobody has, and whether the runner-up is told apart."""
     winner, runner_up, difference = confirmation.winner, confirmation.runner_up, confirmation.difference
     if winner is None:
-        return [f"[bold]winner[/bold]    not confirmed: {confirmation.missing}"]
+        return [f"{console.bold('winner')}    not confirmed: {confirmation.missing}"]
     seeds = f"{spread_text(winner)} over {len(winner.values)} other seeds"
-    lines = [
-        f"[bold]winner[/bold]    trial {winner.trial}: {seeds} with {params_line(winner.params) or 'the one setting'}"
-    ]
+    setting = params_line(winner.params) or "the one setting"
+    lines = [f"{console.bold('winner')}    trial {winner.trial}: {seeds} with {setting}"]
     if runner_up is not None and difference is not None:
         low, high = difference.interval
         span = f"{difference.value:+.2e} (95 %: {low:+.2e} to {high:+.2e})"
-        lines.append(f"[bold]runner-up[/bold] trial {runner_up.trial}: difference {span}: {difference.verdict}")
+        lines.append(f"{console.bold('runner-up')} trial {runner_up.trial}: difference {span}: {difference.verdict}")
     return lines
 
 

@@ -1,4 +1,7 @@
-"""What commands print, and where: results on stdout, progress and notes on stderr, one JSON object with --json."""
+"""What commands print, and where: results on stdout, progress and notes on stderr, one JSON object with --json.
+
+Texts are plain: nothing in them is markup, and all pass `deepcolor.printable`. What stands out is marked by `bold`.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,18 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from deepcolor.printable import fit_to_print, without_secrets
+
+if TYPE_CHECKING:
+    from rich.table import Table
+    from rich.text import Text
 
 _PIPED_WIDTH = 1000
+_END, _BOLD, _RED, _YELLOW = "\ue000\ue001\ue002\ue003"
+"""Characters of no meaning of their own; a text from outside that holds one is a little coloured, and no more."""
+_STYLES = {_BOLD: "bold", _RED: "red", _YELLOW: "yellow"}
 
 
 @dataclass
@@ -23,6 +35,35 @@ class Settings:
 settings = Settings()
 
 
+def bold(text: str) -> str:
+    """Mark a part of a message; without effect where it is piped."""
+    return f"{_BOLD}{text}{_END}"
+
+
+def red(text: str) -> str:
+    """Mark what failed."""
+    return f"{_RED}{text}{_END}"
+
+
+def yellow(text: str) -> str:
+    """Mark what to look at."""
+    return f"{_YELLOW}{text}{_END}"
+
+
+def styled(message: str) -> Text:
+    """Return a message as rich prints it: fit to be shown, with its marks as styles, and no markup in it."""
+    from rich.text import Text
+
+    text, style = Text(), ""
+    start = 0
+    message = fit_to_print(without_secrets(message))
+    for index, character in enumerate(message):
+        if character == _END or character in _STYLES:
+            text.append(message[start:index], style or None)
+            style, start = _STYLES.get(character, ""), index + 1
+    return text.append(message[start:], style or None)
+
+
 def note(message: str) -> None:
     """Say what is going on; silent with --quiet and --json."""
     if not (settings.quiet or settings.json):
@@ -31,27 +72,24 @@ def note(message: str) -> None:
 
 def warn(message: str) -> None:
     """Say what went wrong without ending the command; never silent."""
-    _print(f"[yellow]warning:[/yellow] {_escaped(message)}", to_stderr=True)
+    _print(f"{yellow('warning:')} {message}", to_stderr=True)
 
 
 def tell(message: str) -> None:
     """Print a line on stderr that must be seen, whatever the options."""
-    print(message, file=sys.stderr)
+    print(fit_to_print(without_secrets(message)), file=sys.stderr)
 
 
 def fail(message: str) -> None:
     """Print an error as one line on stderr."""
     line = " ".join(message.split())
-    if sys.stderr.isatty():
-        _print(f"[red]error:[/red] {_escaped(line)}", to_stderr=True)
-    else:
-        print(f"error: {line}", file=sys.stderr)
+    _print(f"{red('error:')} {line}", to_stderr=True)
 
 
 def result(human: str, data: Mapping[str, Any] | Sequence[Any]) -> None:
-    """Print a command's result: `human` (rich markup allowed), or `data` as one JSON object with --json."""
+    """Print a command's result: `human`, or `data` as one JSON object with --json."""
     if settings.json:
-        print(json.dumps(data, default=str))
+        print(without_secrets(json.dumps(data, default=str)))
     else:
         _print(human)
 
@@ -63,29 +101,31 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, 
     from rich.table import Table
 
     grid = Table(
-        title=title or None, title_justify="left", title_style="bold", header_style="bold", box=None, pad_edge=False
+        title=styled(title) if title else None,
+        title_justify="left",
+        title_style="bold",
+        header_style="bold",
+        box=None,
+        pad_edge=False,
     )
     for column in columns:
         if column in numeric:
-            grid.add_column(column, justify="right", no_wrap=True)
+            grid.add_column(styled(column), justify="right", no_wrap=True)
         else:
-            grid.add_column(column, overflow="fold")
+            grid.add_column(styled(column), overflow="fold")
     for row in rows:
-        grid.add_row(*row)
+        grid.add_row(*(styled(cell) for cell in row))
     _print(grid)
 
 
-def _print(renderable: Any, *, to_stderr: bool = False) -> None:
+def _print(content: str | Table, *, to_stderr: bool = False) -> None:
     from rich.console import Console
 
     stream = sys.stderr if to_stderr else sys.stdout
     # Piped output is not wrapped: a line a script reads must stay a line.
     piped = not stream.isatty()
     console = Console(file=stream, highlight=False, width=_PIPED_WIDTH if piped else None)
-    console.print(renderable, soft_wrap=piped and isinstance(renderable, str))
-
-
-def _escaped(message: str) -> str:
-    from rich.markup import escape
-
-    return escape(message)
+    if isinstance(content, str):
+        console.print(styled(content), soft_wrap=piped)
+    else:
+        console.print(content)

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -128,8 +129,8 @@ def draw(
     with progress(f"drawing {kind.value}") as on_progress:
         paths = draw_set(kind.value, folder, count=count, size_px=size_px, seed=seed, on_progress=on_progress)
     console.result(
-        f"{len(paths)} pictures in {_plain(folder)}\n"
-        f"next: deepcolor data prepare {_plain(folder)} --name {_plain(folder.resolve().name)}",
+        f"{len(paths)} pictures in {folder}\n"
+        f"next: deepcolor data prepare {quote(str(folder))} --name {folder.resolve().name}",
         {"folder": folder.resolve(), "pictures": len(paths)},
     )
 
@@ -186,14 +187,14 @@ def _report(manifest: Manifest, *, digest: str, file: Path) -> None:
     _report_rejected(manifest.rejected)
     sizes = manifest.split_sizes
     copies = manifest.duplicate_groups
-    name, counts = _plain(manifest.name), f"{len(manifest.files)} pictures usable, {len(manifest.rejected)} rejected"
+    name, counts = manifest.name, f"{len(manifest.files)} pictures usable, {len(manifest.rejected)} rejected"
     groups = f"{_count(len(copies), 'group')} of copies of one photo, {sum(map(len, copies))} pictures"
     lines = (
-        f"[bold]{name}[/bold]: {counts}, {_count(manifest.ignored, 'other file')} ignored",
+        f"{console.bold(name)}: {counts}, {_count(manifest.ignored, 'other file')} ignored",
         f"duplicates: {groups}; each group is kept in one split",
         f"split:      {sizes['train']} train, {sizes['val']} val, {sizes['test']} test (seed {manifest.seed})",
         f"digest:     {digest} (at the default size and augmentation)",
-        f"manifest:   {_plain(file)}",
+        f"manifest:   {file}",
         f"next:       name it in a sweep file (data.name: {name}), then `deepcolor sweep FILE`",
     )
     console.result("\n".join(lines), facts)
@@ -219,7 +220,7 @@ def _report_rejected(rejected: Sequence[RejectedFile]) -> None:
     for file in rejected:
         by_reason[file.reason].append(file.path)
     rows = [
-        [_plain(reason), str(len(paths)), _plain(", ".join(paths[:3]) + (", ..." if len(paths) > 3 else ""))]
+        [reason, str(len(paths)), ", ".join(paths[:3]) + (", ..." if len(paths) > 3 else "")]
         for reason, paths in sorted(by_reason.items(), key=lambda item: -len(item[1]))
     ]
     console.table("rejected", ("reason", "files", "such as"), rows, numeric=("files",))
@@ -236,7 +237,7 @@ def _show_figure(picture: Path, output: Path) -> None:
             figure.savefig(output)
         except ValueError as error:
             raise DataError(f"figure: must be PNG, PDF or SVG; got {output}. Choose another suffix.") from error
-    console.result(_plain(output), {"figure": output.resolve()})
+    console.result(str(output), {"figure": output.resolve()})
 
 
 def _show_channels(folder: Path, output: Path) -> None:
@@ -246,7 +247,7 @@ def _show_channels(folder: Path, output: Path) -> None:
         counts = write_channels(folder, output, on_progress=on_progress)
     _report_rejected(counts.skipped)
     console.result(
-        f"{counts.written} pictures in {', '.join(_plain(output / channel) for channel in CHANNELS)}",
+        f"{counts.written} pictures in {', '.join(str(output / channel) for channel in CHANNELS)}",
         {
             "folder": output.resolve(),
             "written": counts.written,
@@ -257,9 +258,3 @@ def _show_channels(folder: Path, output: Path) -> None:
 
 def _count(count: int, noun: str) -> str:
     return f"{count} {noun}{'' if count == 1 else 's'}"
-
-
-def _plain(text: object) -> str:
-    from rich.markup import escape
-
-    return escape(str(text))

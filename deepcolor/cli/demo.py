@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -58,7 +59,7 @@ def demo(
     started = time.monotonic()
     place = Workspace.at(workspace).create()
     file = _own_copy(place)
-    command = f"deepcolor demo --workspace {workspace}"
+    command = shlex.join(["deepcolor", "demo", "--workspace", str(workspace)])
     how = How(place, tracking_uri(place, None), executor, workers, device, command=command)
     _draw_sets(place, pictures)
     parsed = load_pipeline(file)
@@ -134,11 +135,11 @@ def _farewell(overview: Path, file: Path, workspace: Path, wall_s: float) -> str
     where = "" if workspace == HERE else f" --workspace {workspace}"
     return "\n".join(
         (
-            f"[bold]look at[/bold]   {overview}",
-            f"[bold]compare[/bold]   deepcolor ui{where}",
-            f"[bold]colour[/bold]    deepcolor colorize PHOTO -o coloured --model transfer@champion{where}",
-            f"[bold]change[/bold]    {file}, then deepcolor pipeline {file}{where}",
-            f"[bold]your own[/bold]  deepcolor data prepare FOLDER --name photos{where}",
+            f"{console.bold('look at')}   {overview}",
+            f"{console.bold('compare')}   deepcolor ui{where}",
+            f"{console.bold('colour')}    deepcolor colorize PHOTO -o coloured --model transfer@champion{where}",
+            f"{console.bold('change')}    {file}, then deepcolor pipeline {file}{where}",
+            f"{console.bold('your own')}  deepcolor data prepare FOLDER --name photos{where}",
             f"The demo took {duration(wall_s)}.",
         )
     )

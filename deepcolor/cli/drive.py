@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -19,6 +18,7 @@ from deepcolor.cli.live import watching
 from deepcolor.cli.signals import StopSignals
 from deepcolor.config.schema import Sweep
 from deepcolor.errors import DataError, Interrupted
+from deepcolor.printable import resume_line, shown_command, shown_uri
 from deepcolor.tracking.records import Provenance
 from deepcolor.workspace import Workspace
 
@@ -43,9 +43,11 @@ class How:
     workers: int | None = None
     device: str = "auto"
     command: str = ""
-    """The command line that reproduces the work, and goes on with it after an interrupt."""
+    """The command line that reproduces the work, without what must not be told (see `resume`)."""
     extend: bool = False
     """Let a study grow to a sweep that has changed."""
+    resume: str = ""
+    """The line that goes on with the work after an interrupt: the command, and the variables it needs; "": as above."""
 
     def make_executor(self) -> Executor:
         """The executor asked for; its processes start with the first segment."""
@@ -74,7 +76,7 @@ def run_sweep(sweep: Sweep, how: How, *, executor: Executor) -> Summary:
         WorkspaceError: The disk is full, or the database stays locked; the same command goes on.
     """
     workspace = how.workspace.create()
-    with StopSignals(resume=how.command) as stop, closing(make_tracker(how)) as tracker:
+    with StopSignals(resume=how.resume or how.command) as stop, closing(make_tracker(how)) as tracker:
 
         def get_ready() -> None:
             executor.prepare()
@@ -88,7 +90,7 @@ def run_sweep(sweep: Sweep, how: How, *, executor: Executor) -> Summary:
             raise
         summary = _drive(sweep, how, stop, executor=executor, tracker=tracker, cache=cache, manifest=manifest)
     if summary.state == "interrupted":
-        raise Interrupted(f"stopped; {summary.complete} trials are complete. Resume with: {how.command}")
+        raise Interrupted(f"stopped; {summary.complete} trials are complete. Resume with: {how.resume or how.command}")
     return summary
 
 
@@ -147,7 +149,7 @@ def _drive(
         stop.end()  # From here on Ctrl-C cuts the wait for MLflow short.
         if not tracker.flush(FLUSH_S):
             console.warn(
-                f"MLflow at {how.tracking_uri} has not taken everything yet; "
+                f"MLflow at {shown_uri(how.tracking_uri)} has not taken everything yet; "
                 "nothing is lost, the same command sends the rest."
             )
     return summary
@@ -249,7 +251,8 @@ def git_state(folder: Path) -> tuple[str | None, bool | None]:
     return commit, bool(git("status", "--porcelain", "--untracked-files=no"))
 
 
-def command_line() -> str:
-    """The command as the user gave it, for a reader to run again."""
+def command_lines() -> tuple[str, str]:
+    """The command as the user gave it: for a reader to run again, and for its user to go on with."""
     program = Path(sys.argv[0]).name
-    return shlex.join(["deepcolor" if program == "__main__.py" else program, *sys.argv[1:]])
+    arguments = ["deepcolor" if program == "__main__.py" else program, *sys.argv[1:]]
+    return shown_command(arguments), resume_line(arguments)

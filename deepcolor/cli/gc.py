@@ -16,6 +16,7 @@ from deepcolor.cli.options import (
     QuietOption,
     TrackingOption,
     WorkspaceOption,
+    guard_secrets,
     tracking_uri,
 )
 from deepcolor.cli.words import size
@@ -72,6 +73,8 @@ def gc(
       deepcolor gc --also https://mlflow.example.org --json
     """
     place = Workspace.at(workspace)
+    for uri in also or ():
+        guard_secrets(uri, option="--also")
     uris = list(dict.fromkeys([tracking_uri(place, tracking), place.mlflow_uri, *(also or ())]))
     garbage = collect_garbage(place, uris, keep=keep, removing=yes)
     show(garbage, uris, removed=yes)
@@ -105,7 +108,7 @@ def collect_garbage(workspace: Workspace, tracking_uris: list[str], *, keep: int
 
 def show(garbage: Garbage, tracking_uris: list[str], *, removed: bool) -> None:
     """Print what goes and what stays."""
-    from deepcolor.tracking.layout import shown_uri
+    from deepcolor.printable import shown_uri
 
     counts, sizes = garbage.count_by_kind(), garbage.bytes_by_kind()
     kept = Counter(garbage.kept.values())

@@ -78,7 +78,7 @@ class LiveWatcher:
             self._live.update(_table(self._title, snapshot))
 
     def finished(self, trial: StoredTrial, snapshot: Snapshot) -> None:
-        self._live.console.print(_trial_line(trial), highlight=False)
+        self._live.console.print(console.styled(_trial_line(trial)))
         self._live.update(_table(self._title, snapshot))
 
 
@@ -110,9 +110,9 @@ def _trial_line(trial: StoredTrial) -> str:
     if trial.confirms is not None:
         setting = f"{setting} (trial {trial.confirms.trial} under seed {trial.confirms.seed})"
     if trial.state == "failed":
-        return f"trial {trial.number} [red]failed[/red]: {setting}: {trial.error}"
+        return f"trial {trial.number} {console.red('failed')}: {setting}: {trial.error}"
     if trial.diverged:
-        return f"trial {trial.number} [yellow]diverged[/yellow]: {setting}"
+        return f"trial {trial.number} {console.yellow('diverged')}: {setting}"
     if trial.state == "pruned" and trial.outcome is not None:
         reached = f"{value_text(trial.value)} after {trial.outcome.view.end_epoch} epochs"
         return f"trial {trial.number} stopped early: {reached}  {setting}"
@@ -129,7 +129,7 @@ def _table(title: str, snapshot: Snapshot) -> RenderableType:
     head.add_row(
         Text(title, style="bold"),
         ProgressBar(total=snapshot.total or None, completed=snapshot.complete + snapshot.waiting, width=30),
-        _counts(snapshot),
+        console.styled(_counts(snapshot)),
     )
     running = Table.grid(padding=(0, 2))
     for trial in snapshot.running:
@@ -137,6 +137,6 @@ def _table(title: str, snapshot: Snapshot) -> RenderableType:
             f"  trial {trial.number}",
             f"epoch {trial.epoch}/{trial.epochs}",
             value_text(trial.value),
-            params_line(trial.params),
+            console.styled(params_line(trial.params)),
         )
     return Group(head, running)

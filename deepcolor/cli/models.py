@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from dataclasses import asdict
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -92,8 +93,6 @@ def pull(
 
       deepcolor pull colorizer --registry-stage Production -o model/
     """
-    from rich.markup import escape
-
     from deepcolor.registry.pull import pull as fetch
     from deepcolor.registry.versions import resolve
 
@@ -101,7 +100,7 @@ def pull(
     version = resolve(ref, tracking_uri=uri, registry_stage=registry_stage)
     folder = fetch(version.ref, out, tracking_uri=uri)
     console.result(
-        escape(f"{version.ref} is in {folder}: use it with `deepcolor colorize PHOTOS -o OUT --model {folder}`"),
+        f"{version.ref} is in {folder}: use it with `deepcolor colorize PHOTOS -o OUT --model {quote(str(folder))}`",
         {"folder": str(folder), **version_as_dict(version)},
     )
 

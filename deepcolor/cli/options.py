@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from deepcolor.cli import console
+from deepcolor.printable import (
+    PASSWORD,
+    TRACKING_URI,
+    USERNAME,
+    Guarded,
+    has_secret,
+    note_secrets,
+    secrets_of_environment,
+    shown_uri,
+)
 from deepcolor.workspace import Workspace
 
 COMMON = "Common options"
@@ -86,9 +98,42 @@ HERE = Path()
 
 
 def tracking_uri(workspace: Workspace, given: str | None) -> str:
-    """Return the tracking URI asked for, else the workspace's own database; child code reads the same from the
-    environment.
+    """Return the tracking URI asked for, else the workspace's own database.
+
+    MLflow's own code and child processes read the same from the environment, without what must not be told.
     """
     uri = given or workspace.mlflow_uri
-    os.environ["MLFLOW_TRACKING_URI"] = uri
+    guard_secrets(uri, option="--tracking-uri")
+    os.environ[TRACKING_URI] = shown_uri(uri)
     return uri
+
+
+def guard_secrets(uri: str, *, option: str) -> None:
+    """Let nothing of a URI's secrets be printed, and warn where it was given on the command line."""
+    note_secrets(uri)
+    if has_secret(uri) or secrets_of_environment():
+        for name in ("stdout", "stderr"):
+            stream = getattr(sys, name)
+            if stream is not None and not isinstance(stream, Guarded):
+                setattr(sys, name, Guarded(stream))
+    if has_secret(uri) and any(uri in argument for argument in _arguments()):
+        better = f"{USERNAME} and {PASSWORD}" if uri.startswith(("http://", "https://")) else TRACKING_URI
+        console.warn(
+            f"{option}: everyone on this machine can see the password in it, in the list of processes. "
+            f"Set {better} instead."
+        )
+
+
+def _arguments() -> Sequence[str]:
+    """What was given on the command line, and not by a variable."""
+    from click import get_current_context
+    from click.core import ParameterSource
+
+    context = get_current_context(silent=True)
+    if context is None:
+        return ()
+    given: list[str] = []
+    for name, value in context.params.items():
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            given += value if isinstance(value, list | tuple) else [str(value)]
+    return given

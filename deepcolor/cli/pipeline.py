@@ -95,12 +95,13 @@ def pipeline(
 
       deepcolor pipeline experiments/pipeline.yaml -o colorizer.training.epochs=30
     """
-    from deepcolor.cli.drive import How, command_line
+    from deepcolor.cli.drive import How, command_lines
     from deepcolor.config.load import load_pipeline
 
     place = Workspace.at(workspace)
     parsed = load_pipeline(file, override or ())
-    how = How(place, tracking_uri(place, tracking), executor, workers, device, command=command_line())
+    command, resume = command_lines()
+    how = How(place, tracking_uri(place, tracking), executor, workers, device, command, resume=resume)
     results = run_pipeline(parsed, how, force=force)
     show_pipeline(parsed, results, place)
 
@@ -150,9 +151,9 @@ def show_pipeline(parsed: Pipeline, results: list[StageResult], workspace: Works
     lines = [line for result in results if (line := _fine_tuning(result)) is not None]
     trained = sum(result.summary.trained_now for result in results)
     wall_s = sum(result.summary.wall_s for result in results)
-    lines.append(f"[bold]epochs[/bold]    {trained} trained now, in {duration(wall_s)}")
-    lines.append(f"[bold]summary[/bold]   {_summary_path(parsed, workspace)}")
-    lines.append("[bold]next[/bold]      deepcolor models; deepcolor ui; deepcolor colorize PHOTO -o OUT")
+    lines.append(f"{console.bold('epochs')}    {trained} trained now, in {duration(wall_s)}")
+    lines.append(f"{console.bold('summary')}   {_summary_path(parsed, workspace)}")
+    lines.append(f"{console.bold('next')}      deepcolor models; deepcolor ui; deepcolor colorize PHOTO -o OUT")
     console.result("\n".join(lines), {})
 
 
@@ -162,7 +163,7 @@ def _fine_tuning(result: StageResult) -> str | None:
     before, after = result.before["mse"], result.promotion.test["mse"]
     psnr_db = (result.before["psnr_db"], result.promotion.test["psnr_db"])
     return (
-        f"[bold]{result.sweep.data.name}[/bold]    test MSE {before:.3e} without fine-tuning, {after:.3e} with it "
+        f"{console.bold(result.sweep.data.name)}    test MSE {before:.3e} without fine-tuning, {after:.3e} with it "
         f"({(after - before) / before:+.0%}); PSNR {psnr_db[0]:.2f} dB and {psnr_db[1]:.2f} dB"
     )
 

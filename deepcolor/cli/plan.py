@@ -108,23 +108,27 @@ def _lines(
     bound = "at most " if at_most else ""
     gpu = f", {gpu_hours:.2f} GPU-hours" if gpu_hours else ""
     disk = f"{size(store_bytes)} below studies/, {size(tracking_bytes)} below mlruns/"
-    lines = [f"[bold]time[/bold]      {bound}{duration(wall_s)}{gpu}", f"[bold]disk[/bold]      {bound}{disk}"]
+    lines = [
+        f"{console.bold('time')}      {bound}{duration(wall_s)}{gpu}",
+        f"{console.bold('disk')}      {bound}{disk}",
+    ]
     lines += [
-        f"[bold]budget[/bold]    {cost.study} ends on its budget: {cost.limited_by}"
+        f"{console.bold('budget')}    {cost.study} ends on its budget: {cost.limited_by}"
         for cost in costs
         if cost.limited_by
     ]
     lines += [_confirmation(cost) for cost in costs if cost.confirmations]
     measured = sorted({source for cost in costs for source in cost.sources})
     if measured:
-        lines.append(f"[bold]measured[/bold]  {', '.join(_SOURCES[source] for source in measured)}")
+        lines.append(f"{console.bold('measured')}  {', '.join(_SOURCES[source] for source in measured)}")
     return lines
 
 
 def _confirmation(cost: Cost) -> str:
     """What is included for it, and what that rests on."""
     presumed = f", taken for {cost.presumed_epochs} epochs each" if cost.presumed_epochs else ""
-    return f"[bold]confirm[/bold]   {cost.study}: {cost.confirmations} trainings under other seeds{presumed}; included"
+    trainings = f"{cost.confirmations} trainings under other seeds{presumed}"
+    return f"{console.bold('confirm')}   {cost.study}: {trainings}; included"
 
 
 _SOURCES = {

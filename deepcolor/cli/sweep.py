@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -23,6 +24,7 @@ from deepcolor.cli.options import (
     tracking_uri,
 )
 from deepcolor.cli.words import duration, param_text, params_line, percent, value_text
+from deepcolor.printable import shown_uri
 from deepcolor.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -67,12 +69,13 @@ def sweep(
 
       deepcolor sweep sweep.yaml --executor serial --json
     """
-    from deepcolor.cli.drive import How, command_line, run_sweep
+    from deepcolor.cli.drive import How, command_lines, run_sweep
     from deepcolor.config.load import load_sweep
 
     place = Workspace.at(workspace)
     parsed = load_sweep(file, override or ())
-    how = How(place, tracking_uri(place, tracking), executor, workers, device, command_line(), extend)
+    command, resume = command_lines()
+    how = How(place, tracking_uri(place, tracking), executor, workers, device, command, extend, resume)
     runner = how.make_executor()
     try:
         summary = run_sweep(parsed, how, executor=runner)
@@ -151,7 +154,7 @@ def runs_link(uri: str, study: str) -> str:
     return (
         f"deepcolor ui {study}"
         if not uri.startswith(("http://", "https://"))
-        else f"deepcolor ui {study} --tracking-uri {uri}"
+        else f"deepcolor ui {study} --tracking-uri {quote(shown_uri(uri))}"
     )
 
 
@@ -161,27 +164,29 @@ def _summary_text(summary: Summary, workspace: Workspace, link: str) -> str:
     if best is not None and best.outcome is not None:
         setting = params_line(best.params) or "the one setting"
         found = f"trial {best.number}: {value_text(best.value)} with {setting}"
-        lines.append(f"[bold]best[/bold]      {found} (epoch {best.outcome.view.chosen_epoch})")
+        lines.append(f"{console.bold('best')}      {found} (epoch {best.outcome.view.chosen_epoch})")
     else:
-        lines.append("[bold]best[/bold]      none: no trial gave a finite value")
+        lines.append(f"{console.bold('best')}      none: no trial gave a finite value")
     if summary.confirmation is not None:
         lines += confirmation_lines(summary.confirmation)
     failed = f", {summary.failed} failed (they run again on the next start)" if summary.failed else ""
     diverged = f", {summary.diverged} diverged" if summary.diverged else ""
     pruned = f", {summary.pruned} stopped early" if summary.pruned else ""
     learnt = f"; learnt from {summary.learnt_from} of other studies" if summary.learnt_from else ""
-    lines.append(f"[bold]trials[/bold]    {summary.complete} complete{pruned}{failed}{diverged}{learnt}")
+    lines.append(f"{console.bold('trials')}    {summary.complete} complete{pruned}{failed}{diverged}{learnt}")
     if summary.stopped_by:
-        lines.append(f"[bold]budget[/bold]    spent: search.budget.{summary.stopped_by}; go on with more by --extend")
+        lines.append(
+            f"{console.bold('budget')}    spent: search.budget.{summary.stopped_by}; go on with more by --extend"
+        )
     lines.append(
-        f"[bold]epochs[/bold]    {summary.requested_epochs} asked for, {summary.trained_epochs} trained "
+        f"{console.bold('epochs')}    {summary.requested_epochs} asked for, {summary.trained_epochs} trained "
         f"({percent(summary.saved)} or {duration(summary.saved_s)} saved); "
         f"{summary.trained_now} trained now, in {duration(summary.wall_s)}"
     )
-    lines.append(f"[bold]report[/bold]    {workspace.study(summary.study) / 'report'}")
-    lines.append(f"[bold]compare[/bold]   {link}")
+    lines.append(f"{console.bold('report')}    {workspace.study(summary.study) / 'report'}")
+    lines.append(f"{console.bold('compare')}   {link}")
     if best is not None:
-        lines.append(f"[bold]promote[/bold]   deepcolor promote {summary.study}")
+        lines.append(f"{console.bold('promote')}   deepcolor promote {summary.study}")
     return "\n".join(lines)
 
 

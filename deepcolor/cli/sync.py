@@ -88,7 +88,7 @@ def sync_studies(
 
 def show(rebuilt: dict[str, Rebuilt], skipped: dict[str, str], uri: str) -> None:
     """Print what was done, and which studies were left out."""
-    from deepcolor.tracking.layout import shown_uri
+    from deepcolor.printable import shown_uri
     from deepcolor.tracking.rebuild import Rebuilt
 
     for reason in skipped.values():

@@ -29,6 +29,7 @@ from deepcolor.cli.options import (
     tracking_uri,
 )
 from deepcolor.errors import StudyError, TrackingError, UserError, WorkspaceError
+from deepcolor.printable import fit_to_print, shown_uri
 from deepcolor.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -66,7 +67,8 @@ def ui(
     place = Workspace.at(workspace)
     uri = tracking_uri(place, tracking)
     if uri.startswith(("http://", "https://")):
-        _print_links(uri, _links(uri, base_url=uri, study=study))
+        base_url = shown_uri(uri)
+        _print_links(base_url, _links(uri, base_url=base_url, study=study))
         return
     _check_database(uri)
     _check_port(host, port)
@@ -112,7 +114,7 @@ def _print_links(base_url: str, links: dict[str, str]) -> None:
         console.result("", {"url": base_url, "studies": links})
     else:
         # Not through the console: a link must not be wrapped at the edge of the terminal.
-        sys.stdout.write("\n".join(lines) + "\n")
+        sys.stdout.write(fit_to_print("\n".join(lines)) + "\n")
     sys.stdout.flush()
 
 

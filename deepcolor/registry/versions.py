@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 from deepcolor.config.schema import STAGES, ModelConfig, Stage
 from deepcolor.errors import ModelError, TrackingError
+from deepcolor.printable import shown_uri
 from deepcolor.registry import names
 from deepcolor.registry.confirmation import Evidence, read_evidence
 from deepcolor.tracking import store
-from deepcolor.tracking.layout import shown_uri
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -264,11 +264,6 @@ def image_files(*, step: int, time_ms: int, unique: str) -> tuple[str, str]:
     return f"{stem}.png", f"{stem}+compressed.webp"
 
 
-def shown_uri(text: str) -> str:
-    """Return a tracking URI, or a text with URIs in it, without the passwords they may hold."""
-    return re.sub(r"//[^/@\s]*@", "//", text)
-
-
 def _column(group: str, name: str) -> str:
     return f"{group}.`{name}`"
 

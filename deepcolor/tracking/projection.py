@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
-from deepcolor.tracking import layout
+from deepcolor.printable import note_secrets, shown_uri
 from deepcolor.tracking.records import StudyRecord, TrialRecord
 from deepcolor.tracking.writer import Record, StoreFault, Writer
 
@@ -47,6 +47,7 @@ class MlflowTracker:
             live_interval_s: Shortest time between two updates of one *running* run; finished ones go at once. It lets a
                 short trial be stored once, whole, instead of epoch by epoch.
         """
+        note_secrets(tracking_uri)
         self._uri = tracking_uri
         self._on_warning = on_warning or (lambda _: None)
         self._live_interval_s = live_interval_s
@@ -200,11 +201,11 @@ class MlflowTracker:
 
 def _outage(uri: str, fault: StoreFault) -> tuple[str, str]:
     return "outage", (
-        f"MLflow: {layout.shown_uri(uri)} cannot be used now ({fault}). Training goes on; "
+        f"MLflow: {shown_uri(uri)} cannot be used now ({fault}). Training goes on; "
         "the runs are stored when it is back, or by running the sweep again."
     )
 
 
 def _refusal(uri: str, key: _Key, fault: StoreFault) -> tuple[str, str]:
     what = key[0] if key[2] == _STUDY else f"{key[0]} trial {key[2]}"
-    return str(fault), f"MLflow: {layout.shown_uri(uri)} refused {what}, and perhaps others: {fault}"
+    return str(fault), f"MLflow: {shown_uri(uri)} refused {what}, and perhaps others: {fault}"

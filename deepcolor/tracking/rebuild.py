@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deepcolor.errors import TrackingError
-from deepcolor.tracking import layout, store
+from deepcolor.printable import shown_uri
+from deepcolor.tracking import store
 from deepcolor.tracking.records import StudyRecord, TrialRecord
 from deepcolor.tracking.runs import Change, StudyRuns
 
@@ -59,7 +60,7 @@ def rebuild(
                 done = done.plus(runs.store_trial(record))
     except (MlflowException, OSError) as error:  # artifacts travel by requests, whose errors are OSErrors
         raise TrackingError(
-            f"MLflow: the store must answer; got {store.first_line(error)} ({layout.shown_uri(tracking_uri)}). "
+            f"MLflow: the store must answer; got {store.first_line(error)} ({shown_uri(tracking_uri)}). "
             "Check the URI and that the server runs, then run the same command again: it goes on where it was."
         ) from error
     return done

@@ -14,6 +14,7 @@ from urllib.parse import quote, unquote
 
 from deepcolor.config.schema import STAGES, Stage
 from deepcolor.errors import TrackingError
+from deepcolor.printable import note_secrets, shown_uri, without_secrets
 from deepcolor.sqlite import use_write_ahead_log
 from deepcolor.tracking import layout
 
@@ -58,6 +59,7 @@ def open_client(tracking_uri: str) -> MlflowClient:
     Raises:
         TrackingError: The database cannot be opened, or MLflow does not know this kind of URI.
     """
+    note_secrets(tracking_uri)
     prepare_environment()
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
@@ -69,7 +71,7 @@ def open_client(tracking_uri: str) -> MlflowClient:
         return _open_sqlite(tracking_uri, database)
     except (MlflowException, OSError) as error:
         raise TrackingError(
-            f"MLflow: the store must be one that can be opened; got {layout.shown_uri(tracking_uri)} "
+            f"MLflow: the store must be one that can be opened; got {shown_uri(tracking_uri)} "
             f"({first_line(error)}). Check --tracking-uri."
         ) from error
 
@@ -194,7 +196,7 @@ def tracked_studies(tracking_uri: str) -> list[TrackedStudy]:
                 found.append(TrackedStudy(name, stage, experiment.experiment_id, study_id, has_view))
     except MlflowException as error:
         raise TrackingError(
-            f"MLflow: the store must answer; got {first_line(error)} ({layout.shown_uri(tracking_uri)}). "
+            f"MLflow: the store must answer; got {first_line(error)} ({shown_uri(tracking_uri)}). "
             "Check --tracking-uri, and that the server runs."
         ) from error
     return found
@@ -208,7 +210,7 @@ def is_lasting(error: BaseException) -> bool:
 
 def first_line(error: BaseException) -> str:
     """Return an error's message in one short line, without passwords."""
-    text = layout.shown_uri(str(error).strip() or type(error).__name__)
+    text = without_secrets(str(error).strip() or type(error).__name__)
     # SQLAlchemy may put a note on its own workings before what the database said.
     lines = text.splitlines()
     line = next((line for line in lines if not line.startswith("(raised as a result of")), lines[0])

@@ -20,6 +20,7 @@ from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from deepcolor.printable import Guarded, environment_of_child, note_secrets, secrets_of_environment
 from deepcolor.tracking import store
 from deepcolor.tracking.records import StudyRecord, TrialRecord
 from deepcolor.tracking.runs import StudyRuns
@@ -47,7 +48,7 @@ class Writer:
 
     def __init__(self, tracking_uri: str, artifact_root: Path | None) -> None:
         """Start nothing yet; the arguments are those of `MlflowTracker`."""
-        self._target = _Target(tracking_uri, artifact_root)
+        self._target = _Target(tracking_uri, artifact_root, secrets_of_environment())
         self._process: subprocess.Popen[bytes] | None = None
         self._pipe: Connection | None = None
         self._killed = False
@@ -124,7 +125,7 @@ def _launch(pipe: Connection) -> subprocess.Popen[bytes]:
     # of its own: Ctrl-C and a closed terminal are the driver's business alone.
     return subprocess.Popen(
         [sys.executable, "-P", "-c", f"from {__name__} import serve; serve({descriptor})"],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        env={**environment_of_child(), "PYTHONPATH": os.pathsep.join(sys.path)},
         pass_fds=[descriptor],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
@@ -134,8 +135,11 @@ def _launch(pipe: Connection) -> subprocess.Popen[bytes]:
 
 @dataclass(frozen=True)
 class _Target:
+    """What the process is told through its pipe; arguments and environment can be seen in the list of processes."""
+
     tracking_uri: str
     artifact_root: Path | None
+    credentials: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -183,7 +187,11 @@ def serve(descriptor: int) -> None:
     busy = threading.Event()
     threading.Thread(target=_end_with, args=(descriptor, busy), daemon=True).start()
     with suppress(EOFError, OSError), Connection(descriptor) as pipe:
-        runs = _Runs(pipe.recv())
+        target: _Target = pipe.recv()
+        os.environ.update(target.credentials)
+        note_secrets(target.tracking_uri)
+        sys.stderr = Guarded(sys.stderr)
+        runs = _Runs(target)
         while True:
             record = pipe.recv()
             busy.set()

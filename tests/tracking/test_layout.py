@@ -90,9 +90,3 @@ def test_a_saved_view_always_fits_a_tag(searched: list[str]) -> None:
     assert len(value) <= layout.MAX_TAG_CHARS
     state = json.loads(json.loads(value)["state"])
     assert state["searchFilter"] == layout.trials_filter(study_id)
-
-
-def test_a_password_in_the_uri_is_never_shown() -> None:
-    """What is printed of a tracking URI has no user information in it."""
-    assert layout.shown_uri("https://me:secret@host/x") == "https://host/x"
-    assert layout.shown_uri("sqlite:////a/b.db") == "sqlite:////a/b.db"

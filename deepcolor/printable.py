@@ -1,0 +1,198 @@
+"""Make what comes from outside fit to leave the process: URIs and command lines without their secrets, text without
+control characters. Whatever is printed, stored, logged or handed to a child process passes here.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import re
+import shlex
+from collections.abc import Iterator, Sequence
+from typing import IO, Any
+from urllib.parse import quote, unquote
+
+HIDDEN = "***"
+USERNAME, PASSWORD, TRACKING_URI = "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_URI"
+"""MLflow's own variables; it reads a server's user and password from the first two."""
+
+_SECRET_VARIABLES = (
+    PASSWORD,
+    "MLFLOW_TRACKING_TOKEN",
+    "MLFLOW_FLASK_SERVER_SECRET_KEY",
+    "DATABRICKS_TOKEN",
+    "PGPASSWORD",
+    "MYSQL_PWD",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AZURE_STORAGE_ACCESS_KEY",
+    "AZURE_STORAGE_CONNECTION_STRING",
+)
+_URI_VARIABLE = re.compile(r".*_(?:UR[IL]|PROXY)", re.IGNORECASE)
+_URI_OPTIONS = ("--tracking-uri", "--to")
+
+_START = r"(?P<start>[A-Za-z][A-Za-z0-9+.-]*://)"
+_IN_A_URI = re.compile(rf"{_START}(?P<user>.*@)", re.DOTALL)
+_IN_A_TEXT = re.compile(rf"{_START}(?P<user>[^\s'\"<>]*@)")
+"""User and password reach to the last `@`: a password may hold one, or a slash, unquoted."""
+_PARAMETER = re.compile(
+    r"(?P<name>[?&;#](?:[\w.-]*(?:pass|pwd|token|secret|credential|auth|signature|api_?key|access_?key|private_?key)[\w.-]*"
+    r"|key|sig|odbc_connect)=)(?P<value>[^&;#\s'\"<>]+)",
+    re.IGNORECASE,
+)
+_SHORTEST = 4
+"""A secret of fewer characters is hidden where it stands in a URI, and not wherever its letters occur."""
+
+_known: set[str] = set()
+
+# What moves the cursor, rings, sets a title or turns the writing's direction round; undecodable bytes of file names.
+_HARMFUL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff]")
+
+
+def shown_uri(uri: str) -> str:
+    """Return a URI without user and password, and without the values of parameters such as `?password=`."""
+    return _PARAMETER.sub(rf"\g<name>{HIDDEN}", _IN_A_URI.sub(_without_user, uri))
+
+
+def has_secret(uri: str) -> bool:
+    """Whether a URI holds anything that must not be told."""
+    return shown_uri(uri) != uri
+
+
+def note_secrets(uri: str) -> None:
+    """Remember the secrets of a URI, so that `without_secrets` finds them wherever a library repeats a part of it."""
+    _known.update(_secrets_of(uri))
+
+
+def without_secrets(text: str) -> str:
+    """Return a text without the secrets of the URIs in it, those noted before, and those of the environment."""
+    text = _PARAMETER.sub(rf"\g<name>{HIDDEN}", _IN_A_TEXT.sub(_without_user, text))
+    for secret in sorted({*_known, *_of_environment()}, key=len, reverse=True):
+        if secret in text:
+            # Not inside of a longer word: a weak password may be a part of many.
+            text = re.sub(rf"(?<![A-Za-z0-9_]){re.escape(secret)}(?![A-Za-z0-9_])", HIDDEN, text)
+    return text
+
+
+def shown_command(arguments: Sequence[str]) -> str:
+    """Return a command as a line for a shell, without its secrets; see `resume_line` for how to go on with it.
+
+    Args:
+        arguments: The program and what it was given. A store whose password MLflow takes from no variable of its own
+            (a database, a token in the query) is left out with its option.
+    """
+    shown: list[str] = []
+    for option, argument in zip(("", *arguments), arguments, strict=False):
+        name, _, value = argument.partition("=")
+        if option in _URI_OPTIONS and _is_whole_secret(argument):
+            shown.pop()
+        elif not (name in _URI_OPTIONS and _is_whole_secret(value)):
+            shown.append(_shown_argument(argument))
+    return shlex.join(shown)
+
+
+def resume_line(arguments: Sequence[str]) -> str:
+    """Return the line that does a command again, with the variables to set first where a secret was left out of it."""
+    given = [uri for uri in _stores_in(arguments) if has_secret(uri)]
+    if not given:
+        return shown_command(arguments)
+    whole = any(_is_whole_secret(uri) for uri in given)
+    variables = TRACKING_URI if whole else f"{USERNAME} and {PASSWORD}"
+    return f"{shown_command(arguments)} (set {variables} first)"
+
+
+def fit_to_print(text: str) -> str:
+    r"""Return a text that does nothing to a terminal but stand there: escape codes and the like as `\x1b`.
+
+    Line breaks and tabs stay.
+    """
+    return _HARMFUL.sub(lambda match: match[0].encode("unicode_escape", "surrogatepass").decode("ascii"), text)
+
+
+def environment_of_child() -> dict[str, str]:
+    """Return the environment for a process that need not know of any store: without what holds a secret."""
+    hidden = secrets_of_environment()
+    return {name: value for name, value in os.environ.items() if name not in hidden}
+
+
+def secrets_of_environment() -> dict[str, str]:
+    """Return the variables that `environment_of_child` leaves out."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name in _SECRET_VARIABLES or (_URI_VARIABLE.fullmatch(name) and has_secret(value))
+    }
+
+
+class Guarded:
+    """A text stream that lets no known secret through, whoever writes: libraries warn, log and print tracebacks."""
+
+    def __init__(self, stream: IO[str]) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write a text, its secrets hidden."""
+        self._stream.write(without_secrets(text))
+        return len(text)
+
+    def writelines(self, lines: Sequence[str]) -> None:
+        """Write texts, their secrets hidden."""
+        for line in lines:
+            self.write(line)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+def _without_user(match: re.Match[str]) -> str:
+    return match["start"] if not match["user"].startswith("/") else match[0]
+
+
+def _shown_argument(argument: str) -> str:
+    name, separator, value = argument.partition("=")
+    if separator and name.startswith("-"):
+        return f"{name}={_shown_argument(value)}"
+    return without_secrets(shown_uri(argument) if _IN_A_URI.match(argument) else argument)
+
+
+def _is_whole_secret(uri: str) -> bool:
+    """Whether a store's URI cannot be used without its secret, whatever MLflow's variables say."""
+    is_server = uri.startswith(("http://", "https://"))
+    return has_secret(uri) and not (is_server and _PARAMETER.search(uri) is None)
+
+
+def _stores_in(arguments: Sequence[str]) -> Iterator[str]:
+    for option, argument in zip(("", *arguments), arguments, strict=False):
+        name, separator, value = argument.partition("=")
+        if option in _URI_OPTIONS:
+            yield argument
+        elif separator and name in _URI_OPTIONS:
+            yield value
+
+
+def _secrets_of(uri: str) -> Iterator[str]:
+    match = _IN_A_URI.match(uri)
+    if match is not None and not match["user"].startswith("/"):
+        user, separator, password = match["user"].removesuffix("@").partition(":")
+        yield from _forms(password if separator else user)
+        yield from (form for form in _forms(f"{unquote(user)}:{unquote(password)}") if separator)
+    for parameter in _PARAMETER.finditer(uri):
+        yield from _forms(parameter["value"])
+
+
+def _forms(secret: str) -> Iterator[str]:
+    """A secret in the forms in which a library may repeat it: quoted, unquoted, or taken apart where a URI is."""
+    plain = unquote(secret)
+    forms = {secret, plain, quote(secret, safe=""), quote(plain, safe=""), quote(plain), json.dumps(plain)[1:-1]}
+    forms |= {repr(plain)[1:-1], base64.b64encode(plain.encode()).decode()}
+    forms |= set(re.split(r"[/@?#:\\]", secret)) | set(re.split(r"[/@?#:\\]", plain))
+    yield from (form for form in forms if len(form) >= _SHORTEST)
+
+
+def _of_environment() -> Iterator[str]:
+    for name, value in os.environ.items():
+        if name in _SECRET_VARIABLES:
+            yield from _forms(value)
+        elif "://" in value and _URI_VARIABLE.fullmatch(name):
+            yield from _secrets_of(value)
