@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from deepcolor.cli import console
 from deepcolor.cli.words import params_line, value_text
+from deepcolor.counting import counted
 
 if TYPE_CHECKING:
     from deepcolor.registry.confirmation import Confirmed, Contender
@@ -38,7 +39,7 @@ def confirmation_lines(confirmation: Confirmation) -> list[str]:
     winner, runner_up, difference = confirmation.winner, confirmation.runner_up, confirmation.difference
     if winner is None:
         return [f"{console.bold('winner')}    not confirmed: {confirmation.missing}"]
-    seeds = f"{spread_text(winner)} over {len(winner.values)} other seeds"
+    seeds = f"{spread_text(winner)} over {counted(len(winner.values), 'other seed')}"
     setting = params_line(winner.params) or "the one setting"
     lines = [f"{console.bold('winner')}    trial {winner.trial}: {seeds} with {setting}"]
     if runner_up is not None and difference is not None:
@@ -78,7 +79,7 @@ def say_whose_weights(confirmation: Confirmation, trial: StoredTrial) -> None:
         console.warn(f"the winner is not confirmed: {confirmation.missing}; trial {trial.number} has the lowest value")
         return
     seed = f"under seed {trial.confirms.seed}" if trial.confirms else "as the search trained it"
-    others = f"the lowest of its {1 + len(winner.trainings)} trainings"
+    others = f"the lowest of its {counted(1 + len(winner.trainings), 'training')}"
     console.note(f"promoting trial {trial.number}: the setting of trial {winner.trial} {seed}, {others}")
 
 

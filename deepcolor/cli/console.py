@@ -6,8 +6,9 @@ Texts are plain: nothing in them is markup, and all pass `deepcolor.printable`. 
 from __future__ import annotations
 
 import json
+import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,8 @@ _PIPED_WIDTH = 1000
 _END, _BOLD, _RED, _YELLOW = "\ue000\ue001\ue002\ue003"
 """Characters of no meaning of their own; a text from outside that holds one is a little coloured, and no more."""
 _STYLES = {_BOLD: "bold", _RED: "red", _YELLOW: "yellow"}
+_GAP = 2
+"""Between two columns of a table."""
 
 
 @dataclass
@@ -94,12 +97,31 @@ def result(human: str, data: Mapping[str, Any] | Sequence[Any]) -> None:
         _print(human)
 
 
-def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, numeric: Sequence[str] = ()) -> None:
-    """Print a table; the columns named in `numeric` are aligned right. Prints nothing with --json."""
+def table(
+    title: str,
+    columns: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    numeric: Sequence[str] = (),
+    whole: Sequence[str] = (),
+    spare: Sequence[str] = (),
+) -> None:
+    """Print a table. Prints nothing with --json.
+
+    Args:
+        title: Above it; may be empty.
+        columns: Their names.
+        rows: A cell for each column.
+        numeric: Columns that are aligned right, and never folded.
+        whole: Columns of text that are never folded.
+        spare: Columns to leave out, the first one first, where the terminal is too narrow for all of them.
+    """
     if settings.json:
         return
     from rich.table import Table
 
+    unfolded = {*numeric, *whole}
+    columns, rows, left_out = _fitting(columns, rows, unfolded=unfolded, spare=spare)
     grid = Table(
         title=styled(title) if title else None,
         title_justify="left",
@@ -112,10 +134,45 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, 
         if column in numeric:
             grid.add_column(styled(column), justify="right", no_wrap=True)
         else:
-            grid.add_column(styled(column), overflow="fold")
+            grid.add_column(styled(column), overflow="fold", no_wrap=column in unfolded)
     for row in rows:
         grid.add_row(*(styled(cell) for cell in row))
     _print(grid)
+    if left_out:
+        _print(f"(too narrow for {', '.join(left_out)})")
+
+
+def fits(columns: Sequence[str], rows: Sequence[Sequence[str]], *, unfolded: Collection[str]) -> bool:
+    """Say whether a table fits the terminal; a column that may be folded needs the width of its longest word."""
+    width = _terminal_width()
+    return width is None or _width(columns, rows, unfolded=unfolded) <= width
+
+
+def _fitting(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], *, unfolded: Collection[str], spare: Sequence[str]
+) -> tuple[Sequence[str], Sequence[Sequence[str]], list[str]]:
+    """Leave out columns until the rest fits."""
+    left_out: list[str] = []
+    for name in spare:
+        if fits(columns, rows, unfolded=unfolded):
+            break
+        keep = [index for index, column in enumerate(columns) if column != name]
+        left_out += [name] if len(keep) < len(columns) else []
+        columns, rows = [columns[index] for index in keep], [[row[index] for index in keep] for row in rows]
+    return columns, rows, left_out
+
+
+def _width(columns: Sequence[str], rows: Sequence[Sequence[str]], *, unfolded: Collection[str]) -> int:
+    widths = [
+        max(len(part) for cell in (column, *cells) for part in ([cell] if column in unfolded else cell.split() or [""]))
+        for column, *cells in zip(columns, *rows, strict=True)
+    ]
+    return sum(widths) + _GAP * (len(widths) - 1)
+
+
+def _terminal_width() -> int | None:
+    """Columns of the terminal that results are printed on; None where they go elsewhere."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 def _print(content: str | Table, *, to_stderr: bool = False) -> None:

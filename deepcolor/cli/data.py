@@ -14,6 +14,7 @@ import typer
 from deepcolor.cli import console
 from deepcolor.cli.options import HERE, DebugOption, JsonOption, QuietOption, WorkspaceOption
 from deepcolor.cli.progress import progress
+from deepcolor.counting import counted
 from deepcolor.errors import DataError
 from deepcolor.workspace import Workspace
 
@@ -129,7 +130,7 @@ def draw(
     with progress(f"drawing {kind.value}") as on_progress:
         paths = draw_set(kind.value, folder, count=count, size_px=size_px, seed=seed, on_progress=on_progress)
     console.result(
-        f"{len(paths)} pictures in {folder}\n"
+        f"{counted(len(paths), 'picture')} in {folder}\n"
         f"next: deepcolor data prepare {quote(str(folder))} --name {folder.resolve().name}",
         {"folder": folder.resolve(), "pictures": len(paths)},
     )
@@ -187,10 +188,11 @@ def _report(manifest: Manifest, *, digest: str, file: Path) -> None:
     _report_rejected(manifest.rejected)
     sizes = manifest.split_sizes
     copies = manifest.duplicate_groups
-    name, counts = manifest.name, f"{len(manifest.files)} pictures usable, {len(manifest.rejected)} rejected"
-    groups = f"{_count(len(copies), 'group')} of copies of one photo, {sum(map(len, copies))} pictures"
+    name = manifest.name
+    counts = f"{counted(len(manifest.files), 'picture')} usable, {len(manifest.rejected)} rejected"
+    groups = f"{counted(len(copies), 'group')} of copies of one photo, {counted(sum(map(len, copies)), 'picture')}"
     lines = (
-        f"{console.bold(name)}: {counts}, {_count(manifest.ignored, 'other file')} ignored",
+        f"{console.bold(name)}: {counts}, {counted(manifest.ignored, 'other file')} ignored",
         f"duplicates: {groups}; each group is kept in one split",
         f"split:      {sizes['train']} train, {sizes['val']} val, {sizes['test']} test (seed {manifest.seed})",
         f"digest:     {digest} (at the default size and augmentation)",
@@ -247,14 +249,10 @@ def _show_channels(folder: Path, output: Path) -> None:
         counts = write_channels(folder, output, on_progress=on_progress)
     _report_rejected(counts.skipped)
     console.result(
-        f"{counts.written} pictures in {', '.join(str(output / channel) for channel in CHANNELS)}",
+        f"{counted(counts.written, 'picture')} in {', '.join(str(output / channel) for channel in CHANNELS)}",
         {
             "folder": output.resolve(),
             "written": counts.written,
             "skipped": [{"path": file.path, "reason": file.reason} for file in counts.skipped],
         },
     )
-
-
-def _count(count: int, noun: str) -> str:
-    return f"{count} {noun}{'' if count == 1 else 's'}"

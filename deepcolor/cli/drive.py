@@ -17,6 +17,7 @@ from deepcolor.cli import console
 from deepcolor.cli.live import watching
 from deepcolor.cli.signals import StopSignals
 from deepcolor.config.schema import Sweep
+from deepcolor.counting import counted
 from deepcolor.errors import DataError, Interrupted
 from deepcolor.printable import resume_line, shown_command, shown_uri
 from deepcolor.tracking.records import Provenance
@@ -90,7 +91,8 @@ def run_sweep(sweep: Sweep, how: How, *, executor: Executor) -> Summary:
             raise
         summary = _drive(sweep, how, stop, executor=executor, tracker=tracker, cache=cache, manifest=manifest)
     if summary.state == "interrupted":
-        raise Interrupted(f"stopped; {summary.complete} trials are complete. Resume with: {how.resume or how.command}")
+        done = counted(summary.complete, "trial")
+        raise Interrupted(f"stopped; {done} complete. Resume with: {how.resume or how.command}")
     return summary
 
 

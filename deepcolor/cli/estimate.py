@@ -13,6 +13,7 @@ from deepcolor.cli import console
 from deepcolor.cli.drive import How, open_data, parents_of
 from deepcolor.cli.words import duration
 from deepcolor.config.schema import ModelConfig, Setting, Sweep
+from deepcolor.counting import counted
 from deepcolor.errors import DeepcolorError, ModelError, SegmentError, StudyError
 from deepcolor.search.paces import paces_in_store
 from deepcolor.search.plan import Cost, Machine, Pace, filled, price, spread
@@ -204,7 +205,7 @@ class _Calibration:
         """Measure one form on all workers at once; the first one measured also shows what starting them takes."""
         first = self._executor is None
         if first:
-            console.note(f"measuring on {machine.workers} worker{'s' if machine.workers > 1 else ''}")
+            console.note(f"measuring on {counted(machine.workers, 'worker')}")
         started = time.perf_counter()
         outcomes = self._run(job, setting, machine=machine)
         elapsed_s = time.perf_counter() - started

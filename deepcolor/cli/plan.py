@@ -22,6 +22,7 @@ from deepcolor.cli.options import (
     tracking_uri,
 )
 from deepcolor.cli.words import duration, size
+from deepcolor.counting import counted
 from deepcolor.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -126,8 +127,8 @@ def _lines(
 
 def _confirmation(cost: Cost) -> str:
     """What is included for it, and what that rests on."""
-    presumed = f", taken for {cost.presumed_epochs} epochs each" if cost.presumed_epochs else ""
-    trainings = f"{cost.confirmations} trainings under other seeds{presumed}"
+    presumed = f", taken for {counted(cost.presumed_epochs, 'epoch')} each" if cost.presumed_epochs else ""
+    trainings = f"{counted(cost.confirmations, 'training')} under other seeds{presumed}"
     return f"{console.bold('confirm')}   {cost.study}: {trainings}; included"
 
 

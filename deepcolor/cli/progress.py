@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from deepcolor.cli import console
+from deepcolor.counting import counted
 
 OnProgress = Callable[[int, int], None]
 
@@ -23,7 +24,7 @@ def progress(title: str) -> Iterator[OnProgress]:
             nonlocal told
             if not told:
                 told = True
-                console.note(f"{title}: {total} pictures")
+                console.note(f"{title}: {counted(total, 'picture')}")
 
         yield tell
     else:

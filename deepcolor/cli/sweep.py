@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Collection
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Annotated
@@ -24,15 +26,19 @@ from deepcolor.cli.options import (
     tracking_uri,
 )
 from deepcolor.cli.words import duration, param_text, params_line, percent, value_text
+from deepcolor.counting import counted
 from deepcolor.printable import shown_uri
 from deepcolor.workspace import Workspace
 
 if TYPE_CHECKING:
-    from deepcolor.search.study import StoredStudy, StoredTrial
+    from deepcolor.search.study import StoredStudy, StoredTrial, StudyStorage
     from deepcolor.search.summary import Summary
 
 SHOWN_TRIALS = 10
-_COUNTED = ("complete", "pruned", "running", "failed")
+_FIGURES = {"PSNR dB": "psnr_db", "SSIM": "ssim", "colour": "colourfulness"}
+_SPARE = ("colour", "SSIM", "PSNR dB", "epoch")
+"""The last columns of a leaderboard, in the order in which a narrow terminal does without them."""
+_STATES = ("complete", "pruned", "running", "waiting", "failed")
 
 
 def sweep(
@@ -94,6 +100,9 @@ def studies(
 ) -> None:
     """List the studies, or the trials of one, the best first.
 
+    A trial is running while it is trained. One that is open and is not trained now is waiting: at a rung, before its
+    turn, or for the next start of a sweep that was stopped. A pruned one has ended at a rung, with its value there.
+
     [bold]Examples[/bold]
 
       deepcolor studies
@@ -104,11 +113,12 @@ def studies(
     """
     from deepcolor.search.study import StudyStorage
 
-    storage = StudyStorage(Workspace.at(workspace))
+    place = Workspace.at(workspace)
+    storage = StudyStorage(place)
     if name is None:
-        _list_studies(storage.names(), storage.load)
+        _list_studies(place, storage)
     else:
-        _show_study(storage.load(name), limit)
+        _show_study(place, storage.load(name), limit)
 
 
 def show_summary(summary: Summary, workspace: Workspace, uri: str) -> None:
@@ -127,26 +137,44 @@ def show_summary(summary: Summary, workspace: Workspace, uri: str) -> None:
     console.result(_summary_text(summary, workspace, link), {})
 
 
-def leaderboard(study: StoredStudy, trials: list[StoredTrial], *, limit: int) -> None:
-    """Print the best trials of a study's search as a table."""
+def leaderboard(
+    study: StoredStudy, trials: list[StoredTrial], *, limit: int, running: Collection[int] = frozenset()
+) -> None:
+    """Print the best trials of a study's search as a table.
+
+    Args:
+        study: Names the columns.
+        trials: All of its trials.
+        limit: How many are shown.
+        running: Numbers of those that are being trained now.
+    """
     from deepcolor.search.report import ranked
 
-    order = ranked(trials)
-    names = study.sweep.search_names
-    metric_names = ("psnr_db", "ssim", "colourfulness")
-    rows = [
-        [
-            str(trial.number),
-            *(param_text(trial.params[name]) if name in trial.params else "-" for name in names),
-            value_text(trial.value) if trial.state == "complete" else trial.state,
-            *(_metric(trial, name) for name in metric_names),
-            f"{trial.outcome.view.chosen_epoch}/{trial.outcome.view.end_epoch}" if trial.outcome else "-",
-        ]
-        for trial in order[:limit]
-    ]
-    columns = ["trial", *names, study.sweep.search.objective, "PSNR dB", "SSIM", "colour", "epoch"]
+    order, names = ranked(trials), list(study.sweep.search_names)
+    shown = order[:limit]
     more = f" (best {limit} of {len(order)})" if len(order) > limit else ""
-    console.table(f"{study.name}{more}", columns, rows, numeric=columns)
+    title, figures = f"{study.name}{more}", ["state", study.sweep.search.objective, *_FIGURES, "epoch"]
+    rows = [_figures(trial, running) for trial in shown]
+    wide = [
+        [str(trial.number), *(param_text(trial.params[name]) if name in trial.params else "-" for name in names), *row]
+        for trial, row in zip(shown, rows, strict=True)
+    ]
+    columns = ["trial", *names, *figures]
+    if console.fits([*columns[: -len(_SPARE)]], [row[: -len(_SPARE)] for row in wide], unfolded=columns):
+        numeric = [column for column in columns if column != "state"]
+        console.table(title, columns, wide, numeric=numeric, whole=("state",), spare=_SPARE)
+    else:  # The settings in one column can be folded.
+        narrow = [[str(trial.number), *row, params_line(trial.params)] for trial, row in zip(shown, rows, strict=True)]
+        numeric = ["trial", *figures[1:]]
+        console.table(title, ["trial", *figures, "setting"], narrow, numeric=numeric, whole=("state",), spare=_SPARE)
+
+
+def _figures(trial: StoredTrial, running: Collection[int]) -> list[str]:
+    """A trial's state and what it came to, as the leaderboard shows it."""
+    from deepcolor.search.attendance import state_of
+
+    measured = [_metric(trial, name) for name in _FIGURES.values()]
+    return [state_of(trial, running), value_text(trial.latest), *measured, _epochs(trial)]
 
 
 def runs_link(uri: str, study: str) -> str:
@@ -169,11 +197,7 @@ def _summary_text(summary: Summary, workspace: Workspace, link: str) -> str:
         lines.append(f"{console.bold('best')}      none: no trial gave a finite value")
     if summary.confirmation is not None:
         lines += confirmation_lines(summary.confirmation)
-    failed = f", {summary.failed} failed (they run again on the next start)" if summary.failed else ""
-    diverged = f", {summary.diverged} diverged" if summary.diverged else ""
-    pruned = f", {summary.pruned} stopped early" if summary.pruned else ""
-    learnt = f"; learnt from {summary.learnt_from} of other studies" if summary.learnt_from else ""
-    lines.append(f"{console.bold('trials')}    {summary.complete} complete{pruned}{failed}{diverged}{learnt}")
+    lines.append(f"{console.bold('trials')}    {_trials_text(summary)}")
     if summary.stopped_by:
         lines.append(
             f"{console.bold('budget')}    spent: search.budget.{summary.stopped_by}; go on with more by --extend"
@@ -190,15 +214,26 @@ def _summary_text(summary: Summary, workspace: Workspace, link: str) -> str:
     return "\n".join(lines)
 
 
-def _list_studies(names: list[str], load: object) -> None:
+def _trials_text(summary: Summary) -> str:
+    again = "they run" if summary.failed > 1 else "it runs"
+    diverged = f" ({summary.diverged} of them diverged)" if summary.diverged else ""
+    parts = [f"{summary.complete} complete{diverged}"]
+    parts += [f"{count} {state}" for state in ("pruned", "waiting") if (count := getattr(summary, state))]
+    parts += [f"{summary.failed} failed ({again} again on the next start)"] if summary.failed else []
+    learnt = f"; learnt from {counted(summary.learnt_from, 'trial')} of other studies" if summary.learnt_from else ""
+    return ", ".join(parts) + learnt
+
+
+def _list_studies(workspace: Workspace, storage: StudyStorage) -> None:
+    from deepcolor.search.attendance import running_trials, state_of
     from deepcolor.search.summary import best_as_dict, best_of
     from deepcolor.search.trials import searched
 
     rows, data = [], []
-    for name in names:
-        study: StoredStudy = load(name)  # type: ignore[operator]
+    for name in storage.names():
+        running, study = running_trials(workspace, name), storage.load(name)
         trials = searched(study.trials())
-        counts = {state: sum(trial.state == state for trial in trials) for state in _COUNTED}
+        counts = Counter(state_of(trial, running) for trial in trials)
         best = best_of(trials)
         sweep = study.sweep
         data.append(
@@ -206,7 +241,7 @@ def _list_studies(names: list[str], load: object) -> None:
                 "study": name,
                 "stage": sweep.stage,
                 "data": sweep.data.name,
-                **counts,
+                **{state: counts[state] for state in _STATES},
                 "best": best_as_dict(best) if best else None,
             }
         )
@@ -216,42 +251,60 @@ def _list_studies(names: list[str], load: object) -> None:
                 sweep.stage,
                 sweep.data.name,
                 sweep.search.sampler,
-                str(counts["complete"]),
-                str(counts["pruned"]),
-                str(counts["running"]),
-                str(counts["failed"]),
+                *(str(counts[state]) for state in _STATES),
                 value_text(best.value) if best else "-",
                 params_line(best.params) if best else "-",
             ]
         )
-    if not names and not console.settings.json:
+    if not rows and not console.settings.json:
         console.result("No studies yet. Start one with: deepcolor sweep FILE", {})
         return
-    columns = ["study", "stage", "data", "sampler", "complete", "pruned", "open", "failed", "best", "setting"]
-    console.table("", columns, rows, numeric=("complete", "pruned", "open", "failed", "best"))
+    columns = ["study", "stage", "data", "sampler", *_STATES, "best", "setting"]
+    empty = [state for state in _STATES[1:] if not any(one[state] for one in data)]
+    keep = [index for index, column in enumerate(columns) if column not in empty]
+    console.table(
+        "",
+        [columns[index] for index in keep],
+        [[row[index] for index in keep] for row in rows],
+        numeric=(*_STATES, "best"),
+        whole=("study", "stage", "data", "sampler"),
+        spare=("sampler", "data", "stage", "setting"),
+    )
     if console.settings.json:
         console.result("", data)
 
 
-def _show_study(study: StoredStudy, limit: int) -> None:
+def _show_study(workspace: Workspace, study: StoredStudy, limit: int) -> None:
+    from deepcolor.search.attendance import running_trials, state_of
     from deepcolor.search.confirmation import confirmation_of
     from deepcolor.search.report import ranked
     from deepcolor.search.summary import best_as_dict
 
+    running = running_trials(workspace, study.name)
     trials = study.trials()
     confirmation = confirmation_of(study.sweep, trials, spent=study.spent)
     if console.settings.json:
-        rows = [{**best_as_dict(trial), "state": trial.state, "error": trial.error} for trial in ranked(trials)[:limit]]
+        rows = [
+            {**best_as_dict(trial), "state": state_of(trial, running), "error": trial.error}
+            for trial in ranked(trials)[:limit]
+        ]
         known = confirmation.as_dict() if confirmation else None
         console.result("", {"study": study.name, "stage": study.sweep.stage, "trials": rows, "confirmation": known})
         return
-    leaderboard(study, trials, limit=limit)
+    leaderboard(study, trials, limit=limit, running=running)
     if confirmation is not None:
         show_confirmation(confirmation, objective=study.sweep.search.objective)
         console.result("\n".join(confirmation_lines(confirmation)), {})
     for trial in trials:
         if trial.error:
             console.note(f"trial {trial.number} failed: {trial.error}")
+
+
+def _epochs(trial: StoredTrial) -> str:
+    """Whose weights were taken, of how many epochs; of a trial that waits, how many it has."""
+    if trial.outcome is not None:
+        return f"{trial.outcome.view.chosen_epoch}/{trial.outcome.view.end_epoch}"
+    return f"-/{max(trial.reached)}" if trial.reached else "-"
 
 
 def _metric(trial: StoredTrial, name: str) -> str:

@@ -9,6 +9,7 @@ import typer
 
 from deepcolor.cli import console
 from deepcolor.cli.options import COMMON, HERE, DebugOption, JsonOption, QuietOption, WorkspaceOption, tracking_uri
+from deepcolor.counting import counted
 from deepcolor.errors import StudyError
 from deepcolor.workspace import Workspace
 
@@ -107,4 +108,4 @@ def show(rebuilt: dict[str, Rebuilt], skipped: dict[str, str], uri: str) -> None
 
 
 def _counts(rebuilt: Rebuilt) -> str:
-    return f"{rebuilt.made} runs made, {rebuilt.updated} brought up to date, {rebuilt.unchanged} left alone"
+    return f"{counted(rebuilt.made, 'run')} made, {rebuilt.updated} brought up to date, {rebuilt.unchanged} left alone"

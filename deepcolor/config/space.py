@@ -145,7 +145,7 @@ class SearchConfig(Frozen):
     seed: int = Field(default=0, ge=0, lt=2**31)
     """Of the sampler."""
     pruner: PrunerConfig = PrunerConfig()
-    """Which trials are stopped early; a name, or a mapping."""
+    """Which trials end, or wait, before their last epoch; a name, or a mapping."""
     budget: BudgetConfig = BudgetConfig()
     """What the study may spend."""
     warm_start: tuple[str, ...] = ()

@@ -21,7 +21,7 @@ _MEANINGLESS: dict[str, tuple[str, ...]] = {
 
 
 class PrunerConfig(Frozen):
-    """Which trials are stopped early. `pruner: asha` is short for `pruner: {name: asha}`.
+    """Which trials end, or wait, before their last epoch. `pruner: asha` is short for `pruner: {name: asha}`.
 
     Trials are compared at rungs: after `min_epochs` epochs, and from there each time they have trained
     `reduction_factor` times as long.

@@ -17,6 +17,7 @@ import numpy as np
 
 from deepcolor.atomic import TEMPORARY_PREFIX
 from deepcolor.config.schema import DataConfig
+from deepcolor.counting import counted
 from deepcolor.data.folder import Progress, threads
 from deepcolor.data.manifest import Manifest, PictureFile
 from deepcolor.data.splits import SPLIT_NAMES, SplitName
@@ -139,8 +140,9 @@ def _decode(portions: Sequence[Portion], *, on_progress: Progress | None) -> Non
                 on_progress(done, total)
     except (BrokenProcessPool, EOFError, ConnectionError) as error:  # One of the pool, or the server that forks them.
         raise DataError(
-            f"decoding: every process must live until it is done; got one that died after {done} of {total} pictures, "
-            "most likely for want of memory. Close other programs, then run the same command again."
+            f"decoding: every process must live until it is done; got one that died after {done} of "
+            f"{counted(total, 'picture')}, most likely for want of memory. "
+            "Close other programs, then run the same command again."
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)

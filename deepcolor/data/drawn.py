@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from deepcolor.counting import counted
 from deepcolor.data.drawing.portrait import draw_face
 from deepcolor.data.drawing.still_life import draw_fruit
 from deepcolor.data.files import writing
@@ -84,6 +85,6 @@ def _refuse_strangers(folder: Path, names: set[str]) -> None:
     strangers = sorted(path.name for path in folder.iterdir() if path.name not in names) if folder.is_dir() else []
     if strangers:
         raise DataError(
-            f"folder: must be new, or hold nothing but what is drawn again; got {len(strangers)} other files, such as "
-            f"{strangers[0]} ({folder}). Choose another folder."
+            "folder: must be new, or hold nothing but what is drawn again; got "
+            f"{counted(len(strangers), 'other file')}, such as {strangers[0]} ({folder}). Choose another folder."
         )

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from deepcolor.counting import counted
 from deepcolor.registry.gate import compare
 
 
@@ -76,7 +77,7 @@ class Evidence:
     @property
     def sentence(self) -> str:
         """The whole in one line."""
-        own = f"Confirmed under {self.seeds} other seeds: {self.objective} {self.mean:.3e} ± {self.std:.1e}"
+        own = f"Confirmed under {counted(self.seeds, 'other seed')}: {self.objective} {self.mean:.3e} ± {self.std:.1e}"
         if self.runner_up is None or self.runner_up_mean is None or self.runner_up_std is None:
             return f"{own}; there is no other setting to compare it with."
         both = f"{own}, the runner-up (trial {self.runner_up}) {self.runner_up_mean:.3e} ± {self.runner_up_std:.1e}"

@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from deepcolor.counting import counted
 from deepcolor.errors import ModelError
 from deepcolor.models.description import read_description
 from deepcolor.registry import names
@@ -80,7 +81,9 @@ class Promotion:
     def _outcome(self) -> str:
         if self.verdict == "forced":
             return f"{self.version.ref} is champion, by force"
-        return f"{self.version.ref} is champion" if self.promoted else f"{self.version.ref} stays candidate"
+        if self.promoted:
+            return f"{self.version.ref} is champion"
+        return f"{self.version.ref} {'is registered as' if self.registered else 'stays'} candidate"
 
 
 def promote(
@@ -221,7 +224,9 @@ def _warnings(candidate: Candidate, champion: ModelVersion | None, gate: _Gate) 
     if mse >= baseline:
         found.append(f"it is no better than always predicting the training mean ({mse:.3e}, mean {baseline:.3e})")
     if gate.comparison is not None and not gate.comparison.clear:
-        found.append(f"the difference may be chance: {gate.comparison.images} test pictures cannot tell the two apart")
+        found.append(
+            f"the difference may be chance: {counted(gate.comparison.images, 'test picture')} cannot tell the two apart"
+        )
     if champion is not None and champion.data_digest != candidate.data_digest:
         found.append(f"{champion.ref} was trained on other data, which may hold some of these test pictures")
     return found
@@ -233,5 +238,5 @@ def _difference(comparison: Comparison, champion: ModelVersion) -> str:
     span = f" (95 %: {low:.1%} to {high:.1%})" if comparison.clear else ""
     return (
         f"{abs(comparison.relative):.1%} {side} {champion.ref} ({comparison.champion_mse:.3e}){span}, "
-        f"better on {comparison.better_on:.0%} of {comparison.images} pictures"
+        f"better on {comparison.better_on:.0%} of {counted(comparison.images, 'picture')}"
     )

@@ -30,6 +30,8 @@ class OpenTrial:
     """What it may train now: up to its next rung, or to its end."""
     tracked_at: float = 0.0
     """Monotonic time of the last record sent to tracking."""
+    tracked_running: bool = False
+    """Whether that record said that it is being trained."""
 
     @property
     def epochs(self) -> int:
@@ -104,6 +106,11 @@ class Board:
     def on(self, digest: str) -> list[OpenTrial]:
         """The open trials of one trajectory."""
         return [open_ for open_ in self.open.values() if open_.ask.trajectory == digest]
+
+    def trains(self, trial: StoredTrial) -> bool:
+        """Whether a segment is running for this trial."""
+        ask = self.busy.get(trial.place.trajectory) if trial.place else None
+        return ask is not None and ask.number == trial.number and not trial.finished
 
     def asks(self) -> list[Ask]:
         """What the open trials want that may train on: those of the search while it lasts, then those that confirm."""
@@ -182,7 +189,9 @@ class Board:
         return Snapshot(
             total=self.total,
             complete=self.complete,
-            waiting=len(self.waiting()) + self.pruned,
+            pruned=self.pruned,
+            waiting=self._open_now - sum(ask.number in self.open for ask in self.busy.values()),
+            at_rung=len(self.waiting()),
             failed=self.failed_now,
             running=tuple(
                 self._running(self.open[ask.number]) for ask in self.busy.values() if ask.number in self.open
@@ -196,6 +205,11 @@ class Board:
             confirmed=self._confirmed,
             to_confirm=self.to_confirm,
         )
+
+    @property
+    def _open_now(self) -> int:
+        """Open trials of the search while it lasts, then of those that confirm its best."""
+        return len(self.open) - self.searching if self.confirming else self.searching
 
     @property
     def _confirmed(self) -> int:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from deepcolor.config.schema import ParamValue, Sweep
+from deepcolor.counting import counted
 from deepcolor.search.budget import overspent
 from deepcolor.search.space import point_key
 from deepcolor.search.trials import Confirms, Spent, StoredTrial, finite
@@ -193,7 +194,7 @@ def confirmation_line(confirmation: Confirmation) -> str:
     winner, runner_up, difference = confirmation.winner, confirmation.runner_up, confirmation.difference
     if winner is None:
         return f"The winner is not confirmed: {confirmation.missing}."
-    seeds = f"{winner.mean:.4g} ± {winner.std:.2g} over {len(winner.values)} other seeds"
+    seeds = f"{winner.mean:.4g} ± {winner.std:.2g} over {counted(len(winner.values), 'other seed')}"
     if runner_up is None or difference is None:
         return f"Trial {winner.trial} is confirmed: {seeds}; there is no other to compare it with."
     low, high = difference.interval
@@ -249,7 +250,7 @@ def _missing(sweep: Sweep, settings: Sequence[ConfirmedSetting], *, of: int, to_
     if to_do:
         limit = overspent(sweep.search.budget, spent=spent)
         why = f"; search.budget.{limit} is spent, go on with more by --extend" if limit else ""
-        return f"{to_do} of {of} trainings are left{why}"
+        return f"{to_do} of {counted(of, 'training')} {'is' if to_do == 1 else 'are'} left{why}"
     if all(math.isinf(setting.mean) for setting in settings):
         return "every one of the best settings diverged or failed under another seed"
     return ""

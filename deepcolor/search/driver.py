@@ -29,6 +29,7 @@ from deepcolor.config.schema import Limit, Setting
 from deepcolor.errors import DeepcolorError, Interrupted, WorkspaceError
 from deepcolor.execution.devices import gpus
 from deepcolor.execution.executor import Event, Executor, Failed, Progress
+from deepcolor.search.attendance import Attendance
 from deepcolor.search.board import Board
 from deepcolor.search.budget import Account, exhausted, overspent
 from deepcolor.search.confirmation import confirmation_of, is_pending
@@ -113,6 +114,7 @@ class Driver:
             study, on_gpu=places.device.startswith("cuda") or (places.device == "auto" and gpus() > 0)
         )
         self._ending = Ending(places.stop_file)
+        self._attendance = Attendance(places.stop_file.parent)
         self._settling = Settling(
             study,
             board=self._board,
@@ -154,22 +156,24 @@ class Driver:
 
     def _run(self) -> Summary:
         self._ending.clear()
+        self._attendance.clear()
         self._take_over()
         try:
             while self._step() or self._confirm():
                 self._watcher.update(self.snapshot())
         finally:
             self._ending.clear()
+            self._attendance.clear()
         if self._ending.failure is not None:
             raise WorkspaceError(self._ending.failure)
         return self._conclude()
 
     def _let_go(self) -> None:
-        """Show what is left open as interrupted, as far as tracking can still be written where this driver cannot."""
+        """Show what is left open as waiting, as far as tracking can still be written where this driver cannot."""
         # A failure here must not hide the one that ended the driver; the next start puts right what is missing.
         for open_ in self._board.open.values():
             with suppress(Exception):
-                self._showing.trial(open_.trial, "interrupted")
+                self._showing.trial(open_.trial, "waiting")
         with suppress(Exception):
             trials = [*self._board.finished.values(), *(open_.trial for open_ in self._board.open.values())]
             self._showing.study(sorted(trials, key=lambda t: t.number), state="interrupted", ended_ms=now_ms())
@@ -179,6 +183,7 @@ class Driver:
         self._check_budget()
         if not self._ending.due:
             self._fill()
+        self._attendance.say([ask.number for ask in self._board.busy.values()])
         if not self._board.busy:
             return False
         for event in self._executor.events(EVENT_WAIT_S):
@@ -240,6 +245,7 @@ class Driver:
         if ask.result and outcome.view is not None and ask.number in board.open:
             # Asking for the same segment again would give the same, for ever.
             self._settling.fail(ask.number, f"its result cannot be read ({outcome.result})")
+        self._showing.training(event.digest)
 
     # --- starting trials
 
@@ -361,7 +367,7 @@ class Driver:
         trials, spent = self._study.trials(), self._study.spent
         for trial in trials:
             if not trial.finished:
-                self._showing.trial(trial, "interrupted")
+                self._showing.trial(trial)
         unfinished = unfinished or is_pending(self._sweep, trials, spent=spent)
         summary = summarise(
             self._study.name,

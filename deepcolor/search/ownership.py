@@ -1,4 +1,4 @@
-"""One driver a study: the lock that says so, and who holds it."""
+"""One driver a study: the lock that says so, who holds it, and whether anybody does."""
 
 from __future__ import annotations
 
@@ -16,6 +16,27 @@ from deepcolor.atomic import write_atomically
 from deepcolor.errors import StudyError
 from deepcolor.workspace import Workspace
 
+_LOCK = ".driver.lock"
+_GLANCE_S = 0.2
+"""A reader that looks whether the lock is held holds it itself, for microseconds."""
+
+
+def is_owned(workspace: Workspace, name: str) -> bool:
+    """Say whether a driver is at work on a study. Nothing is created, and nobody is kept waiting."""
+    import fcntl
+
+    try:
+        descriptor = os.open(workspace.study(name) / _LOCK, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
 
 @contextmanager
 def owned(workspace: Workspace, name: str) -> Iterator[None]:
@@ -26,9 +47,9 @@ def owned(workspace: Workspace, name: str) -> Iterator[None]:
     """
     folder = workspace.study(name)
     folder.mkdir(parents=True, exist_ok=True)
-    lock, owner = FileLock(folder / ".driver.lock"), folder / "driver.json"
+    lock, owner = FileLock(folder / _LOCK), folder / "driver.json"
     try:
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=_GLANCE_S, poll_interval=_GLANCE_S / 10)
     except Timeout:
         raise StudyError(
             f"study: {name!r} is being driven already{_owner(owner)}. Wait for it, or stop it with Ctrl-C there."

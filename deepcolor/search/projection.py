@@ -43,7 +43,7 @@ class Projection:
         Args:
             trial: A trial that has a place: one that failed before it had a training has nothing to show.
             history: The epochs of its trajectory; those beyond what the trial looks at are left out.
-            state: Replaces the stored state, for a trial that its driver leaves open.
+            state: Replaces the stored state, for a trial that its driver is training now.
         """
         if trial.place is None:
             raise ValueError(f"trial {trial.number} of {self.study.name} has no training")
@@ -97,7 +97,7 @@ class Projection:
         )
 
 
-_STATES: dict[str, State] = {"running": "running", "complete": "complete", "pruned": "pruned", "failed": "failed"}
+_STATES: dict[str, State] = {"waiting": "waiting", "complete": "complete", "pruned": "pruned", "failed": "failed"}
 
 
 def _confirms(trial: StoredTrial) -> dict[str, ParamValue]:
@@ -111,6 +111,7 @@ def _figures(summary: Summary) -> dict[str, float]:
         "complete": summary.complete,
         "failed": summary.failed,
         "pruned": summary.pruned,
+        "waiting": summary.waiting,
         "diverged": summary.diverged,
         "requested_epochs": summary.requested_epochs,
         "trained_epochs": summary.trained_epochs,

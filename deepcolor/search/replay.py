@@ -44,7 +44,7 @@ def replay(workspace: Workspace, study: StoredStudy) -> Iterator[StudyRecord | T
     for trial in trials:
         if trial.place is not None:
             history = histories[trial.place.trajectory]
-            yield projection.trial(trial, history, state=None if trial.finished else "interrupted")
+            yield projection.trial(trial, history)
 
 
 def _parent(

@@ -64,9 +64,9 @@ def import_drawing() -> None:
 
 
 def ranked(trials: Sequence[StoredTrial]) -> list[StoredTrial]:
-    """The search's trials by value, the best first; then the pruned, the running and the failed ones."""
-    order = {"complete": 0, "pruned": 1, "running": 2, "failed": 3}
-    return sorted(searched(trials), key=lambda t: (order[t.state], math.inf if t.value is None else t.value, t.number))
+    """The search's trials by value, the best first; then the pruned, the waiting and the failed ones."""
+    order = {"complete": 0, "pruned": 1, "waiting": 2, "failed": 3}
+    return sorted(searched(trials), key=lambda t: (order[t.state], _known(t.latest), t.number))
 
 
 def leaderboard_csv(trials: Sequence[StoredTrial]) -> str:
@@ -77,8 +77,8 @@ def leaderboard_csv(trials: Sequence[StoredTrial]) -> str:
         {
             "rank": rank,
             "trial": trial.number,
-            "state": "diverged" if trial.diverged else trial.state,
-            "value": trial.value,
+            "state": trial.state,
+            "value": trial.latest,
             **trial.params,
             "end_epoch": trial.outcome.view.end_epoch if trial.outcome else None,
             "chosen_epoch": trial.outcome.view.chosen_epoch if trial.outcome else None,
@@ -88,6 +88,10 @@ def leaderboard_csv(trials: Sequence[StoredTrial]) -> str:
         for rank, trial in enumerate(ranked(trials), start=1)
     ]
     return str(pd.DataFrame(rows).to_csv(index=False))
+
+
+def _known(value: float | None) -> float:
+    return math.inf if value is None else value
 
 
 def _write_confirmation(study: StoredStudy, summary: Summary, folder: Path) -> None:

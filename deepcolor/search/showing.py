@@ -33,15 +33,17 @@ class Showing:
         self._tracker.put_study(self._projection.parent(trials, summary, state=state, ended_ms=ended_ms))
 
     def trial(self, trial: StoredTrial, state: State | None = None) -> None:
-        """Show a trial as it is, or in a state that only its driver knows; one without a training shows nothing."""
+        """Show a trial as it is, or in a state that its driver gives it; one without a training shows nothing."""
         if trial.place is not None:
             history = self._board.history(trial.place.trajectory)
+            state = state or ("running" if self._board.trains(trial) else None)
             self._tracker.put_trial(self._projection.trial(trial, history, state=state))
 
     def training(self, digest: str) -> None:
-        """Show the open trials of a trajectory, at most every few seconds each."""
+        """Show the open trials of a trajectory: when one begins to be trained or to wait, else every few seconds."""
         now = time.monotonic()
         for open_ in self._board.on(digest):
-            if now - open_.tracked_at >= TRACK_EVERY_S:
-                open_.tracked_at = now
+            runs = self._board.trains(open_.trial)
+            if runs != open_.tracked_running or now - open_.tracked_at >= TRACK_EVERY_S:
+                open_.tracked_at, open_.tracked_running = now, runs
                 self.trial(open_.trial)

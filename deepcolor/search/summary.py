@@ -46,8 +46,12 @@ class Snapshot:
     """None while there is nothing to estimate from."""
     elapsed_s: float
     stopping: bool
+    pruned: int = 0
+    """Trials of the search that ended at a rung."""
     waiting: int = 0
-    """Trials that wait at a rung, or were stopped there."""
+    """Open trials that are not being trained: at a rung, or before their turn."""
+    at_rung: int = 0
+    """Of these, the ones at a rung: their pruner may let none of them on."""
     confirmed: int = 0
     """Trainings of the best settings under other seeds that are done."""
     to_confirm: int = 0
@@ -86,7 +90,9 @@ class Summary:
     wall_s: float
     best: StoredTrial | None
     pruned: int = 0
-    """Trials stopped at a rung."""
+    """Trials that ended at a rung."""
+    waiting: int = 0
+    """Trials that are open still: at a rung, or before their turn."""
     saved_s: float = 0.0
     """Seconds that the epochs which needed no training would have taken, at the measured pace of their trajectories."""
     stopped_by: Limit | None = None
@@ -116,10 +122,10 @@ class Summary:
 
 
 def best_as_dict(trial: StoredTrial) -> dict[str, Any]:
-    """A trial as a JSON object."""
+    """A trial as a JSON object; the value of one that has none yet is that at its last rung."""
     return {
         "trial": trial.number,
-        "value": trial.value,
+        "value": trial.latest,
         "params": trial.params,
         "epoch": trial.outcome.view.chosen_epoch if trial.outcome else None,
         "metrics": trial.outcome.metrics if trial.outcome else {},
@@ -200,6 +206,7 @@ def summarise(
         wall_s=wall_s,
         best=best_of(trials),
         pruned=sum(trial.state == "pruned" for trial in own),
+        waiting=sum(not trial.finished for trial in own),
         saved_s=sum((s.requested_epochs - paid[s.number]) * epoch_s.get(s.trajectory, 0.0) for s in asked),
         stopped_by=stopped_by,
         learnt_from=learnt_from,

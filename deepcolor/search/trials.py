@@ -75,7 +75,7 @@ class StoredTrial:
 
     number: int
     state: str
-    """running, complete, pruned or failed."""
+    """waiting, complete, pruned or failed; which of the waiting ones are being trained, `attendance` knows."""
     params: dict[str, ParamValue]
     value: float | None
     started_ms: int
@@ -101,7 +101,12 @@ class StoredTrial:
 
     @property
     def finished(self) -> bool:
-        return self.state != "running"
+        return self.state != "waiting"
+
+    @property
+    def latest(self) -> float | None:
+        """Its value, or, as long as it has none, the objective at the last rung it has reached."""
+        return self.value if self.finished or not self.reached else self.reached[max(self.reached)]
 
     @property
     def diverged(self) -> bool:
@@ -145,8 +150,8 @@ def _ms(moment: Any) -> int | None:
 
 
 _STATES = {
-    TrialState.RUNNING: "running",
-    TrialState.WAITING: "running",
+    TrialState.RUNNING: "waiting",
+    TrialState.WAITING: "waiting",
     TrialState.COMPLETE: "complete",
     TrialState.PRUNED: "pruned",
     TrialState.FAIL: "failed",

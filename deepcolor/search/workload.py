@@ -129,7 +129,7 @@ def open_points(sweep: Sweep, trials: Sequence[StoredTrial]) -> list[Params]:
         points = [point for point in grid_points(sweep.search) if point_key(point) not in done]
         return points if limit is None else points[: max(0, limit - len(done))]
     asked = _UNLIMITED_DRAWS if limit is None else limit
-    open_ = [dict(trial.params) for trial in trials if trial.state == "running"]
+    open_ = [dict(trial.params) for trial in trials if not trial.finished]
     count = asked - sum(trial.state in {"complete", "pruned"} for trial in trials) - len(open_)
     draw = random.Random(sweep.search.seed)
     return open_ + [_drawn(sweep, draw) for _ in range(max(0, count))]

@@ -113,6 +113,7 @@ _STATUS: dict[State, str] = {
     "running": "RUNNING",
     "complete": "FINISHED",
     "failed": "FAILED",
+    "waiting": "KILLED",
     "pruned": "KILLED",
     "interrupted": "KILLED",
 }
@@ -162,7 +163,7 @@ def param_value(value: object) -> str:
 
 
 def run_status(state: State) -> str:
-    """MLflow's status for a state: a run is RUNNING, FINISHED, FAILED, or KILLED (pruned or interrupted on purpose)."""
+    """MLflow's status for a state: a run is RUNNING, FINISHED, FAILED, or KILLED (ended on purpose, or waiting)."""
     return _STATUS[state]
 
 

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from pydantic import BaseModel
 
 from deepcolor.config.schema import Choices, Dimension, Setting, Sweep
+from deepcolor.counting import counted
 from deepcolor.tracking import layout
 from deepcolor.tracking.records import Provenance, StudyRecord, TrialRecord
 from deepcolor.training.trajectory import METRIC_NAMES, EpochMetrics
@@ -53,7 +54,9 @@ def study_params(sweep: Sweep) -> dict[str, str]:
         "search.objective": search.objective,
         "search.trials": search.trials,
         "search.seed": search.seed,
-        "search.confirm": f"top {search.confirm.top}, {search.confirm.seeds} seeds" if search.confirm else None,
+        "search.confirm": f"top {search.confirm.top}, {counted(search.confirm.seeds, 'seed')}"
+        if search.confirm
+        else None,
         "data.name": sweep.data.name,
         "data.size_px": sweep.data.size_px,
     }

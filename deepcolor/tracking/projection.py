@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Literal
 
 from deepcolor.printable import note_secrets, shown_uri
-from deepcolor.tracking.records import StudyRecord, TrialRecord
+from deepcolor.tracking.records import OPEN, StudyRecord, TrialRecord
 from deepcolor.tracking.writer import Record, StoreFault, Writer
 
 _Key = tuple[str, str, int]
@@ -44,7 +44,7 @@ class MlflowTracker:
             tracking_uri: Where runs go: `sqlite:///...`, another database, or a server.
             artifact_root: Folder for the artifacts of an SQLite store; None: beside the database. A server has its own.
             on_warning: Gets one line when the store cannot be reached or refuses a record; called from the thread.
-            live_interval_s: Shortest time between two updates of one *running* run; finished ones go at once. It lets a
+            live_interval_s: Shortest time between two updates of one *open* run; finished ones go at once. It lets a
                 short trial be stored once, whole, instead of epoch by epoch.
         """
         note_secrets(tracking_uri)
@@ -153,11 +153,11 @@ class MlflowTracker:
 
     def _urgency(self, key: _Key) -> tuple[bool, bool, float]:
         """Finished ones first, a study before its trials, else who is due first."""
-        return self._waiting[key].state == "running", key[2] != _STUDY, self._due_s[key]
+        return self._waiting[key].state in OPEN, key[2] != _STUDY, self._due_s[key]
 
     def _is_due(self, key: _Key, now_s: float) -> bool:
-        """Finished ones at once, running ones in their time; after a failure, and unless flushed, all wait."""
-        at_once = self._flushing or (self._waiting[key].state != "running" and not self._failures)
+        """Finished ones at once, open ones in their time; after a failure, and unless flushed, all wait."""
+        at_once = self._flushing or (self._waiting[key].state not in OPEN and not self._failures)
         return bool(at_once) or self._due_s[key] <= now_s
 
     def _after_success(self, key: _Key) -> None:

@@ -11,7 +11,11 @@ from typing import Literal, Protocol
 from deepcolor.config.schema import ParamValue, Setting, Sweep
 from deepcolor.training.trajectory import EpochMetrics
 
-State = Literal["running", "complete", "failed", "pruned", "interrupted"]
+State = Literal["running", "waiting", "complete", "failed", "pruned", "interrupted"]
+"""Of a trial: `running` is being trained now; `waiting` is open, and is not: at a rung, before its turn, or left by a
+stopped driver; `pruned` ended at a rung. Of a study: `running`, `complete`, or `interrupted`."""
+OPEN: frozenset[State] = frozenset({"running", "waiting"})
+"""States of a trial that has not ended."""
 
 
 @dataclass(frozen=True)

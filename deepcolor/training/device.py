@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 import torch
 
+from deepcolor.counting import counted
 from deepcolor.errors import ConfigError
 
 
@@ -25,7 +26,8 @@ def pick_device(name: str) -> torch.device:
         raise ConfigError(f"device: must be auto, cpu, cuda or cuda:N; got {name!r}. Choose one of these.")
     if kind == "cuda" and int(index or 0) >= torch.cuda.device_count():
         raise ConfigError(
-            f"device: torch sees {torch.cuda.device_count()} GPUs; got {name!r}. Use auto or cpu, or mend the driver."
+            f"device: torch sees {counted(torch.cuda.device_count(), 'GPU')}; got {name!r}. "
+            "Use auto or cpu, or mend the driver."
         )
     return torch.device(name)
 

@@ -50,7 +50,7 @@ def test_a_better_one_takes_over_and_a_worse_one_stays_candidate(world: World) -
     worse = world.promote(2)
     assert worse.verdict == "loses"
     assert not worse.promoted
-    assert "stays candidate" in worse.sentence
+    assert "is registered as candidate" in worse.sentence
     assert "above colorizer@2" in worse.sentence
     assert state_of(world) == {
         1: (("previous",), "Archived"),

@@ -94,7 +94,7 @@ def test_running_segments_end_cleanly(bench: Bench, sweep_of: SweepOf, monkeypat
     cut = bench.run(sweep)
     assert (cut.stopped_by, cut.complete) == ("epochs", 0)
     assert 5 <= cut.trained_now < 300
-    assert bench.memory.trials[0].state == "interrupted"
+    assert bench.memory.trials[0].state == "waiting"
     monkeypatch.delenv("TRIVIAL_EPOCH_S")
     done = bench.run(sweep_of({"lr": [0.1], "epochs": [300]}), extend=True)
     assert (done.complete, cut.trained_now + done.trained_now) == (1, 300)

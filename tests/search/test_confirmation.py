@@ -199,7 +199,7 @@ def test_a_stop_while_it_confirms_is_an_interruption(bench: Bench, sweep_of: Mak
     assert summary.confirmation is not None
     assert summary.confirmation.winner is None
     assert "of 6 trainings are left" in summary.confirmation.missing
-    assert {record.state for record in bench.memory.trials.values()} <= {"complete", "interrupted"}
+    assert {record.state for record in bench.memory.trials.values()} <= {"complete", "waiting"}
     del bench.memory.update
     done = bench.run(sweep)
     assert (done.state, len(confirming(bench))) == ("complete", 6)

@@ -146,7 +146,7 @@ def test_a_diverged_training_ends_at_once_beside_a_pruner(bench: Bench, sweep_of
 
 
 def test_a_stopped_study_keeps_its_waiting_trials(bench: Bench, sweep_of: SweepOf) -> None:
-    """After a stop, trials that wait at a rung are open, shown as interrupted, and go on with the next start."""
+    """After a stop, trials at a rung are open, shown as waiting, and go on with the next start."""
     sweep = sweep_of({"lr": RATES, "epochs": [27]}, pruner="asha")
     executor = SerialExecutor(trivial)
     with owned(bench.workspace, "s"):
@@ -159,7 +159,7 @@ def test_a_stopped_study_keeps_its_waiting_trials(bench: Bench, sweep_of: SweepO
     del bench.memory.update
     assert stopped.state == "interrupted"
     assert stopped.pruned == 0
-    assert {bench.memory.trials[number].state for number in (0, 1)} == {"interrupted"}
+    assert {bench.memory.trials[number].state for number in (0, 1)} == {"waiting"}
     done = bench.run(sweep)
     assert (done.state, done.complete, done.pruned) == ("complete", 1, 8)
     assert stopped.trained_now + done.trained_now == done.trained_epochs

@@ -214,9 +214,9 @@ def test_a_study_that_grows_goes_on_in_its_runs(start: Start, tracking_uri: str)
     assert "1e-5" in after[None].data.tags["mlflow.note.content"]
 
 
-@pytest.mark.parametrize(("state", "status"), [("failed", "FAILED"), ("pruned", "KILLED"), ("interrupted", "KILLED")])
+@pytest.mark.parametrize(("state", "status"), [("failed", "FAILED"), ("pruned", "KILLED"), ("waiting", "KILLED")])
 def test_every_end_has_its_status(start: Start, tracking_uri: str, state: str, status: str) -> None:
-    """No run of a trial that has ended stays RUNNING, however it ended; one that goes on runs again."""
+    """No run of a trial that has ended or waits stays RUNNING; one that goes on runs again."""
     sweep, tracker = make_sweep(), start()
     tracker.put_trial(trial_record(sweep, state=state, value=None))  # type: ignore[arg-type]  # parametrized
     assert tracker.flush(FLUSH_S)
