@@ -9,8 +9,12 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
+from functools import partial
+from multiprocessing import util
+from typing import Any
 
 from deepcolor.memory import keep_freed_memory
+from deepcolor.scratch import process_folder, remove_semaphores, socket_folder
 
 METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
 """How children are started; where nothing can be forked, each imports for itself."""
@@ -20,6 +24,7 @@ TRAINING = ("deepcolor.training.advance", "torch._dynamo", "deepcolor.execution.
 DECODING = ("deepcolor.data.decode",)
 """What children that train, or that decode pictures, import; it takes seconds."""
 
+_AFTER_ALL_ELSE = -1000
 # A server with threads could not be forked safely, and children are given theirs. What happens to lie in the present
 # folder is not imported.
 _ENVIRONMENT = {"OMP_NUM_THREADS": "1", "PYTHONSAFEPATH": "1"}
@@ -28,17 +33,52 @@ _ENVIRONMENT = {"OMP_NUM_THREADS": "1", "PYTHONSAFEPATH": "1"}
 def start_server(*modules: str) -> None:
     """Start the server that children are forked from, in the background; nothing happens when it is running.
 
+    One that dies is replaced when the next child is started.
+
     Args:
         modules: Imported by the server, and so there in every child from the start.
     """
     if METHOD != "forkserver":
         return
-    from multiprocessing import forkserver, resource_tracker
+    from multiprocessing import forkserver
 
     multiprocessing.set_forkserver_preload(list(modules))
-    resource_tracker.ensure_running()  # First: starting it would unblock the signal that is blocked below.
+    _name_what_is_left_behind()
+    server: Any = forkserver._forkserver  # noqa: SLF001  # as in `_ensure_running`
+    server.ensure_running = partial(_ensure_running, server)
+    server.ensure_running()
+
+
+def _ensure_running(server: Any) -> None:
+    """Start the server if it does not run; multiprocessing calls this for every child.
+
+    It restarts a server that died by itself, but as the child of whatever thread comes first: with its signals, and
+    without the environment that the children need.
+    """
+    pid = server._forkserver_pid  # noqa: SLF001
+    if pid is not None and os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+        return
     with _set_up_for_the_server():
-        forkserver.ensure_running()
+        type(server).ensure_running(server)
+
+
+def _name_what_is_left_behind() -> None:
+    """Let the sockets and semaphores of multiprocessing carry the name of this process, for who comes after a kill.
+
+    That takes the place of multiprocessing's own tracker, one more process, which is killed together with this one and
+    fills the screen with tracebacks when it is killed before.
+    """
+    from multiprocessing import resource_tracker
+
+    config: dict[str, str] = multiprocessing.current_process()._config  # type: ignore[attr-defined]  # noqa: SLF001
+    folder = socket_folder()
+    if config.get("tempdir") == str(folder):
+        return
+    config |= {"tempdir": str(folder), "semprefix": f"/{folder.name}"}
+    util.Finalize(None, remove_semaphores, args=(folder,), exitpriority=_AFTER_ALL_ELSE)
+    tracker: Any = resource_tracker._resource_tracker  # noqa: SLF001
+    if tracker._fd is None:  # noqa: SLF001
+        tracker._fd = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)  # noqa: SLF001
 
 
 def decoding_pool(processes: int) -> ProcessPoolExecutor:
@@ -84,8 +124,9 @@ def _end_with_parent() -> None:
 @contextmanager
 def _set_up_for_the_server() -> Iterator[None]:
     """Set for this moment what the server and its children take over from the process that starts them."""
-    before = {name: os.environ.get(name) for name in _ENVIRONMENT}
-    os.environ.update(_ENVIRONMENT)
+    environment = {**_ENVIRONMENT, "TMPDIR": str(process_folder())}
+    before = {name: os.environ.get(name) for name in environment}
+    os.environ.update(environment)
     # Ctrl-C reaches every process of a terminal, and the driver alone decides what it means.
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from deepcolor import __version__
+from deepcolor import __version__, scratch
 from deepcolor.cli import console
 from deepcolor.errors import EXIT_FAILURE, EXIT_INTERRUPTED, DeepcolorError, Interrupted
 
@@ -75,6 +75,7 @@ def _leave_garbage() -> None:
 def main() -> None:
     """Run the command line; print one line and exit with the error's code when a command fails."""
     collect_rarely()
+    scratch.claim()
     try:
         app()
     except Interrupted as stop:

@@ -14,6 +14,7 @@ import typer
 from deepcolor.cli import console
 from deepcolor.cli.options import HERE, DebugOption, JsonOption, QuietOption, WorkspaceOption
 from deepcolor.errors import ConfigError, UserError
+from deepcolor.scratch import temporary_folder
 from deepcolor.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -131,8 +132,6 @@ def _data_config(name: str | None, size_px: int, copies: int) -> DataConfig:
 @contextmanager
 def _data(workspace: Workspace, name: str | None, pictures: int, config: DataConfig) -> Iterator[_Data]:
     """Decode a prepared data set, or draw pictures into a folder that goes away again."""
-    import tempfile
-
     from deepcolor.cli.progress import progress
     from deepcolor.data.manifest import load_manifest
     from deepcolor.data.stored import ensure_cache
@@ -144,9 +143,9 @@ def _data(workspace: Workspace, name: str | None, pictures: int, config: DataCon
             cache = ensure_cache(workspace, manifest, config, on_progress=on_progress)
         yield _Data(cache, config, len(manifest.files), drawn=False)
         return
-    with tempfile.TemporaryDirectory(prefix="deepcolor-benchmark-") as folder:
+    with temporary_folder("benchmark") as folder:
         with progress("drawing portraits") as on_progress:
-            cache = draw_data(Path(folder), config, pictures=pictures, on_progress=on_progress)
+            cache = draw_data(folder, config, pictures=pictures, on_progress=on_progress)
         yield _Data(cache, config, pictures, drawn=True)
 
 

@@ -8,7 +8,6 @@ import os
 import pickle
 import queue
 import signal
-import tempfile
 import threading
 from collections.abc import Sequence
 from concurrent.futures import Future as ConcurrentFuture
@@ -21,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from deepcolor.execution.executor import Event, Failed, Finished, Progress, RunSegment, failure, run_segment
 from deepcolor.execution.serial import drain
 from deepcolor.processes import METHOD, TRAINING, start_server
+from deepcolor.scratch import temporary_folder
 from deepcolor.training.trajectory import EpochMetrics, Segment
 
 if TYPE_CHECKING:
@@ -64,8 +64,8 @@ class LocalExecutor:
         self._client: Client | None = None
         self._cluster: LocalCluster | None = None
         self._starting: ConcurrentFuture[Client] | None = None
-        self._dask_settings = ExitStack()
-        self._marks: tempfile.TemporaryDirectory[str] | None = None
+        self._until_closed = ExitStack()
+        self._folder: Path | None = None
 
     @property
     def slots(self) -> int:
@@ -73,6 +73,7 @@ class LocalExecutor:
 
     def prepare(self) -> None:
         if self._starting is None:
+            self._folder = self._until_closed.enter_context(temporary_folder("segments"))
             start_server(*(TRAINING if self._run is run_segment else ()))
             starter = ThreadPoolExecutor(1, "deepcolor-cluster")
             self._starting = starter.submit(self._start)
@@ -106,9 +107,7 @@ class LocalExecutor:
         if self._cluster is not None:
             self._end_workers(self._cluster)
             self._cluster.close(timeout=5)
-        self._dask_settings.close()
-        if self._marks is not None:
-            self._marks.cleanup()
+        self._until_closed.close()
 
     def _end_workers(self, cluster: LocalCluster) -> None:
         """End the worker processes at once: asked to, each would take a second or more to put its libraries away."""
@@ -120,11 +119,10 @@ class LocalExecutor:
 
     def _make_marks(self, name: str) -> Path:
         """Make the folder in which the runs of one segment are marked."""
-        if self._marks is None:
-            self._marks = tempfile.TemporaryDirectory(prefix="deepcolor-segments-", ignore_cleanup_errors=True)
-        folder = Path(self._marks.name) / name
-        folder.mkdir()
-        return folder
+        assert self._folder is not None
+        marks = self._folder / name
+        marks.mkdir()
+        return marks
 
     def _start(self) -> Client:
         import dask
@@ -134,7 +132,7 @@ class LocalExecutor:
 
         logging.getLogger("distributed").setLevel(logging.CRITICAL)
         # For as long as the cluster lives: workers that replace lost ones are started by the same settings.
-        self._dask_settings.enter_context(
+        self._until_closed.enter_context(
             dask.config.set(
                 {
                     "distributed.scheduler.allowed-failures": _LOSSES_BESIDE_ALLOWED,
@@ -157,6 +155,7 @@ class LocalExecutor:
             resources={"slot": 1},
             memory_limit=0,
             silence_logs=logging.CRITICAL,
+            local_directory=str(self._folder),
         )
         self._client = Client(self._cluster, timeout=_START_TIMEOUT_S)
         self._client.register_plugin(WorkerSetup())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from os import PathLike
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from deepcolor.models.description import DESCRIPTION_FILE
 from deepcolor.models.modelfile import load_model
 from deepcolor.registry.names import is_ref
 from deepcolor.registry.pull import pull
+from deepcolor.scratch import temporary_folder
 from deepcolor.training.device import pick_device
 from deepcolor.workspace import Workspace
 
@@ -42,8 +42,8 @@ def load(
     if (Path(model) / DESCRIPTION_FILE).is_file() or not is_ref(os.fspath(model)):
         return ColorModel(*load_model(Path(model), where))
     uri = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or Workspace.at(Path(workspace)).mlflow_uri
-    with tempfile.TemporaryDirectory(prefix="deepcolor-load-") as folder:
-        return ColorModel(*load_model(pull(os.fspath(model), Path(folder) / "model", tracking_uri=uri), where))
+    with temporary_folder("load") as folder:
+        return ColorModel(*load_model(pull(os.fspath(model), folder / "model", tracking_uri=uri), where))
 
 
 def colorize(

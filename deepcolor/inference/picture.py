@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -13,6 +12,7 @@ import numpy.typing as npt
 from deepcolor.color import to_uint8
 from deepcolor.data.images import Picture, Pixels, decode_picture, read_picture, write_png
 from deepcolor.errors import DataError, ShapeError
+from deepcolor.scratch import temporary_folder
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PilImage
@@ -48,8 +48,8 @@ def as_picture(image: ImageInput) -> Picture:
 
 def png_bytes(pixels: Pixels) -> bytes:
     """Encode a picture of shape (H, W, 3) or (H, W, 4), uint8 or uint16, as a PNG file of the same depth."""
-    with tempfile.TemporaryDirectory(prefix="deepcolor-png-") as folder:
-        path = Path(folder) / "picture.png"
+    with temporary_folder("png") as folder:
+        path = folder / "picture.png"
         write_pixels(path, pixels)
         return path.read_bytes()
 

@@ -9,7 +9,6 @@ Each step can be done again: a promotion killed in the middle is finished by the
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -33,6 +32,7 @@ from deepcolor.registry.versions import (
     versions_of,
     with_alias,
 )
+from deepcolor.scratch import temporary_folder
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -175,8 +175,8 @@ def _measure(
     test = _figures(measured) | {"baseline_mse": baseline}
     if champion is None:
         return _Gate(test, None, has_champion=False)
-    with tempfile.TemporaryDirectory(prefix="deepcolor-champion-") as folder:
-        pulled = pull(champion.ref, Path(folder) / "model", tracking_uri=tracking_uri)
+    with temporary_folder("champion") as folder:
+        pulled = pull(champion.ref, folder / "model", tracking_uri=tracking_uri)
         try:
             theirs = measure(pulled, candidate.cache_folder, split="test", device=device)
         except ModelError as error:

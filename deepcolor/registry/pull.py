@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import tempfile
 from pathlib import Path
 
 from deepcolor.atomic import write_atomically
@@ -13,6 +12,7 @@ from deepcolor.registry import names
 from deepcolor.registry.card import model_card
 from deepcolor.registry.package import WEIGHTS_BELOW
 from deepcolor.registry.versions import ModelVersion, asking, list_versions, resolve
+from deepcolor.scratch import temporary_folder
 from deepcolor.tracking import store
 
 CARD_FILE = "README.md"
@@ -40,8 +40,8 @@ def pull(ref: str, out: Path, *, tracking_uri: str, registry_stage: str | None =
     """
     _check_target(out)
     version = resolve(ref, tracking_uri=tracking_uri, registry_stage=registry_stage)
-    with tempfile.TemporaryDirectory(prefix="deepcolor-pull-") as temporary:
-        fetched = Path(temporary)
+    with temporary_folder("pull") as temporary:
+        fetched = temporary
         _fetch(version, fetched, tracking_uri=tracking_uri)
         description = _checked(version, fetched)
         card = model_card(version, description, lineage=_lineage(version, tracking_uri))

@@ -6,7 +6,6 @@ Each step can be done again: what was done before is found, or done over.
 from __future__ import annotations
 
 import json
-import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +17,7 @@ from deepcolor.registry.card import version_text
 from deepcolor.registry.confirmation import Confirmed, Evidence
 from deepcolor.registry.package import write_package
 from deepcolor.registry.versions import ModelVersion, versions_of
+from deepcolor.scratch import temporary_folder
 from deepcolor.tracking import layout, store
 
 if TYPE_CHECKING:
@@ -75,8 +75,8 @@ def register(
 def upload(client: MlflowClient, candidate: Candidate, *, model_code: Path) -> Run:
     """Put the MLflow model below the artifacts of the trial's run, over what is there."""
     run = _run_of(client, candidate)
-    with tempfile.TemporaryDirectory(prefix="deepcolor-promote-") as temporary:
-        folder = Path(temporary) / layout.MODEL_FOLDER
+    with temporary_folder("promote") as temporary:
+        folder = temporary / layout.MODEL_FOLDER
         write_package(folder, model_folder=candidate.model_folder, model_code=model_code, stage=candidate.stage)
         client.log_artifacts(run.info.run_id, str(folder), layout.MODEL_FOLDER)
     return run

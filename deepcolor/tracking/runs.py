@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import json
 import shutil
-import tempfile
 import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
 
 from deepcolor.config.schema import Stage
+from deepcolor.scratch import temporary_folder
 from deepcolor.tracking import layout, payload, store
 from deepcolor.tracking.records import Provenance, StudyRecord, TrialRecord
 
@@ -261,8 +261,8 @@ class StudyRuns:
 @contextlib.contextmanager
 def _staged() -> Iterator[Path]:
     """A folder laid out as the run's artifacts, so that they go up in one call."""
-    with tempfile.TemporaryDirectory(prefix="deepcolor-run-") as folder:
-        yield Path(folder)
+    with temporary_folder("run") as folder:
+        yield folder
 
 
 def _stage_result(result: Path, folder: Path) -> None:

@@ -6,7 +6,6 @@ Nothing is written into the trajectory store; the weights are random ones, which
 from __future__ import annotations
 
 import platform
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -18,6 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from deepcolor.config.schema import ModelConfig, Stage
 from deepcolor.data.cache import CachedData, Split
 from deepcolor.models.networks import build
+from deepcolor.scratch import temporary_folder
 from deepcolor.training.checkpoint import write_checkpoint
 from deepcolor.training.device import pick_device, torch_set_up
 from deepcolor.training.results import write_result
@@ -128,19 +128,19 @@ def _sliced(split: Split, every: int) -> Split:
 
 def _measured_trial(session: Session, data: CachedData) -> dict[str, float]:
     """Seconds and bytes of what each trial leaves; the second result shows what one costs without imports."""
-    with tempfile.TemporaryDirectory(prefix="deepcolor-calibration-") as folder:
-        paths = TrajectoryPaths(Path(folder), session.trajectory.digest)
+    with temporary_folder("calibration") as folder:
+        paths = TrajectoryPaths(folder, session.trajectory.digest)
         started = time.perf_counter()
         write_checkpoint(paths, session.record(kept=True), session.tensors())
         checkpoint_s = time.perf_counter() - started
-        cold_s = _result_s(session, data, Path(folder) / "cold")
-        result_s = _result_s(session, data, Path(folder) / "warm")
+        cold_s = _result_s(session, data, folder / "cold")
+        result_s = _result_s(session, data, folder / "warm")
         return {
             "checkpoint_s": checkpoint_s,
             "result_s": result_s,
             "cold_s": max(0.0, cold_s - result_s),
             "checkpoint_bytes": float(paths.checkpoint(session.epoch).stat().st_size),
-            "result_bytes": float(sum(file.stat().st_size for file in (Path(folder) / "warm").iterdir())),
+            "result_bytes": float(sum(file.stat().st_size for file in (folder / "warm").iterdir())),
         }
 
 

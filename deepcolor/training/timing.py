@@ -9,7 +9,6 @@ for each stage, for each device:
 from __future__ import annotations
 
 import logging
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -35,6 +34,7 @@ from deepcolor.data.manifest import prepare
 from deepcolor.data.stored import ensure_cache
 from deepcolor.models.description import ModelDescription
 from deepcolor.models.modelfile import save_model
+from deepcolor.scratch import temporary_folder
 from deepcolor.training.device import pick_device, torch_set_up
 from deepcolor.training.machine import cpu_name
 from deepcolor.training.session import Session, initial_network
@@ -160,13 +160,13 @@ def device_name(device: torch.device) -> str:
 
 def _timed(setting: Setting, cache: Path, device: torch.device, *, threads: int, most_s: float) -> StageTime:
     with (
-        tempfile.TemporaryDirectory(prefix="deepcolor-timing-") as folder,
+        temporary_folder("timing") as folder,
         torch_set_up(threads=threads, reduced_precision=setting.training.mixed_precision),
         # The timer waits for the present GPU alone.
         torch.cuda.device(device) if device.type == "cuda" else nullcontext(),
     ):
         data = CachedData.open(cache, device=device)
-        session = Session.begin(_trajectory(setting, data, Path(folder)), data=data, device=device)
+        session = Session.begin(_trajectory(setting, data, folder), data=data, device=device)
         # To the timer, no time at all means no end.
         measured = _timer(session, threads).adaptive_autorange(SPREAD, min_run_time=0.0, max_run_time=max(most_s, 1e-9))
     return StageTime(

@@ -1,0 +1,141 @@
+"""Temporary files that say whose they are, so that what a killed process left is removed by the next one that starts.
+
+A process that makes temporary files has one folder, `deepcolor-<pid>-<start>-<random>` in the folder for temporary
+files, and holds a lock in it. It goes with the process. After `kill -9` it stays, until another process of the same
+user makes a folder of its own: it removes each whose owner is provably dead, and the semaphores that carry its name.
+"""
+
+from __future__ import annotations
+
+import atexit
+import fcntl
+import os
+import re
+import shutil
+import stat
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from secrets import token_hex
+
+_NAME = re.compile(r"deepcolor-(?P<pid>\d+)-(?P<start>\d+)-[0-9a-f]{8}")
+_LOCK = ".lock"
+_SEMAPHORES = Path("/dev/shm")  # noqa: S108  # where Linux keeps them; not a temporary file
+_HALF_MADE_S = 60.0
+"""A folder without a lock may be one that is being made this moment."""
+
+_LONGEST_SOCKET_FOLDER = 80
+"""The kernel takes 107 bytes for the path of a socket, and multiprocessing adds a name of its own."""
+
+_folders: dict[tuple[int, Path | None], Path] = {}
+"""By process, because a child that was forked makes its own, and by what was asked for."""
+
+
+def claim() -> None:
+    """Keep whatever is temporary of this process, and of those that it starts, in its folder, whoever makes it.
+
+    Without a folder (a full disk) all stays as it was, and those who need a temporary file say so.
+    """
+    with suppress(OSError):
+        folder = str(process_folder())
+        tempfile.tempdir = folder
+        os.environ["TMPDIR"] = folder
+
+
+def process_folder(root: Path | None = None) -> Path:
+    """Return this process's folder, made with the first call; only this user can enter it.
+
+    Args:
+        root: Where to make it; None: where temporary files go.
+    Raises:
+        OSError: There is no space, or no folder for temporary files that can be written to.
+    """
+    key = os.getpid(), root
+    if key not in _folders or not _folders[key].is_dir():
+        where = root or Path(tempfile.gettempdir())
+        remove_left_behind(where)
+        _folders[key] = _make(where)
+        atexit.register(_remove_own, key)
+    return _folders[key]
+
+
+def socket_folder() -> Path:
+    """Return this process's folder for sockets: the same, unless its path is too long for one."""
+    folder = process_folder()
+    return folder if len(os.fsencode(folder)) <= _LONGEST_SOCKET_FOLDER else process_folder(Path("/tmp"))  # noqa: S108
+
+
+@contextmanager
+def temporary_folder(purpose: str) -> Iterator[Path]:
+    """Give a new folder below the process's own, and remove it afterwards; `purpose` begins its name."""
+    with tempfile.TemporaryDirectory(prefix=f"{purpose}-", dir=process_folder(), ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
+
+
+def remove_left_behind(root: Path) -> None:
+    """Remove what killed processes of this user left in a folder for temporary files, and nobody else's."""
+    with suppress(OSError), os.scandir(root) as entries:
+        for entry in entries:
+            if _NAME.fullmatch(entry.name) and _is_left_behind(Path(entry.path)):
+                _remove(Path(entry.path))
+
+
+def _make(root: Path) -> Path:
+    folder = root / f"deepcolor-{os.getpid()}-{_started(os.getpid())}-{token_hex(4)}"
+    folder.mkdir(mode=0o700)
+    lock = os.open(folder / _LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    with suppress(OSError):  # Where nothing can be locked, nothing is ever removed.
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    return folder  # The lock stays open until the process ends.
+
+
+def _is_left_behind(folder: Path) -> bool:
+    """Whether a folder's owner is dead beyond doubt."""
+    name = _NAME.fullmatch(folder.name)
+    status = folder.lstat()
+    if name is None or status.st_uid != os.geteuid() or not stat.S_ISDIR(status.st_mode):
+        return False
+    if _started(int(name["pid"])) == int(name["start"]):
+        return False
+    # Processes of another container or machine cannot be seen from here, and may still share the folder: they hold
+    # the lock.
+    try:
+        lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except FileNotFoundError:
+        return time.time() - status.st_mtime > _HALF_MADE_S
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    else:
+        return True
+    finally:
+        os.close(lock)
+
+
+def remove_semaphores(folder: Path) -> None:
+    """Remove the named semaphores that begin with the name of a folder."""
+    for semaphore in _SEMAPHORES.glob(f"sem.{folder.name}-*"):
+        with suppress(OSError):
+            semaphore.unlink()
+
+
+def _remove_own(key: tuple[int, Path | None]) -> None:
+    folder = _folders.pop(key, None)
+    if folder is not None and os.getpid() == key[0]:  # not a child that was forked
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _remove(folder: Path) -> None:
+    remove_semaphores(folder)  # First: the folder alone says whose they are.
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _started(pid: int) -> int:
+    """When a process started, in the kernel's ticks since the machine did; 0 if there is none, or none can be seen."""
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
+    except (OSError, ValueError, IndexError):
+        return 0

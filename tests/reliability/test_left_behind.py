@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import ENVIRONMENT, Cli, cli, mlflow_database, prepared  # noqa: F401  # fixtures
+from tests.cli.test_sweep import GRID, wait_for_trials
+from tests.processes import descendants, is_alive
+from tests.reliability.processes import wait_until
+
+
+def semaphores(pids: list[int]) -> list[str]:
+    """Named semaphores that multiprocessing made for these processes."""
+    return [path.name for path in Path("/dev/shm").glob("sem.*") for pid in pids if f"-{pid}-" in path.name]
+
+
+@pytest.mark.timeout(300)
+def test_the_start_after_kill_9_leaves_nothing_temporary(
+    prepared: Cli,  # noqa: F811
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A driver killed with all its processes while it trains, then one killed alone while it gets ready: the next
+    command removes every temporary file, socket and semaphore of theirs, and no traceback has reached the screen.
+    """
+    temporary = tmp_path_factory.mktemp("tmp")
+    monkeypatch.setitem(ENVIRONMENT, "TMPDIR", str(temporary))
+    prepared.write("grid.yaml", GRID)
+    training = prepared.start("sweep", "grid.yaml", "--workers", "2")
+    wait_for_trials(prepared.workspace, 1)
+    assert list(temporary.iterdir()) != []
+    os.killpg(training.pid, signal.SIGKILL)
+    words = training.communicate()[0]
+    shutil.rmtree(prepared.workspace / "studies" / "datasets" / "faces" / "cache")
+    getting_ready = prepared.start("sweep", "grid.yaml", "--workers", "2", "-o", "study=other")
+    wait_until(lambda: len(descendants(getting_ready.pid)) >= 3, "decoders start")
+    children = descendants(getting_ready.pid)
+    getting_ready.kill()
+    words += getting_ready.communicate()[0]
+    wait_until(lambda: not any(is_alive(child) for child in children), "the killed driver's processes end")
+    prepared.run("studies")
+    assert list(temporary.rglob("*")) == []
+    assert semaphores([training.pid, getting_ready.pid]) == []
+    assert "Traceback" not in words
