@@ -5,18 +5,21 @@ from __future__ import annotations
 import csv
 import io
 import math
-import textwrap
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from deepcolor.search.confirmation import ConfirmedSetting, confirmation_line
+from deepcolor.search.report_figures import COMPLETE, INK, PRUNED, light_frame, new_figure, png, put_title
 from deepcolor.search.summary import Summary
+from deepcolor.tracking.layout import short
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 _INCHES_A_SETTING = 1.3
 _MOST_INCHES = 14.0
 _LONGEST_LABEL = 3
 """Parameters written below a setting."""
-_TITLE_CHARS = 100
 
 
 def confirmation_csv(settings: tuple[ConfirmedSetting, ...]) -> str:
@@ -39,40 +42,32 @@ def confirmation_png(summary: Summary, *, objective: str) -> bytes | None:
     settings = [s for s in summary.confirmation.settings if math.isfinite(s.mean)] if summary.confirmation else []
     if summary.confirmation is None or not settings:
         return None
-    from matplotlib import style
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    file = io.BytesIO()
-    width = min(_MOST_INCHES, max(7.0, _INCHES_A_SETTING * len(settings)))
-    with style.context("ggplot"):  # that of the pictures beside it, which are Optuna's
-        figure = Figure(figsize=(width, 4.8), dpi=110, layout="constrained")
-        FigureCanvasAgg(figure)
-        _draw(figure.subplots(), settings, objective=objective, title=confirmation_line(summary.confirmation))
-        figure.savefig(file, format="png")
-    return file.getvalue()
+    figure = new_figure(min(_MOST_INCHES, max(7.0, _INCHES_A_SETTING * len(settings))), 4.8)
+    _draw(figure.subplots(), settings, objective=objective)
+    put_title(figure, f"{summary.study}: {confirmation_line(summary.confirmation)}")
+    return png(figure)
 
 
-def _draw(axes: Any, settings: Sequence[ConfirmedSetting], *, objective: str, title: str) -> None:
+def _draw(axes: Axes, settings: Sequence[ConfirmedSetting], *, objective: str) -> None:
     for place, one in enumerate(settings):
         _draw_setting(axes, place, one, labelled=place == 0)
     axes.set_xticks(range(len(settings)), [_label(one) for one in settings], fontsize=8)
     axes.set_xlim(-0.6, len(settings) - 0.4)
-    axes.set_ylabel(objective)
-    axes.legend(fontsize=8)
-    axes.set_title(textwrap.fill(title, _TITLE_CHARS), fontsize=8)
+    axes.set_ylabel(objective, color=INK)
+    light_frame(axes)
+    axes.legend(fontsize=8, framealpha=0.9, edgecolor="none")
 
 
-def _draw_setting(axes: Any, place: int, one: ConfirmedSetting, *, labelled: bool) -> None:
+def _draw_setting(axes: Axes, place: int, one: ConfirmedSetting, *, labelled: bool) -> None:
     names = ("under other seeds", "mean ± std", "as the search saw it") if labelled else (None, None, None)
-    axes.plot([place] * len(one.values), list(one.values.values()), "o", color="C1", alpha=0.6, label=names[0])
+    axes.plot([place] * len(one.values), list(one.values.values()), "o", color=COMPLETE, alpha=0.6, label=names[0])
     spread = one.std if math.isfinite(one.std) else 0.0
-    bar = {"fmt": "_", "color": "C1", "markersize": 18, "capsize": 4}
+    bar: dict[str, Any] = {"fmt": "_", "color": COMPLETE, "markersize": 18, "capsize": 4}
     axes.errorbar(place + 0.18, one.mean, yerr=spread, label=names[1], **bar)
-    axes.plot(place - 0.18, one.searched_value, "o", color="C0", fillstyle="none", label=names[2])
+    axes.plot(place - 0.18, one.searched_value, "o", color=PRUNED, fillstyle="none", label=names[2])
 
 
 def _label(one: ConfirmedSetting) -> str:
     shown = list(one.params.items())[:_LONGEST_LABEL]
-    lines = [f"{name}={value:.3g}" if isinstance(value, float) else f"{name}={value}" for name, value in shown]
+    lines = [f"{name}={short(value)}" for name, value in shown]
     return "\n".join([f"trial {one.trial}", *lines, *(["..."] if len(one.params) > len(shown) else [])])
