@@ -72,7 +72,7 @@ class Board:
     to_confirm: int = 0
     """Trainings that this takes in all."""
     trained_now: int = 0
-    """Epochs of segments that have returned."""
+    """Epochs of segments that have returned or failed."""
     started_at: float = field(default_factory=time.monotonic)
     _histories: dict[str, Sequence[EpochMetrics]] = field(default_factory=dict)
     _before: dict[str, int] = field(default_factory=dict)
@@ -102,6 +102,15 @@ class Board:
     def end(self, digest: str) -> Ask:
         """Mark a trajectory as idle, and return the ask its segment worked for."""
         return self.busy.pop(digest)
+
+    def give_up(self, digest: str) -> Ask:
+        """Mark a trajectory whose segment failed as idle, and return its ask.
+
+        The epochs it was seen to train count as trained. Which of them are in the store, the store alone knows.
+        """
+        self.trained_now += self._live_epochs(digest)
+        self._histories.pop(digest, None)
+        return self.end(digest)
 
     def on(self, digest: str) -> list[OpenTrial]:
         """The open trials of one trajectory."""
@@ -142,10 +151,9 @@ class Board:
             if trial.place and trial.state != "failed" and (trial.reached or trial.target_epoch):
                 yield _ended_standing(trial, trial.place.trajectory)
 
-    def with_value(self) -> list[StoredTrial]:
-        """The trials that something is known of: finished, or waiting at a rung."""
-        ended = [trial for trial in self.finished.values() if trial.outcome is not None]
-        return [*ended, *(open_.trial for open_ in self.waiting())]
+    def trials(self) -> list[StoredTrial]:
+        """All of the study's, finished or open."""
+        return [*self.finished.values(), *(open_.trial for open_ in self.open.values())]
 
     @property
     def searching(self) -> int:

@@ -22,9 +22,9 @@ def exhausted(budget: BudgetConfig, *, spent: Spent, trials: Iterable[StoredTria
     Args:
         budget: The sweep's budget.
         spent: By all starts of the study's driver.
-        trials: Those that have a value: finished, or waiting at a rung. Those that confirm others do not count.
+        trials: The study's. Those that gave no value do not count, nor do those that confirm others.
     """
-    known = searched(trials)
+    known = [trial for trial in searched(trials) if trial.gave_value]
     best = best_of(known)
     if best is not None and budget.target is not None and best.value is not None and best.value <= budget.target:
         return "target"
@@ -67,11 +67,17 @@ class Account:
         """Take note of a segment that has been submitted."""
         self._running[digest] = time.monotonic()
 
-    def segment_ends(self, digest: str, *, device: str = "", train_s: float = 0.0) -> None:
-        """Take note of a segment that has returned or failed."""
+    def segment_ends(self, digest: str, *, device: str, train_s: float) -> None:
+        """Take note of a segment that has returned."""
         self._running.pop(digest, None)
         if device.startswith("cuda"):
             self._gpu_s += train_s
+
+    def segment_fails(self, digest: str) -> None:
+        """Take note of a segment that has failed: what it has cost is known by the clock alone."""
+        started = self._running.pop(digest, None)
+        if self._on_gpu and started is not None:
+            self._gpu_s += time.monotonic() - started
 
     def spent(self, *, trained_now: int) -> Spent:
         """Return the whole, and write it down now and then.

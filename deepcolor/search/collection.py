@@ -29,12 +29,10 @@ from deepcolor.atomic import TEMPORARY_PREFIX
 from deepcolor.errors import DeepcolorError, StudyError
 from deepcolor.models.description import WEIGHTS_FILE, read_description
 from deepcolor.registry.references import References, trial_of
-from deepcolor.search.budget import exhausted
-from deepcolor.search.confirmation import confirmation_of, is_pending
+from deepcolor.search.completion import is_finished
+from deepcolor.search.confirmation import confirmation_of
 from deepcolor.search.report import ranked
-from deepcolor.search.space import grid_points, point_key
 from deepcolor.search.study import StoredStudy, StoredTrial, StudyStorage
-from deepcolor.search.trials import searched
 from deepcolor.training.checkpoint import collect
 from deepcolor.training.trajectory import TrajectoryPaths
 from deepcolor.workspace import Workspace
@@ -143,27 +141,6 @@ def size_bytes(path: Path) -> int:
     if path.is_symlink() or not path.is_dir():
         return path.lstat().st_size
     return sum(size_bytes(child) for child in path.iterdir())
-
-
-def is_finished(study: StoredStudy, trials: Sequence[StoredTrial]) -> bool:
-    """Whether a study has all the trials its sweep asks for or its budget allows, none of them is open, and its winner
-    is confirmed as far as that can be.
-
-    Raises:
-        StudyError: The study was not made by deepcolor, or its creation was cut off.
-    """
-    sweep, spent = study.sweep, study.spent
-    if any(not trial.finished for trial in trials) or is_pending(sweep, trials, spent=spent):
-        return False
-    search, own = sweep.search, searched(trials)
-    limit = search.limit()
-    if limit is not None and search.sampler == "grid":
-        there = {point_key(trial.params) for trial in own}
-        if len(there) >= limit or all(point_key(point) in there for point in grid_points(search)):
-            return True
-    elif limit is not None and len(own) >= limit:
-        return True
-    return exhausted(search.budget, spent=spent, trials=own) is not None
 
 
 def _reasons(

@@ -32,7 +32,8 @@ from deepcolor.execution.executor import Event, Executor, Failed, Progress
 from deepcolor.search.attendance import Attendance
 from deepcolor.search.board import Board
 from deepcolor.search.budget import Account, exhausted, overspent
-from deepcolor.search.confirmation import confirmation_of, is_pending
+from deepcolor.search.completion import has_ended
+from deepcolor.search.confirmation import confirmation_of
 from deepcolor.search.confirming import Confirming
 from deepcolor.search.ending import Ending
 from deepcolor.search.ladder import Ladder
@@ -47,7 +48,9 @@ from deepcolor.search.study import Place, StoredStudy, StoredTrial, now_ms
 from deepcolor.search.summary import Snapshot, Summary, Watcher, summarise
 from deepcolor.search.warm_start import offer
 from deepcolor.tracking.records import State, Tracker
-from deepcolor.training.trajectory import InitWeights, Segment, Trajectory
+from deepcolor.training.early_stopping import view_of
+from deepcolor.training.remainder import resumable_epochs
+from deepcolor.training.trajectory import InitWeights, Segment, Trajectory, TrajectoryPaths
 
 EVENT_WAIT_S = 0.5
 LET_GO_S = 10.0
@@ -194,7 +197,7 @@ class Driver:
         spent, budget = self._account.spent(trained_now=self._board.trained), self._sweep.search.budget
         if budget.limited and not self._ending.due:
             searching = self._confirming is None
-            trials = self._board.with_value() if searching else ()
+            trials = self._board.trials() if searching else ()
             self._ending.spend(
                 exhausted(budget, spent=spent, trials=trials) if searching else overspent(budget, spent=spent)
             )
@@ -228,15 +231,15 @@ class Driver:
             board.put_epoch(event.digest, event.metrics)
             self._showing.training(event.digest)
             return
-        ask = board.end(event.digest)
         if isinstance(event, Failed):
-            self._account.segment_ends(event.digest)
+            ask = board.give_up(event.digest)
+            self._account.segment_fails(event.digest)
             if event.store_failed:
                 self._ending.fail(event.reason)
             else:
                 self._settling.fail(ask.number, event.reason)
             return
-        outcome = event.outcome
+        ask, outcome = board.end(event.digest), event.outcome
         self._account.segment_ends(event.digest, device=outcome.device, train_s=outcome.train_s)
         board.trained_now += outcome.trained_epochs
         board.put_history(event.digest, outcome.history)
@@ -252,6 +255,7 @@ class Driver:
     def _take_over(self) -> None:
         trials = self._study.trials()
         self._board.finished.update({trial.number: trial for trial in trials if trial.finished})
+        self._study.put_retried(frozenset(trial.number for trial in trials if trial.state == "failed"))
         self._learnt_from = offer(
             self._study, self._learn_from, trajectory_of=lambda setting: self._trajectory(setting).digest
         )
@@ -298,14 +302,26 @@ class Driver:
         except (DeepcolorError, ValidationError) as error:
             self._settling.fail(trial.number, " ".join(str(error).split()))
             return
-        digest, epochs = trajectory.digest, trajectory.setting.training.epochs
+        digest = trajectory.digest
         if trial.place is None:
-            parent = trajectory.init.ref if trajectory.init else None
-            place = Place(digest, len(self._board.history(digest)), parent, epochs)
-            trial = self._study.place(trial.number, place)
+            trial = self._study.place(trial.number, self._place(trajectory))
         open_ = self._board.open[trial.number] = self._ladder.enter(trial, trajectory)
         if digest not in self._board.busy:
             self._settling.settle(open_)
+
+    def _place(self, trajectory: Trajectory) -> Place:
+        """Where a training lies, and what is there of it."""
+        setting, history = trajectory.setting, self._board.history(trajectory.digest)
+        epochs = setting.training.epochs
+        view = view_of(history, epochs=epochs, patience=setting.patience, objective=trajectory.objective)
+        paths = TrajectoryPaths(self._places.store, trajectory.digest)
+        return Place(
+            trajectory.digest,
+            len(history),
+            trajectory.init.ref if trajectory.init else None,
+            epochs,
+            resumed_epochs=resumable_epochs(paths, view) if history else 0,
+        )
 
     def _trajectory(self, setting: Setting) -> Trajectory:
         return Trajectory(
@@ -368,11 +384,10 @@ class Driver:
         for trial in trials:
             if not trial.finished:
                 self._showing.trial(trial)
-        unfinished = unfinished or is_pending(self._sweep, trials, spent=spent)
         summary = summarise(
             self._study.name,
             trials,
-            interrupted=self._ending.asked and unfinished,
+            interrupted=self._ending.asked and not has_ended(self._study, trials),
             trained_now=board.trained_now,
             wall_s=time.monotonic() - board.started_at,
             epoch_s=board.epoch_s(),

@@ -6,9 +6,8 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 
 from deepcolor.errors import StudyError
-from deepcolor.search.budget import exhausted
-from deepcolor.search.collection import is_finished
-from deepcolor.search.confirmation import confirmation_of, is_pending
+from deepcolor.search.completion import has_ended
+from deepcolor.search.confirmation import confirmation_of
 from deepcolor.search.projection import Projection
 from deepcolor.search.report import write_report
 from deepcolor.search.starts import Start, read_start
@@ -52,8 +51,7 @@ def _parent(
 ) -> StudyRecord:
     study = projection.study
     sweep, spent = study.sweep, study.spent
-    over = exhausted(sweep.search.budget, spent=spent, trials=trials) is not None
-    finished = (over and not is_pending(sweep, trials, spent=spent)) or is_finished(study, trials)
+    finished = has_ended(study, trials)
     ended = {trial.place.trajectory for trial in trials if trial.place and trial.finished}
     epoch_s = {digest: sum(row.epoch_s for row in rows) / len(rows) for digest in ended if (rows := histories[digest])}
     summary = summarise(

@@ -47,29 +47,66 @@ def next_ask(
 
 @dataclass(frozen=True)
 class Share:
-    """What one finished trial asked for, and how much of its trajectory was there when it was first asked for."""
+    """What one trial asked for of its trajectory, and what was there of it when the trial was placed."""
 
     number: int
     trajectory: str
     requested_epochs: int
-    """Epochs the trial would have trained alone: an early stop ends a lone training as well, a pruner does not."""
+    """Epochs the trial would have trained alone: an early stop ends a lone training as well, a pruner does not. 0 for a
+    trial that has not ended with an outcome."""
     in_store_epochs: int
-    """Epochs of the trajectory that the store held when the trial was asked."""
+    """Epochs of the trajectory whose figures the store held."""
     seen_epochs: int | None = None
     """Epochs that it came to, where a pruner stopped it before; None: all it requested."""
+    resumed_epochs: int | None = None
+    """The epoch from which its training could go on, less than `in_store_epochs` where checkpoints had been collected;
+    None: from there."""
+    weights_epoch: int | None = None
+    """The epoch whose weights it left; None where figures were all that it needed."""
+
+    @property
+    def seen(self) -> int:
+        """Epochs that it came to."""
+        return self.requested_epochs if self.seen_epochs is None else self.seen_epochs
+
+    @property
+    def begins(self) -> int:
+        """The epoch from which it would have been trained, alone."""
+        return self.in_store_epochs if self.resumed_epochs is None else self.resumed_epochs
+
+    @property
+    def retraces(self) -> bool:
+        """Whether all of its figures were known before, so that at most its weights had to be trained again."""
+        return self.resumed_epochs is not None and 0 < self.seen <= self.in_store_epochs
 
 
 def trained_epochs(shares: Iterable[Share]) -> dict[int, int]:
     """Return for each trial the epochs that were trained for it and for no trial before it.
 
     The sum over a study is what it trained; what it asked for is the sum of `requested_epochs`. It follows from the
-    stored trials alone, so it is the same after any number of crashes and restarts.
+    stored trials alone, so it is the same after any number of crashes and restarts: an epoch that was lost in a crash
+    and trained a second time counts once.
+
+    Args:
+        shares: Of all trials that have a trajectory, so that what a failed one has trained is not taken for a gift.
     """
-    reached: dict[str, int] = {}
+    known = sorted(shares, key=lambda share: share.number)
+    again: dict[str, int] = {}
     paid: dict[int, int] = {}
-    for share in sorted(shares, key=lambda share: share.number):
-        start = reached.get(share.trajectory, share.in_store_epochs)
-        seen = share.requested_epochs if share.seen_epochs is None else share.seen_epochs
-        paid[share.number] = max(0, seen - start)
-        reached[share.trajectory] = max(start, seen)
+    for share in sorted((one for one in known if one.retraces), key=lambda share: share.weights_epoch or 0):
+        needed = share.weights_epoch or 0
+        paid[share.number] = max(0, needed - max(share.begins, again.get(share.trajectory, 0)))
+        if paid[share.number]:
+            again[share.trajectory] = needed
+    begun: dict[str, int] = {}
+    reached: dict[str, int] = {}
+    for share in known:
+        # What a trial before it trained and did not live to pay for was no gift.
+        begun[share.trajectory] = min(share.begins, begun.get(share.trajectory, share.begins))
+        if share.number in paid:
+            continue
+        start = max(reached.get(share.trajectory, begun[share.trajectory]), again.get(share.trajectory, 0))
+        paid[share.number] = max(0, share.seen - start)
+        if paid[share.number] or share.trajectory in reached:
+            reached[share.trajectory] = max(start, share.seen)
     return paid

@@ -62,7 +62,7 @@ __all__ = [
 LOCK_WAIT_S = 120
 """How long a writer waits for a database that another process holds."""
 
-_SWEEP, _RESOLVED, _PINS, _STARTED, _SPENT = "sweep", "resolved", "pins", "started_ms", "spent"
+_SWEEP, _RESOLVED, _PINS, _STARTED, _SPENT, _RETRIED = "sweep", "resolved", "pins", "started_ms", "spent", "retried"
 
 
 class StudyStorage:
@@ -219,6 +219,16 @@ class StoredStudy:
     def put_spent(self, spent: Spent) -> None:
         """Write down what the study has cost."""
         self._study.set_user_attr(_SPENT, vars(spent))
+
+    @property
+    def retried(self) -> frozenset[int]:
+        """Numbers of the trials that had failed when a driver was last started, which tries again what they tried."""
+        return frozenset(self._study.user_attrs.get(_RETRIED, ()))
+
+    def put_retried(self, numbers: frozenset[int]) -> None:
+        """Write down which trials had failed before this start."""
+        if numbers != self.retried:
+            self._study.set_user_attr(_RETRIED, sorted(numbers))
 
     def use_sampler(self, search: SearchConfig) -> None:
         """Set the sampler that `ask` draws from."""

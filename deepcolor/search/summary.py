@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from deepcolor.config.schema import Limit, ParamValue
 from deepcolor.search.schedule import Share, trained_epochs
-from deepcolor.search.study import StoredTrial
+from deepcolor.search.study import Place, StoredTrial
 from deepcolor.search.trials import finite, searched
 
 if TYPE_CHECKING:
@@ -151,18 +151,24 @@ def improvements(trials: Sequence[StoredTrial]) -> tuple[tuple[int, int, float],
 
 
 def shares(trials: Sequence[StoredTrial]) -> list[Share]:
-    """What each finished trial asked for of its trajectory."""
-    return [
-        Share(
-            t.number,
-            t.place.trajectory,
-            t.place.epochs if t.state == "pruned" and t.place.epochs else t.outcome.view.end_epoch,
-            t.place.in_store_epochs,
-            seen_epochs=t.outcome.view.end_epoch,
-        )
-        for t in trials
-        if t.place is not None and t.outcome is not None
-    ]
+    """What each trial that has a trajectory asked for of it."""
+    return [_share(trial, trial.place) for trial in trials if trial.place is not None]
+
+
+def _share(trial: StoredTrial, place: Place) -> Share:
+    outcome = trial.outcome
+    if outcome is None:
+        return Share(trial.number, place.trajectory, 0, place.in_store_epochs, resumed_epochs=place.resumed_epochs)
+    end = outcome.view.end_epoch
+    return Share(
+        trial.number,
+        place.trajectory,
+        place.epochs if trial.state == "pruned" and place.epochs else end,
+        place.in_store_epochs,
+        seen_epochs=end,
+        resumed_epochs=place.resumed_epochs if outcome.result else None,
+        weights_epoch=outcome.view.chosen_epoch if outcome.result else None,
+    )
 
 
 def summarise(

@@ -29,11 +29,13 @@ class Place:
 
     trajectory: str
     in_store_epochs: int
-    """Epochs the store held before this trial."""
+    """Epochs whose figures the store held before this trial."""
     parent: str | None = None
     """The model it starts from, such as `colorizer@3`."""
     epochs: int | None = None
     """What it asks for in all."""
+    resumed_epochs: int | None = None
+    """The epoch from which its training could go on; None where that was not recorded, and `in_store_epochs` is it."""
     started_ms: int = field(default_factory=now_ms)
     """Unix time: Optuna's own times are local and lose their zone."""
 
@@ -107,6 +109,15 @@ class StoredTrial:
     def latest(self) -> float | None:
         """Its value, or, as long as it has none, the objective at the last rung it has reached."""
         return self.value if self.finished or not self.reached else self.reached[max(self.reached)]
+
+    @property
+    def gave_value(self) -> bool:
+        """Whether it says something of its setting: it has an outcome, or waits at a rung with its value there.
+
+        One that failed says nothing, nor does one that has only begun.
+        """
+        waits = not self.finished and self.target_epoch in self.reached
+        return self.outcome is not None or waits
 
     @property
     def diverged(self) -> bool:

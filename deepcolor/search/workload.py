@@ -13,9 +13,10 @@ from deepcolor.search.confirmation import wanted
 from deepcolor.search.space import Params, grid_points, point_key
 from deepcolor.search.study import StoredTrial
 from deepcolor.search.trials import searched
-from deepcolor.training.checkpoint import read_history, records
+from deepcolor.training.checkpoint import read_history
 from deepcolor.training.early_stopping import view_of
 from deepcolor.training.figures import read_result
+from deepcolor.training.remainder import resumable_epochs
 from deepcolor.training.trajectory import InitWeights, Trajectory, TrajectoryPaths
 
 _UNLIMITED_DRAWS = 1000
@@ -160,7 +161,7 @@ def _chain(same: Sequence[Trajectory], *, store: Path) -> Chain:
     """Follow a driver through the trials of one trajectory, with what the store holds."""
     paths = TrajectoryPaths(store, same[0].digest)
     history = read_history(paths)
-    reached = next((record.epoch for record in records(paths)), 0)
+    reached = 0
     epochs: list[int] = []
     asked = sorted({(t.setting.training.epochs, t.setting.patience or 0) for t in same})
     for until, patience in asked:
@@ -168,7 +169,8 @@ def _chain(same: Sequence[Trajectory], *, store: Path) -> Chain:
         if view is not None and (view.diverged or read_result(paths.result(view)) is not None):
             continue
         end = until if view is None else view.chosen_epoch
-        epochs.append(max(0, end - reached))
+        begins = max(resumable_epochs(paths, view), reached if reached <= end else 0)
+        epochs.append(max(0, end - begins))
         reached = max(reached, end)
     return Chain(Form.of(same[0].setting), same[0].setting, tuple(epochs))
 

@@ -58,7 +58,7 @@ class Bench:
     def storage(self) -> StudyStorage:
         return StudyStorage(self.workspace)
 
-    def driver(self, sweep: Sweep, executor: Executor, *, extend: bool = False) -> Driver:
+    def driver(self, sweep: Sweep, executor: Executor, *, extend: bool = False, device: str = "auto") -> Driver:
         study = self.storage().open(sweep, lambda: sweep, extend=extend)
         folder = self.workspace.study(sweep.study)
         provenance = Provenance(data_digest="d" * 32, data_folder="photos", config_digest=sweep.digest())
@@ -69,7 +69,7 @@ class Bench:
             tracker=self.memory,
             watcher=self.memory,
             projection=Projection(study, provenance, "deepcolor sweep x.yaml", store, folder / "report"),
-            places=Places(store, self.workspace.root / "cache", folder / "report", folder / "stop"),
+            places=Places(store, self.workspace.root / "cache", folder / "report", folder / "stop", device),
             parent_of=lambda setting: None,
             learn_from=[self.storage().load(name) for name in sweep.search.warm_start],
         )

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -9,8 +10,8 @@ import pytest
 from deepcolor.config.schema import BudgetConfig, Sweep
 from deepcolor.execution.serial import SerialExecutor
 from deepcolor.search.budget import exhausted
-from deepcolor.search.study import Outcome, Spent, StoredTrial
-from deepcolor.training.trajectory import Segment, SegmentOutcome, View
+from deepcolor.search.study import Outcome, Spent, StoredTrial, owned
+from deepcolor.training.trajectory import EpochMetrics, Segment, SegmentOutcome, View
 from tests.search.conftest import Bench
 from tests.search.trivial import loss, trivial
 
@@ -41,8 +42,12 @@ def trial(number: int, value: float, *, state: str = "complete") -> StoredTrial:
     ],
 )
 def test_a_limit_is_reached_when_it_is_met(budget: dict[str, Any], reached: str | None) -> None:
-    """Each limit counts what it says; a pruned trial is no best one, but counts for the patience."""
-    trials = [trial(0, 0.9), trial(1, 0.5), trial(2, 0.7), trial(3, 0.1, state="pruned")]
+    """Each limit counts what it says; a pruned trial is no best one, but counts for the patience. One that failed, or
+    that has only begun, counts for nothing.
+    """
+    failed = replace(trial(4, 0.0, state="failed"), outcome=None)
+    begun = replace(failed, number=5, state="running")
+    trials = [trial(0, 0.9), trial(1, 0.5), trial(2, 0.7), trial(3, 0.1, state="pruned"), failed, begun]
     spent = Spent(wall_s=60, gpu_s=40, epochs=100)
     assert exhausted(BudgetConfig(**budget), spent=spent, trials=trials) == reached
 
@@ -76,6 +81,27 @@ def test_gpu_hours_add_up_over_restarts(bench: Bench, sweep_of: SweepOf) -> None
     second = bench.run(sweep, SerialExecutor(on_gpu), extend=True)
     assert (second.complete, second.stopped_by) == (3, "gpu_hours")
     assert bench.storage().load("s").spent.gpu_s == 3 * 1800
+
+
+def test_what_fails_has_cost_what_it_trained(bench: Bench, sweep_of: SweepOf) -> None:
+    """A training that fails on a GPU after two epochs has spent both, and the time that it took there."""
+    slept_s = 0.05
+
+    def fail(segment: Segment, on_epoch: Any = None) -> SegmentOutcome:
+        for epoch in (1, 2):
+            time.sleep(slept_s / 2)
+            on_epoch(EpochMetrics(epoch, 1.0, 1.0, 1.0, 1.0, 0.001, 0))
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    executor = SerialExecutor(fail)
+    with owned(bench.workspace, "s"):
+        summary = bench.driver(sweep_of({"lr": [0.1]}), executor, device="cuda:0").run()
+    executor.close()
+    spent = bench.storage().load("s").spent
+    assert (summary.failed, summary.trained_now, spent.epochs) == (1, 2, 2)
+    assert spent.gpu_s >= slept_s
+    again = bench.run(sweep_of({"lr": [0.1]}))
+    assert (again.complete, again.requested_epochs, again.trained_epochs, again.trained_now) == (1, 3, 3, 3)
 
 
 def test_a_search_bounded_by_its_budget_needs_no_number_of_trials(bench: Bench, sweep_of: SweepOf) -> None:

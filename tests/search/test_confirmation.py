@@ -15,7 +15,8 @@ from deepcolor.config.schema import Sweep
 from deepcolor.errors import StudyError
 from deepcolor.execution.serial import SerialExecutor
 from deepcolor.registry.references import References
-from deepcolor.search.collection import find_garbage, is_finished, remove
+from deepcolor.search.collection import find_garbage, remove
+from deepcolor.search.completion import is_finished
 from deepcolor.search.confirmation import confirmation_of, finalists, welch_interval
 from deepcolor.search.replay import replay
 from deepcolor.search.starts import Start, write_start

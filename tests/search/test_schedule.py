@@ -60,3 +60,19 @@ def test_epochs_that_were_in_the_store_already_cost_nothing() -> None:
     assert sum(share.requested_epochs for share in first) == 5400
     assert sum(trained_epochs(first).values()) == 2700
     assert sum(trained_epochs(again).values()) == 0
+
+
+def test_epochs_whose_weights_are_gone_are_paid_for_again() -> None:
+    """Where a history is all that the store has, each trial trains on from where the one before it ended, up to the
+    epoch whose weights it takes; a trial that needs no weights pays nothing.
+    """
+
+    def share(number: int, end: int, *, chosen: int | None, begins: int = 0) -> Share:
+        return Share(number, "t", end, 300, seen_epochs=end, resumed_epochs=begins, weights_epoch=chosen)
+
+    grid = [share(0, 300, chosen=290), share(1, 100, chosen=100), share(2, 200, chosen=180)]
+    assert trained_epochs(grid) == {1: 100, 2: 80, 0: 110}
+    assert trained_epochs([share(0, 300, chosen=290, begins=250)]) == {0: 40}
+    assert trained_epochs([Share(0, "t", 300, 300, seen_epochs=9)]) == {0: 0}
+    longer = Share(3, "t", 400, 300, seen_epochs=400, resumed_epochs=0, weights_epoch=400)
+    assert sum(trained_epochs([*grid, longer]).values()) == 290 + 110
