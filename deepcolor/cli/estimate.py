@@ -15,9 +15,10 @@ from deepcolor.cli.words import duration
 from deepcolor.config.schema import ModelConfig, Setting, Sweep
 from deepcolor.counting import counted
 from deepcolor.errors import DeepcolorError, ModelError, SegmentError, StudyError
+from deepcolor.search.changes import refused
 from deepcolor.search.paces import paces_in_store
 from deepcolor.search.plan import Cost, Machine, Pace, filled, price, spread
-from deepcolor.search.study import StoredStudy, StudyStorage, changes_of, refused
+from deepcolor.search.study import StoredStudy, StudyStorage
 from deepcolor.search.workload import Form, Workload, workload
 from deepcolor.training.trajectory import InitWeights, Segment, SegmentOutcome, Trajectory
 
@@ -90,9 +91,9 @@ def _stretch() -> float:
 def _job(sweep: Sweep, how: How, storage: StudyStorage, *, before: Sequence[Sweep], extend: bool) -> _Job:
     parents: Parents = parents_of(how, storage)
     stored = storage.load(sweep.study) if sweep.study in storage.names() else None
-    changes = changes_of(stored.written, sweep.model_dump(mode="json")) if stored else []
+    changes = stored.changes_to(sweep) if stored else []
     if changes and not extend:
-        raise refused(sweep.study, changes)
+        raise refused(how.workspace, sweep.study, changes)
     resolved = stored.sweep if stored and not changes else _adopted(sweep, parents, before=before)
     cache, _ = open_data(how.workspace, sweep)
     work = workload(

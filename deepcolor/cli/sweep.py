@@ -93,6 +93,14 @@ def sweep(
 def studies(
     name: Annotated[str | None, typer.Argument(help="Show the leaderboard of this study.", show_default=False)] = None,
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="Trials to show.")] = 20,
+    write_sweep: Annotated[
+        Path | None,
+        typer.Option(
+            "--write-sweep",
+            metavar="FILE",
+            help="Write the sweep that the study holds now to a new file, for `deepcolor sweep`; - prints it.",
+        ),
+    ] = None,
     workspace: WorkspaceOption = HERE,
     json: JsonOption = False,
     quiet: QuietOption = False,
@@ -110,12 +118,17 @@ def studies(
       deepcolor studies report1-regressor --limit 50
 
       deepcolor studies report1-regressor --json
+
+      deepcolor studies tpe-regressor --write-sweep grown.yaml
     """
+    from deepcolor.cli.sweepfile import write_sweep as write_held
     from deepcolor.search.study import StudyStorage
 
     place = Workspace.at(workspace)
     storage = StudyStorage(place)
-    if name is None:
+    if write_sweep is not None:
+        write_held(storage, name, write_sweep)
+    elif name is None:
         _list_studies(place, storage)
     else:
         _show_study(place, storage.load(name), limit)

@@ -13,8 +13,9 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from deepcolor.config.schema import ParamValue, SearchConfig, Sweep, unknown_name
+from deepcolor.config.yamlfile import dump
 from deepcolor.errors import StudyError, WorkspaceError
-from deepcolor.search.changes import changes_of, refused
+from deepcolor.search.changes import changes_of, refused, write_resolved
 from deepcolor.search.extension import (
     COPY_SUFFIX,
     keep_adopted,
@@ -53,10 +54,8 @@ __all__ = [
     "StoredStudy",
     "StoredTrial",
     "StudyStorage",
-    "changes_of",
     "now_ms",
     "owned",
-    "refused",
 ]
 
 LOCK_WAIT_S = 120
@@ -103,16 +102,18 @@ class StudyStorage:
             StudyError: A study of this name was made from another sweep, or cannot be extended to this one.
         """
         recover(self._storage, sweep.study)
-        return StoredStudy(mirrored(self._opened(sweep, resolve, extend=extend).optuna_study))
+        study = StoredStudy(mirrored(self._opened(sweep, resolve, extend=extend).optuna_study))
+        write_resolved(self._workspace, study.sweep)
+        return study
 
     def _opened(self, sweep: Sweep, resolve: Callable[[], Sweep], *, extend: bool) -> StoredStudy:
         written = sweep.model_dump(mode="json")
         if sweep.study in self.names():
             study = self.load(sweep.study)
             if study.written:
-                changes = changes_of(study.written, written)
+                changes = study.changes_to(sweep)
                 if changes and not extend:
-                    raise refused(sweep.study, changes)
+                    raise refused(self._workspace, sweep.study, changes)
                 return self._extended(study, sweep) if changes else study
         resolved = resolve().model_dump(mode="json")
         new = optuna.create_study(
@@ -193,6 +194,24 @@ class StoredStudy:
                 f"study: {self.name!r} was not made by deepcolor, or its creation was cut off. Choose another name."
             )
         return Sweep(**attrs[_RESOLVED])
+
+    def changes_to(self, sweep: Sweep) -> list[str]:
+        """Say what differs between the study's sweep and another one: nothing where that is what its file gave, or what
+        it runs.
+        """
+        given = sweep.model_dump(mode="json")
+        resolved = self.sweep.model_dump(mode="json")
+        return changes_of(self.written, given) if changes_of(resolved, given) else []
+
+    def file_text(self) -> str:
+        """Return a sweep file that goes on with the study as it is.
+
+        What was taken over from a parent model is left out, so that the file can begin another study as well.
+        """
+        tree = Sweep(**self.written).model_dump(mode="json")
+        runs = self.sweep.model_dump(mode="json")["model"]
+        tree["model"] = {field: value for field, value in tree["model"].items() if value == runs[field]}
+        return dump(tree)
 
     @property
     def started_ms(self) -> int:

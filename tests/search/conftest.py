@@ -12,6 +12,7 @@ import pytest
 from deepcolor.config.schema import Sweep
 from deepcolor.execution.executor import Executor
 from deepcolor.execution.serial import SerialExecutor
+from deepcolor.search import driver, replay
 from deepcolor.search.driver import Driver, Places
 from deepcolor.search.projection import Projection
 from deepcolor.search.study import StoredTrial, StudyStorage, owned
@@ -86,6 +87,14 @@ class Bench:
 @pytest.fixture
 def bench(tmp_path: Path) -> Bench:
     return Bench(Workspace.at(tmp_path).create(), Memory())
+
+
+@pytest.fixture
+def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Write no reports: drawing them takes most of the time of a start."""
+    monkeypatch.setattr(driver, "write_report", lambda *_: None)
+    monkeypatch.setattr(driver, "import_drawing", lambda: None)
+    monkeypatch.setattr(replay, "write_report", lambda *_: None)
 
 
 @pytest.fixture

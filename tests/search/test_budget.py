@@ -46,7 +46,7 @@ def test_a_limit_is_reached_when_it_is_met(budget: dict[str, Any], reached: str 
     that has only begun, counts for nothing.
     """
     failed = replace(trial(4, 0.0, state="failed"), outcome=None)
-    begun = replace(failed, number=5, state="running")
+    begun = replace(failed, number=5, state="waiting")
     trials = [trial(0, 0.9), trial(1, 0.5), trial(2, 0.7), trial(3, 0.1, state="pruned"), failed, begun]
     spent = Spent(wall_s=60, gpu_s=40, epochs=100)
     assert exhausted(BudgetConfig(**budget), spent=spent, trials=trials) == reached
@@ -83,6 +83,7 @@ def test_gpu_hours_add_up_over_restarts(bench: Bench, sweep_of: SweepOf) -> None
     assert bench.storage().load("s").spent.gpu_s == 3 * 1800
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_what_fails_has_cost_what_it_trained(bench: Bench, sweep_of: SweepOf) -> None:
     """A training that fails on a GPU after two epochs has spent both, and the time that it took there."""
     slept_s = 0.05

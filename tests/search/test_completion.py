@@ -54,6 +54,7 @@ def said_by_all(bench: Bench, sweep: Sweep) -> tuple[str, str, bool, bool]:
     return bench.memory.study.state, parent.state, is_finished(study, study.trials()), bool(garbage.items)
 
 
+@pytest.mark.usefixtures("no_pictures")
 @pytest.mark.parametrize(
     "search",
     [

@@ -1,14 +1,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import optuna
 import pytest
+from typer.testing import CliRunner
 
-from deepcolor.config.schema import Sweep
-from deepcolor.errors import StudyError
+from deepcolor.cli.app import app
+from deepcolor.config.load import load_sweep
+from deepcolor.config.schema import ModelConfig, Sweep
+from deepcolor.errors import ConfigError, StudyError
 from deepcolor.search.extension import COPY_SUFFIX
+from deepcolor.search.starts import Start, write_start
+from deepcolor.tracking.records import Provenance
+from tests.cli.conftest import command
 from tests.search.conftest import Bench
 
 SweepOf = Callable[..., Sweep]
@@ -78,6 +85,53 @@ def test_pruned_trials_go_on_when_the_study_grows(bench: Bench, sweep_of: SweepO
     assert (grown.complete, grown.pruned) == (7, 0)
     assert [t.params["lr"] for t in trials] == [*rates, 0.01]
     assert first.trained_now + grown.trained_now == grown.trained_epochs == 7 * 27
+
+
+@pytest.mark.usefixtures("no_pictures")
+def test_a_study_that_has_grown_says_what_it_holds_and_how_to_go_on(
+    bench: Bench, sweep_of: SweepOf, tmp_path: Path
+) -> None:
+    """The file as it was before is refused with what differs and the ways on, and each of them leads on: the file that
+    `--write-sweep` writes, the resolved sweep in the study's folder, and --extend.
+    """
+    asked = {"sampler": "random", "trials": 3}
+    bench.run(sweep_of({"lr": LOG_RANGE}, **asked))
+    grown = sweep_of({"lr": {**LOG_RANGE, "high": 0.2}}, **{**asked, "trials": 4})
+    bench.run(grown, extend=True)
+    provenance = Provenance(data_digest="d" * 32, data_folder="photos", config_digest=grown.digest())
+    write_start(bench.workspace.study("s"), Start(provenance, "deepcolor sweep x.yaml --extend -o search.trials=4"))
+    with pytest.raises(StudyError) as refused:
+        bench.run(sweep_of({"lr": LOG_RANGE}, **asked))
+    for part in (
+        "search.trials: 4 -> 3",
+        "search.space.lr.high: 0.2 -> 0.1",
+        "last started with: deepcolor sweep x.yaml --extend -o search.trials=4",
+        "deepcolor studies s --write-sweep FILE",
+        "--extend",
+    ):
+        assert part in str(refused.value)
+    said = command(bench.workspace.root, "studies", "s", "--write-sweep", "written.yaml")
+    assert load_sweep(said["file"]) == grown
+    assert load_sweep(bench.workspace.study("s") / "sweep.yaml") == bench.storage().load("s").sweep
+    assert bench.run(load_sweep(said["file"])).trained_now == 0
+    again = CliRunner().invoke(app, ["studies", "s", "--write-sweep", said["file"], "-w", str(bench.workspace.root)])
+    assert isinstance(again.exception, ConfigError)
+
+
+def test_a_written_sweep_leaves_out_what_a_parent_gave(bench: Bench, sweep_of: SweepOf, tmp_path: Path) -> None:
+    """A study that took its network's form over from a parent goes on with the file written of it, which names none of
+    the form, and with its resolved sweep, which names all of it.
+    """
+    sweep = sweep_of({"lr": [0.1]})
+    adopted = sweep.model_copy(update={"model": sweep.model.model_copy(update={"feature_maps": 7})})
+    study = bench.storage().open(sweep, lambda: adopted)
+    (tmp_path / "written.yaml").write_text(study.file_text())
+    written, resolved = load_sweep(tmp_path / "written.yaml"), load_sweep(bench.workspace.study("s") / "sweep.yaml")
+    assert ("feature_maps" in written.model.model_fields_set, resolved.model.feature_maps) == (False, 7)
+    for given in (sweep, written, resolved):
+        assert bench.storage().open(given, lambda: adopted).sweep == adopted
+    with pytest.raises(StudyError, match=r"model\.growth"):
+        bench.storage().open(resolved.model_copy(update={"model": ModelConfig(growth="double")}), lambda: adopted)
 
 
 @pytest.mark.parametrize("whole", [True, False])
