@@ -69,6 +69,7 @@ class Projection:
             parent_model=trial.place.parent,
             host=outcome.host if outcome else "",
             device=outcome.device if outcome else "",
+            threads=outcome.threads if outcome else (),
             confirms=(trial.confirms.trial, trial.confirms.seed) if trial.confirms else None,
         )
 

@@ -11,7 +11,7 @@ from deepcolor.search.ladder import Ladder
 from deepcolor.search.showing import Showing
 from deepcolor.search.study import Outcome, StoredStudy, StoredTrial
 from deepcolor.search.summary import Snapshot, Watcher
-from deepcolor.training.figures import read_result
+from deepcolor.training.figures import read_result, read_threads
 from deepcolor.training.trajectory import TrajectoryPaths
 
 
@@ -54,7 +54,8 @@ class Settling:
         folder = TrajectoryPaths(self._store, ask.trajectory).result(view)
         metrics = read_result(folder)
         if metrics is not None:
-            self._tell(ask.number, Outcome(view, str(folder.relative_to(self._store)), metrics, host, device))
+            threads = read_threads(folder)
+            self._tell(ask.number, Outcome(view, str(folder.relative_to(self._store)), metrics, host, device, threads))
         else:  # The epochs are there but their result is not: a segment that trains nothing makes it.
             open_.ask = replace(ask, epochs=open_.epochs, result=True)
 

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from deepcolor.atomic import write_atomically
+from deepcolor.columns import from_columns
 from deepcolor.tracking.records import Provenance
 
 START_FILE = "start.json"
@@ -41,6 +42,6 @@ def read_start(folder: Path) -> Start | None:
     """Return how a driver was last started on the study of this folder; None when that is not known."""
     try:
         content = json.loads((folder / START_FILE).read_bytes())
-        return Start(**{**content, "provenance": Provenance(**content["provenance"])})
+        return from_columns(Start, {**content, "provenance": from_columns(Provenance, content["provenance"])})
     except (OSError, ValueError, KeyError, TypeError):
         return None  # Made before this was written, or damaged: what depends on it does without.

@@ -12,6 +12,7 @@ from filelock import FileLock
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
+from deepcolor.columns import from_columns
 from deepcolor.config.schema import ParamValue, SearchConfig, Sweep, unknown_name
 from deepcolor.config.yamlfile import dump
 from deepcolor.errors import StudyError, WorkspaceError
@@ -233,7 +234,7 @@ class StoredStudy:
     @property
     def spent(self) -> Spent:
         """What the study has cost up to the last time it was written down."""
-        return Spent(**self._study.user_attrs.get(_SPENT, {}))
+        return from_columns(Spent, self._study.user_attrs.get(_SPENT, {}))
 
     def put_spent(self, spent: Spent) -> None:
         """Write down what the study has cost."""

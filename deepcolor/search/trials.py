@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
+from deepcolor.columns import from_columns
 from deepcolor.config.schema import ParamValue, Setting, Sweep
 from deepcolor.training.trajectory import View
 
@@ -50,6 +51,8 @@ class Outcome:
     metrics: dict[str, float] = field(default_factory=dict)
     host: str = ""
     device: str = ""
+    threads: tuple[int, ...] = ()
+    """The numbers of CPU threads that its weights were trained with; empty where that is not known."""
     ended_ms: int = field(default_factory=now_ms)
 
 
@@ -147,13 +150,18 @@ def stored_trial(trial: FrozenTrial) -> StoredTrial:
         value=trial.values[0] if trial.values else None,
         started_ms=place["started_ms"] if place else _ms(trial.datetime_start) or 0,
         ended_ms=(outcome or error).get("ended_ms") or _ms(trial.datetime_complete),
-        place=Place(**place) if place else None,
-        outcome=Outcome(**{**outcome, "view": View(**outcome["view"])}) if outcome else None,
+        place=from_columns(Place, place) if place else None,
+        outcome=_outcome(outcome) if outcome else None,
         error=error.get("reason"),
         target_epoch=attrs.get(TARGET),
         reached=dict(trial.intermediate_values),
-        confirms=Confirms(**attrs[CONFIRMS]) if CONFIRMS in attrs else None,
+        confirms=from_columns(Confirms, attrs[CONFIRMS]) if CONFIRMS in attrs else None,
     )
+
+
+def _outcome(content: Mapping[str, Any]) -> Outcome:
+    view, threads = from_columns(View, content["view"]), tuple(content.get("threads", ()))
+    return from_columns(Outcome, {**content, "view": view, "threads": threads})
 
 
 def _ms(moment: Any) -> int | None:

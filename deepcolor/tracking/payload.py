@@ -88,6 +88,8 @@ def trial_state_tags(record: TrialRecord) -> dict[str, str]:
         tags[layout.HOST] = record.host
     if record.device:
         tags[layout.DEVICE] = record.device
+    if record.threads:
+        tags[layout.THREADS] = ", ".join(str(number) for number in record.threads)
     if record.parent_model:
         tags[layout.PARENT_MODEL] = record.parent_model
     if record.diverged:

@@ -62,6 +62,8 @@ class TrialRecord:
     """`colorizer@3`: what the training started from."""
     host: str = ""
     device: str = ""
+    threads: tuple[int, ...] = ()
+    """The numbers of CPU threads that its weights were trained with."""
     confirms: tuple[int, int] | None = None
     """(trial, seed): the trial of the search whose setting it trains under another seed; None for one of the search."""
 

@@ -108,6 +108,7 @@ class _Advance:
                     weights=weights,
                     data=self.data,
                     device=self.device,
+                    threads=next((record.threads for record in records(self.paths)), ()),
                 )
         return self._outcome(history, view=view, result=folder, figures=figures)
 

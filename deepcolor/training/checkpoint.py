@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from deepcolor.atomic import write_atomically
+from deepcolor.columns import from_columns
 from deepcolor.config.schema import digest_of
 from deepcolor.training.trajectory import EpochMetrics, Trajectory, TrajectoryPaths
 
@@ -35,6 +36,8 @@ class Record:
     """Written at the end of a segment, and so kept; others go once a later one is there."""
     tensors_sha256: str = ""
     tensors_bytes: int = 0
+    threads: tuple[int, ...] = ()
+    """The numbers of CPU threads that its epochs were trained with; empty where that was not recorded."""
 
     @property
     def epoch(self) -> int:
@@ -135,6 +138,7 @@ def _write_record(paths: TrajectoryPaths, record: Record) -> None:
         "kept": record.kept,
         "tensors_sha256": record.tensors_sha256,
         "tensors_bytes": record.tensors_bytes,
+        "threads": record.threads,
         "history": [_written(row) for row in record.history],
     }
     signed = {"sha256": digest_of(content), "record": content}
@@ -158,13 +162,8 @@ def _read_record(paths: TrajectoryPaths, path: Path) -> Record | None:
             paths.digest,
         ):
             return None
-        record = Record(
-            history=tuple(_row(row) for row in content["history"]),
-            best_epoch=content["best_epoch"],
-            kept=content["kept"],
-            tensors_sha256=content["tensors_sha256"],
-            tensors_bytes=content["tensors_bytes"],
-        )
+        history, threads = tuple(_row(row) for row in content["history"]), tuple(content.get("threads", ()))
+        record = from_columns(Record, {**content, "history": history, "threads": threads})
         whole = path == paths.record(record.epoch) and (
             record.collected or paths.checkpoint(record.epoch).stat().st_size == record.tensors_bytes
         )
@@ -196,12 +195,10 @@ def _written(row: EpochMetrics) -> dict[str, Any]:
     return {name: value if math.isfinite(value) else str(value) for name, value in asdict(row).items()}
 
 
-_COLUMNS = tuple(column.name for column in fields(EpochMetrics))
 _INTEGERS = {"epoch", "time_ms"}
 
 
 def _row(content: Mapping[str, Any]) -> EpochMetrics:
-    values: dict[str, Any] = {
-        name: int(content[name]) if name in _INTEGERS else float(content[name]) for name in _COLUMNS
-    }
-    return EpochMetrics(**values)
+    known = {column.name for column in fields(EpochMetrics)} & content.keys()
+    values = {name: int(content[name]) if name in _INTEGERS else float(content[name]) for name in known}
+    return from_columns(EpochMetrics, values)

@@ -13,6 +13,8 @@ SAMPLES_FILE = "samples.png"
 LOSS_FILE = "loss.png"
 RESULT_FILES = (WEIGHTS_FILE, DESCRIPTION_FILE, METRICS_FILE, SAMPLES_FILE, LOSS_FILE)
 PICTURE_METRICS = ("psnr_db", "ssim", "colourfulness")
+THREADS = "threads"
+"""In the metrics file: the numbers of CPU threads that the weights were trained with; their last bits depend on it."""
 
 
 def read_result(folder: Path) -> dict[str, float] | None:
@@ -23,3 +25,11 @@ def read_result(folder: Path) -> dict[str, float] | None:
     except (OSError, ValueError, KeyError, TypeError):
         return None  # Missing or damaged, the remedy is the same: it is made again.
     return figures if all(math.isfinite(value) for value in figures.values()) else None
+
+
+def read_threads(folder: Path) -> tuple[int, ...]:
+    """Return the numbers of CPU threads that a result's weights were trained with; empty where that is not known."""
+    try:
+        return tuple(int(number) for number in json.loads((folder / METRICS_FILE).read_bytes())[THREADS])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ()

@@ -15,7 +15,7 @@ from deepcolor.data.cache import CachedData
 from deepcolor.models.description import ModelDescription
 from deepcolor.models.modelfile import model_files
 from deepcolor.models.networks import build_from
-from deepcolor.training.figures import LOSS_FILE, METRICS_FILE, SAMPLES_FILE
+from deepcolor.training.figures import LOSS_FILE, METRICS_FILE, SAMPLES_FILE, THREADS
 from deepcolor.training.metrics import picture_metrics
 from deepcolor.training.samples import contact_sheet, loss_curve
 from deepcolor.training.trajectory import EpochMetrics, Trajectory, View
@@ -30,6 +30,7 @@ def write_result(
     weights: Mapping[str, Tensor],
     data: CachedData,
     device: torch.device,
+    threads: Sequence[int] = (),
 ) -> dict[str, float]:
     """Write the result folder of a view: model.safetensors, model.json, metrics.json, samples.png, loss.png.
 
@@ -41,6 +42,7 @@ def write_result(
         weights: State of the network after `view.chosen_epoch` epochs.
         data: What it was trained on.
         device: Where the weights are measured.
+        threads: The numbers of CPU threads that they were trained with.
     Returns:
         `psnr_db`, `ssim`, `colourfulness` on the validation split.
     Raises:
@@ -61,10 +63,11 @@ def write_result(
         metrics=figures,
     )
     measured = {"end_epoch": view.end_epoch, "chosen_epoch": view.chosen_epoch, "value": view.value, **figures}
+    made = {**measured, THREADS: list(threads)}
     title = title_of(trajectory)
     files = {
         **model_files(weights, description),
-        METRICS_FILE: json.dumps(measured, indent=2).encode() + b"\n",
+        METRICS_FILE: json.dumps(made, indent=2).encode() + b"\n",
         SAMPLES_FILE: contact_sheet(network, data.val, title=f"{title}   epoch {view.chosen_epoch}"),
         LOSS_FILE: loss_curve(history, view=view, title=title),
     }

@@ -43,6 +43,8 @@ class Session:
         self.optimizer = build_optimizer(self.network, trajectory.setting.training)
         self.history: list[EpochMetrics] = []
         self.best_epoch = 0
+        self.threads: set[int] = set()
+        """The numbers of CPU threads that its epochs were trained with."""
         self._best: dict[str, Tensor] = {}
 
     @classmethod
@@ -76,6 +78,7 @@ class Session:
         session = cls(trajectory, network=network, data=data, device=device)
         restore_optimizer(session.optimizer, network, _part(tensors, _OPTIMIZER))
         session.history, session.best_epoch = list(record.history), record.best_epoch
+        session.threads = set(record.threads)
         best = _part(tensors, _BEST) or weights
         session._best = {name: value.to(device, copy=True) for name, value in best.items()}
         return session
@@ -108,6 +111,7 @@ class Session:
         if len(recorded) >= epoch and _figures(recorded[epoch - 1]) == _figures(row):
             row = recorded[epoch - 1]
         self.history.append(row)
+        self.threads.add(torch.get_num_threads())
         self._remember_best()
         return row
 
@@ -119,7 +123,7 @@ class Session:
 
     def record(self, *, kept: bool) -> Record:
         """What a checkpoint of this state says about itself."""
-        return Record(history=tuple(self.history), best_epoch=self.best_epoch, kept=kept)
+        return Record(tuple(self.history), self.best_epoch, kept=kept, threads=tuple(sorted(self.threads)))
 
     def tensors(self) -> bytes:
         """The state as a safetensors file; the same state gives the same bytes."""

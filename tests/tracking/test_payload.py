@@ -67,7 +67,7 @@ def test_the_digest_of_a_record_follows_everything_it_shows() -> None:
 
 def test_a_child_carries_its_own_tags() -> None:
     """Study, stage, digests, commit, versions, host and trajectory are on the child itself: filters inherit nothing."""
-    tags = payload.trial_tags(trial_record(SWEEP, 2, parent_model="regressor@3"), parent_run="p")
+    tags = payload.trial_tags(trial_record(SWEEP, 2, parent_model="regressor@3", threads=(1, 2)), parent_run="p")
     expected = {
         layout.PARENT_RUN: "p",
         layout.STUDY: "grid",
@@ -81,6 +81,7 @@ def test_a_child_carries_its_own_tags() -> None:
         layout.GIT_DIRTY: "true",
         layout.HOST: "here",
         layout.DEVICE: "cpu",
+        layout.THREADS: "1, 2",
         layout.PARENT_MODEL: "regressor@3",
         f"{layout.VERSION_PREFIX}torch": "2.15.0",
         layout.TRAJECTORY: f"{2:032x}",

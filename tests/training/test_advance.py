@@ -19,7 +19,7 @@ from deepcolor.models import load_model
 from deepcolor.models.description import read_description
 from deepcolor.training.advance import advance
 from deepcolor.training.checkpoint import read_history
-from deepcolor.training.figures import RESULT_FILES
+from deepcolor.training.figures import RESULT_FILES, read_threads
 from deepcolor.training.trajectory import EpochMetrics, InitWeights, Segment, SegmentOutcome, TrajectoryPaths
 from tests.training.conftest import Prepared
 
@@ -156,6 +156,20 @@ def test_the_result_folder(prepared: Prepared, tmp_path: Path) -> None:
     assert measured["val_mse"] == outcome.history[-1].val_mse == description.metrics["val_mse"]
     assert outcome.metrics == {name: measured[name] for name in ("psnr_db", "ssim", "colourfulness")}
     assert (outcome.result / "samples.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_result_says_with_how_many_threads_it_was_trained(prepared: Prepared, tmp_path: Path) -> None:
+    """The number of threads is no part of what a training is, but its last bits depend on it: a result names every
+    number that its epochs were trained with, and one that trains nothing more changes nothing.
+    """
+    one = advance(replace(prepared.segment(tmp_path, to_epoch=1), threads=1))
+    both = advance(replace(prepared.segment(tmp_path, to_epoch=2), threads=2))
+    again = advance(replace(prepared.segment(tmp_path, to_epoch=2), threads=3))
+    assert one.digest == both.digest == again.digest
+    assert one.result is not None
+    assert both.result is not None
+    assert (read_threads(one.result), read_threads(both.result), again.trained_epochs) == ((1,), (1, 2), 0)
+    assert read_threads(tmp_path) == ()
 
 
 def test_a_shorter_trial_finds_its_weights(prepared: Prepared, tmp_path: Path) -> None:
