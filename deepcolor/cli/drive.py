@@ -115,7 +115,10 @@ def _drive(
     workspace = how.workspace
     storage = StudyStorage(workspace)
     parents = parents_of(how, storage)
-    with writing_below(workspace), owned(workspace, sweep.study):
+    with (
+        writing_below(workspace),
+        owned(workspace, sweep.study, on_wait=console.note, between=stop.heed),
+    ):
         study = storage.open(sweep, lambda: parents.adopt(sweep), extend=how.extend)
         folder = workspace.study(sweep.study)
         cut = how.slots()

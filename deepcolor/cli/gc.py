@@ -81,14 +81,15 @@ def gc(
 
 
 def collect_garbage(workspace: Workspace, tracking_uris: list[str], *, keep: int, removing: bool) -> Garbage:
-    """Find what nothing needs and, while no driver can start on any study, remove it.
+    """Find what nothing needs and, while nobody can begin to need it, remove it.
 
     Raises:
-        StudyError: A driver is at work on a study; or there is no database that says what is needed.
+        StudyError: A driver or a promotion is at work; or there is no database that says what is needed.
         TrackingError: A store cannot be read, so what its versions need cannot be known.
     """
     from deepcolor.registry.references import registered
     from deepcolor.search.collection import Garbage, find_garbage, remove
+    from deepcolor.search.ownership import sole_store
     from deepcolor.search.study import StudyStorage
 
     if not workspace.studies.is_dir():
@@ -97,9 +98,9 @@ def collect_garbage(workspace: Workspace, tracking_uris: list[str], *, keep: int
     references = registered(tracking_uris)
     if not removing:
         return find_garbage(workspace, storage, keep=keep, references=references)
-    with ExitStack() as locks:
+    with sole_store(workspace), ExitStack() as locks:
         _lock_all(locks, workspace, storage)
-        # Promotions and studies that came while the locks were taken are seen by this second look.
+        # Promotions that came before the store was had alone are seen by this second look.
         references |= registered(tracking_uris)
         garbage = find_garbage(workspace, storage, keep=keep, references=references)
         remove(garbage)
@@ -137,11 +138,8 @@ def show(garbage: Garbage, tracking_uris: list[str], *, removed: bool) -> None:
 
 
 def _lock_all(locks: ExitStack, workspace: Workspace, storage: StudyStorage) -> None:
-    """Own every study, those included that were created meanwhile."""
-    from deepcolor.search.study import owned
+    """Own every study: a driver of an older version does not share the store, and is known by its lock alone."""
+    from deepcolor.search.ownership import driver_lock
 
-    held: set[str] = set()
-    while missing := [name for name in storage.names() if name not in held]:
-        for name in missing:
-            locks.enter_context(owned(workspace, name))
-            held.add(name)
+    for name in storage.names():
+        locks.enter_context(driver_lock(workspace, name))

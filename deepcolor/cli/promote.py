@@ -77,6 +77,15 @@ def promote_trial(
     Raises:
         StudyError: There is no such study or trial, or the trial has no model to promote.
     """
+    from deepcolor.search.ownership import shared_store
+
+    with shared_store(workspace, on_wait=console.note):  # Nothing of the trial may be removed half way.
+        return _promoted(workspace, name, uri, number=number, force=force, device=device, retrain=retrain)
+
+
+def _promoted(
+    workspace: Workspace, name: str, uri: str, *, number: int | None, force: bool, device: str, retrain: bool
+) -> Promotion:
     from deepcolor.cli.confirmation import confirmed, confirmed_weights, say_whose_weights
     from deepcolor.cli.retrain import refuse_collected
     from deepcolor.cli.retrain import retrain as train_again

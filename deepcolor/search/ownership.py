@@ -1,13 +1,18 @@
-"""One driver a study: the lock that says so, who holds it, and whether anybody does."""
+"""Who is at work in a workspace: one driver a study, and nobody at all while trainings are removed.
+
+Whoever needs trainings to stay (a driver, a promotion) shares the store with the others who do; whoever removes some
+has it alone. All locks are the operating system's, so those of a dead process are free at once.
+"""
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import platform
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -16,38 +21,102 @@ from deepcolor.atomic import write_atomically
 from deepcolor.errors import StudyError
 from deepcolor.workspace import Workspace
 
-_LOCK = ".driver.lock"
+_LOCK, _OWNER_FILE = ".driver.lock", "driver.json"
+_STORE_LOCK = ".store.lock"
+_LOOK_EVERY_S = 0.2
 _GLANCE_S = 0.2
 """A reader that looks whether the lock is held holds it itself, for microseconds."""
 
 
 def is_owned(workspace: Workspace, name: str) -> bool:
     """Say whether a driver is at work on a study. Nothing is created, and nobody is kept waiting."""
-    import fcntl
-
     try:
         descriptor = os.open(workspace.study(name) / _LOCK, os.O_RDONLY)
     except OSError:
         return False
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError:
-        return True
+        return not _locked(descriptor, fcntl.LOCK_SH)
     finally:
         os.close(descriptor)
-    return False
 
 
 @contextmanager
-def owned(workspace: Workspace, name: str) -> Iterator[None]:
-    """Own a study while driving it. The lock is the operating system's, so a dead owner's is free at once.
+def owned(
+    workspace: Workspace,
+    name: str,
+    *,
+    on_wait: Callable[[str], None] = lambda _: None,
+    between: Callable[[], None] = lambda: None,
+) -> Iterator[None]:
+    """Own a study while driving it, and keep all trainings where they are.
+
+    Args:
+        workspace: Holds the study, or will.
+        name: Of the study.
+        on_wait: Told once what is waited for, should trainings just be removed.
+        between: Called again and again while waiting; what it raises ends the wait.
+    Raises:
+        StudyError: Another driver owns the study; the message names it.
+    """
+    # In this order: whoever has the store alone sees that there is a driver, though its study may not exist yet.
+    with shared_store(workspace, on_wait=on_wait, between=between), driver_lock(workspace, name):
+        yield
+
+
+@contextmanager
+def shared_store(
+    workspace: Workspace,
+    *,
+    on_wait: Callable[[str], None] = lambda _: None,
+    between: Callable[[], None] = lambda: None,
+) -> Iterator[None]:
+    """Keep all trainings where they are; waits while some are being removed. Any number of processes may share.
+
+    Args:
+        workspace: Whose trainings are needed.
+        on_wait: Told once what is waited for.
+        between: Called again and again while waiting; what it raises ends the wait.
+    """
+    with _store_lock(workspace) as descriptor:
+        told = False
+        while not _locked(descriptor, fcntl.LOCK_SH):
+            if not told:
+                on_wait(f"waiting until trainings have been removed{_owner(workspace.studies / _STORE_LOCK)}")
+            told = True
+            time.sleep(_LOOK_EVERY_S)
+            between()
+        yield
+
+
+@contextmanager
+def sole_store(workspace: Workspace) -> Iterator[None]:
+    """Have the trainings alone, to remove some; whoever needs them waits.
+
+    Raises:
+        StudyError: Somebody is at work with them; the message names the driver, if it is one.
+    """
+    with _store_lock(workspace) as descriptor:
+        if not _locked(descriptor, fcntl.LOCK_EX):
+            _refuse_driven(workspace)
+            raise StudyError(
+                f"workspace: nothing may need its trainings while some are removed; got a promotion, a sweep that "
+                f"starts or another clean-up at work ({workspace.root}). Wait for its end, then run this again."
+            )
+        os.truncate(descriptor, 0)
+        os.write(descriptor, _this_process())
+        yield
+
+
+@contextmanager
+def driver_lock(workspace: Workspace, name: str) -> Iterator[None]:
+    """Hold the lock that says that a study has its one driver.
 
     Raises:
         StudyError: Another driver owns the study; the message names it.
     """
     folder = workspace.study(name)
     folder.mkdir(parents=True, exist_ok=True)
-    lock, owner = FileLock(folder / _LOCK), folder / "driver.json"
+    lock, owner = FileLock(folder / _LOCK), folder / _OWNER_FILE
     try:
         lock.acquire(timeout=_GLANCE_S, poll_interval=_GLANCE_S / 10)
     except Timeout:
@@ -55,17 +124,45 @@ def owned(workspace: Workspace, name: str) -> Iterator[None]:
             f"study: {name!r} is being driven already{_owner(owner)}. Wait for it, or stop it with Ctrl-C there."
         ) from None
     try:
-        since = time.strftime("%Y-%m-%d %H:%M:%S %z")
-        write_atomically(owner, json.dumps({"host": platform.node(), "pid": os.getpid(), "since": since}).encode())
+        write_atomically(owner, _this_process())
         yield
     finally:
         owner.unlink(missing_ok=True)
         lock.release()
 
 
-def _owner(path: Path) -> str:
+@contextmanager
+def _store_lock(workspace: Workspace) -> Iterator[int]:
+    workspace.studies.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(workspace.studies / _STORE_LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _locked(descriptor: int, kind: int) -> bool:
+    try:
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _refuse_driven(workspace: Workspace) -> None:
+    """Raise StudyError for the first study that has a driver."""
+    for owner in sorted(workspace.studies.glob(f"*/{_OWNER_FILE}")):
+        with driver_lock(workspace, owner.parent.name):
+            pass
+
+
+def _this_process() -> bytes:
+    since = time.strftime("%Y-%m-%d %H:%M:%S %z")
+    return json.dumps({"host": platform.node(), "pid": os.getpid(), "since": since}).encode()
+
+
+def _owner(path: Path) -> str:
+    with suppress(OSError, ValueError, KeyError):
         owner = json.loads(path.read_text())
         return f" on {owner['host']} by process {owner['pid']} since {owner['since']}"
-    except (OSError, ValueError, KeyError):
-        return ""
+    return ""

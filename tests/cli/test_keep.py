@@ -17,6 +17,7 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
+from deepcolor.cli import console
 from deepcolor.cli.drive import How
 from deepcolor.cli.gc import collect_garbage
 from deepcolor.cli.promote import promote_trial
@@ -109,9 +110,11 @@ def test_a_driven_study_is_left_out_of_sync(how: How) -> None:
             sync_studies(how.workspace, how.tracking_uri, study="grid")
 
 
-def test_a_collected_trial_is_listed_refused_and_brought_back(how: How, cli: Cli) -> None:
+def test_a_collected_trial_is_listed_refused_and_brought_back(
+    how: How, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What gc says it removes; the study lists as before and trains nothing; promoting a collected trial names the
-    way back, which gives the same weights; a registered trial stays.
+    way back, which gives the same weights; a registered trial stays. While it is promoted nothing can be removed.
     """
     workspace, uri = how.workspace, how.tracking_uri
     run(SWEEP, how)
@@ -121,7 +124,17 @@ def test_a_collected_trial_is_listed_refused_and_brought_back(how: How, cli: Cli
     # The best and the worst may lie on the same one of the three trajectories.
     other = next(trial for trial in others if _trajectory(trial) not in kept)
     weights = (_result(workspace, other) / "model.safetensors").read_bytes()
-    promote_trial(workspace, "grid", uri, number=worst.number)
+    refusals: list[str] = []
+
+    def clean_up_now(_: str) -> None:
+        with pytest.raises(StudyError, match="a promotion") as refused:
+            collect_garbage(workspace, [uri], keep=1, removing=True)
+        refusals.append(str(refused.value))
+
+    with monkeypatch.context() as while_promoting:
+        while_promoting.setattr(console, "note", clean_up_now)
+        promote_trial(workspace, "grid", uri, number=worst.number)
+    assert refusals
 
     said = json.loads(cli.run("gc", "--keep", "1", "--json").stdout)
     assert said["removed"] is False
