@@ -142,4 +142,4 @@ def _lock_all(locks: ExitStack, workspace: Workspace, storage: StudyStorage) -> 
     from deepcolor.search.ownership import driver_lock
 
     for name in storage.names():
-        locks.enter_context(driver_lock(workspace, name))
+        locks.enter_context(driver_lock(workspace, name, named=False))

@@ -182,4 +182,4 @@ def _refuse_misfit(setting: Setting, parent: ModelDescription, ref: str) -> None
 
 
 def _form_key(model: ModelConfig) -> str:
-    return ",".join(f"{name}={value}" for name, value in model.model_dump().items())
+    return ",".join(f"{name}={value}" for name, value in model.identity().items())

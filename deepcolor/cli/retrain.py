@@ -49,7 +49,8 @@ def retrain(workspace: Workspace, study: StoredStudy, trial: StoredTrial, *, tra
         if trajectory.digest != trial.place.trajectory:
             raise StudyError(
                 f"--retrain: trial {trial.number} of {study.name} must be trained on what it was trained on; got data "
-                f"{cache.name[:12]}, other pictures or another parent than then. Prepare the data set as it was."
+                f"{cache.name[:12]}: other pictures, another parent or another version of deepcolor than then. Prepare "
+                "the data set as it was, or use the version that trained it."
             )
         view = trial.outcome.view
         console.note(f"training trial {trial.number} of {study.name} again, to epoch {view.chosen_epoch}")

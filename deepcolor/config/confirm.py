@@ -12,6 +12,8 @@ class ConfirmConfig(Frozen):
     `training.seed + 1`, `+ 2` and so on, and the one with the lowest mean over these wins.
     """
 
+    first_fields = frozenset({"top", "seeds"})
+
     top: int = Field(default=3, ge=1, le=1000)
     """How many of the best settings are trained again."""
     seeds: int = Field(default=3, ge=2, le=1000)

@@ -84,6 +84,8 @@ class Setting(Frozen):
 class Sweep(Frozen):
     """One file under experiments/: one Optuna study, one MLflow parent run."""
 
+    first_fields = frozenset({"study", "stage", "description", "data", "model", "training", "init", "search"})
+
     study: str
     """The study's name, unique in the workspace."""
     stage: Stage
@@ -158,7 +160,9 @@ class Sweep(Frozen):
         """SHA-256 (hex) of everything that decides the search's outcome; what follows the search, and the description,
         are no part of it.
         """
-        return digest_of(self.model_dump(mode="json", exclude={"description": True, "search": {"confirm": True}}))
+        content = self.identity()
+        search = {key: value for key, value in content["search"].items() if key != "confirm"}
+        return digest_of({**{key: content[key] for key in content if key != "description"}, "search": search})
 
     def _touches(self, field: str) -> bool:
         part = getattr(self, searchable_fields()[field])

@@ -6,9 +6,10 @@ import re
 from collections.abc import Mapping
 from functools import cache
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic.fields import FieldInfo
 
 from deepcolor.config.refusal import Refusal, first_refusal, written
 from deepcolor.workspace import NAME_PATTERN
@@ -20,10 +21,47 @@ INIT_REF = re.compile(
 )
 
 
+_ABSENT = "absent"
+
+
+def introduced(*, absent: Any) -> dict[str, Any]:
+    """Say what it means that a record lacks a field which came later, where that is not the field's default.
+
+    Args:
+        absent: How things were before there was the field. For its `json_schema_extra`.
+    """
+    return {_ABSENT: absent}
+
+
+def absent_value(field: FieldInfo) -> Any:
+    """What it means that a record lacks a field."""
+    extra = field.json_schema_extra
+    known = isinstance(extra, dict) and _ABSENT in extra
+    return extra[_ABSENT] if known and isinstance(extra, dict) else field.get_default(call_default_factory=True)
+
+
 class Frozen(BaseModel):
     """A value object: unknown keys are refused, nothing can be changed after parsing."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
+
+    first_fields: ClassVar[frozenset[str] | None] = None
+    """The fields there were when identities began, which are part of them whatever their value; None: all fields. A
+    field that comes later is not added here."""
+
+    def identity(self) -> dict[str, Any]:
+        """Return what names and stores this value, as a JSON value: a field that came later is left out where it has
+        the value that its absence means, so that it changes nothing that was there before it.
+        """
+        content = self.model_dump(mode="json")
+        for name, field in type(self).model_fields.items():
+            value = getattr(self, name)
+            later = self.first_fields is not None and name not in self.first_fields
+            if later and value == absent_value(field):
+                content.pop(name, None)
+            elif isinstance(value, Frozen):
+                content[name] = value.identity()
+        return content
 
     @field_validator("*", mode="before")
     @classmethod
@@ -37,6 +75,17 @@ class Frozen(BaseModel):
 
 class AugmentConfig(Frozen):
     """The reports' five augmentations (torchvision v2); each one switched on adds a copy of every training image."""
+
+    first_fields = frozenset(
+        {
+            "random_crop",
+            "random_horizontal_flip",
+            "random_vertical_flip",
+            "random_rotation",
+            "random_adjust_sharpness",
+            "mode",
+        }
+    )
 
     random_crop: int | None = Field(default=8, ge=1, le=64)
     """Pixels of reflected border before a crop back to the full size; null leaves this copy out."""
@@ -61,6 +110,8 @@ class AugmentConfig(Frozen):
 class DataConfig(Frozen):
     """Which prepared data set to train on, and in what form."""
 
+    first_fields = frozenset({"name", "size_px", "augment"})
+
     name: str
     """A name given to `deepcolor data prepare`."""
     size_px: int = Field(default=128, ge=64, le=1024, multiple_of=64)
@@ -77,6 +128,8 @@ class DataConfig(Frozen):
 class ModelConfig(Frozen):
     """The network's form. In a transfer sweep a field left out is taken over from the model it starts from."""
 
+    first_fields = frozenset({"feature_maps", "growth", "hidden_activation", "output_activation", "skip_connections"})
+
     feature_maps: int = Field(default=3, ge=1, le=512)
     """Width of the first block, in channels."""
     growth: Literal["constant", "double"] = "constant"
@@ -91,6 +144,21 @@ class ModelConfig(Frozen):
 
 class TrainingConfig(Frozen):
     """How the network is trained."""
+
+    first_fields = frozenset(
+        {
+            "epochs",
+            "lr",
+            "weight_decay",
+            "batch_size",
+            "optimizer",
+            "lr_schedule",
+            "early_stopping",
+            "patience",
+            "seed",
+            "mixed_precision",
+        }
+    )
 
     epochs: int = Field(default=100, ge=1, le=100_000)
     """Passes over the training images, augmented copies included."""
@@ -116,6 +184,8 @@ class TrainingConfig(Frozen):
 
 class InitConfig(Frozen):
     """What a training starts from."""
+
+    first_fields = frozenset({"init_from", "freeze"})
 
     init_from: str | None = None
     """`STAGE@ALIAS` or `STAGE@VERSION` (a registered model), or `study:NAME` (of those of the same width, its confirmed

@@ -133,6 +133,10 @@ _Dimension = Annotated[
 class SearchConfig(Frozen):
     """What is searched, and how."""
 
+    first_fields = frozenset(
+        {"sampler", "space", "objective", "trials", "seed", "pruner", "budget", "warm_start", "confirm"}
+    )
+
     sampler: Sampler = "grid"
     """`grid` trains every combination once; `tpe` and `random` draw `trials` settings (Optuna)."""
     space: tuple[_Dimension, ...] = ()

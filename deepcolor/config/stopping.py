@@ -27,6 +27,8 @@ class PrunerConfig(Frozen):
     `reduction_factor` times as long.
     """
 
+    first_fields = frozenset({"name", "min_epochs", "reduction_factor", "warmup_trials", "resume"})
+
     name: Pruner = "none"
     """`asha`: the best 1/reduction_factor of a rung go on (asynchronous successive halving). `hyperband`: the same in
     brackets that start at different rungs. `median`: those no worse than the median of their rung go on."""
@@ -58,6 +60,8 @@ class BudgetConfig(Frozen):
     """What a study may spend, over all its starts. On the first limit reached, running trainings end their epoch and
     are saved; a larger budget goes on from there (`deepcolor sweep --extend`).
     """
+
+    first_fields = frozenset({"trials", "wall_s", "gpu_hours", "epochs", "target", "patience_trials"})
 
     trials: int | None = Field(default=None, ge=1, le=100_000)
     """Settings tried; trials already started are trained to their end."""

@@ -37,7 +37,7 @@ class UsableFile:
 class RejectedFile(BaseModel):
     """A file with a picture's suffix that cannot be used."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="ignore")  # Written by any version.
 
     path: str
     """Relative to the source folder, with '/' between the parts."""

@@ -16,6 +16,7 @@ def data_digest(manifest: Manifest, config: DataConfig) -> str:
         32 hex digits.
     """
     augment = config.augment
+    later = {name: value for name, value in config.identity().items() if name not in DataConfig.first_fields}
     identity = {
         "format": CACHE_FORMAT,
         "size_px": config.size_px,
@@ -23,5 +24,6 @@ def data_digest(manifest: Manifest, config: DataConfig) -> str:
         # Fixed copies are drawn from the manifest's seed.
         "seed": manifest.seed if augment.active and augment.mode == "fixed" else None,
         "files": sorted((file.sha256, file.split) for file in manifest.files),
+        **later,
     }
     return digest_of(identity)[:32]

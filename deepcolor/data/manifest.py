@@ -25,7 +25,7 @@ MIN_SIDE_PX = 32
 
 
 class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="ignore")  # Written by any version.
 
 
 class PictureFile(_Frozen):

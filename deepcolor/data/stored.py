@@ -27,7 +27,7 @@ Augmentations = tuple[tuple[str, float], ...]
 class ArrayFile(BaseModel):
     """What an array file must be."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="ignore")  # Written by any version.
 
     bytes: int
 
@@ -35,7 +35,7 @@ class ArrayFile(BaseModel):
 class CacheIndex(BaseModel):
     """What a cache holds; written last, so its presence says that the arrays are whole."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="ignore")  # Written by any version.
 
     format: int = CACHE_FORMAT
     digest: str

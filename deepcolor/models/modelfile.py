@@ -42,7 +42,9 @@ def model_files(weights: Mapping[str, Tensor], description: ModelDescription) ->
     """Return the content of a model folder by file name; the same weights and description give the same bytes."""
     content = safetensors.torch.save({name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()})
     described = description.model_copy(update={"weights_sha256": hashlib.sha256(content).hexdigest()})
-    return {WEIGHTS_FILE: content, DESCRIPTION_FILE: described.model_dump_json(indent=2).encode() + b"\n"}
+    unused = type(described.model).model_fields.keys() - described.model.identity().keys()
+    text = described.model_dump_json(indent=2, exclude={"model": set(unused)})
+    return {WEIGHTS_FILE: content, DESCRIPTION_FILE: text.encode() + b"\n"}
 
 
 def load_model(folder: Path, device: str | torch.device = "cpu") -> tuple[Network, ModelDescription]:

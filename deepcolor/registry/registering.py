@@ -133,7 +133,7 @@ def _tags(
         names.TRIAL: str(candidate.trial),
         names.RUN: run_id,
         names.SIZE_PX: str(description.size_px),
-        names.MODEL: json.dumps(description.model.model_dump(mode="json")),
+        names.MODEL: json.dumps(description.model.identity()),
     }
     if candidate.parent:
         tags[names.PARENT] = candidate.parent

@@ -14,6 +14,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from deepcolor.config.schema import STAGES, ModelConfig, Stage
+from deepcolor.config.stored import read_stored
 from deepcolor.errors import ModelError, TrackingError
 from deepcolor.printable import shown_uri
 from deepcolor.registry import names
@@ -218,7 +219,7 @@ def _version(stage: Stage, version: MlflowModelVersion, aliases: dict[str, Any])
         data_digest=tags.get(names.DATA_DIGEST, ""),
         parent=tags.get(names.PARENT),
         size_px=int(tags.get(names.SIZE_PX, 128)),
-        model=ModelConfig(**json.loads(tags.get(names.MODEL, "{}"))),
+        model=read_stored(ModelConfig, json.loads(tags.get(names.MODEL, "{}"))).value,
         params=_under(tags, names.PARAM_PREFIX),
         test={name: float(value) for name, value in _under(tags, names.TEST_PREFIX).items()},
         evidence=read_evidence(_under(tags, names.CONFIRMED_PREFIX)),

@@ -8,6 +8,7 @@ from typing import Any
 from deepcolor.atomic import write_atomically
 from deepcolor.config.load import to_yaml
 from deepcolor.config.schema import Sweep
+from deepcolor.config.stored import read_stored
 from deepcolor.errors import StudyError
 from deepcolor.search.starts import read_start
 from deepcolor.workspace import Workspace
@@ -17,9 +18,13 @@ RESOLVED_FILE = "sweep.yaml"
 
 
 def changes_of(stored: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]:
-    """Say what differs between a study's sweep and the one given now; the description may change, and is left out."""
-    # Keys that a study was made before have their defaults.
-    known = Sweep(**stored).model_dump(mode="json")
+    """Say what differs between a study's sweep and the one given now; the description may change, and is left out.
+
+    Args:
+        stored: As a study holds it; keys that came later are missing, and have what their absence means.
+        given: All keys of the one given.
+    """
+    known = read_stored(Sweep, stored).value.model_dump(mode="json")
     return [
         f"{key}: {old!r} -> {new!r}"
         for key, old, new in _differences(known, given)

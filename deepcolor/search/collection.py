@@ -168,7 +168,7 @@ def _needed(study: StoredStudy, trials: Sequence[StoredTrial], *, keep: int) -> 
     """The trials of one study that must keep their weights for the study's own sake."""
     complete = [trial for trial in ranked(trials) if trial.outcome is not None and trial.outcome.result]
     try:
-        finished = is_finished(study, trials)
+        finished = is_finished(study, trials) and not study.unknown
         best_of_form = {trial.setting(study.sweep).model: trial.number for trial in reversed(complete)}
         confirmation = confirmation_of(study.sweep, trials, spent=study.spent)
     except (StudyError, ValidationError):

@@ -303,7 +303,8 @@ class Driver:
             self._settling.fail(trial.number, " ".join(str(error).split()))
             return
         digest = trajectory.digest
-        if trial.place is None:
+        if trial.place is None or trial.place.trajectory != digest:
+            # Its setting names another training than when it was placed: with other numbers, or other weights to start.
             trial = self._study.place(trial.number, self._place(trajectory))
         open_ = self._board.open[trial.number] = self._ladder.enter(trial, trajectory)
         if digest not in self._board.busy:
@@ -316,10 +317,10 @@ class Driver:
         view = view_of(history, epochs=epochs, patience=setting.patience, objective=trajectory.objective)
         paths = TrajectoryPaths(self._places.store, trajectory.digest)
         return Place(
-            trajectory.digest,
-            len(history),
-            trajectory.init.ref if trajectory.init else None,
-            epochs,
+            trajectory=trajectory.digest,
+            in_store_epochs=len(history),
+            parent=trajectory.init.ref if trajectory.init else None,
+            epochs=epochs,
             resumed_epochs=resumable_epochs(paths, view) if history else 0,
         )
 

@@ -108,9 +108,13 @@ def sole_store(workspace: Workspace) -> Iterator[None]:
 
 
 @contextmanager
-def driver_lock(workspace: Workspace, name: str) -> Iterator[None]:
+def driver_lock(workspace: Workspace, name: str, *, named: bool = True) -> Iterator[None]:
     """Hold the lock that says that a study has its one driver.
 
+    Args:
+        workspace: Holds the study, or will.
+        name: Of the study.
+        named: Whether to write down who holds it.
     Raises:
         StudyError: Another driver owns the study; the message names it.
     """
@@ -124,7 +128,8 @@ def driver_lock(workspace: Workspace, name: str) -> Iterator[None]:
             f"study: {name!r} is being driven already{_owner(owner)}. Wait for it, or stop it with Ctrl-C there."
         ) from None
     try:
-        write_atomically(owner, _this_process())
+        if named:
+            write_atomically(owner, _this_process())
         yield
     finally:
         owner.unlink(missing_ok=True)

@@ -11,9 +11,11 @@ import optuna
 from filelock import FileLock
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
+from pydantic import ValidationError
 
 from deepcolor.columns import from_columns
 from deepcolor.config.schema import ParamValue, SearchConfig, Sweep, unknown_name
+from deepcolor.config.stored import Stored, read_stored
 from deepcolor.config.yamlfile import dump
 from deepcolor.errors import StudyError, WorkspaceError
 from deepcolor.search.changes import changes_of, refused, write_resolved
@@ -108,20 +110,20 @@ class StudyStorage:
         return study
 
     def _opened(self, sweep: Sweep, resolve: Callable[[], Sweep], *, extend: bool) -> StoredStudy:
-        written = sweep.model_dump(mode="json")
         if sweep.study in self.names():
             study = self.load(sweep.study)
             if study.written:
+                study.refuse_unknown()
                 changes = study.changes_to(sweep)
                 if changes and not extend:
                     raise refused(self._workspace, sweep.study, changes)
                 return self._extended(study, sweep) if changes else study
-        resolved = resolve().model_dump(mode="json")
+        resolved = resolve()
         new = optuna.create_study(
             study_name=sweep.study, storage=self._storage, direction="minimize", load_if_exists=True
         )
         # The sweep is written last: a study without it was cut off while it was created, and is created again.
-        for key, value in ((_STARTED, now_ms()), (_RESOLVED, resolved), (_SWEEP, written)):
+        for key, value in ((_STARTED, now_ms()), (_RESOLVED, resolved.identity()), (_SWEEP, sweep.identity())):
             new.set_user_attr(key, value)
         return StoredStudy(new)
 
@@ -130,7 +132,7 @@ class StudyStorage:
         alive = [trial for trial in study.trials() if trial.state != "failed"]
         settings = {t.number: old.setting(t.params) for t in alive if set(t.params) == set(old.search_names)}
         refuse_changed_meaning(old, new, settings)
-        attrs = {**study.optuna_study.user_attrs, _RESOLVED: new.model_dump(mode="json")}
+        attrs = {**study.optuna_study.user_attrs, _RESOLVED: new.identity()}
         attrs.pop(_SWEEP)
         rewrite(
             self._storage,
@@ -139,7 +141,7 @@ class StudyStorage:
                 rewritten(trial, old=old, new=new, reopened=frozenset({OUTCOME}), marks=frozenset({FOREIGN}))
                 for trial in study.optuna_study.get_trials(deepcopy=False)
             ],
-            attrs={**attrs, _SWEEP: sweep.model_dump(mode="json")},
+            attrs={**attrs, _SWEEP: sweep.identity()},
         )
         return self.load(study.name)
 
@@ -189,12 +191,37 @@ class StoredStudy:
     @cached_property
     def sweep(self) -> Sweep:
         """The sweep as it runs, with what it took over from its parent model."""
+        return self._stored.value
+
+    @property
+    def unknown(self) -> tuple[str, ...]:
+        """What its sweep sets that this version of deepcolor does not know."""
+        return self._stored.unknown
+
+    @cached_property
+    def _stored(self) -> Stored[Sweep]:
         attrs = self._study.user_attrs
         if _RESOLVED not in attrs:
             raise StudyError(
                 f"study: {self.name!r} was not made by deepcolor, or its creation was cut off. Choose another name."
             )
-        return Sweep(**attrs[_RESOLVED])
+        try:
+            return read_stored(Sweep, attrs[_RESOLVED])
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_context=False)[0]
+            key = ".".join(str(part) for part in first["loc"])
+            raise StudyError(
+                f"study: {self.name!r} holds a sweep that this version of deepcolor cannot read; {key or 'sweep'}: "
+                f"{first['msg']}. Use the version that made it."
+            ) from error
+
+    def refuse_unknown(self) -> None:
+        """Raise StudyError if the study's sweep sets what this version does not know: it would train something else."""
+        if self.unknown:
+            raise StudyError(
+                f"study: {self.name!r} was made by a later version of deepcolor, and sets what this one does not know: "
+                f"{', '.join(self.unknown)}. Go on with that version, or give the sweep another study name."
+            )
 
     def changes_to(self, sweep: Sweep) -> list[str]:
         """Say what differs between the study's sweep and another one: nothing where that is what its file gave, or what
@@ -209,7 +236,8 @@ class StoredStudy:
 
         What was taken over from a parent model is left out, so that the file can begin another study as well.
         """
-        tree = Sweep(**self.written).model_dump(mode="json")
+        self.refuse_unknown()
+        tree = read_stored(Sweep, self.written).value.model_dump(mode="json")
         runs = self.sweep.model_dump(mode="json")["model"]
         tree["model"] = {field: value for field, value in tree["model"].items() if value == runs[field]}
         return dump(tree)
@@ -293,8 +321,13 @@ class StoredStudy:
         return stored_trial(self._storage.get_trial(self._storage.create_new_trial(self._study_id, template)))
 
     def place(self, number: int, place: Place) -> StoredTrial:
-        """Record where a trial's training lies."""
-        self._set(number, PLACE, {**vars(place), "started_ms": self._never_back(place.started_ms)})
+        """Record where a trial's training lies.
+
+        One that is placed anew, for its setting has come to name another training, begins there from the start.
+        """
+        before, passed = self._trial(number).place, tuple(self._frozen(number).intermediate_values)
+        started_ms = before.started_ms if before else self._never_back(place.started_ms)
+        self._set(number, PLACE, {**vars(place), "passed": passed, "started_ms": started_ms})
         return self._trial(number)
 
     def tell(self, number: int, outcome: Outcome) -> StoredTrial:
@@ -305,9 +338,12 @@ class StoredStudy:
 
     def report(self, number: int, *, epoch: int, value: float) -> StoredTrial:
         """Record the objective of a trial at a rung; recording it again changes nothing."""
-        frozen = self._frozen(number)
-        if epoch not in frozen.intermediate_values:
-            self._open(frozen).report(value, epoch)
+        trial, frozen = self._trial(number), self._frozen(number)
+        if epoch not in trial.reached:
+            self._storage.set_trial_intermediate_value(frozen._trial_id, epoch, value)  # noqa: SLF001  # it has no public name
+            if trial.place is not None and epoch in trial.place.passed:
+                left = tuple(rung for rung in trial.place.passed if rung != epoch)
+                self._set(number, PLACE, {**vars(trial.place), "passed": left})
         return self._trial(number)
 
     def let_on(self, number: int, *, to_epoch: int) -> StoredTrial:
@@ -351,9 +387,6 @@ class StoredStudy:
     def _frozen(self, number: int) -> FrozenTrial:
         # Through the study this would read all of its open trials again.
         return self._storage.get_trial(self._storage.get_trial_id_from_study_id_trial_number(self._study_id, number))
-
-    def _open(self, frozen: FrozenTrial) -> optuna.trial.Trial:
-        return optuna.trial.Trial(self._study, frozen._trial_id)  # noqa: SLF001  # it has no public name
 
     @property
     def _storage(self) -> optuna.storages.BaseStorage:

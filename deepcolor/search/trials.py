@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
@@ -37,6 +38,8 @@ class Place:
     """What it asks for in all."""
     resumed_epochs: int | None = None
     """The epoch from which its training could go on; None where that was not recorded, and `in_store_epochs` is it."""
+    passed: tuple[int, ...] = ()
+    """Rungs that it had reached in another training before it was placed here, and has yet to reach in this one."""
     started_ms: int = field(default_factory=now_ms)
     """Unix time: Optuna's own times are local and lose their zone."""
 
@@ -140,23 +143,30 @@ def finite(trials: Iterable[StoredTrial]) -> list[StoredTrial]:
 def stored_trial(trial: FrozenTrial) -> StoredTrial:
     """Read a trial as Optuna holds it."""
     attrs = trial.user_attrs
-    outcome = attrs.get(OUTCOME)
-    place = attrs.get(PLACE)
+    outcome = _outcome(attrs[OUTCOME]) if attrs.get(OUTCOME) else None
+    place = _place(attrs[PLACE], outcome) if attrs.get(PLACE) else None
     error = attrs.get(ERROR) or {}
     return StoredTrial(
         number=trial.number,
         state=_STATES[trial.state],
         params=dict(trial.params),
         value=trial.values[0] if trial.values else None,
-        started_ms=place["started_ms"] if place else _ms(trial.datetime_start) or 0,
-        ended_ms=(outcome or error).get("ended_ms") or _ms(trial.datetime_complete),
-        place=from_columns(Place, place) if place else None,
-        outcome=_outcome(outcome) if outcome else None,
+        started_ms=place.started_ms if place else _ms(trial.datetime_start) or 0,
+        ended_ms=(outcome.ended_ms if outcome else error.get("ended_ms")) or _ms(trial.datetime_complete),
+        place=place,
+        outcome=outcome,
         error=error.get("reason"),
         target_epoch=attrs.get(TARGET),
-        reached=dict(trial.intermediate_values),
+        reached={e: v for e, v in trial.intermediate_values.items() if place is None or e not in place.passed},
         confirms=from_columns(Confirms, attrs[CONFIRMS]) if CONFIRMS in attrs else None,
     )
+
+
+def _place(content: Mapping[str, Any], outcome: Outcome | None) -> Place:
+    place = from_columns(Place, {**content, "passed": tuple(content.get("passed", ()))})
+    # A result lies where its training does, whatever was recorded before trials were placed anew.
+    trained = Path(outcome.result).parts[0] if outcome and outcome.result else place.trajectory
+    return replace(place, trajectory=trained)
 
 
 def _outcome(content: Mapping[str, Any]) -> Outcome:

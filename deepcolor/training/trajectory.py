@@ -50,19 +50,25 @@ class Trajectory:
         return self.setting.model
 
     def identity(self) -> dict[str, object]:
-        """Everything that decides the numbers, as a JSON value; it names neither paths nor machines."""
-        training = self.setting.training.model_dump(mode="json", exclude=_NOT_IDENTITY)
+        """Everything that decides the numbers, as a JSON value; it names neither paths nor machines.
+
+        A field that came later is left out where it has the value that its absence means, so that a training goes on
+        under its name.
+        """
+        training = {k: v for k, v in self.setting.training.identity().items() if k not in _NOT_IDENTITY}
         if self.setting.training.lr_schedule != "constant":
             training["epochs"] = self.setting.training.epochs
+        init = {k: v for k, v in self.setting.init.identity().items() if k not in {"init_from", "freeze"}}
         return {
             "format": FORMAT,
             "stage": self.stage,
             "data": self.data_digest,
-            "model": self.model.model_dump(mode="json"),
+            "model": self.model.identity(),
             "training": training,
             "freeze": self.setting.init.freeze,
             "init": self.init.sha256 if self.init else None,
             "objective": self.objective,
+            **({"start": init} if init else {}),
         }
 
     @property

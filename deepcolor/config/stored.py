@@ -1,0 +1,65 @@
+"""Read sections that another version has stored: they may lack fields that came later, and hold some still unknown.
+
+A field that comes later is left out of what is stored and of what names a training as long as it has the value that its
+absence means (`Frozen.identity`). So an unknown field, where there is one, says something.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar, get_args
+
+from deepcolor.config.sections import Frozen, absent_value
+from deepcolor.config.space import Range, SearchConfig
+
+F = TypeVar("F", bound=Frozen)
+
+
+@dataclass(frozen=True)
+class Stored(Generic[F]):
+    """What was read."""
+
+    value: F
+    unknown: tuple[str, ...]
+    """Dotted names of the fields that this version does not know."""
+
+
+def read_stored(kind: type[F], content: Mapping[str, Any]) -> Stored[F]:
+    """Read a section as it was stored, its parts included: a missing field has what its absence means.
+
+    Raises:
+        pydantic.ValidationError: A value is none that this version allows.
+    """
+    unknown: list[str] = []
+    return Stored(kind(**_known(kind, content, prefix="", unknown=unknown)), tuple(unknown))
+
+
+def _known(kind: type[Frozen], content: Mapping[str, Any], *, prefix: str, unknown: list[str]) -> dict[str, Any]:
+    """The fields of a section that this version knows."""
+    tree: dict[str, Any] = {}
+    for name, value in content.items():
+        key = f"{prefix}{name}"
+        if name not in kind.model_fields:
+            unknown.append(key)
+        elif issubclass(kind, SearchConfig) and name == "space" and isinstance(value, Mapping):
+            tree[name] = {each: _dimension(spec, f"{key}.{each}.", unknown) for each, spec in value.items()}
+        elif isinstance(value, Mapping) and (part := next(_parts(kind.model_fields[name].annotation), None)):
+            tree[name] = _known(part, value, prefix=f"{key}.", unknown=unknown)
+        else:
+            tree[name] = value
+    missing = {name: field for name, field in kind.model_fields.items() if name not in tree and not field.is_required()}
+    return {**tree, **{name: absent_value(field) for name, field in missing.items()}}
+
+
+def _dimension(spec: Any, prefix: str, unknown: list[str]) -> Any:
+    if not isinstance(spec, Mapping):
+        return spec
+    unknown.extend(prefix + name for name in spec if name not in Range.model_fields)
+    return {name: value for name, value in spec.items() if name in Range.model_fields}
+
+
+def _parts(annotation: Any) -> Iterator[type[Frozen]]:
+    for kind in (annotation, *get_args(annotation)):
+        if isinstance(kind, type) and issubclass(kind, Frozen):
+            yield kind
