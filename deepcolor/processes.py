@@ -6,8 +6,8 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from multiprocessing import util
@@ -85,6 +85,26 @@ def decoding_pool(processes: int) -> ProcessPoolExecutor:
     """Return a pool of this many processes, each with one torch thread, and deaf to Ctrl-C."""
     start_server(*DECODING, *TRAINING)
     return ProcessPoolExecutor(processes, multiprocessing.get_context(METHOD), initializer=_set_up_child)
+
+
+@contextmanager
+def plain_pool(processes: int) -> Iterator[Callable[..., Future[Any]]]:
+    """Start processes that import for themselves what their tasks need, torch not among it; deaf to Ctrl-C.
+
+    Yields:
+        Submits a task: a module-level function, and its arguments.
+    """
+    _name_what_is_left_behind()
+    pool = ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), initializer=_set_up_child)
+
+    def submit(function: Callable[..., Any], *arguments: Any) -> Future[Any]:
+        with _set_up_for_the_server():  # A task that finds all processes busy starts another.
+            return pool.submit(function, *arguments)
+
+    try:
+        yield submit
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 @contextmanager

@@ -14,6 +14,13 @@ RESERVED_STUDY_NAMES = frozenset({"datasets", "trajectories"})
 STATE_FOLDERS = ("studies", "mlruns")
 
 
+def is_state_folder(folder: Path) -> bool:
+    """Whether a folder is the `studies/` or `mlruns/` of a workspace, any workspace, by what lies in it."""
+    return folder.name == "mlruns" or (
+        folder.name == "studies" and any((folder / name).exists() for name in ("optuna.db", "trajectories", "datasets"))
+    )
+
+
 def checked_name(name: str, *, kind: str, error: type[UserError] = WorkspaceError) -> str:
     """Return `name` if it is safe as a file name below the workspace.
 

@@ -90,6 +90,8 @@ def main() -> None:
         # Typer ends a command silently after Ctrl-C.
         if end.code == EXIT_INTERRUPTED:
             console.fail("interrupted; what is done is kept, the same command goes on")
+        if not end.code and console.settings.left_out:
+            sys.exit(EXIT_FAILURE)
         raise
     except Exception as error:
         # The last resort: a fault of ours is still one line, with the way to its traceback.

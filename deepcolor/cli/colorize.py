@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -22,11 +22,10 @@ from deepcolor.cli.options import (
     tracking_uri,
 )
 from deepcolor.cli.progress import progress
-from deepcolor.errors import EXIT_FAILURE, DataError, ModelError
+from deepcolor.errors import EXIT_FAILURE, DataError, ModelError, UserError, WorkspaceError
 from deepcolor.workspace import Workspace
 
 if TYPE_CHECKING:
-    from deepcolor.data.images import Picture
     from deepcolor.inference import ColorModel
 
 DEFAULT_MODELS = ("transfer@champion", "colorizer@champion")
@@ -72,8 +71,10 @@ def colorize(
 ) -> None:
     """Colour pictures of any size; each keeps its own lightness at full resolution. Writes PNG.
 
-    Folders are searched with all below them, and keep their form under OUT. Pictures that cannot be read are reported
-    and left out; then the exit code is 1.
+    Folders are searched with all below them, and keep their form under OUT; where several PATHS are given, each folder
+    keeps it under its own name (scans/a.jpg becomes OUT/scans/a.jpg.png). Results are named after their pictures:
+    a.jpg.png for a.jpg, a.bmp.png for a.bmp, a.png for a.png; so the same command finds them again. Pictures that
+    deepcolor made are passed over. Those that cannot be coloured are reported and left out; then the exit code is 1.
 
     [bold]Examples[/bold]
 
@@ -84,13 +85,14 @@ def colorize(
       deepcolor colorize scans/ -o coloured/ --model pulled/ --overwrite
     """
     jobs = plan(paths, out)
-    kept = [] if overwrite else [job for job in jobs if job.output.exists()]
-    open_jobs = [job for job in jobs if job not in kept]
+    kept = [] if overwrite else [job for job in jobs if os.path.lexists(job.output)]
+    known = set(kept)
+    open_jobs = [job for job in jobs if job not in known]
     uri = tracking_uri(Workspace.at(workspace), tracking)
     name, outcome = "", Outcome()
     if open_jobs:
         name, loaded = _load(model, uri=uri, device=device)
-        outcome = run(open_jobs, loaded)
+        outcome = run(open_jobs, loaded, out=out)
     _report(out, name, outcome, kept)
     if outcome.unreadable:
         raise typer.Exit(EXIT_FAILURE)
@@ -99,63 +101,97 @@ def colorize(
 def plan(paths: Sequence[Path], out: Path) -> list[Job]:
     """Decide which pictures are coloured and what their files are called.
 
+    The names hang on the paths as they are given and on the pictures' own names, never on which others are there.
+
     Args:
         paths: Files, and folders that are searched with all below them.
         out: Folder of the results; what lies in it is no input.
     Raises:
-        DataError: A path does not exist, a folder holds no pictures, or a result would replace its own picture.
+        DataError: A path does not exist, a folder holds no pictures, a result would replace a picture, or two pictures
+            would get one result.
     """
-    found = [pair for path in paths for pair in _found(path, out)]
-    # Two pictures that differ in their suffix alone keep it: a.jpg.png beside a.bmp.png.
-    names = Counter(below.with_suffix(".png") for _, below in found)
-    jobs = []
-    for picture, below in dict.fromkeys(found):
-        named = (
-            below.with_suffix(".png") if names[below.with_suffix(".png")] == 1 else below.with_name(f"{below.name}.png")
-        )
-        job = Job(picture, out / named)
-        if job.output.resolve() == picture.resolve():
-            raise DataError(
-                f"colorize: a result must not replace its picture; got {picture}. Choose another folder with -o."
-            )
-        jobs.append(job)
+    from deepcolor.data.names import png_name
+
+    homes = _homes([path for path in dict.fromkeys(paths) if path.is_dir()], alone=len(set(paths)) == 1)
+    found = [(each, out / png_name(below)) for path in paths for each, below in _found(path, out, homes)]
+    jobs = [Job(picture, output) for picture, output in dict.fromkeys(found)]
+    _refuse_overwriting(jobs)
     return jobs
 
 
-def run(jobs: Sequence[Job], model: ColorModel) -> Outcome:
-    """Colour and write each picture; one that cannot be read is noted and passed over."""
+def run(jobs: Sequence[Job], model: ColorModel, *, out: Path) -> Outcome:
+    """Colour and write each picture; one for which that cannot be done is noted and passed over."""
+    from deepcolor.data.blame import blamed_on
     from deepcolor.inference.picture import write_pixels
 
     outcome = Outcome()
-    readable: list[Job] = []
     with progress("colouring") as tell:
-        for index, pixels in enumerate(model.colorize_many(_pictures(jobs, readable, outcome))):
-            job = readable[index]
-            write_pixels(job.output, pixels)
-            outcome.written.append(job)
-            tell(index + 1 + len(outcome.unreadable), len(jobs))
+        results = model.colorize_each(job.picture for job in jobs)
+        for done, (job, result) in enumerate(zip(jobs, results, strict=True), start=1):
+            try:
+                if isinstance(result, UserError):
+                    raise result
+                with blamed_on(job.picture, out=out):
+                    write_pixels(job.output, result)
+                outcome.written.append(job)
+            except WorkspaceError:
+                raise
+            except UserError as error:
+                outcome.unreadable.append((job.picture, str(error)))
+                console.warn(str(error))
+            tell(done, len(jobs))
     return outcome
 
 
-def _found(path: Path, out: Path) -> Iterator[tuple[Path, Path]]:
+def _homes(folders: Sequence[Path], *, alone: bool) -> dict[Path, Path]:
+    """Where the results of each folder go, below the output folder: as much of its path as tells it from the others."""
+    if alone:
+        return {folder: Path() for folder in folders}
+    parts = {folder: folder.resolve().parts[1:] for folder in folders}
+    for count in range(1, max(map(len, parts.values()), default=0) + 1):
+        homes = {folder: Path(*own[-count:]) for folder, own in parts.items()}
+        if len(set(homes.values())) == len(set(parts.values())):
+            return homes
+    return {folder: Path(*own) for folder, own in parts.items()}
+
+
+def _refuse_overwriting(jobs: Sequence[Job]) -> None:
+    pictures = {os.path.realpath(job.picture): job.picture for job in jobs}
+    of: dict[Path, Path] = {}
+    for job in jobs:
+        if (picture := pictures.get(os.path.realpath(job.output))) is not None:
+            raise DataError(
+                f"colorize: a result must not replace a picture; got {picture}. Choose another folder with -o."
+            )
+        if (other := of.setdefault(job.output, job.picture)) != job.picture:
+            raise DataError(
+                f"colorize: each picture must get a result of its own; got {job.output} for both {other} and "
+                f"{job.picture}. Name their folders instead, or colour them one after the other, each with its own -o."
+            )
+
+
+def _found(path: Path, out: Path, homes: Mapping[Path, Path]) -> Iterator[tuple[Path, Path]]:
     """Yield (picture, its path below the output folder)."""
+    from deepcolor.data.folder import find_pictures, passed_over
     from deepcolor.data.images import PICTURE_SUFFIXES
 
-    if path.is_file():
+    if not path.is_dir():
+        if not os.path.lexists(path):
+            raise DataError(
+                f"colorize: must be a picture or a folder; got {path}, which does not exist. Check the path."
+            )
         yield path, Path(path.name)
         return
-    if not path.is_dir():
-        raise DataError(f"colorize: must be a picture or a folder; got {path}, which does not exist. Check the path.")
-    target = out.resolve()
-    pictures = [
-        each
-        for each in sorted(path.rglob("*"))
-        if each.suffix.lower() in PICTURE_SUFFIXES and each.is_file() and target not in each.resolve().parents
-    ]
-    if not pictures:
+    found = find_pictures(path, leave_out=[out.resolve()])
+    if passed_over(found):
+        console.note(f"passed over in {path}: {passed_over(found)}")
+    for folder in found.unreadable:
+        console.warn(f"{path / folder.path}: {folder.reason}")
+        yield path / folder.path, homes[path] / folder.path  # Left out with the pictures that cannot be read.
+    if not found.pictures and not found.unreadable:
         suffixes = ", ".join(sorted(PICTURE_SUFFIXES))
         raise DataError(f"colorize: a folder must hold pictures ({suffixes}); got none in {path}. Name another one.")
-    yield from ((each, each.relative_to(path)) for each in pictures)
+    yield from ((path / below, homes[path] / below) for below in found.pictures)
 
 
 def _load(name: str | None, *, uri: str, device: str) -> tuple[str, ColorModel]:
@@ -175,27 +211,12 @@ def _load(name: str | None, *, uri: str, device: str) -> tuple[str, ColorModel]:
         return second, loaded
 
 
-def _pictures(jobs: Sequence[Job], readable: list[Job], outcome: Outcome) -> Iterator[Picture]:
-    """Read the pictures as the model takes them; `readable` says which ones came through."""
-    from deepcolor.data.images import read_picture
-
-    for job in jobs:
-        try:
-            picture = read_picture(job.picture)
-        except DataError as error:
-            outcome.unreadable.append((job.picture, str(error)))
-            console.warn(str(error))
-            continue
-        readable.append(job)
-        yield picture
-
-
 def _report(out: Path, name: str, outcome: Outcome, kept: Sequence[Job]) -> None:
     if kept:
         shown = ", ".join(str(job.output) for job in kept[:_SHOWN])
         more = f" and {len(kept) - _SHOWN} more" if len(kept) > _SHOWN else ""
         console.warn(f"left alone, for they exist already: {shown}{more}. --overwrite replaces them.")
-    unreadable = f", {len(outcome.unreadable)} could not be read" if outcome.unreadable else ""
+    unreadable = f", {len(outcome.unreadable)} could not be coloured" if outcome.unreadable else ""
     using = f" with {name}" if name else ""
     console.result(
         f"{len(outcome.written)} coloured{using} into {out}{unreadable}",

@@ -33,6 +33,8 @@ class Settings:
     quiet: bool = False
     debug: bool = False
     json: bool = False
+    left_out: bool = False
+    """Something was left out while the rest went on: the exit code says so."""
 
 
 settings = Settings()
@@ -76,6 +78,12 @@ def note(message: str) -> None:
 def warn(message: str) -> None:
     """Say what went wrong without ending the command; never silent."""
     _print(f"{yellow('warning:')} {message}", to_stderr=True)
+
+
+def left_out(message: str) -> None:
+    """Warn that something was left out while the rest goes on; the command's exit code will be 1."""
+    settings.left_out = True
+    warn(message)
 
 
 def tell(message: str) -> None:

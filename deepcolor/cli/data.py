@@ -15,7 +15,7 @@ from deepcolor.cli import console
 from deepcolor.cli.options import HERE, DebugOption, JsonOption, QuietOption, WorkspaceOption
 from deepcolor.cli.progress import progress
 from deepcolor.counting import counted
-from deepcolor.errors import DataError
+from deepcolor.errors import EXIT_FAILURE, CorruptFileError, DataError
 from deepcolor.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -47,8 +47,13 @@ def prepare(
 ) -> None:
     """Look through a folder of photos, group copies of one photo, share the groups out among train, val and test.
 
-    Files that cannot be used (truncated, damaged, too small, without colour) are listed and left out. Nothing is
-    written to the folder itself.
+    Files that cannot be used (truncated, damaged, too small, without colour) are listed and left out; the exit code is
+    1 if some could not be read. Links to photos are followed, links to folders are not. Left out without a word are
+    hidden files, and the folders of file servers. Nothing is written to the folder itself. Interrupted, it writes no
+    data set; the same command goes on.
+
+    Prepared again, an unchanged folder changes nothing. With other pictures the name is refused, unless --replace puts
+    the new data set in its place: studies that were trained on the former one go on with that.
 
     [bold]Examples[/bold]
 
@@ -62,18 +67,30 @@ def prepare(
 
     fractions = _fractions(split)
     place = Workspace.at(workspace).create()
-    with progress("looking at pictures") as on_progress:
-        manifest = manifests.prepare(
-            folder,
-            name=name,
-            workspace=place,
-            split=fractions,
-            seed=seed,
-            strict=strict,
-            replace=replace,
-            on_progress=on_progress,
-        )
+    before = _before(place, name)
+    try:
+        with progress("looking at pictures") as looking, progress("searching for copies", of=None) as comparing:
+            manifest = manifests.prepare(
+                folder,
+                name=name,
+                workspace=place,
+                split=fractions,
+                seed=seed,
+                strict=strict,
+                replace=replace,
+                on_progress=looking,
+                on_comparing=comparing,
+                on_note=console.note,
+            )
+    except manifests.DataSetChangedError as error:
+        raise DataError(f"{error}{_what_of_studies(place, name)}") from error
+    if before is not None and manifests.same_pictures(before, manifest):
+        console.note(f"{name} was prepared before; its folder has not changed since")
+    elif before is not None:
+        console.note(f"the former {name} is kept.{_what_of_studies(place, name)}")
     _report(manifest, digest=data_digest(manifest, DataConfig(name=name)), file=manifests.manifest_path(place, name))
+    if any(file.is_fault for file in manifest.rejected):
+        raise typer.Exit(EXIT_FAILURE)
 
 
 @app.command()
@@ -92,6 +109,10 @@ def show(
 ) -> None:
     """Draw a picture beside its L*a*b* channels, or write the channels of a whole folder as grey pictures.
 
+    The figure of lemon.jpg is lemon.jpg-lab.png unless --output names another. Channels keep the form of the folder
+    and are named after their pictures: a.jpg.png for a.jpg, a.png for a.png. Pictures that cannot be read are listed
+    and left out; then the exit code is 1.
+
     [bold]Examples[/bold]
 
       deepcolor data show lemon.jpg -o lemon-lab.png
@@ -101,7 +122,7 @@ def show(
     if (picture is None) == (channels is None):
         raise DataError("show: takes a PICTURE or --channels DIR; got both or neither. Give one of them.")
     if picture is not None:
-        _show_figure(picture, output or Path(f"{picture.stem}-lab.png"))
+        _show_figure(picture, output or _free_figure(picture))
     elif channels is not None:
         _show_channels(channels, output or Path(f"{channels.resolve().name}-channels"))
 
@@ -128,7 +149,15 @@ def draw(
     from deepcolor.data.drawn import draw_set
 
     with progress(f"drawing {kind.value}") as on_progress:
-        paths = draw_set(kind.value, folder, count=count, size_px=size_px, seed=seed, on_progress=on_progress)
+        paths = draw_set(
+            kind.value,
+            folder,
+            count=count,
+            size_px=size_px,
+            seed=seed,
+            on_progress=on_progress,
+            on_fault=console.left_out,
+        )
     console.result(
         f"{counted(len(paths), 'picture')} in {folder}\n"
         f"next: deepcolor data prepare {quote(str(folder))} --name {folder.resolve().name}",
@@ -170,6 +199,33 @@ def list_(
     ]
     numeric = ("pictures", "train", "val", "test", "rejected")
     console.table("", ("name", *numeric, "folder"), rows, numeric=numeric)
+
+
+def _before(workspace: Workspace, name: str) -> Manifest | None:
+    """What has been prepared under this name; None if there is nothing, or nothing that can be understood."""
+    from deepcolor.data.manifest import load_manifest
+
+    try:
+        return load_manifest(workspace, name)
+    except (DataError, CorruptFileError):
+        return None
+
+
+def _what_of_studies(workspace: Workspace, name: str) -> str:
+    """What becomes of the studies of a data set that is replaced; empty if there are none."""
+    if not workspace.optuna_db.is_file():
+        return ""
+    from deepcolor.search.study import StudyStorage
+
+    storage = StudyStorage(workspace)
+    studies = [study for study in storage.names() if storage.load(study).sweep.data.name == name]
+    if not studies:
+        return ""
+    shown = ", ".join(studies[:3]) + (f" and {len(studies) - 3} more" if len(studies) > 3 else "")
+    return (
+        f" Trained on the former one: {shown}; they go on with it as long as its pictures are there or decoded. "
+        "To train on the new one, give the sweep another study name."
+    )
 
 
 def _fractions(split: str) -> tuple[float, float, float]:
@@ -228,15 +284,26 @@ def _report_rejected(rejected: Sequence[RejectedFile]) -> None:
     console.table("rejected", ("reason", "files", "such as"), rows, numeric=("files",))
 
 
+def _free_figure(picture: Path) -> Path:
+    """Where a picture's figure goes by default; never in the place of a file that deepcolor did not make."""
+    from deepcolor.data.marks import is_made_by_deepcolor
+
+    output = Path(f"{picture.name}-lab.png")
+    if output.exists() and not is_made_by_deepcolor(output):
+        raise DataError(f"figure: must not replace a file of another origin; got {output}. Choose a file with -o.")
+    return output
+
+
 def _show_figure(picture: Path, output: Path) -> None:
     from deepcolor.data.files import writing
+    from deepcolor.data.marks import FIGURE_METADATA
     from deepcolor.data.show import lab_figure
 
     figure = lab_figure(picture)
     with writing(output):
         output.parent.mkdir(parents=True, exist_ok=True)
         try:
-            figure.savefig(output)
+            figure.savefig(output, metadata=FIGURE_METADATA if output.suffix.lower() == ".png" else None)
         except ValueError as error:
             raise DataError(f"figure: must be PNG, PDF or SVG; got {output}. Choose another suffix.") from error
     console.result(str(output), {"figure": output.resolve()})
@@ -247,6 +314,8 @@ def _show_channels(folder: Path, output: Path) -> None:
 
     with progress("writing channels") as on_progress:
         counts = write_channels(folder, output, on_progress=on_progress)
+    if counts.passed_over:
+        console.note(f"passed over: {counts.passed_over}")
     _report_rejected(counts.skipped)
     console.result(
         f"{counted(counts.written, 'picture')} in {', '.join(str(output / channel) for channel in CHANNELS)}",
@@ -256,3 +325,5 @@ def _show_channels(folder: Path, output: Path) -> None:
             "skipped": [{"path": file.path, "reason": file.reason} for file in counts.skipped],
         },
     )
+    if counts.skipped:
+        raise typer.Exit(EXIT_FAILURE)

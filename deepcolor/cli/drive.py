@@ -108,6 +108,7 @@ def _drive(
 ) -> Summary:
     from deepcolor.search.driver import Driver, Places
     from deepcolor.search.faults import writing_below
+    from deepcolor.search.pictures import note_pictures
     from deepcolor.search.projection import Projection
     from deepcolor.search.starts import Start, write_start
     from deepcolor.search.study import StudyStorage, owned
@@ -124,6 +125,7 @@ def _drive(
         cut = how.slots()
         start = Start(provenance(study.sweep, manifest, cache, how), how.command, cut.workers, cut.threads)
         write_start(folder, start)
+        note_pictures(workspace, sweep.study, manifest)
         projection = Projection(
             study=study,
             provenance=start.provenance,
@@ -177,16 +179,24 @@ def open_data(
         between_steps: Called now and then; what it raises ends the work, and nothing is left half done.
     """
     from deepcolor.cli.progress import progress
-    from deepcolor.data.manifest import load_manifest, verify
+    from deepcolor.data.manifest import UndecodableError, leave_out, verify
     from deepcolor.data.stored import ensure_cache, is_decoded
     from deepcolor.processes import DECODING, TRAINING, start_server
+    from deepcolor.search.pictures import is_begun, is_former, manifest_of
 
-    manifest = load_manifest(workspace, sweep.data.name)
-    if is_decoded(workspace, manifest, sweep.data):
-        verify(manifest)
-    else:  # They are looked at before they are decoded.
+    manifest = manifest_of(workspace, sweep)
+    former = is_former(workspace, manifest)
+    if former:
+        console.note(
+            f"{sweep.study} goes on with the pictures it was begun with; {sweep.data.name} has been prepared anew. "
+            "To train on the new ones, give the sweep another study name."
+        )
+    if not is_decoded(workspace, manifest, sweep.data):
+        # They are looked at before they are decoded.
         start_server(*DECODING, *TRAINING)
         before_decoding()
+    elif not former:  # The pictures of a former data set may be gone.
+        verify(manifest)
     between_steps()
     with progress(f"decoding {sweep.data.name} at {sweep.data.size_px} px") as show:
 
@@ -194,6 +204,13 @@ def open_data(
             show(done, total)
             between_steps()
 
+        try:
+            return ensure_cache(workspace, manifest, sweep.data, on_progress=on_progress), manifest
+        except UndecodableError as error:
+            if is_begun(workspace, sweep):
+                raise  # Without them it would be another study.
+            manifest = leave_out(workspace, manifest, error.files)
+            console.left_out(f"{error.said} They are left out of {sweep.data.name} from now on.")
         return ensure_cache(workspace, manifest, sweep.data, on_progress=on_progress), manifest
 
 

@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from io import BytesIO
 from typing import Any
 
+from deepcolor.data.marks import FIGURE_METADATA
+
 _LABELS = ("lightness", "coloured", "truth")
 
 
@@ -36,5 +38,5 @@ def overview_png(rows: Sequence[tuple[str, list[Any], list[Any]]], *, grey: Call
             for column, picture in enumerate(pictures):
                 axes[line][column].imshow(picture)
     buffer = BytesIO()
-    figure.savefig(buffer, format="png")
+    figure.savefig(buffer, format="png", metadata=FIGURE_METADATA)
     return buffer.getvalue()

@@ -170,9 +170,9 @@ def _fine_tuning(result: StageResult) -> str | None:
 
 def _before(how: How, sweep: Sweep, promotion: Promotion) -> dict[str, float] | None:
     """Figures of the model a transfer started from, on the transfer's test pictures; measured once, then remembered."""
-    from deepcolor.data.manifest import load_manifest
     from deepcolor.data.stored import ensure_cache
     from deepcolor.models.description import read_description
+    from deepcolor.search.pictures import manifest_of
     from deepcolor.search.study import StudyStorage
 
     pins = StudyStorage(how.workspace).load(sweep.study).pins
@@ -180,7 +180,7 @@ def _before(how: How, sweep: Sweep, promotion: Promotion) -> dict[str, float] | 
     if pin is None:
         return None
     folder = how.workspace.study(sweep.study) / "parents" / pin["folder"]
-    cache = ensure_cache(how.workspace, load_manifest(how.workspace, sweep.data.name), sweep.data)
+    cache = ensure_cache(how.workspace, manifest_of(how.workspace, sweep), sweep.data)
     remembered = folder / f"test-{cache.name}.json"
     key = read_description(folder).weights_sha256
     try:

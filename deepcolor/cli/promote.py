@@ -89,12 +89,12 @@ def _promoted(
     from deepcolor.cli.confirmation import confirmed, confirmed_weights, say_whose_weights
     from deepcolor.cli.retrain import refuse_collected
     from deepcolor.cli.retrain import retrain as train_again
-    from deepcolor.data.manifest import load_manifest
     from deepcolor.data.stored import ensure_cache
     from deepcolor.inference.package import MODEL_CODE
     from deepcolor.registry.promote import Candidate
     from deepcolor.registry.promote import promote as register
     from deepcolor.search.confirmation import confirmation_of
+    from deepcolor.search.pictures import manifest_of
     from deepcolor.search.study import StudyStorage
 
     study = StudyStorage(workspace).load(name)
@@ -114,7 +114,7 @@ def _promoted(
     refuse_collected(name, trial, folder)
     setting = trial.setting(sweep)
     settings = setting.model_dump(mode="json", include={"model", "training", "init"})
-    cache = ensure_cache(workspace, load_manifest(workspace, sweep.data.name), sweep.data)
+    cache = ensure_cache(workspace, manifest_of(workspace, sweep), sweep.data)
     candidate = Candidate(
         stage=sweep.stage,
         model_folder=folder,

@@ -18,8 +18,8 @@ import numpy as np
 from deepcolor.atomic import TEMPORARY_PREFIX
 from deepcolor.config.schema import DataConfig
 from deepcolor.counting import counted
-from deepcolor.data.folder import Progress, threads
-from deepcolor.data.manifest import Manifest, PictureFile
+from deepcolor.data.folder import Progress, RejectedFile, threads
+from deepcolor.data.manifest import Manifest, PictureFile, UndecodableError
 from deepcolor.data.splits import SPLIT_NAMES, SplitName
 from deepcolor.data.stored import INDEX_NAME, RGB_PART, ArrayFile, Augmentations, CacheIndex, array_name
 from deepcolor.errors import DataError
@@ -62,7 +62,8 @@ def build_cache(
         digest: Of the two.
         on_progress: Called with (pictures done, all pictures).
     Raises:
-        DataError: A picture can no longer be decoded, or a process that decodes died.
+        UndecodableError: Pictures can no longer be decoded; all of them are named.
+        DataError: A picture is gone, or a process that decodes died.
         OSError: The disk is full, or the folder cannot be written to.
     """
     for stale in folder.parent.glob(f"{TEMPORARY_PREFIX}*"):
@@ -72,7 +73,9 @@ def build_cache(
     try:
         rows = {name: _rows_of(manifest, name) for name in SPLIT_NAMES}
         _allocate(temporary, rows, config)
-        _decode(list(_portions(temporary, rows, manifest, config)), on_progress=on_progress)
+        lost = _decode(list(_portions(temporary, rows, manifest, config)), on_progress=on_progress)
+        if lost:
+            raise UndecodableError(manifest, lost)
         _write_index(temporary, rows, config, digest=digest)
         temporary.rename(folder)
     finally:
@@ -128,14 +131,16 @@ def _portions(folder: Path, rows: _Rows, manifest: Manifest, config: DataConfig)
             )
 
 
-def _decode(portions: Sequence[Portion], *, on_progress: Progress | None) -> None:
+def _decode(portions: Sequence[Portion], *, on_progress: Progress | None) -> list[RejectedFile]:
+    lost: list[RejectedFile] = []
     done, total = 0, sum(len(portion.pictures) for portion in portions)
     pool = decoding_pool(min(threads(), max(1, len(portions))))
     try:
         with held_interrupts():
             results = pool.map(_fill, portions)
-        for pictures in results:
-            done += pictures
+        for portion, lost_of_it in zip(portions, results, strict=True):
+            lost += lost_of_it
+            done += len(portion.pictures)
             if on_progress is not None:
                 on_progress(done, total)
     except (BrokenProcessPool, EOFError, ConnectionError) as error:  # One of the pool, or the server that forks them.
@@ -146,9 +151,10 @@ def _decode(portions: Sequence[Portion], *, on_progress: Progress | None) -> Non
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)
+    return lost
 
 
-def _fill(portion: Portion) -> int:
+def _fill(portion: Portion) -> list[RejectedFile]:
     """Decode a portion; what that takes is imported by the child that does it."""
     from deepcolor.data.decode import fill
 

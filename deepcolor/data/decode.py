@@ -11,26 +11,39 @@ from torch import Tensor
 
 from deepcolor.color import normalise_lightness, rgb_to_lab, to_uint8
 from deepcolor.data.augment import augmented
+from deepcolor.data.blame import blamed_on
 from deepcolor.data.build import Portion
-from deepcolor.data.images import centre_square, read_picture
+from deepcolor.data.folder import RejectedFile
+from deepcolor.data.images import UnusablePictureError, centre_square, read_picture
 from deepcolor.data.stored import RGB_PART, array_name
 
 
-def fill(portion: Portion) -> int:
-    """Write the rows of a portion's pictures, and of their copies, into the arrays; return how many pictures it has.
+def fill(portion: Portion) -> list[RejectedFile]:
+    """Write the rows of a portion's pictures, and of their copies, into the arrays.
 
+    Returns:
+        The pictures that can no longer be decoded; their rows stay empty.
     Raises:
-        DataError: A picture can no longer be decoded.
+        DataError: A picture is gone.
+        OSError: The process is at a limit of the machine.
     """
-    arrays = _Arrays.open(portion)
+    arrays, lost = _Arrays.open(portion), []
     for row, (path, sha256) in enumerate(portion.pictures, start=portion.first_row):
-        rgb = to_uint8(centre_square(read_picture(portion.source / path).rgb_HW3, portion.size_px))
-        key = f"{portion.seed}:{sha256}"
-        copies = [augmented(rgb, name=name, strength=strength, key=key) for name, strength in portion.copies]
-        arrays.put(slice(row, None, portion.originals), np.stack([rgb, *copies]))
-        if arrays.rgb_NHW3 is not None:
-            arrays.rgb_NHW3[row] = torch.tensor(rgb)
-    return len(portion.pictures)
+        try:
+            with blamed_on(path):
+                _fill_row(arrays, row, portion, path=path, sha256=sha256)
+        except UnusablePictureError as error:
+            lost.append(RejectedFile(path=path, reason=error.reason))
+    return lost
+
+
+def _fill_row(arrays: _Arrays, row: int, portion: Portion, *, path: str, sha256: str) -> None:
+    rgb = to_uint8(centre_square(read_picture(portion.source / path).rgb_HW3, portion.size_px))
+    key = f"{portion.seed}:{sha256}"
+    copies = [augmented(rgb, name=name, strength=strength, key=key) for name, strength in portion.copies]
+    arrays.put(slice(row, None, portion.originals), np.stack([rgb, *copies]))
+    if arrays.rgb_NHW3 is not None:
+        arrays.rgb_NHW3[row] = torch.tensor(rgb)
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,10 +14,12 @@ import numpy as np
 import numpy.typing as npt
 
 from deepcolor.counting import counted
+from deepcolor.data.blame import blamed_on
 from deepcolor.data.drawing.portrait import draw_face
 from deepcolor.data.drawing.still_life import draw_fruit
 from deepcolor.data.files import writing
 from deepcolor.data.folder import Progress
+from deepcolor.data.images import UnusablePictureError
 from deepcolor.errors import DataError
 
 __all__ = ["KINDS", "DrawnKind", "draw_face", "draw_fruit", "draw_set"]
@@ -42,6 +44,7 @@ def draw_set(
     size_px: int = 128,
     seed: int = 0,
     on_progress: Progress | None = None,
+    on_fault: Callable[[str], None] | None = None,
 ) -> tuple[Path, ...]:
     """Draw pictures into a folder, as PNG: the same seed, the same bytes, and picture 7 is the same whatever `count`.
 
@@ -52,8 +55,9 @@ def draw_set(
         size_px: Side of the pictures, 32 to 1024.
         seed: Another seed, other pictures.
         on_progress: Called with (pictures drawn, all pictures).
+        on_fault: Called with what keeps one picture from being written; the others are drawn. None: that is raised.
     Returns:
-        The files, in order.
+        The files that were written, in order.
     Raises:
         DataError: A number is out of range, or the folder holds other files.
         WorkspaceError: The folder cannot be written to.
@@ -66,14 +70,22 @@ def draw_set(
     _refuse_strangers(target, {path.name for path in paths})
     with writing(target):
         target.mkdir(parents=True, exist_ok=True)
-        for number, path in enumerate(paths):
-            rgb = _PAINTERS[kind](np.random.default_rng([seed, KINDS.index(kind), number]), size_px)
-            _, encoded = cv2.imencode(".png", rgb[..., ::-1])
-            # Drawn again at any time: these files need no sync to disk one by one.
-            path.write_bytes(encoded.tobytes())
-            if on_progress is not None:
-                on_progress(number + 1, count)
-    return paths
+    drawn = []
+    for number, path in enumerate(paths):
+        try:
+            with blamed_on(path, out=target), writing(path):
+                rgb = _PAINTERS[kind](np.random.default_rng([seed, KINDS.index(kind), number]), size_px)
+                _, encoded = cv2.imencode(".png", rgb[..., ::-1])
+                # Drawn again at any time: these files need no sync to disk one by one.
+                path.write_bytes(encoded.tobytes())
+            drawn.append(path)
+        except UnusablePictureError as error:
+            if on_fault is None:
+                raise
+            on_fault(str(error))
+        if on_progress is not None:
+            on_progress(number + 1, count)
+    return tuple(drawn)
 
 
 def _check_range(name: str, value: int, *, low: int, high: int) -> None:

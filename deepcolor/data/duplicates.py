@@ -9,9 +9,10 @@ coarse and differ in the fine.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from functools import partial
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
@@ -24,6 +25,7 @@ Thumbnails = npt.NDArray[np.uint8]
 
 _SIDE = 64
 _COARSE = 16
+THUMBNAILS_SHAPE = (2, _SIDE, _SIDE)
 _CANDIDATE_RMS = 18.0
 """Grey levels of 255. True duplicates, cut differently, were seen up to 17."""
 _DETAIL_CORRELATION = 0.975
@@ -33,8 +35,29 @@ _DETAIL_WORTH_A_LOOK = 0.85
 _NEIGHBOURS = 8
 """Candidates a picture, nearest first: keeps ten thousand alike pictures from becoming fifty million pairs."""
 _BLOCK = 1024
+_MOST_DISTANCES = 2**22
+"""Distances between pictures held at a time: 16 MiB."""
+_CHECKED_AT_A_TIME = 2048
+_PORTION = 16
+"""Pairs that a thread aligns before it takes the next ones."""
+_SHARE_OF_SEARCH = 0.2
+"""Of the time, as progress is told: looking for candidates is quick, aligning them is not."""
+_PAIR = np.dtype(
+    [("i", np.int32), ("j", np.int32), ("distance", np.float32), ("view", np.int8), ("mirrored", np.bool_)]
+)
+_Pairs = npt.NDArray[np.void]
+"""Of `_PAIR`: i is before j."""
 _BORDER_CONTRAST = 24
 _BORDER_SHARE = 0.02
+
+
+class Rows(Protocol):
+    """Thumbnails of many pictures: an array of shape (N, 2, 64, 64), or what reads as one."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, which: npt.NDArray[np.int64], /) -> npt.NDArray[np.uint8]:
+        """Return some of them, shape (n, 2, 64, 64)."""
 
 
 def thumbnails(rgb_HW3: RgbArray) -> Thumbnails:
@@ -48,63 +71,118 @@ def thumbnails(rgb_HW3: RgbArray) -> Thumbnails:
     return np.stack([_squeezed(grey), _squeezed(_content(grey))])
 
 
-def group_duplicates(thumbnails_N2SS: npt.NDArray[np.uint8], *, sha256s: Sequence[str]) -> list[int]:
+def group_duplicates(
+    thumbnails_N2SS: Rows, *, sha256s: Sequence[str], on_progress: Callable[[int, int], None] | None = None
+) -> list[int]:
     """Number the groups of pictures that show the same photo.
 
+    Memory grows with the number of pictures, time with its square.
+
     Args:
-        thumbnails_N2SS: One `thumbnails` a picture, shape (N, 2, 64, 64).
+        thumbnails_N2SS: One `thumbnails` a picture, shape (N, 2, 64, 64); read in parts.
         sha256s: Of the files, in the same order.
+        on_progress: Called with (done, total) in thousandths, from the thread that called.
     Returns:
         A group number for each picture, from 0 in the order in which groups first occur.
     """
+    tell = _in_thousandths(on_progress)
     parents = list(range(len(sha256s)))
     first_with: dict[str, int] = {}
     for index, sha256 in enumerate(sha256s):
         parents[index] = first_with.setdefault(sha256, index)
     distinct = np.array(sorted(first_with.values()), dtype=np.int64)
-    candidates = _candidates(thumbnails_N2SS[distinct])
+    pairs = _candidates(thumbnails_N2SS, distinct, on_progress=lambda share: tell(share * _SHARE_OF_SEARCH))
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        same = pool.map(
-            lambda candidate: _same_photo(thumbnails_N2SS[distinct[list(candidate[:2])]], *candidate[2:]), candidates
-        )
-        for (i, j, _, _), is_same in zip(candidates, same, strict=True):
-            if is_same:
-                _join(parents, int(distinct[i]), int(distinct[j]))
+        for start in range(0, len(pairs), _CHECKED_AT_A_TIME):
+            part = pairs[start : start + _CHECKED_AT_A_TIME]
+            # Two that are in one group by way of a third need no look.
+            part = part[[_root(parents, i) != _root(parents, j) for i, j in zip(part["i"], part["j"], strict=True)]]
+            same = pool.map(partial(_are_same, thumbnails_N2SS), np.array_split(part, max(1, len(part) // _PORTION)))
+            for pair in part[np.concatenate([np.zeros(0, bool), *same])]:
+                _join(parents, int(pair["i"]), int(pair["j"]))
+            tell(_SHARE_OF_SEARCH + (1 - _SHARE_OF_SEARCH) * start / len(pairs))
+    tell(1.0)
     numbers: dict[int, int] = {}
     return [numbers.setdefault(_root(parents, index), len(numbers)) for index in range(len(parents))]
 
 
-def _candidates(thumbnails_N2SS: npt.NDArray[np.uint8]) -> list[tuple[int, int, int, bool]]:
-    """Return (i, j, view, mirrored) of the pairs whose coarse averages are near, each once, in its nearest form."""
-    count = len(thumbnails_N2SS)
+def _in_thousandths(on_progress: Callable[[int, int], None] | None) -> Callable[[float], None]:
+    return lambda share: None if on_progress is None else on_progress(round(1000 * share), 1000)
+
+
+def _candidates(rows: Rows, which: npt.NDArray[np.int64], *, on_progress: Callable[[float], None]) -> _Pairs:
+    """Return the pairs whose coarse averages are near, each once, in its nearest form, in the order of the pictures.
+
+    Args:
+        rows: All thumbnails.
+        which: Those that are compared.
+        on_progress: Called with the share that is done.
+    """
+    coarse = _coarse(rows, which)
+    found: list[_Pairs] = []
+    for place, (view, mirrored) in enumerate((view, mirrored) for view in range(2) for mirrored in (False, True)):
+        others = coarse[:, view, :, ::-1] if mirrored else coarse[:, view]
+        left, right = coarse[:, view].reshape(len(which), -1), others.reshape(len(which), -1)
+        for share, near in _near_pairs(left, right):
+            near["view"], near["mirrored"] = view, mirrored
+            found.append(near)
+            on_progress((place + share) / 4)
+    pairs = np.concatenate(found) if found else np.zeros(0, _PAIR)
+    i, j = np.minimum(pairs["i"], pairs["j"]), np.maximum(pairs["i"], pairs["j"])
+    pairs["i"], pairs["j"] = which[i], which[j]
+    pairs = pairs[np.lexsort((pairs["mirrored"], pairs["view"], pairs["distance"], pairs["j"], pairs["i"]))]
+    is_first = np.ones(len(pairs), bool)
+    is_first[1:] = (pairs["i"][1:] != pairs["i"][:-1]) | (pairs["j"][1:] != pairs["j"][:-1])
+    return pairs[is_first]
+
+
+def _coarse(rows: Rows, which: npt.NDArray[np.int64]) -> FloatArray:
+    """Average the thumbnails to shape (N, 2, 16, 16)."""
     ratio = _SIDE // _COARSE
-    coarse = thumbnails_N2SS.reshape(count, 2, _COARSE, ratio, _COARSE, ratio).mean(axis=(3, 5), dtype=np.float32)
-    nearest: dict[tuple[int, int], tuple[float, int, bool]] = {}
-    for view in range(2):
-        for mirrored in (False, True):
-            others = coarse[:, view, :, ::-1] if mirrored else coarse[:, view]
-            for i, j, distance in _near_pairs(coarse[:, view].reshape(count, -1), others.reshape(count, -1)):
-                pair = (min(i, j), max(i, j))
-                nearest[pair] = min(nearest.get(pair, (np.inf, 0, False)), (distance, view, mirrored))
-    return [(i, j, view, mirrored) for (i, j), (_, view, mirrored) in sorted(nearest.items())]
+    coarse = np.empty((len(which), 2, _COARSE, _COARSE), np.float32)
+    for start in range(0, len(which), _BLOCK):
+        block = rows[which[start : start + _BLOCK]]
+        tiles = block.reshape(len(block), 2, _COARSE, ratio, _COARSE, ratio)
+        coarse[start : start + len(block)] = tiles.mean(axis=(3, 5), dtype=np.float32)
+    return coarse
 
 
-def _near_pairs(left_ND: FloatArray, right_ND: FloatArray) -> Iterator[tuple[int, int, float]]:
-    """Yield (i, j, RMS distance) of each row's nearest other rows within the candidate distance; in blocks, by BLAS."""
+def _near_pairs(left_ND: FloatArray, right_ND: FloatArray) -> Iterator[tuple[float, _Pairs]]:
+    """Yield (share done, pairs) of each row's nearest other rows within the candidate distance; in blocks, by BLAS."""
     centre = left_ND.mean(axis=0)
     # Around the mean, so that the subtraction of squares below loses no digits.
     left, right = left_ND - centre, right_ND - centre
     right_squares = np.einsum("nd,nd->n", right, right)
-    for start in range(0, len(left), _BLOCK):
-        block = left[start : start + _BLOCK]
-        squares = np.einsum("nd,nd->n", block, block)[:, None] + right_squares - 2 * (block @ right.T)
+    limit = _CANDIDATE_RMS**2 * left.shape[1]
+    size = max(1, min(_BLOCK, _MOST_DISTANCES // len(left)))
+    for start in range(0, len(left), size):
+        block = left[start : start + size]
+        squares = block @ right.T
+        squares *= -2
+        squares += np.einsum("nd,nd->n", block, block)[:, None]
+        squares += right_squares
         squares[np.arange(len(block)), start + np.arange(len(block))] = np.inf
-        limit = _CANDIDATE_RMS**2 * left.shape[1]
-        for row in np.flatnonzero((squares < limit).any(axis=1)):
+        found = []
+        for row in np.flatnonzero(squares.min(axis=1) < limit):
             near = np.flatnonzero(squares[row] < limit)
             near = near[np.argsort(squares[row, near], kind="stable")[:_NEIGHBOURS]]
-            for column in near:
-                yield start + int(row), int(column), float(np.sqrt(max(squares[row, column], 0.0) / left.shape[1]))
+            pairs = np.zeros(len(near), _PAIR)
+            pairs["i"], pairs["j"] = start + row, near
+            pairs["distance"] = np.sqrt(np.maximum(squares[row, near], 0.0) / left.shape[1])
+            found.append(pairs)
+        yield (start + len(block)) / len(left), np.concatenate([np.zeros(0, _PAIR), *found])
+
+
+def _are_same(rows: Rows, pairs: _Pairs) -> npt.NDArray[np.bool_]:
+    """Whether the pictures of each pair show the same photo."""
+    first, second = rows[pairs["i"]], rows[pairs["j"]]
+    return np.array(
+        [
+            _same_photo(np.stack(two), int(pair["view"]), bool(pair["mirrored"]))
+            for *two, pair in zip(first, second, pairs, strict=True)
+        ],
+        bool,
+    )
 
 
 def _same_photo(pair_22SS: npt.NDArray[np.uint8], view: int, mirrored: bool) -> bool:

@@ -9,6 +9,9 @@ from pathlib import Path
 from deepcolor.atomic import write_atomically
 from deepcolor.errors import WorkspaceError
 
+MOST_PICTURE_BYTES = 2**31
+"""A larger file is taken for no picture, and not read into memory."""
+
 
 def save(path: Path, content: bytes) -> None:
     """Write a file in one step, creating its folder.

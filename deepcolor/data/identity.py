@@ -27,3 +27,8 @@ def data_digest(manifest: Manifest, config: DataConfig) -> str:
         **later,
     }
     return digest_of(identity)[:32]
+
+
+def pictures_digest(manifest: Manifest) -> str:
+    """Name a data set's pictures and their split, whatever form they are decoded in: 32 hex digits."""
+    return digest_of([manifest.seed, sorted((file.sha256, file.split) for file in manifest.files)])[:32]

@@ -29,10 +29,15 @@ from PIL import (
 )
 
 from deepcolor.color import RgbArray, to_uint8
-from deepcolor.data.files import save
+from deepcolor.data.files import MOST_PICTURE_BYTES, save
+from deepcolor.data.marks import marked
 from deepcolor.errors import DataError, ShapeError
+from deepcolor.limits import hits_all
+from deepcolor.plainfile import read_plain
 
-PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
+PICTURE_SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".jpe", ".jfif", ".jfi", ".jif", ".png", ".webp", ".bmp", ".dib", ".tif", ".tiff"}
+)
 """Lower-case suffixes of the files that are taken for pictures."""
 
 Pixels = npt.NDArray[np.uint8 | np.uint16]
@@ -87,10 +92,12 @@ def read_picture(path: Path | str) -> Picture:
         DataError: It is missing, cannot be read, truncated, damaged, or of an unsupported kind; the message says which.
     """
     try:
-        data = Path(path).read_bytes()
+        data = read_plain(path, most_bytes=MOST_PICTURE_BYTES)
     except FileNotFoundError as error:
         raise DataError(f"picture: the file must exist; got {path}. Check the path.") from error
     except OSError as error:
+        if hits_all(error):
+            raise
         raise UnusablePictureError(f"a file that cannot be read: {error.strerror}", source=str(path)) from error
     return decode_picture(data, source=str(path))
 
@@ -112,7 +119,7 @@ def decode_picture(data: bytes, *, source: str) -> Picture:
 
 
 def write_png(path: Path, rgb_HW3: RgbArray, *, alpha_HW: Pixels | None = None) -> None:
-    """Write a PNG file in one step; it is never seen half written.
+    """Write a PNG file in one step; it is never seen half written, and bears the mark of what deepcolor makes.
 
     Args:
         path: Where to; its folder is created.
@@ -131,7 +138,7 @@ def write_png(path: Path, rgb_HW3: RgbArray, *, alpha_HW: Pixels | None = None) 
             )
         channels.append(_at_depth(alpha_HW, rgb.dtype))
     _, encoded = cv2.imencode(".png", cv2.merge(channels))
-    save(path, encoded.tobytes())
+    save(path, marked(encoded.tobytes()))
 
 
 def centre_square(rgb_HW3: Pixels, size_px: int) -> Pixels:

@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from deepcolor import __version__
 from deepcolor.config.refusal import nearest
 from deepcolor.data.duplicates import group_duplicates
-from deepcolor.data.files import save
-from deepcolor.data.folder import Progress, RejectedFile, UsableFile, look_at_all, nothing_usable, thread_pool, walk
+from deepcolor.data.files import save, writing
+from deepcolor.data.folder import OWN, Progress, RejectedFile, find_pictures, nothing_usable, passed_over, thread_pool
+from deepcolor.data.journal import Journal, Seen
+from deepcolor.data.looking import Look, look_at_all
 from deepcolor.data.splits import SPLIT_NAMES, SplitName, checked_fractions, split_groups
 from deepcolor.errors import CorruptFileError, DataError
 from deepcolor.workspace import Workspace
 
 MANIFEST_FORMAT = 1
+JOURNAL_FOLDER = ".looking"
+FORMER_FOLDER = "former"
+"""Beside the manifest: what has been seen of the pictures so far, and the manifests that it replaced."""
 MIN_SIDE_PX = 32
 """A picture with a shorter side holds nothing a network could learn from."""
 
@@ -59,7 +65,7 @@ class Manifest(_Frozen):
     rejected: tuple[RejectedFile, ...]
     """Sorted by path."""
     ignored: int
-    """Files that are no pictures by their suffix, hidden files, and links that leave the folder."""
+    """Files that are no pictures by their suffix, and hidden files."""
 
     @property
     def split_sizes(self) -> dict[SplitName, int]:
@@ -76,6 +82,26 @@ class Manifest(_Frozen):
         return tuple(tuple(group) for group in groups.values() if len(group) > 1)
 
 
+class DataSetChangedError(DataError):
+    """A data set of this name is there already, with other pictures or another split."""
+
+
+class UndecodableError(DataError):
+    """Pictures of a prepared data set can no longer be decoded."""
+
+    def __init__(self, manifest: Manifest, files: Sequence[RejectedFile]) -> None:
+        shown = ", ".join(f"{file.path} ({file.reason})" for file in files[:3]) + (", ..." if len(files) > 3 else "")
+        self.files = tuple(files)
+        self.said = (
+            f"data set {manifest.name}: every picture must still be one that can be decoded; got {len(files)} of "
+            f"{len(manifest.files)} that cannot: {shown} ({manifest.source})."
+        )
+        super().__init__(
+            f"{self.said} Put them right, or leave them out with `deepcolor data prepare {manifest.source} "
+            f"--name {manifest.name} --replace`, and give sweeps that were begun with them another study name."
+        )
+
+
 def prepare(
     folder: Path | str,
     *,
@@ -87,8 +113,12 @@ def prepare(
     replace: bool = False,
     min_side_px: int = MIN_SIDE_PX,
     on_progress: Progress | None = None,
+    on_comparing: Progress | None = None,
+    on_note: Callable[[str], None] | None = None,
 ) -> Manifest:
     """Look at every picture below a folder, group copies of one photo, share the groups out, write the manifest.
+
+    Stopped at any moment, it has written no manifest, and a later call goes on where this one was.
 
     Args:
         folder: Pictures, in nested folders if need be; nothing is written there.
@@ -97,40 +127,65 @@ def prepare(
         split: Shares of train, val and test; each above 0, together 1.
         seed: Of the split, and of the copies drawn by fixed augmentation.
         strict: Fail when any picture cannot be used, instead of leaving it out.
-        replace: Write over a manifest of this name that says something else.
+        replace: Put the new manifest in the place of one of this name that says something else; that one is kept.
         min_side_px: Pictures with a shorter side are left out.
         on_progress: Called with (pictures looked at, all pictures).
+        on_comparing: Called with (done, total) while copies of one photo are searched for.
+        on_note: Called with what was passed over, for whoever expects it to be used.
     Raises:
-        DataError: The folder is missing or holds too few usable pictures; one is unusable under `strict`; the name is
-            taken by a manifest that says something else; the split is no split.
+        DataSetChangedError: The name is taken by a manifest that says something else.
+        DataError: The folder is missing or holds too few usable pictures; one is unusable under `strict`; the split is
+            no split; another process prepares the same data set.
         WorkspaceError: The name cannot be a file's, or the workspace cannot be written to.
     """
     target = manifest_path(workspace, name)
     checked_fractions(split)
     source = Path(folder).expanduser().resolve()
-    paths, others = walk(source)
-    seen, rejected = look_at_all(source, paths, min_side_px=min_side_px, on_progress=on_progress)
-    if not seen:
-        raise DataError(nothing_usable(source, rejected, others))
-    if strict and rejected:
-        raise DataError(
-            f"data set: every picture must be usable with --strict; got {len(rejected)} of {len(paths)} unusable, "
-            f"first {rejected[0].path} ({rejected[0].reason}) ({source}). "
-            "Remove or replace them, or leave --strict out."
+    found = find_pictures(source)
+    about = {"source": str(source), "min_side_px": min_side_px, "format": MANIFEST_FORMAT, "deepcolor": __version__}
+    with writing(target), Journal.at(target.parent / JOURNAL_FOLDER, about=about) as journal:
+        look = Look(source, min_side_px)
+        seen = look_at_all(look, found.pictures, journal=journal, on_progress=on_progress)
+        usable = [each for each in seen if not each.reason]
+        rejected = [RejectedFile(path=each.path, reason=each.reason) for each in seen if each.reason]
+        rejected += found.unreadable
+        if not usable:
+            raise DataError(nothing_usable(source, found, rejected))
+        if strict and rejected:
+            raise _not_strict(source, rejected, count=len(seen))
+        small = journal.thumbnails([each.row for each in usable])
+        groups = group_duplicates(small, sha256s=[each.sha256 for each in usable], on_progress=on_comparing)
+        rejected += [RejectedFile(path=path, reason=OWN) for path in found.own]
+        manifest = Manifest(
+            name=name,
+            source=source,
+            fractions=split,
+            seed=seed,
+            files=_shared_out(usable, groups, fractions=split, seed=seed),
+            rejected=tuple(sorted(rejected, key=lambda file: file.path)),
+            ignored=sum(found.others.values()),
         )
-    manifest = Manifest(
-        name=name,
-        source=source,
-        fractions=split,
-        seed=seed,
-        files=_shared_out(seen, fractions=split, seed=seed),
-        rejected=tuple(rejected),
-        ignored=sum(others.values()),
-    )
-    if not replace:
-        _refuse_change(target, manifest)
-    save(target, (manifest.model_dump_json(indent=1) + "\n").encode())
+        _put(target, manifest, replace=replace)
+        journal.remove()
+    if on_note is not None and passed_over(found):
+        on_note(f"passed over: {passed_over(found)}")
     return manifest
+
+
+def same_pictures(first: Manifest, second: Manifest) -> bool:
+    """Whether two manifests stand for the same pictures in the same splits; files of no use may come and go."""
+    ours, theirs = ((m.source, m.fractions, m.seed, m.files) for m in (first, second))
+    return ours == theirs
+
+
+def former_manifests(workspace: Workspace, name: str) -> tuple[Manifest, ...]:
+    """What was prepared under a name before it was replaced, the latest first; what is damaged is left out."""
+    folder = workspace.dataset(name) / FORMER_FOLDER
+    former = []
+    for path in sorted(folder.glob("*.json"), key=lambda path: path.stat().st_mtime, reverse=True):
+        with suppress(CorruptFileError):
+            former.append(_read(path))
+    return tuple(former)
 
 
 def load_manifest(workspace: Workspace, name: str) -> Manifest:
@@ -171,36 +226,92 @@ def verify(manifest: Manifest) -> None:
         raise DataError(changed_since(manifest, changed))
 
 
+def leave_out(workspace: Workspace, manifest: Manifest, files: Sequence[RejectedFile]) -> Manifest:
+    """Put a data set without some of its pictures in its place; all others stay in their splits.
+
+    Raises:
+        DataError: It is not what they hold that is wrong: they were changed or removed since.
+        UndecodableError: A split would be empty.
+        WorkspaceError: The manifest cannot be written.
+    """
+    paths = {file.path for file in files}
+    held = [file for file in manifest.files if file.path in paths]
+    if changed := [file.path for file in held if not _has_content(manifest.source, file)]:
+        raise DataError(changed_since(manifest, changed))
+    left = manifest.model_copy(
+        update={
+            "files": tuple(file for file in manifest.files if file.path not in paths),
+            "rejected": tuple(sorted((*manifest.rejected, *files), key=lambda file: file.path)),
+        }
+    )
+    if 0 in left.split_sizes.values():
+        raise UndecodableError(manifest, files)
+    _put(manifest_path(workspace, manifest.name), left, replace=True)
+    return left
+
+
 def changed_since(manifest: Manifest, paths: Sequence[str]) -> str:
     """Say which pictures are no longer those that were prepared, and what to do about it."""
     shown = ", ".join(paths[:3]) + (", ..." if len(paths) > 3 else "")
     return (
         f"data set {manifest.name}: pictures must stay as they were prepared; got {len(paths)} of "
         f"{len(manifest.files)} changed or removed since ({shown}; {manifest.source}). "
-        f"Put them back, or run `deepcolor data prepare {manifest.source} --name {manifest.name} --replace`."
+        f"Put them back, or run `deepcolor data prepare {manifest.source} --name {manifest.name} --replace`, and give "
+        "sweeps whose studies were begun with the former pictures another study name."
+    )
+
+
+def _not_strict(source: Path, rejected: Sequence[RejectedFile], *, count: int) -> DataError:
+    return DataError(
+        f"data set: every picture must be usable with --strict; got {len(rejected)} of {count} unusable, "
+        f"first {rejected[0].path} ({rejected[0].reason}) ({source}). "
+        "Remove or replace them, or leave --strict out."
     )
 
 
 def _shared_out(
-    seen: Sequence[UsableFile], *, fractions: tuple[float, float, float], seed: int
+    usable: Sequence[Seen], groups: Sequence[int], *, fractions: tuple[float, float, float], seed: int
 ) -> tuple[PictureFile, ...]:
-    groups = group_duplicates(np.stack([item.thumbnails for item in seen]), sha256s=[item.sha256 for item in seen])
     members: defaultdict[int, list[str]] = defaultdict(list)
-    for group, item in zip(groups, seen, strict=True):
+    for group, item in zip(groups, usable, strict=True):
         members[group].append(item.sha256)
     given = split_groups(members, fractions=fractions, seed=seed)
     return tuple(
         PictureFile(
             path=item.path,
             sha256=item.sha256,
-            bytes=item.bytes,
+            bytes=item.stamp.size,
             width_px=item.width_px,
             height_px=item.height_px,
             group=group,
             split=given[group],
         )
-        for group, item in zip(groups, seen, strict=True)
+        for group, item in zip(groups, usable, strict=True)
     )
+
+
+def _put(path: Path, manifest: Manifest, *, replace: bool) -> None:
+    """Write a manifest; one that it replaces, and that says something else, is kept among the former ones."""
+    before = _before(path, replace=replace)
+    if before is not None and not same_pictures(before, manifest):
+        if not replace:
+            raise DataSetChangedError(
+                f"data set {manifest.name}: exists and says something else; got {_difference(before, manifest)} "
+                f"({path}). Put the new one in its place with --replace, or choose another --name."
+            )
+        kept = path.read_bytes()
+        save(path.parent / FORMER_FOLDER / f"{hashlib.sha256(kept).hexdigest()[:16]}.json", kept)
+    if before != manifest:
+        save(path, (manifest.model_dump_json(indent=1) + "\n").encode())
+
+
+def _before(path: Path, *, replace: bool) -> Manifest | None:
+    try:
+        return _read(path) if path.is_file() else None
+    except CorruptFileError:
+        if not replace:
+            raise
+        return None
 
 
 def _read(path: Path) -> Manifest:
@@ -211,18 +322,6 @@ def _read(path: Path) -> Manifest:
             f"manifest: must be as `deepcolor data prepare` wrote it; got a file that cannot be understood ({path}). "
             "Prepare the data set again with --replace."
         ) from error
-
-
-def _refuse_change(path: Path, manifest: Manifest) -> None:
-    if not path.is_file():
-        return
-    before = _read(path)
-    if before == manifest:
-        return
-    raise DataError(
-        f"data set {manifest.name}: exists and says something else; got {_difference(before, manifest)} ({path}). "
-        "Write over it with --replace, or choose another --name."
-    )
 
 
 def _difference(before: Manifest, after: Manifest) -> str:
@@ -239,7 +338,7 @@ def _difference(before: Manifest, after: Manifest) -> str:
         for field in ("source", "fractions", "seed")
         if getattr(before, field) != getattr(after, field)
     ]
-    return ", ".join(parts) or "other rejected or ignored files"
+    return ", ".join(parts) or "other groups of copies"
 
 
 def _not_prepared(workspace: Workspace, name: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -12,9 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from deepcolor.color import FloatArray, lab_to_rgb, normalise_ab, normalise_lightness, rgb_to_lab, to_uint8
-from deepcolor.data.files import writing
-from deepcolor.data.folder import Progress, RejectedFile, nothing_usable, thread_pool, walk
-from deepcolor.data.images import UnusablePictureError, read_picture
+from deepcolor.data.blame import blamed_on
+from deepcolor.data.files import save
+from deepcolor.data.folder import Progress, RejectedFile, find_pictures, nothing_usable, passed_over, thread_pool
+from deepcolor.data.images import Picture, UnusablePictureError, read_picture
+from deepcolor.data.names import png_name
 from deepcolor.errors import DataError
 
 if TYPE_CHECKING:
@@ -36,7 +38,9 @@ class ChannelCounts:
     written: int
     """Pictures whose three channels were written."""
     skipped: tuple[RejectedFile, ...]
-    """Pictures that could not be read."""
+    """Pictures that could not be read, or whose channels could not be written."""
+    passed_over: str
+    """Which folders and pictures were passed over, in words; empty if none were."""
 
 
 def lab_figure(picture: Path | str) -> Figure:
@@ -72,7 +76,7 @@ def lab_figure(picture: Path | str) -> Figure:
 def write_channels(folder: Path | str, out: Path | str, *, on_progress: Progress | None = None) -> ChannelCounts:
     """Write L*, a* and b* of every picture below a folder as grey 8-bit PNG files, in out/L, out/a and out/b.
 
-    The subfolders and names are kept. L* is written as L* / 100 * 255; a* and b* as value + 128.
+    The subfolders are kept, names are those of `png_name`. L* is written as L* / 100 * 255, a* and b* as value + 128.
 
     Args:
         folder: Pictures, in nested folders if need be.
@@ -87,18 +91,17 @@ def write_channels(folder: Path | str, out: Path | str, *, on_progress: Progress
         raise DataError(
             f"channels: must not be written among the pictures; got {target}. Choose another folder with -o."
         )
-    paths, others = walk(source)
-    names = _png_names(paths)
-    jobs: list[tuple[str, str]] = list(zip(paths, names, strict=True))
-    skipped: list[RejectedFile] = []
+    found = find_pictures(source)
+    skipped: list[RejectedFile] = [*found.unreadable]
     with thread_pool() as pool:
-        for done, rejected in enumerate(pool.map(partial(_write_three, source, target), jobs), start=1):
+        for done, rejected in enumerate(pool.map(partial(_write_three, source, target), found.pictures), start=1):
             skipped += [rejected] if rejected else []
             if on_progress is not None:
-                on_progress(done, len(jobs))
-    if len(skipped) == len(jobs):
-        raise DataError(nothing_usable(source, skipped, others))
-    return ChannelCounts(written=len(jobs) - len(skipped), skipped=tuple(skipped))
+                on_progress(done, len(found.pictures))
+    written = len(found.pictures) - (len(skipped) - len(found.unreadable))
+    if written == 0:
+        raise DataError(nothing_usable(source, found, skipped))
+    return ChannelCounts(written=written, skipped=tuple(skipped), passed_over=passed_over(found))
 
 
 def _shown(rgb: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
@@ -122,18 +125,16 @@ def _add_scale(figure: Figure, panel: Axes, shown: Any) -> None:
     figure.colorbar(shown, ax=panel, shrink=0.75, pad=0.02)
 
 
-def _png_names(paths: list[str]) -> list[str]:
-    """Names that end in .png; pictures that differ in their suffix alone keep it in the name."""
-    stems = [str(Path(path).with_suffix(".png")) for path in paths]
-    return [stem if stems.count(stem) == 1 else f"{path}.png" for stem, path in zip(stems, paths, strict=True)]
-
-
-def _write_three(source: Path, target: Path, job: tuple[str, str]) -> RejectedFile | None:
-    path, name = job
+def _write_three(source: Path, target: Path, path: str) -> RejectedFile | None:
     try:
-        picture = read_picture(source / path)
+        with blamed_on(path, out=target):
+            _write_channels_of(read_picture(source / path), target, PurePath(path))
     except UnusablePictureError as error:
-        return RejectedFile(path=path, reason=error.reason)
+        return RejectedFile(path=path.encode(errors="replace").decode(), reason=error.reason)
+    return None
+
+
+def _write_channels_of(picture: Picture, target: Path, path: PurePath) -> None:
     lightness, ab = rgb_to_lab(picture.rgb_HW3)
     planes: tuple[FloatArray, ...] = (
         normalise_lightness(lightness),
@@ -141,9 +142,6 @@ def _write_three(source: Path, target: Path, job: tuple[str, str]) -> RejectedFi
         normalise_ab(ab[..., 1]),
     )
     for channel, plane in zip(CHANNELS, planes, strict=True):
-        file = target / channel / name
         _, encoded = cv2.imencode(".png", to_uint8(plane))
-        with writing(file):
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_bytes(encoded.tobytes())
-    return None
+        # Without the mark of what deepcolor makes: an L* picture may well be coloured.
+        save(target / channel / png_name(path), encoded.tobytes())

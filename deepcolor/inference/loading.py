@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 from os import PathLike
 from pathlib import Path
+from typing import overload
 
 from deepcolor.data.images import Pixels
+from deepcolor.errors import UserError
 from deepcolor.inference.model import ColorModel
 from deepcolor.inference.picture import ImageInput
 from deepcolor.models.description import DESCRIPTION_FILE
@@ -46,21 +48,38 @@ def load(
         return ColorModel(*load_model(pull(os.fspath(model), folder / "model", tracking_uri=uri), where))
 
 
+@overload
 def colorize(
-    image: ImageInput,
+    image: list[ImageInput] | tuple[ImageInput, ...],
+    *,
+    model: ColorModel | str | PathLike[str] = ...,
+    workspace: str | PathLike[str] = ...,
+) -> list[Pixels | UserError]: ...
+
+
+@overload
+def colorize(
+    image: ImageInput, *, model: ColorModel | str | PathLike[str] = ..., workspace: str | PathLike[str] = ...
+) -> Pixels: ...
+
+
+def colorize(
+    image: ImageInput | list[ImageInput] | tuple[ImageInput, ...],
     *,
     model: ColorModel | str | PathLike[str] = "transfer@champion",
     workspace: str | PathLike[str] = ".",
-) -> Pixels:
-    """Colour one picture.
+) -> Pixels | list[Pixels | UserError]:
+    """Colour one picture, or several.
 
     Args:
-        image: A path, a file's bytes, a PIL image, or an array; see `ColorModel.colorize`.
+        image: A path, a file's bytes, a PIL image, or an array, as `ColorModel.colorize` takes them; or a list of them.
         model: What `load` gave, or what it takes; for several pictures, load it once.
         workspace: Where the registry is.
     Returns:
-        sRGB of the picture's size, shape (H, W, 3), or (H, W, 4) where it has opacity; uint16 for 16-bit pictures,
-        else uint8.
+        sRGB of the picture's size, shape (H, W, 3), or (H, W, 4) where it has opacity; uint16 for 16-bit pictures, else
+        uint8. For a list, a list of these: a picture that cannot be coloured has its error there, and the rest goes on.
     """
     loaded = model if isinstance(model, ColorModel) else load(model, workspace=workspace)
+    if isinstance(image, list | tuple):
+        return list(loaded.colorize_each(image))
     return loaded.colorize(image)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
+from os import PathLike
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +15,9 @@ from torch import Tensor
 
 from deepcolor.color import lab_to_rgb, normalise_lightness, rgb_to_lab, to_uint8, to_uint16
 from deepcolor.config.schema import Stage
-from deepcolor.data.images import Picture, Pixels
+from deepcolor.data.blame import blamed_on
+from deepcolor.data.images import Picture, Pixels, UnusablePictureError
+from deepcolor.errors import UserError
 from deepcolor.inference.picture import ImageInput, as_picture
 from deepcolor.inference.resample import Fit, enlarge, fit, shrink
 from deepcolor.models.description import ModelDescription
@@ -66,9 +70,26 @@ class ColorModel:
             DataError: A picture cannot be read.
             ShapeError: An array has the wrong shape, type or range.
         """
-        for group in _grouped((self._prepared(as_picture(image)) for image in images), batch_size):
-            for prepared, ab in zip(group, self._predict(group), strict=True):
-                yield _composed(prepared, ab)
+        for result in self.colorize_each(images, batch_size=batch_size):
+            if isinstance(result, UserError):
+                raise result
+            yield result
+
+    def colorize_each(self, images: Iterable[ImageInput], *, batch_size: int = 32) -> Iterator[Pixels | UserError]:
+        """Colour pictures as `colorize_many` does; one that cannot be coloured gives its error, and the rest goes on.
+
+        Args:
+            images: As for `colorize`; read as they are needed.
+            batch_size: Most pictures in one pass.
+        Returns:
+            Their results, or their errors, in their order.
+        """
+        each = (self._tried(image, number) for number, image in enumerate(images, start=1))
+        for group in _grouped(each, batch_size):
+            if isinstance(group, UserError):
+                yield group
+            else:
+                yield from self._coloured(group)
 
     def mean_ab(self, image: ImageInput) -> tuple[float, float]:
         """Return the mean a* and b* predicted for one picture, in CIELAB units.
@@ -81,13 +102,36 @@ class ColorModel:
         inner = ab if ab.ndim == 1 else ab[:, : prepared.where.height_px, : prepared.where.width_px].mean(dim=(1, 2))
         return float(inner[0]), float(inner[1])
 
-    def _prepared(self, picture: Picture) -> _Prepared:
+    def _tried(self, image: ImageInput, number: int) -> _Prepared | UserError:
+        name = os.fspath(image) if isinstance(image, str | PathLike) else f"picture {number}"
+        try:
+            with blamed_on(name):
+                return self._prepared(as_picture(image), name=name)
+        except UserError as error:
+            return error
+
+    def _coloured(self, group: list[_Prepared]) -> Iterator[Pixels | UserError]:
+        try:
+            with blamed_on(f"{len(group)} pictures"):
+                predicted = self._predict(group)
+        except UnusablePictureError as error:
+            if len(group) == 1:
+                yield error
+                return
+            # Too much for the memory when taken together; or one of them is at fault, and will be so alone.
+            for each in group:
+                yield from self._coloured([each])
+            return
+        for prepared, ab in zip(group, predicted, strict=True):
+            yield _tried_to_compose(prepared, ab)
+
+    def _prepared(self, picture: Picture, *, name: str = "picture") -> _Prepared:
         lightness_HW = _lightness(picture.rgb_HW3)
         height_px, width_px = lightness_HW.shape
         square = self._network.target == "mean"
         where = fit(height_px, width_px, size_px=self.description.size_px, square=square)
         small = shrink(torch.from_numpy(normalise_lightness(lightness_HW)), where)
-        return _Prepared(picture, lightness_HW, where, small)
+        return _Prepared(name, picture, lightness_HW, where, small)
 
     @torch.inference_mode()
     def _predict(self, group: list[_Prepared]) -> Tensor:
@@ -98,6 +142,8 @@ class ColorModel:
 
 @dataclass(frozen=True, eq=False)
 class _Prepared:
+    name: str
+    """What to call it in an error."""
     picture: Picture
     lightness: npt.NDArray[np.float32]
     """L* at full resolution, shape (H, W), in [0, 100]."""
@@ -106,12 +152,15 @@ class _Prepared:
     """Normalised L* as the network takes it, shape (h, w)."""
 
 
-def _grouped(prepared: Iterable[_Prepared], batch_size: int) -> Iterator[list[_Prepared]]:
-    """Group neighbours whose inputs have one shape, up to the batch size and a bound on memory."""
-    for _, neighbours in groupby(prepared, key=lambda each: each.small.shape):
+def _grouped(prepared: Iterable[_Prepared | UserError], batch_size: int) -> Iterator[list[_Prepared] | UserError]:
+    """Group neighbours whose inputs have one shape, up to the batch size and a bound on memory; pass errors on."""
+    for _, neighbours in groupby(prepared, key=lambda each: None if isinstance(each, UserError) else each.small.shape):
         group: list[_Prepared] = []
         pixels = 0
         for each in neighbours:
+            if isinstance(each, UserError):
+                yield each
+                continue
             group.append(each)
             pixels += each.lightness.size
             if len(group) == batch_size or pixels > _BATCH_PX:
@@ -124,6 +173,14 @@ def _grouped(prepared: Iterable[_Prepared], batch_size: int) -> Iterator[list[_P
 def _lightness(rgb_HW3: Pixels) -> npt.NDArray[np.float32]:
     strips = [rgb_to_lab(strip)[0] for strip in np.array_split(rgb_HW3, _strips(rgb_HW3.shape))]
     return np.concatenate(strips).astype(np.float32, copy=False)
+
+
+def _tried_to_compose(prepared: _Prepared, ab: Tensor) -> Pixels | UserError:
+    try:
+        with blamed_on(prepared.name):
+            return _composed(prepared, ab)
+    except UserError as error:
+        return error
 
 
 def _composed(prepared: _Prepared, ab: Tensor) -> Pixels:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from deepcolor.config.schema import Sweep
 from deepcolor.counting import counted
+from deepcolor.data.marks import FIGURE_METADATA
 from deepcolor.search.report_axis import Axis, axis_of
 from deepcolor.search.trials import StoredTrial, searched
 from deepcolor.tracking.layout import short
@@ -189,7 +190,7 @@ def sentence_figure(of: Pictured, sentence: str) -> Figure:
 def png(figure: Figure) -> bytes:
     """Return a figure as a PNG file."""
     file = io.BytesIO()
-    figure.savefig(file, format="png", metadata={"Software": None})
+    figure.savefig(file, format="png", metadata=FIGURE_METADATA)
     return file.getvalue()
 
 

@@ -19,6 +19,7 @@ from torch.nn.functional import interpolate
 
 from deepcolor.color import denormalise_lightness, lab_to_rgb, to_uint8
 from deepcolor.data.cache import Split
+from deepcolor.data.marks import FIGURE_METADATA
 from deepcolor.models.networks import Network
 from deepcolor.training.metrics import coloured, grey
 from deepcolor.training.trajectory import EpochMetrics, View
@@ -168,5 +169,5 @@ def _mosaic(rows: list[Picture]) -> tuple[Picture, list[float]]:
 
 def _png(figure: Figure) -> bytes:
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", metadata={"Software": None}, pil_kwargs={"compress_level": _COMPRESSION})
+    figure.savefig(buffer, format="png", metadata=FIGURE_METADATA, pil_kwargs={"compress_level": _COMPRESSION})
     return buffer.getvalue()

@@ -34,7 +34,7 @@ def test_channels_of_a_folder_are_written(pictures: Path, tmp_path: Path) -> Non
     assert counts.written == 14
     assert [file.path for file in counts.skipped] == ["broken.jpg"]
     names = {path.relative_to(tmp_path / "out" / "L").as_posix() for path in (tmp_path / "out" / "L").rglob("*.png")}
-    assert {"one/01.png", "same.png.png", "same.jpg.png"} <= names
+    assert {"one/01.png", "same.png", "same.jpg.png"} <= names
     lightness, ab = rgb_to_lab(fruit(1))
     out = tmp_path / "out"
     written = {c: np.asarray(cv2.imread(str(out / c / "one" / "01.png"), cv2.IMREAD_UNCHANGED)) for c in "Lab"}

@@ -9,9 +9,12 @@ import typer
 from PIL import Image
 from typer.testing import CliRunner, Result
 
+import deepcolor
 from deepcolor.cli import console
 from deepcolor.cli.colorize import colorize, plan
-from deepcolor.errors import DataError
+from deepcolor.data import images
+from deepcolor.errors import DataError, ShapeError, WorkspaceError
+from deepcolor.inference import ColorModel
 from tests.registry.world import World, draw_photos
 
 
@@ -36,8 +39,8 @@ def test_folders_keep_their_form_and_unreadable_pictures_are_reported(colorizer_
     assert result.exit_code == 1
     said = json.loads(result.stdout)
     assert sorted(path.relative_to(tmp_path).as_posix() for path in (tmp_path / "out").rglob("*.png")) == [
-        "out/deep/000.png",
-        "out/deep/001.png",
+        "out/deep/000.jpg.png",
+        "out/deep/001.jpg.png",
     ]
     assert [Path(item["picture"]).name for item in said["unreadable"]] == ["broken.jpg"]
     assert len(said["written"]) == 2
@@ -61,12 +64,12 @@ def test_nothing_is_overwritten_unless_asked(colorizer_folder: Path, tmp_path: P
     """A result that is there already is left alone and named; --overwrite replaces it."""
     draw_photos(tmp_path / "in", count=1)
     (tmp_path / "out").mkdir()
-    there = tmp_path / "out" / "000.png"
+    there = tmp_path / "out" / "000.jpg.png"
     there.write_text("mine")
     result = run(tmp_path / "in", "-o", tmp_path / "out", "-m", colorizer_folder)
     assert result.exit_code == 0
     assert there.read_text() == "mine"
-    assert "000.png" in result.stderr
+    assert "000.jpg.png" in result.stderr
     assert run(tmp_path / "in", "-o", tmp_path / "out", "-m", colorizer_folder, "--overwrite").exit_code == 0
     assert there.read_bytes()[:4] == b"\x89PNG"
 
@@ -80,12 +83,89 @@ def test_without_a_transfer_model_the_colorizer_is_used(world: World, tmp_path: 
     assert "using colorizer@champion" in result.stderr
 
 
-def test_pictures_that_differ_in_their_suffix_alone_both_get_a_result(tmp_path: Path) -> None:
-    """Names that would fall together keep their suffix."""
-    for name in ("a.jpg", "a.bmp", "b.jpg"):
+def test_results_do_not_overwrite_each_other_and_are_found_again(colorizer_folder: Path, tmp_path: Path) -> None:
+    """Twice the same name in two folders, and one name with three suffixes: as many results as pictures, named without
+    regard to what else is there; the same command again writes none of them anew.
+    """
+    for name in ("s/I.jpg", "a/I.jpg", "s/a.jpg", "s/a.bmp", "s/a.jpg.webp", "s/deep/I.jpg"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (40, 40), (90, 120, len(name))).save(tmp_path / name)
+    out = tmp_path / "out"
+    command = (tmp_path / "s", tmp_path / "a", "-o", out, "-m", colorizer_folder, "--json")
+    said = json.loads(run(*command).stdout)
+    expected = ["a/I.jpg.png", "s/I.jpg.png", "s/a.bmp.png", "s/a.jpg.png", "s/a.jpg.webp.png", "s/deep/I.jpg.png"]
+    assert sorted(path.relative_to(out).as_posix() for path in out.rglob("*.png")) == expected
+    assert len(said["written"]) == 6
+    for name in ("s/a.bmp", "a/I.jpg"):
+        (tmp_path / name).unlink()
+    Image.new("RGB", (40, 40)).save(tmp_path / "a" / "K.jpg")
+    again = json.loads(run(*command).stdout)
+    assert [Path(item["output"]).relative_to(out).as_posix() for item in again["written"]] == ["a/K.jpg.png"]
+    assert len(again["kept"]) == 4
+
+
+def test_folders_of_one_name_are_told_apart_by_their_paths(tmp_path: Path) -> None:
+    """As much of the path as tells them apart; two files for which that cannot be done are refused, both named."""
+    for name in ("x/a/I.jpg", "y/a/I.jpg"):
+        (tmp_path / name).parent.mkdir(parents=True)
         Image.new("RGB", (9, 9)).save(tmp_path / name)
-    outputs = {job.picture.name: job.output.name for job in plan([tmp_path], tmp_path / "out")}
-    assert outputs == {"a.jpg": "a.jpg.png", "a.bmp": "a.bmp.png", "b.jpg": "b.png"}
+    out = tmp_path / "out"
+    jobs = plan([tmp_path / "x" / "a", tmp_path / "y" / "a"], out)
+    assert [job.output.relative_to(out).as_posix() for job in jobs] == ["x/a/I.jpg.png", "y/a/I.jpg.png"]
+    with pytest.raises(DataError, match=r"I\.jpg\.png for both .*x/a/I\.jpg and .*y/a/I\.jpg"):
+        plan([tmp_path / "x" / "a" / "I.jpg", tmp_path / "y" / "a" / "I.jpg"], out)
+
+
+def test_whatever_goes_wrong_with_one_picture_is_its_own(
+    colorizer_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A decoder that raises anything, a name too long for its result, and a link in a circle: each is named, the rest
+    is coloured, the exit code is 1.
+    """
+    draw_photos(tmp_path / "in", count=3)
+    long = tmp_path / "in" / f"{'x' * 245}.jpg"
+    (tmp_path / "in" / "000.jpg").rename(tmp_path / "in" / "odd.png")
+    Image.new("RGB", (40, 40)).save(long)
+    (tmp_path / "in" / "circle.jpg").symlink_to("circle.jpg")
+    whole = images.decode_picture
+
+    def raising(data: bytes, *, source: str) -> images.Picture:
+        if source.endswith("odd.png"):
+            raise TypeError("a tag of a type that nobody thought of")
+        return whole(data, source=source)
+
+    monkeypatch.setattr(images, "decode_picture", raising)
+    result = run(tmp_path / "in", "-o", tmp_path / "out", "-m", colorizer_folder, "--json")
+    said = json.loads(result.stdout)
+    assert result.exit_code == 1
+    assert sorted(Path(item["picture"]).name for item in said["unreadable"]) == ["circle.jpg", "odd.png", long.name]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["001.jpg.png", "002.jpg.png"]
+    reasons = {Path(item["picture"]).name: item["reason"] for item in said["unreadable"]}
+    assert "TypeError" in reasons["odd.png"]
+    assert "File name too long" in reasons[long.name]
+
+
+def test_a_list_of_pictures_keeps_its_order_around_one_that_fails(colorizer: ColorModel, tmp_path: Path) -> None:
+    """In Python, too: the picture that cannot be coloured has its error in its place, with its name."""
+    draw_photos(tmp_path / "in", count=2)
+    paths = sorted((tmp_path / "in").iterdir())
+    (tmp_path / "bad.jpg").write_bytes(b"\xff\xd8")
+    first, bad, odd, second = deepcolor.colorize(
+        [paths[0], tmp_path / "bad.jpg", np.zeros((4, 5, 6, 7)), paths[1]], model=colorizer
+    )
+    assert isinstance(bad, DataError)
+    assert "bad.jpg" in str(bad)
+    assert isinstance(odd, ShapeError)
+    for path, pixels in ((paths[0], first), (paths[1], second)):
+        np.testing.assert_array_equal(pixels, deepcolor.colorize(path, model=colorizer))
+
+
+def test_an_output_folder_that_cannot_be_written_ends_the_command(colorizer_folder: Path, tmp_path: Path) -> None:
+    """What would go wrong with every picture is said once."""
+    draw_photos(tmp_path / "in", count=2)
+    (tmp_path / "out").write_text("a file")
+    result = run(tmp_path / "in", "-o", tmp_path / "out", "-m", colorizer_folder)
+    assert isinstance(result.exception, WorkspaceError)
 
 
 def test_results_are_no_input(tmp_path: Path) -> None:
@@ -99,7 +179,7 @@ def test_results_are_no_input(tmp_path: Path) -> None:
 def test_a_picture_is_never_replaced_by_its_result(tmp_path: Path) -> None:
     """Writing into the picture's own folder under its own name is refused before anything is read."""
     Image.new("RGB", (9, 9)).save(tmp_path / "a.png")
-    with pytest.raises(DataError, match="must not replace its picture"):
+    with pytest.raises(DataError, match="must not replace a picture"):
         plan([tmp_path / "a.png"], tmp_path)
 
 

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import hashlib
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from deepcolor.data.drawn import draw_set
 from tests.reliability.conftest import Place
 from tests.reliability.processes import Faults
 
@@ -67,5 +70,54 @@ def test_pictures_changed_or_removed_stop_a_sweep_before_it_trains(place: Place,
             assert not (place.root / "studies" / "trajectories").exists()
     finally:
         picture.write_bytes(content)
+    place.sweep(*SERIAL)
+    place.assert_whole()
+
+
+@pytest.mark.timeout(400)
+def test_a_study_keeps_its_pictures_when_their_data_set_is_prepared_anew(place: Place, tmp_path: Path) -> None:
+    """Another folder under the same name is refused, with the studies that it would concern. Put in its place all the
+    same, the study goes on with the pictures it was begun with, and a new one trains on the new ones.
+    """
+    place.sweep(*SERIAL)
+    draw_set("faces", tmp_path / "others", count=12, size_px=64, seed=8)
+    prepare = ("data", "prepare", str(tmp_path / "others"), "--name", "faces")
+    refused = place.start(*prepare).ends(2)
+    assert "source" in refused
+    assert "Trained on the former one: grid" in refused
+    assert "go on with it" in place.start(*prepare, "--replace").ends(0)
+    assert "prepared before" in place.start(*prepare).ends(0)
+    text = place.start("sweep", "grid.yaml", *SERIAL).ends(0)
+    assert "goes on with the pictures it was begun with" in text
+    assert "0 trained now" in text
+    place.assert_whole()
+    place.write_grid("new")
+    assert place.sweep(*SERIAL, study="new")["trained_now"] > 0
+    digests = {
+        json.loads((place.root / "studies" / study / "start.json").read_bytes())["provenance"]["data_digest"]
+        for study in ("grid", "new")
+    }
+    assert len(digests) == 2
+
+
+@pytest.mark.timeout(400)
+def test_a_picture_that_can_no_longer_be_decoded_is_left_out_of_a_new_study(place: Place, template: Path) -> None:
+    """As after an upgrade to stricter decoders: the picture is named, the rest is trained on, the exit code says so."""
+    pictures = place.root / "pictures"
+    shutil.copytree(template.parent / "pictures", pictures)
+    path = place.root / "studies" / "datasets" / "faces" / "manifest.json"
+    manifest = json.loads(path.read_bytes())
+    file = next(file for file in manifest["files"] if file["split"] == "train")
+    content = (pictures / file["path"]).read_bytes()[:900]
+    (pictures / file["path"]).write_bytes(content)
+    file.update(sha256=hashlib.sha256(content).hexdigest(), bytes=len(content))
+    path.write_text(json.dumps({**manifest, "source": str(pictures)}))
+    shutil.rmtree(path.parent / "cache")
+    text = place.start("sweep", "grid.yaml", *SERIAL).ends(1)
+    assert f"1 of 24 that cannot: {file['path']} (a truncated file)" in text
+    after = json.loads(path.read_bytes())
+    assert [(each["path"], each["reason"]) for each in after["rejected"]] == [(file["path"], "a truncated file")]
+    splits = {each["path"]: each["split"] for each in after["files"]}
+    assert splits == {each["path"]: each["split"] for each in manifest["files"] if each != file}
     place.sweep(*SERIAL)
     place.assert_whole()

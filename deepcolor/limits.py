@@ -1,0 +1,192 @@
+"""What the machine refuses, told in the user's words: the one place that knows the operating system's errors.
+
+The system names its limits by number (ENOSPC, EMFILE, ...). Libraries wrap these errors, or repeat nothing but their
+text; so an error is looked through to its causes, and known by number where there is one, else by what it says.
+"""
+
+from __future__ import annotations
+
+import errno
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+Kind = Literal["files", "processes", "memory", "space", "shared memory", "rights", "device"]
+
+_BY_NUMBER: dict[int, Kind] = {
+    errno.EMFILE: "files",
+    errno.ENFILE: "files",
+    errno.EAGAIN: "processes",
+    errno.ENOMEM: "memory",
+    errno.ENOSPC: "space",
+    errno.EDQUOT: "space",
+    errno.EFBIG: "space",
+    errno.EACCES: "rights",
+    errno.EPERM: "rights",
+    errno.EROFS: "rights",
+    errno.EIO: "device",
+    errno.ESTALE: "device",
+}
+_BY_TEXT: tuple[tuple[str, Kind], ...] = (
+    ("too many open files", "files"),
+    ("can't start new thread", "processes"),
+    ("resource temporarily unavailable", "processes"),
+    ("pthread_create failed", "processes"),
+    ("cannot allocate memory", "memory"),
+    ("can't allocate memory", "memory"),
+    ("not enough memory", "memory"),
+    ("failed to map segment", "memory"),
+    ("bad_alloc", "memory"),
+    ("no space left on device", "space"),
+    ("database or disk is full", "space"),
+    ("disk quota exceeded", "space"),
+    ("file too large", "space"),
+    ("readonly database", "rights"),
+    ("read-only file system", "rights"),
+    ("permission denied", "rights"),
+    ("disk i/o error", "device"),
+    ("input/output error", "device"),
+)
+_BY_SQLITE: dict[int, Kind] = {
+    sqlite3.SQLITE_FULL: "space",
+    sqlite3.SQLITE_NOMEM: "memory",
+    sqlite3.SQLITE_READONLY: "rights",
+    sqlite3.SQLITE_IOERR: "device",
+    sqlite3.SQLITE_PERM: "rights",
+}
+_SHARED_MEMORY_MODULES = (
+    "multiprocessing/synchronize.py",
+    "multiprocessing/heap.py",
+    "multiprocessing/shared_memory.py",
+)
+_MOST_CAUSES = 50
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """What was refused, and what the system said."""
+
+    kind: Kind
+    said: str
+    """In the system's words."""
+    path: str | None = None
+
+    def __str__(self) -> str:
+        """One line: rule, what happened, and what to do next."""
+        rule, advice = _WORDS[self.kind]
+        where = self.path or ("/dev/shm" if self.kind == "shared memory" else None)  # noqa: S108  # named, not used
+        told = [part for part in (where, _bound(self.kind)) if part]
+        return f"{rule}; got {self.said}{' (' + '; '.join(told) + ')' if told else ''}. {advice}"
+
+
+_WORDS: dict[Kind, tuple[str, str]] = {
+    "files": (
+        "open files: this process must be allowed more at a time",
+        "Raise the limit (ulimit -n 4096), or use fewer --workers.",
+    ),
+    "processes": (
+        "processes: further processes and threads must be allowed to start",
+        "Raise the limit (ulimit -u), end other programs, or use fewer --workers.",
+    ),
+    "memory": (
+        "memory: there must be enough of it",
+        "Close other programs, use fewer --workers, or raise the limit (ulimit -v), then run the same command again.",
+    ),
+    "space": ("disk: there must be space left to write", "Free disk space, then run the same command again."),
+    "shared memory": (
+        "shared memory: there must be space left in it",
+        "Enlarge it (mount -o remount,size=1G /dev/shm; docker run --shm-size 1g), or remove what lies there.",
+    ),
+    "rights": (
+        "file: must be open to this user",
+        "Mend its permissions or those of its folder, or choose another place, then run the same command again.",
+    ),
+    "device": ("disk: must work without errors", "See to the disk or the network, then run the same command again."),
+}
+
+
+def refusal(error: BaseException) -> Refusal | None:
+    """Return what the machine refused where that is what an error comes from, however a library has wrapped it."""
+    for cause in _causes(error):
+        kind = _kind(cause)
+        if kind is not None:
+            return Refusal(kind, _said(cause), _path(cause))
+    return None
+
+
+def hits_all(error: BaseException) -> bool:
+    """Whether an error met with one file would be met with every other: the process itself is at its limits."""
+    found = refusal(error)
+    return found is not None and found.kind in {"files", "processes", "shared memory"}
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error and what it comes from, the nearest first."""
+    queue, seen = [error], set[int]()
+    while queue and len(seen) < _MOST_CAUSES:
+        each = queue.pop(0)
+        if id(each) in seen:
+            continue
+        seen.add(id(each))
+        yield each
+        context = None if each.__suppress_context__ else each.__context__
+        held = [each.__cause__, context, getattr(each, "orig", None), *getattr(each, "exceptions", ()), *each.args]
+        queue += [cause for cause in held if isinstance(cause, BaseException)]
+
+
+def _kind(error: BaseException) -> Kind | None:
+    if isinstance(error, MemoryError):
+        return "memory"
+    if isinstance(error, OSError) and error.errno in _BY_NUMBER:
+        kind = _BY_NUMBER[error.errno]
+        return "shared memory" if kind == "space" and _is_of_shared_memory(error) else kind
+    if isinstance(error, sqlite3.Error):
+        known = _BY_SQLITE.get(getattr(error, "sqlite_errorcode", 0) & 0xFF)
+        if known is not None:
+            return known
+    if isinstance(error, OSError) and error.errno is not None:
+        return None
+    text = str(error).lower()
+    if "cuda" in text:
+        return None  # A GPU's memory is not the machine's.
+    return next((kind for sign, kind in _BY_TEXT if sign in text), None)
+
+
+def _is_of_shared_memory(error: OSError) -> bool:
+    """Whether it was raised where processes share memory and semaphores; those have names, but no error tells them."""
+    trace = error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename.replace("\\", "/").endswith(_SHARED_MEMORY_MODULES):
+            return True
+        trace = trace.tb_next
+    return False
+
+
+def _said(error: BaseException) -> str:
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return " ".join(text.split()) or type(error).__name__
+
+
+def _path(error: BaseException) -> str | None:
+    name = getattr(error, "filename", None)
+    return None if name is None or isinstance(name, int) else str(name)
+
+
+def _bound(kind: Kind) -> str | None:
+    """Say what this process is allowed, where that is less than everything."""
+    try:
+        import resource
+    except ImportError:  # Windows has no such limits.
+        return None
+    bounds = {
+        "files": (resource.RLIMIT_NOFILE, "ulimit -n", 1),
+        "processes": (getattr(resource, "RLIMIT_NPROC", -1), "ulimit -u", 1),
+        "memory": (resource.RLIMIT_AS, "ulimit -v", 1024),
+        "space": (resource.RLIMIT_FSIZE, "ulimit -f", 1024),
+    }
+    if kind not in bounds:
+        return None
+    which, name, unit = bounds[kind]
+    most = resource.getrlimit(which)[0] if which >= 0 else resource.RLIM_INFINITY
+    return None if most == resource.RLIM_INFINITY else f"{name} allows {most // unit}"
