@@ -16,10 +16,15 @@ RunSegment = Callable[[Segment, Callable[[EpochMetrics], None] | None], SegmentO
 
 @dataclass(frozen=True)
 class Progress:
-    """A segment has finished an epoch; some epochs of a fast segment may go unreported."""
+    """A segment has finished some epochs.
+
+    For those who watch, and nothing to rely on: a message may be lost with its worker, come after the segment's end, or
+    come again from a run that began at an earlier checkpoint. What a segment has done is said by its outcome.
+    """
 
     digest: str
-    metrics: EpochMetrics
+    rows: tuple[EpochMetrics, ...]
+    """Consecutive epochs: all since the run's last message."""
 
 
 @dataclass(frozen=True)

@@ -163,8 +163,8 @@ class LocalExecutor:
         return self._client
 
     def _progressed(self, event: tuple[float, Any]) -> None:
-        digest, row = event[1]
-        self._events.put(Progress(digest, EpochMetrics(**row)))
+        digest, rows = event[1]
+        self._events.put(Progress(digest, tuple(EpochMetrics(**row) for row in rows)))
 
     def _run_to_its_end(self, client: Client, segment: Segment, marks: Path) -> None:
         """Have a segment run, and put its one `Finished` or `Failed`: whatever raises on the way is its failure."""

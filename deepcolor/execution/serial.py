@@ -43,7 +43,7 @@ class SerialExecutor:
         while (segment := self._segments.get()) is not None:
             digest = segment.trajectory.digest
             try:
-                outcome = self._run(segment, lambda row, digest=digest: self._events.put(Progress(digest, row)))  # type: ignore[misc]
+                outcome = self._run(segment, lambda row, digest=digest: self._events.put(Progress(digest, (row,))))  # type: ignore[misc]
             except BaseException as error:  # noqa: BLE001  # whatever a training raises fails its trial, never the driver
                 self._events.put(failure(digest, error))
             else:

@@ -7,7 +7,7 @@ import logging
 import pickle
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -44,7 +44,7 @@ class WorkerSetup(WorkerPlugin):
 
 
 def run_on_worker(run: RunSegment, segment: Segment, marks: Path) -> bytes:
-    """Run a segment on a Dask worker and stream its epochs, at most a few a second.
+    """Run a segment on a Dask worker and stream its epochs, in a few messages a second.
 
     Args:
         run: Runs it.
@@ -54,12 +54,15 @@ def run_on_worker(run: RunSegment, segment: Segment, marks: Path) -> bytes:
         The `Finished` or `Failed` it ended with, pickled. Bytes, because an outcome or an exception that can only be
         pickled here would be lost in Dask's own threads on its way.
     """
-    digest = segment.trajectory.digest
+    stream = _Stream(segment.trajectory.digest)
     try:
         with _marked(marks):
-            return pickle.dumps(Finished(digest, run(segment, _streamed(digest))))
+            try:
+                return pickle.dumps(Finished(segment.trajectory.digest, run(segment, stream.put)))
+            finally:
+                stream.flush()
     except BaseException as error:  # noqa: BLE001  # whatever a training raises, sys.exit included, is its own failure
-        return pickle.dumps(failure(digest, error))
+        return pickle.dumps(failure(segment.trajectory.digest, error))
 
 
 @contextmanager
@@ -91,15 +94,24 @@ def _marked(marks: Path) -> Iterator[None]:
         mark.unlink(missing_ok=True)
 
 
-def _streamed(digest: str) -> Callable[[EpochMetrics], None]:
-    worker = get_worker()
-    last = 0.0
+class _Stream:
+    """Sends a segment's epochs to the driver: all of them, however fast they come, in few messages."""
 
-    def on_epoch(row: EpochMetrics) -> None:
-        nonlocal last
-        now = time.monotonic()
-        if now - last >= PROGRESS_EVERY_S:
-            last = now
-            worker.log_event(TOPIC, (digest, vars(row)))
+    def __init__(self, digest: str) -> None:
+        self._digest = digest
+        self._worker = get_worker()
+        self._rows: list[EpochMetrics] = []
+        self._sent_at = 0.0
 
-    return on_epoch
+    def put(self, row: EpochMetrics) -> None:
+        """Send an epoch, with those before it that have not been sent, or leave it to a later message."""
+        self._rows.append(row)
+        if time.monotonic() - self._sent_at >= PROGRESS_EVERY_S:
+            self.flush()
+
+    def flush(self) -> None:
+        """Send what has not been sent."""
+        if self._rows:
+            self._worker.log_event(TOPIC, (self._digest, [vars(row) for row in self._rows]))
+        self._rows = []
+        self._sent_at = time.monotonic()

@@ -75,32 +75,41 @@ class Board:
     """Epochs of segments that have returned or failed."""
     started_at: float = field(default_factory=time.monotonic)
     _histories: dict[str, Sequence[EpochMetrics]] = field(default_factory=dict)
-    _before: dict[str, int] = field(default_factory=dict)
-    """Epochs a busy trajectory had when its segment started."""
+    _live: dict[str, list[EpochMetrics]] = field(default_factory=dict)
+    """What running segments have said of themselves beyond the histories of their trajectories."""
 
     def history(self, digest: str) -> Sequence[EpochMetrics]:
-        """All known epochs of a trajectory, from memory or from the store."""
+        """All epochs of a trajectory that the store holds; what is decided is decided by these alone."""
         if digest not in self._histories:
             self._histories[digest] = read_history(TrajectoryPaths(self.store, digest))
         return self._histories[digest]
 
-    def put_history(self, digest: str, history: Sequence[EpochMetrics]) -> None:
-        """Take over a trajectory's epochs as a segment gave them back."""
-        self._histories[digest] = history
+    def seen(self, digest: str) -> Sequence[EpochMetrics]:
+        """All epochs of a trajectory without a gap, those included that its running segment has only told of."""
+        live = self._live.get(digest)
+        return (*self.history(digest), *live) if live else self.history(digest)
 
-    def put_epoch(self, digest: str, row: EpochMetrics) -> None:
-        """Take note of an epoch of a running segment; the rows between are filled in when the segment returns."""
-        history = self.history(digest)
-        if digest in self.busy and (not history or row.epoch > history[-1].epoch):
-            self._histories[digest] = (*history, row)
+    def put_progress(self, digest: str, rows: Sequence[EpochMetrics]) -> None:
+        """Take note of epochs of a running segment, as far as they continue what is there.
+
+        Others are left to the segment's outcome: messages come late, get lost with a worker, and come again from the
+        run in its place.
+        """
+        if digest in self.busy:
+            live = self._live[digest]
+            for row in rows:
+                if row.epoch == len(self.history(digest)) + len(live) + 1:
+                    live.append(row)
 
     def start(self, ask: Ask) -> None:
         """Mark an ask's trajectory as being trained."""
         self.busy[ask.trajectory] = ask
-        self._before[ask.trajectory] = len(self.history(ask.trajectory))
+        self._live[ask.trajectory] = []
 
-    def end(self, digest: str) -> Ask:
-        """Mark a trajectory as idle, and return the ask its segment worked for."""
+    def end(self, digest: str, history: Sequence[EpochMetrics]) -> Ask:
+        """Mark a trajectory as idle, with its epochs as the segment gave them back, and return the segment's ask."""
+        del self._live[digest]
+        self._histories[digest] = history
         return self.busy.pop(digest)
 
     def give_up(self, digest: str) -> Ask:
@@ -108,9 +117,9 @@ class Board:
 
         The epochs it was seen to train count as trained. Which of them are in the store, the store alone knows.
         """
-        self.trained_now += self._live_epochs(digest)
+        self.trained_now += len(self._live.pop(digest))
         self._histories.pop(digest, None)
-        return self.end(digest)
+        return self.busy.pop(digest)
 
     def on(self, digest: str) -> list[OpenTrial]:
         """The open trials of one trajectory."""
@@ -132,7 +141,7 @@ class Board:
 
     def left_s(self) -> dict[str, float]:
         """Seconds to the end of each idle trajectory at the pace of its last epoch; one not begun at the mean pace."""
-        last = {digest: history[-1] for digest in self.idle() | self.busy.keys() if (history := self.history(digest))}
+        last = {digest: row for digest in self.idle() | self.busy.keys() if (row := self._last(digest)) is not None}
         mean_s = sum(row.epoch_s for row in last.values()) / len(last) if last else 1.0
         most = self.sweep.most_epochs
         return {
@@ -176,7 +185,7 @@ class Board:
     @property
     def trained(self) -> int:
         """Epochs trained since this start, those of running segments included."""
-        return self.trained_now + sum(self._live_epochs(digest) for digest in self.busy)
+        return self.trained_now + sum(len(live) for live in self._live.values())
 
     @property
     def total(self) -> int:
@@ -223,13 +232,13 @@ class Board:
     def _confirmed(self) -> int:
         return self.finished.count("complete", searched=False)
 
-    def _live_epochs(self, digest: str) -> int:
-        history = self.history(digest)
-        return max(0, history[-1].epoch - self._before[digest]) if history else 0
+    def _last(self, digest: str) -> EpochMetrics | None:
+        """The furthest epoch that is known of a trajectory; looked at for every one at every snapshot."""
+        known = self._live.get(digest) or self.history(digest)
+        return known[-1] if known else None
 
     def _running(self, open_: OpenTrial) -> RunningTrial:
-        history = self.history(open_.ask.trajectory)
-        last = history[-1] if history else None
+        last = self._last(open_.ask.trajectory)
         return RunningTrial(
             number=open_.ask.number,
             params=open_.trial.params,
@@ -243,7 +252,7 @@ class Board:
         furthest: dict[str, int] = {}
         for ask in self.asks():
             furthest[ask.trajectory] = max(furthest.get(ask.trajectory, 0), ask.epochs)
-        reached = {digest: history[-1].epoch if (history := self.history(digest)) else 0 for digest in furthest}
+        reached = {digest: row.epoch if (row := self._last(digest)) else 0 for digest in furthest}
         opened = sum(max(0, epochs - reached[digest]) for digest, epochs in furthest.items())
         unasked = 0 if self.confirming else max(0, self.total - self.started)
         unasked += max(0, self.to_confirm - self._confirmed - (len(self.open) - self.searching))

@@ -228,21 +228,22 @@ class Driver:
     def _handle(self, event: Event) -> None:
         board = self._board
         if isinstance(event, Progress):
-            board.put_epoch(event.digest, event.metrics)
+            board.put_progress(event.digest, event.rows)
             self._showing.training(event.digest)
             return
         if isinstance(event, Failed):
+            seen = len(board.seen(event.digest))
             ask = board.give_up(event.digest)
             self._account.segment_fails(event.digest)
             if event.store_failed:
                 self._ending.fail(event.reason)
             else:
-                self._settling.fail(ask.number, event.reason)
+                self._settling.fail(ask.number, event.reason, epochs=seen)
             return
-        ask, outcome = board.end(event.digest), event.outcome
+        outcome = event.outcome
+        ask = board.end(event.digest, outcome.history)
         self._account.segment_ends(event.digest, device=outcome.device, train_s=outcome.train_s)
         board.trained_now += outcome.trained_epochs
-        board.put_history(event.digest, outcome.history)
         for open_ in board.on(event.digest):
             self._settling.settle(open_, host=outcome.host, device=outcome.device)
         if ask.result and outcome.view is not None and ask.number in board.open:

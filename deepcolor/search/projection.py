@@ -14,6 +14,7 @@ from deepcolor.search.study import StoredStudy, StoredTrial
 from deepcolor.search.summary import Summary, improvements
 from deepcolor.tracking import layout
 from deepcolor.tracking.records import Provenance, State, StudyRecord, TrialRecord
+from deepcolor.training.early_stopping import view_of
 from deepcolor.training.trajectory import EpochMetrics
 
 
@@ -42,13 +43,12 @@ class Projection:
 
         Args:
             trial: A trial that has a place: one that failed before it had a training has nothing to show.
-            history: The epochs of its trajectory; those beyond what the trial looks at are left out.
+            history: The epochs of its trajectory without a gap; those beyond what the trial looks at are left out.
             state: Replaces the stored state, for a trial that its driver is training now.
         """
         if trial.place is None:
             raise ValueError(f"trial {trial.number} of {self.study.name} has no training")
-        outcome = trial.outcome
-        seen = tuple(history[: outcome.view.end_epoch] if outcome else history)
+        outcome, end_epoch = trial.outcome, self._end_epoch(trial, history)
         return TrialRecord(
             study=self.study.name,
             study_id=self._study_id,
@@ -60,7 +60,8 @@ class Projection:
             started_ms=trial.started_ms,
             ended_ms=trial.ended_ms,
             provenance=self.provenance,
-            history=seen,
+            history=tuple(history[:end_epoch]),
+            end_epoch=end_epoch,
             value=trial.value,
             metrics={**outcome.metrics, "best_epoch": float(outcome.view.chosen_epoch)} if outcome else {},
             result=self.store / outcome.result if outcome and outcome.result else None,
@@ -72,6 +73,21 @@ class Projection:
             threads=outcome.threads if outcome else (),
             confirms=(trial.confirms.trial, trial.confirms.seed) if trial.confirms else None,
         )
+
+    def _end_epoch(self, trial: StoredTrial, history: Sequence[EpochMetrics]) -> int:
+        """The furthest epoch that a trial may look at as it stands: others on its trajectory may have gone further."""
+        if trial.outcome is not None:
+            return trial.outcome.view.end_epoch
+        setting = trial.setting(self.sweep)
+        target = min(trial.target_epoch or setting.training.epochs, setting.training.epochs)
+        if trial.state == "failed":
+            known = trial.failed_at
+            if known is None:
+                known = sum(row.time_ms <= (trial.ended_ms or 0) for row in history)
+            return min(target, known)
+        objective = self.sweep.search.objective
+        view = view_of(history, epochs=target, patience=setting.patience, objective=objective)
+        return view.end_epoch if view else target
 
     def parent(
         self, trials: Sequence[StoredTrial], summary: Summary | None, *, state: State, ended_ms: int | None

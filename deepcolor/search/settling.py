@@ -59,15 +59,16 @@ class Settling:
         else:  # The epochs are there but their result is not: a segment that trains nothing makes it.
             open_.ask = replace(ask, epochs=open_.epochs, result=True)
 
-    def fail(self, number: int, reason: str, *, counts: bool = True) -> None:
+    def fail(self, number: int, reason: str, *, epochs: int | None = None, counts: bool = True) -> None:
         """End a trial that gave no value.
 
         Args:
             number: Of the trial.
             reason: In one line.
+            epochs: Of its trajectory that were known; None where its training was not what failed.
             counts: Whether it takes the place of one of the search's trials until the next start.
         """
-        trial = self._study.fail(number, reason)
+        trial = self._study.fail(number, reason, epochs=epochs)
         self._board.failed_now += counts and trial.confirms is None
         self._close(trial)
 

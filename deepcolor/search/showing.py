@@ -35,7 +35,7 @@ class Showing:
     def trial(self, trial: StoredTrial, state: State | None = None) -> None:
         """Show a trial as it is, or in a state that its driver gives it; one without a training shows nothing."""
         if trial.place is not None:
-            history = self._board.history(trial.place.trajectory)
+            history = self._board.seen(trial.place.trajectory)
             state = state or ("running" if self._board.trains(trial) else None)
             self._tracker.put_trial(self._projection.trial(trial, history, state=state))
 

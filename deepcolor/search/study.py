@@ -357,9 +357,10 @@ class StoredStudy:
         self._study.tell(number, state=TrialState.PRUNED, skip_if_finished=True)
         return self._trial(number)
 
-    def fail(self, number: int, reason: str) -> StoredTrial:
-        """Finish a trial that gave no value."""
-        self._set(number, ERROR, {"reason": reason, "ended_ms": self._never_back(now_ms())})
+    def fail(self, number: int, reason: str, *, epochs: int | None = None) -> StoredTrial:
+        """Finish a trial that gave no value, after so many epochs of its trajectory."""
+        error = {"reason": reason, "ended_ms": self._never_back(now_ms()), "epochs": epochs}
+        self._set(number, ERROR, error)
         self._study.tell(number, state=TrialState.FAIL, skip_if_finished=True)
         return self._trial(number)
 

@@ -91,6 +91,8 @@ class StoredTrial:
     place: Place | None
     outcome: Outcome | None
     error: str | None
+    failed_at: int | None = None
+    """Epochs of its trajectory that were known when it failed; None where nobody wrote that down."""
     target_epoch: int | None = None
     """The epoch that its pruner has let it train to; None before it has reached its first rung."""
     reached: dict[int, float] = field(default_factory=dict)
@@ -156,6 +158,7 @@ def stored_trial(trial: FrozenTrial) -> StoredTrial:
         place=place,
         outcome=outcome,
         error=error.get("reason"),
+        failed_at=error.get("epochs"),
         target_epoch=attrs.get(TARGET),
         reached={e: v for e, v in trial.intermediate_values.items() if place is None or e not in place.passed},
         confirms=from_columns(Confirms, attrs[CONFIRMS]) if CONFIRMS in attrs else None,

@@ -54,8 +54,10 @@ SEED = "deepcolor.seed"
 """On a confirmation: the seed it is trained under."""
 VERSION_PREFIX = "deepcolor.version."
 """Package versions: `deepcolor.version.torch` and so on."""
-STORED_EPOCHS = "deepcolor.stored_epochs"
-"""Epochs whose metrics are stored; written in the batch that holds them."""
+EPOCHS = "deepcolor.epochs"
+"""How many epochs are stored, from the first one on without a gap; written after them."""
+OLD_EPOCHS = "deepcolor.stored_epochs"
+"""The last epoch stored, as early releases wrote it: there could be gaps before it."""
 STORED_DIGEST = "deepcolor.stored_digest"
 """Digest of the last final record stored; written after its artifacts, so that a restart leaves a whole run alone."""
 
@@ -142,6 +144,11 @@ def trial_number(name: str) -> int | None:
     """Return the trial's number in a run's name; None when it is not the name of a trial's run."""
     match = _RUN_NAME.fullmatch(name)
     return int(match["number"]) if match else None
+
+
+def own_tags(tags: Mapping[str, str]) -> dict[str, str]:
+    """Return the tags that people gave a run, apart from those of deepcolor and of MLflow."""
+    return {name: value for name, value in tags.items() if not name.startswith(("deepcolor.", "mlflow."))}
 
 
 def short(value: ParamValue) -> str:

@@ -130,12 +130,11 @@ def source_tags(provenance: Provenance) -> dict[str, str]:
     return tags
 
 
-def epoch_points(record: TrialRecord, *, after: int) -> list[Point]:
-    """Return the per-epoch metrics of the epochs after `after`, at the times they were recorded; step = epoch."""
+def epoch_points(record: TrialRecord) -> list[Point]:
+    """Return the per-epoch metrics at the times they were recorded; step = epoch."""
     return [
         Point(name, value, row.epoch, row.time_ms)
         for row in record.history
-        if row.epoch > after
         for name in METRIC_NAMES
         if math.isfinite(value := float(getattr(row, name.replace("/", "_"))))
     ]

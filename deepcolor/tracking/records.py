@@ -48,9 +48,11 @@ class TrialRecord:
     trajectory: str
     started_ms: int
     provenance: Provenance
+    end_epoch: int
+    """The furthest epoch it may look at as it stands now: its end, its next rung, or where it failed."""
     ended_ms: int | None = None
     history: tuple[EpochMetrics, ...] = ()
-    """The epochs this trial looks at."""
+    """The epochs this trial looks at, as far as they are trained: the first one first, without a gap."""
     value: float | None = None
     metrics: dict[str, float] = field(default_factory=dict)
     """Figures of the chosen weights: psnr_db, ssim, colourfulness, best_epoch and the like."""

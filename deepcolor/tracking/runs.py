@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
 import json
 import shutil
-import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
 
 from deepcolor.config.schema import Stage
-from deepcolor.scratch import temporary_folder
 from deepcolor.tracking import layout, payload, store
+from deepcolor.tracking.artifacts import SAMPLES, folder_state, stage_result, stage_samples, staged
+from deepcolor.tracking.epochs import StoredEpochs
 from deepcolor.tracking.records import Provenance, StudyRecord, TrialRecord
 
 if TYPE_CHECKING:
@@ -25,10 +23,6 @@ Change = Literal["made", "updated", "unchanged"]
 """What storing a record did to its run."""
 
 _MOST_METRICS = 1000
-_SAMPLES = "samples.png"
-_RESULT_FILES = ("metrics.json", "loss.png", _SAMPLES)
-_CHECKPOINT_FILES = ("model.safetensors", "model.json")
-_THUMBNAIL_PX = 256
 
 
 @dataclass
@@ -39,7 +33,10 @@ class _Known:
     status: str
     name: str
     tags: dict[str, str] = field(default_factory=dict)
-    epochs: int = 0
+    figures: dict[str, float] = field(default_factory=dict)
+    """The latest value of each metric."""
+    epochs: StoredEpochs | None = field(default_factory=StoredEpochs)
+    """None where MLflow has to be asked."""
     digest: str = ""
     has_params: bool = False
     has_inputs: bool = False
@@ -92,7 +89,7 @@ class StudyRuns:
 
     def store_study(self, record: StudyRecord) -> Change:
         """Bring the parent run up to date."""
-        digest = f"{payload.record_digest(record)}.{_folder_state(record.report)}"
+        digest = f"{payload.record_digest(record)}.{folder_state(record.report)}"
         change: Change = "made" if self._parent is None else "updated"
         known = self._parent_run(record)
         if known.digest == digest and known.status == layout.run_status(record.state):
@@ -110,31 +107,59 @@ class StudyRuns:
 
     def store_trial(self, record: TrialRecord) -> Change:
         """Bring a trial's run up to date."""
-        digest, status = payload.record_digest(record), layout.run_status(record.state)
-        known = self._trials.get(record.number)
-        if known and known.digest == digest and known.status == status:
+        digest, known = payload.record_digest(record), self._trials.get(record.number)
+        if known and self._is_whole(known, record, digest=digest):
             return "unchanged"
-        final = record.state != "running"
-        change: Change = "made" if known is None else "updated"
-        if known is None:
-            known = self._create_trial(record)
+        change: Change = "updated"
+        if known is None or self._is_false(known, record):
+            known, change = self._create_trial(record, instead_of=known), "made"
+        if record.state == "running":
+            # First of all: what a run that is not RUNNING says of its epochs is believed.
+            self._set_status(known, layout.run_status(record.state), ended_ms=None)
         if not known.has_inputs:
             self._log_input(known, record)
-        points = payload.epoch_points(record, after=known.epochs)
-        epochs = max(known.epochs, record.history[-1].epoch if record.history else 0)
-        tags = payload.trial_state_tags(record) | {layout.STORED_EPOCHS: str(epochs)}
-        if final:
-            if self._store_result(known.run_id, record):
-                tags[layout.LOGGED_IMAGES] = "True"
-            points += payload.final_points(record)
-            tags[layout.STORED_DIGEST] = digest
-        params = {} if known.has_params else payload.trial_params(record.setting)
-        self._log(known, points=points, params=params, tags=tags)
-        known.epochs = epochs
+        self._log_trial(known, record, digest=digest)
         self._rename(known, record)
-        self._set_status(known, status, ended_ms=record.ended_ms)
+        self._set_status(known, layout.run_status(record.state), ended_ms=record.ended_ms)
         known.digest = digest
         return change
+
+    def _log_trial(self, known: _Known, record: TrialRecord, *, digest: str) -> None:
+        epochs = self._epochs(known)
+        points, tags = epochs.missing(record), payload.trial_state_tags(record)
+        epochs.add(points)
+        tags[layout.EPOCHS] = str(epochs.count)
+        if record.state != "running":
+            if known.digest != digest and self._store_result(known.run_id, record):
+                tags[layout.LOGGED_IMAGES] = "True"
+            points += self._figures(known, payload.final_points(record))
+            tags[layout.STORED_DIGEST] = digest
+            epochs.settle(record)
+        if known.tags.pop(layout.OLD_EPOCHS, None) is not None:
+            self._client.delete_tag(known.run_id, layout.OLD_EPOCHS)
+        params = {} if known.has_params else payload.trial_params(record.setting)
+        self._log(known, points=points, params=params, tags=tags)
+
+    def _epochs(self, known: _Known) -> StoredEpochs:
+        if known.epochs is None:
+            known.epochs = StoredEpochs.look_up(self._client, known.run_id)
+        return known.epochs
+
+    def _is_whole(self, known: _Known, record: TrialRecord, *, digest: str) -> bool:
+        """Whether a run holds all that its record says, and says so itself."""
+        if known.digest != digest or known.status != layout.run_status(record.state):
+            return False
+        epochs = self._epochs(known)
+        said = known.tags.get(layout.EPOCHS) == str(epochs.count)
+        return said and not epochs.missing(record) and not self._is_false(known, record)
+
+    def _is_false(self, known: _Known, record: TrialRecord) -> bool:
+        """Whether another run must take its place; one that a registered version refers to stays what it is."""
+        return self._epochs(known).contradict(record) and not self._is_registered(known)
+
+    def _is_registered(self, known: _Known) -> bool:
+        refers = f"run_id = '{known.run_id}'"
+        return layout.REGISTERED_AS in known.tags or bool(self._client.search_model_versions(refers, max_results=1))
 
     def _take_over(self, run: Run) -> None:
         tags = run.data.tags
@@ -143,7 +168,8 @@ class StudyRuns:
             status=run.info.status,
             name=run.info.run_name,
             tags=dict(tags),
-            epochs=int(tags.get(layout.STORED_EPOCHS, 0)),
+            figures=dict(run.data.metrics),
+            epochs=StoredEpochs.trusted(tags, status=run.info.status),
             digest=tags.get(layout.STORED_DIGEST, ""),
             has_params=bool(run.data.params),
             has_inputs=bool(run.inputs and run.inputs.dataset_inputs),
@@ -169,17 +195,32 @@ class StudyRuns:
             self._parent = _Known(run.info.run_id, run.info.status, run.info.run_name, tags)
         return self._parent
 
-    def _create_trial(self, record: TrialRecord) -> _Known:
+    def _create_trial(self, record: TrialRecord, *, instead_of: _Known | None = None) -> _Known:
+        """Make a trial's run, if need be in the place of one that says what is not true.
+
+        MLflow can add to a metric, and take nothing away; the run that is deleted it keeps, and can bring back.
+        """
         parent = self._parent_run(None, started_ms=record.started_ms)
+        name = layout.run_name(record.number, record.params)
         tags = payload.trial_tags(record, parent_run=parent.run_id) | payload.source_tags(record.provenance)
-        run = self._client.create_run(
-            self._experiment,
-            start_time=record.started_ms,
-            tags=tags,
-            run_name=layout.run_name(record.number, record.params),
-        )
+        if instead_of is not None:
+            self._client.delete_run(instead_of.run_id)
+            tags = layout.own_tags(instead_of.tags) | tags
+            name = name if layout.trial_number(instead_of.name) == record.number else instead_of.name
+        run = self._client.create_run(self._experiment, start_time=record.started_ms, tags=tags, run_name=name)
         known = self._trials[record.number] = _Known(run.info.run_id, run.info.status, run.info.run_name, tags)
         return known
+
+    def _figures(self, known: _Known, points: Sequence[payload.Point]) -> list[payload.Point]:
+        """Return those of a run's figures that are not stored yet, at times that make them the latest."""
+        changed = [point for point in points if known.figures.get(point.key) != point.value]
+        for index, point in enumerate(changed):
+            if point.key in known.figures:
+                earlier = self._client.get_metric_history(known.run_id, point.key)
+                latest_ms = max([0, *(metric.timestamp for metric in earlier)])
+                changed[index] = point._replace(time_ms=max(point.time_ms, latest_ms + 1))
+        known.figures |= {point.key: point.value for point in changed}
+        return changed
 
     def _log_input(self, known: _Known, record: TrialRecord) -> None:
         from mlflow.entities import Dataset, DatasetInput, InputTag
@@ -236,14 +277,14 @@ class StudyRuns:
         if record.result is None or not record.result.is_dir():
             return False
         step = record.history[-1].epoch if record.history else 0
-        with _staged() as folder:
-            _stage_result(record.result, folder)
-            _stage_samples(record.result, folder, step=step, time_ms=record.ended_ms or 0, run_id=run_id)
+        with staged() as folder:
+            stage_result(record.result, folder)
+            stage_samples(record.result, folder, step=step, time_ms=record.ended_ms or 0, run_id=run_id)
             self._client.log_artifacts(run_id, str(folder))
-        return (record.result / _SAMPLES).exists()
+        return (record.result / SAMPLES).exists()
 
     def _store_report(self, run_id: str, record: StudyRecord) -> None:
-        with _staged() as folder:
+        with staged() as folder:
             (folder / layout.SWEEP_FILE).write_text(record.resolved_yaml)
             if record.report is not None and record.report.is_dir():
                 shutil.copytree(record.report, folder / layout.REPORT_FOLDER)
@@ -256,48 +297,3 @@ class StudyRuns:
         value = layout.view_value(study, study_id, searched=searched, created_ms=record.started_ms)
         self._client.set_experiment_tag(self._experiment, layout.view_tag(layout.view_key(study_id)), value)
         self._view_saved = True
-
-
-@contextlib.contextmanager
-def _staged() -> Iterator[Path]:
-    """A folder laid out as the run's artifacts, so that they go up in one call."""
-    with temporary_folder("run") as folder:
-        yield folder
-
-
-def _stage_result(result: Path, folder: Path) -> None:
-    for name in _RESULT_FILES:
-        _link(result / name, folder / name)
-    for name in _CHECKPOINT_FILES:
-        _link(result / name, folder / layout.CHECKPOINT_FOLDER / name)
-
-
-def _stage_samples(result: Path, folder: Path, *, step: int, time_ms: int, run_id: str) -> None:
-    """Lay out the contact sheet as MLflow's `log_image` would, but under a name that is the same every time."""
-    samples = result / _SAMPLES
-    if not samples.exists():
-        return
-    from PIL import Image
-
-    unique = str(uuid.uuid5(uuid.NAMESPACE_OID, f"{run_id}/{step}"))
-    full, thumbnail = (folder / name for name in layout.image_files(step=step, time_ms=time_ms, unique=unique))
-    _link(samples, full)
-    with Image.open(samples) as sheet:
-        small = sheet.convert("RGB")
-        small.thumbnail((_THUMBNAIL_PX, _THUMBNAIL_PX))
-        small.save(thumbnail)
-
-
-def _link(source: Path, target: Path) -> None:
-    if source.exists():
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.symlink_to(source.absolute())
-
-
-def _folder_state(folder: Path | None) -> str:
-    """Something that changes when a file of the folder does."""
-    if folder is None or not folder.is_dir():
-        return "none"
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    lines = [f"{path.relative_to(folder)} {(stat := path.stat()).st_size} {stat.st_mtime_ns}" for path in files]
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]

@@ -73,6 +73,7 @@ def trial_record(
         ended_ms=T0_MS + number * 1000 + 500 if done else None,
         provenance=make_provenance(sweep),
         history=history,
+        end_epoch=epochs,
         value=history[-1].val_mse if done and history else None,
         metrics={"psnr_db": 21.5, "ssim": 0.8} if done else {},
         host="here",

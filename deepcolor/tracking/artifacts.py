@@ -1,0 +1,63 @@
+"""A run's files, laid out as MLflow keeps them."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+from deepcolor.scratch import temporary_folder
+from deepcolor.tracking import layout
+
+SAMPLES = "samples.png"
+_RESULT_FILES = ("metrics.json", "loss.png", SAMPLES)
+_CHECKPOINT_FILES = ("model.safetensors", "model.json")
+_THUMBNAIL_PX = 256
+
+
+@contextlib.contextmanager
+def staged() -> Iterator[Path]:
+    """A folder laid out as the run's artifacts, so that they go up in one call."""
+    with temporary_folder("run") as folder:
+        yield folder
+
+
+def stage_result(result: Path, folder: Path) -> None:
+    """Lay out what a trial left in the store."""
+    for name in _RESULT_FILES:
+        _link(result / name, folder / name)
+    for name in _CHECKPOINT_FILES:
+        _link(result / name, folder / layout.CHECKPOINT_FOLDER / name)
+
+
+def stage_samples(result: Path, folder: Path, *, step: int, time_ms: int, run_id: str) -> None:
+    """Lay out the contact sheet as MLflow's `log_image` would, but under a name that is the same every time."""
+    samples = result / SAMPLES
+    if not samples.exists():
+        return
+    from PIL import Image
+
+    unique = str(uuid.uuid5(uuid.NAMESPACE_OID, f"{run_id}/{step}"))
+    full, thumbnail = (folder / name for name in layout.image_files(step=step, time_ms=time_ms, unique=unique))
+    _link(samples, full)
+    with Image.open(samples) as sheet:
+        small = sheet.convert("RGB")
+        small.thumbnail((_THUMBNAIL_PX, _THUMBNAIL_PX))
+        small.save(thumbnail)
+
+
+def _link(source: Path, target: Path) -> None:
+    if source.exists():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.symlink_to(source.absolute())
+
+
+def folder_state(folder: Path | None) -> str:
+    """Something that changes when a file of the folder does."""
+    if folder is None or not folder.is_dir():
+        return "none"
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    lines = [f"{path.relative_to(folder)} {(stat := path.stat()).st_size} {stat.st_mtime_ns}" for path in files]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]

@@ -1,0 +1,90 @@
+"""What a trial's run holds of its epochs, held against what its record says: what is missing, and what is not true."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Self
+
+from deepcolor.tracking import layout, payload
+from deepcolor.tracking.records import TrialRecord
+from deepcolor.training.trajectory import METRIC_NAMES
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+_ALWAYS_THERE = "epoch_s"
+"""The one metric that is a finite number for every epoch."""
+_OF_THE_CLOCK = {"epoch_s"}
+"""Another value each time the same epoch is trained; all others have to be the same."""
+_SETTLED = {"complete", "pruned", "failed"}
+"""States whose epochs lie in the trajectory store, or will never lie there; others may be trained again."""
+
+
+@dataclass
+class StoredEpochs:
+    """The epochs of one run: how many, and each value where they may have to be compared."""
+
+    count: int = 0
+    """Epochs that are stored, from the first one on without a gap."""
+    furthest: int = 0
+    """The last epoch of which anything is stored."""
+    values: dict[tuple[str, int], float] | None = field(default_factory=dict)
+    """Value by (metric, epoch); None where the run was settled and whole when it was written last."""
+    repeated: bool = False
+    """An epoch is stored twice, at different times."""
+
+    @classmethod
+    def trusted(cls, tags: dict[str, str], *, status: str) -> Self | None:
+        """Believe what a run says of itself; None where that may not be the whole truth.
+
+        A run that is RUNNING may hold more than its tags say, and one that was written by an early release less.
+        """
+        count = tags.get(layout.EPOCHS)
+        if count is None or status == "RUNNING" or tags.get(layout.STATE) not in _SETTLED:
+            return None
+        return cls(count=int(count), furthest=int(count), values=None)
+
+    @classmethod
+    def look_up(cls, client: MlflowClient, run_id: str) -> Self:
+        """Ask MLflow for every epoch of a run."""
+        found = [
+            payload.Point(name, metric.value, metric.step, metric.timestamp)
+            for name in METRIC_NAMES
+            for metric in client.get_metric_history(run_id, name)
+        ]
+        stored = cls(repeated=len({(point.key, point.step) for point in found}) < len(found))
+        stored.add(found)
+        return stored
+
+    def contradict(self, record: TrialRecord) -> bool:
+        """Whether the run says what its record does not: an epoch twice, epochs beyond its end, other figures."""
+        if self.repeated or self.furthest > record.end_epoch:
+            return True
+        return any(
+            not math.isclose(self.values.get((point.key, point.step), point.value), point.value, rel_tol=1e-12)
+            for point in (payload.epoch_points(record) if self.values else ())
+            if self.values is not None and point.key not in _OF_THE_CLOCK
+        )
+
+    def missing(self, record: TrialRecord) -> list[payload.Point]:
+        """The points of a record's epochs that the run lacks."""
+        if self.values is None:
+            return [point for point in payload.epoch_points(record) if point.step > self.count]
+        return [point for point in payload.epoch_points(record) if (point.key, point.step) not in self.values]
+
+    def add(self, points: Iterable[payload.Point]) -> None:
+        """Take note of points that are stored now."""
+        values = {(point.key, point.step): point.value for point in points}
+        self.furthest = max([self.furthest, *(epoch for _, epoch in values)])
+        if self.values is not None:
+            self.values |= values
+            values = self.values
+        while (_ALWAYS_THERE, self.count + 1) in values:
+            self.count += 1
+
+    def settle(self, record: TrialRecord) -> None:
+        """Forget the values of a run that is written for good."""
+        if record.state in _SETTLED:
+            self.values = None

@@ -1,0 +1,110 @@
+"""What running segments tell of themselves is shown, and nothing is built on it."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Callable, Sequence
+
+import pytest
+
+from deepcolor.config.schema import Sweep
+from deepcolor.execution.executor import Event, Progress
+from deepcolor.execution.serial import SerialExecutor
+from deepcolor.search import driver, showing
+from deepcolor.tracking.records import TrialRecord
+from deepcolor.training.trajectory import EpochMetrics, Segment, SegmentOutcome
+from tests.search.conftest import Bench
+from tests.search.trivial import trivial
+
+SweepOf = Callable[..., Sweep]
+
+
+class Gossip(SerialExecutor):
+    """Loses messages, repeats them, and lets them come late."""
+
+    def __init__(self) -> None:
+        super().__init__(trivial)
+        self._random = random.Random(8)
+        self._late: list[Event] = []
+
+    def events(self, timeout_s: float) -> Sequence[Event]:
+        told: list[Event] = []
+        for event in super().events(timeout_s):
+            if not isinstance(event, Progress):
+                told.append(event)
+                continue
+            told += self._random.choices([event, *self._late], k=self._random.randrange(3))
+            self._late.append(event)
+        return told
+
+
+@pytest.fixture
+def shown(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> list[TrialRecord]:
+    """Every record that tracking gets, at every message."""
+    monkeypatch.setattr(showing, "TRACK_EVERY_S", 0.0)
+    monkeypatch.setattr(driver, "write_report", lambda *_: None)  # Nobody looks at its pictures, which take longest.
+    records: list[TrialRecord] = []
+    put = bench.memory.put_trial
+    monkeypatch.setattr(bench.memory, "put_trial", lambda record: (records.append(record), put(record)))
+    return records
+
+
+def test_lost_late_and_repeated_messages_leave_no_gap(
+    bench: Bench, sweep_of: SweepOf, shown: list[TrialRecord]
+) -> None:
+    """Whatever becomes of the messages, every record holds its epochs from the first one on, none beyond its own end
+    though others on its trajectory go further, and the last one holds all.
+    """
+    rates = [0.3, 0.1, 0.03, 0.01]
+    for epochs, extend in (([9, 40], False), ([5, 9, 40], True)):
+        bench.run(sweep_of({"lr": rates, "epochs": epochs}), Gossip(), extend=extend)
+    assert len(shown) > 100
+    for record in shown:
+        end = record.setting.training.epochs
+        assert [row.epoch for row in record.history] == list(range(1, len(record.history) + 1))
+        assert len(record.history) <= record.end_epoch == end
+    assert {number: len(r.history) for number, r in bench.memory.trials.items()} == {
+        trial.number: trial.params["epochs"] for trial in bench.storage().load("s").trials()
+    }
+
+
+def test_a_pruned_trial_never_shows_more_than_its_rung(
+    bench: Bench, sweep_of: SweepOf, shown: list[TrialRecord]
+) -> None:
+    """Trials that a pruner compares on one trajectory show what they came to, live and in the end, and again when the
+    study grows.
+    """
+    rates = [0.3, 0.1, 0.03, 0.003]
+    bench.run(sweep_of({"lr": rates, "epochs": [20, 27]}, pruner="asha"), Gossip())
+    bench.run(sweep_of({"lr": [*rates, 0.01], "epochs": [20, 27]}, pruner="asha"), Gossip(), extend=True)
+    ends = {trial.number: trial.outcome for trial in bench.storage().load("s").trials()}
+    for record in shown:
+        outcome = ends[record.number]
+        assert outcome is not None
+        assert len(record.history) <= record.end_epoch <= outcome.view.end_epoch
+    assert any(record.state == "pruned" for record in shown)
+
+
+def test_what_a_failed_segment_told_is_not_taken_for_done(
+    bench: Bench, sweep_of: SweepOf, shown: list[TrialRecord]
+) -> None:
+    """A training that tells of nine epochs, and fails before it could save them, leaves them to the next one on its
+    trajectory; its own run keeps what was shown, and gets nothing of what the other trains.
+    """
+    runs = itertools.count()
+
+    def fails_first(segment: Segment, on_epoch: Callable[[EpochMetrics], None] | None = None) -> SegmentOutcome:
+        if next(runs) == 0:
+            assert on_epoch is not None
+            for epoch in range(1, 10):
+                on_epoch(EpochMetrics(epoch, 1.0, 1.0, 1.0, 1.0, 0.1, epoch))
+            raise RuntimeError("the machine has had enough")
+        return trivial(segment, on_epoch)
+
+    summary = bench.run(sweep_of({"lr": [0.1], "epochs": [9, 12]}), SerialExecutor(fails_first))
+    assert (summary.failed, summary.complete) == (1, 1)
+    bench.run(sweep_of({"lr": [0.1], "epochs": [9, 12]}))
+    failed = [record for record in shown if record.state == "failed"]
+    assert {record.end_epoch for record in failed} == {9}
+    assert {row.epoch for record in failed for row in record.history} == set(range(1, 10))
