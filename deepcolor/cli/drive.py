@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from deepcolor import __version__
 from deepcolor.cli import console
-from deepcolor.cli.live import watching
+from deepcolor.cli.live import Steps, starting, watching
 from deepcolor.cli.signals import StopSignals
 from deepcolor.config.schema import Sweep
 from deepcolor.counting import counted
@@ -76,8 +76,18 @@ def run_sweep(sweep: Sweep, how: How, *, executor: Executor) -> Summary:
         Interrupted: The user stopped it; the message holds the line that resumes.
         WorkspaceError: The disk is full, or the database stays locked; the same command goes on.
     """
-    workspace = how.workspace.create()
-    with StopSignals(resume=how.resume or how.command) as stop, closing(make_tracker(how)) as tracker:
+    how.workspace.create()
+    with StopSignals(resume=how.resume or how.command) as stop, starting(sweep.study) as steps:
+        steps.step(f"looking at the data set {sweep.data.name}")
+        summary = _ready_and_drive(sweep, how, stop, executor=executor, steps=steps)
+    if summary.state == "interrupted":
+        done = counted(summary.complete, "trial")
+        raise Interrupted(f"stopped; {done} complete. Resume with: {how.resume or how.command}")
+    return summary
+
+
+def _ready_and_drive(sweep: Sweep, how: How, stop: StopSignals, *, executor: Executor, steps: Steps) -> Summary:
+    with closing(make_tracker(how)) as tracker:
 
         def get_ready() -> None:
             executor.prepare()
@@ -85,15 +95,13 @@ def run_sweep(sweep: Sweep, how: How, *, executor: Executor) -> Summary:
             importlib.import_module("deepcolor.search.driver")
 
         try:
-            cache, manifest = open_data(workspace, sweep, before_decoding=get_ready, between_steps=stop.heed)
+            cache, manifest = open_data(
+                how.workspace, sweep, before_decoding=get_ready, between_steps=stop.heed, steps=steps
+            )
         except DataError:
             stop.heed()  # Sent to all processes of a job, as schedulers do, SIGTERM ends those that decode.
             raise
-        summary = _drive(sweep, how, stop, executor=executor, tracker=tracker, cache=cache, manifest=manifest)
-    if summary.state == "interrupted":
-        done = counted(summary.complete, "trial")
-        raise Interrupted(f"stopped; {done} complete. Resume with: {how.resume or how.command}")
-    return summary
+        return _drive(sweep, how, stop, executor=executor, tracker=tracker, cache=cache, manifest=manifest, steps=steps)
 
 
 def _drive(
@@ -105,7 +113,9 @@ def _drive(
     tracker: MlflowTracker,
     cache: Path,
     manifest: Manifest,
+    steps: Steps,
 ) -> Summary:
+    steps.step("loading libraries")
     from deepcolor.search.driver import Driver, Places
     from deepcolor.search.faults import writing_below
     from deepcolor.search.pictures import note_pictures
@@ -116,6 +126,7 @@ def _drive(
     workspace = how.workspace
     storage = StudyStorage(workspace)
     parents = parents_of(how, storage)
+    steps.step("opening the studies database", slow="waiting for the studies database, which another program may hold")
     with (
         writing_below(workspace),
         owned(workspace, sweep.study, on_wait=console.note, between=stop.heed),
@@ -140,6 +151,7 @@ def _drive(
             stop_file=folder / "stop",
             device=how.device,
         )
+        steps.hide()
         with watching(sweep.study) as watcher:
             driver = Driver(
                 study,
@@ -154,6 +166,7 @@ def _drive(
             stop.hand_to(driver.request_stop)
             summary = driver.run()
         stop.end()  # From here on Ctrl-C cuts the wait for MLflow short.
+        steps.step("storing the last runs", slow="waiting for MLflow to store the last runs; Ctrl-C cuts it short")
         if not tracker.flush(FLUSH_S):
             console.warn(
                 f"MLflow at {shown_uri(how.tracking_uri)} has not taken everything yet; "
@@ -168,6 +181,7 @@ def open_data(
     *,
     before_decoding: Callable[[], None] = lambda: None,
     between_steps: Callable[[], None] = lambda: None,
+    steps: Steps | None = None,
 ) -> tuple[Path, Manifest]:
     """Find the sweep's data set, and make sure that it is unchanged and decoded in the form the sweep asks for.
 
@@ -176,6 +190,7 @@ def open_data(
         sweep: Names it, its size and its augmentation.
         before_decoding: Called if it is not decoded yet, while the processes that decode start: then nothing is
             trained yet either.
+        steps: Gives way to the bar of decoding, where there is any to be done.
         between_steps: Called now and then; what it raises ends the work, and nothing is left half done.
     """
     from deepcolor.cli.progress import progress
@@ -193,6 +208,8 @@ def open_data(
         )
     if not is_decoded(workspace, manifest, sweep.data):
         # They are looked at before they are decoded.
+        if steps is not None:
+            steps.step("starting the processes that decode pictures")
         start_server(*DECODING, *TRAINING)
         before_decoding()
     elif not former:  # The pictures of a former data set may be gone.
@@ -201,6 +218,8 @@ def open_data(
     with progress(f"decoding {sweep.data.name} at {sweep.data.size_px} px") as show:
 
         def on_progress(done: int, total: int) -> None:
+            if steps is not None:
+                steps.hide()
             show(done, total)
             between_steps()
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from filelock import FileLock
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from deepcolor.config.schema import DataConfig
@@ -14,6 +13,7 @@ from deepcolor.data.identity import CACHE_FORMAT, data_digest
 from deepcolor.data.manifest import Manifest, verify
 from deepcolor.data.splits import SplitName
 from deepcolor.errors import CorruptFileError, DataError
+from deepcolor.waiting import locked
 from deepcolor.workspace import Workspace
 
 INDEX_NAME = "cache.json"
@@ -86,7 +86,7 @@ def ensure_cache(
 
     with writing(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder.parent / ".lock"):
+        with locked(folder.parent / ".lock", until=f"another process to decode {manifest.name}"):
             if not _is_whole(folder):
                 verify(manifest)
                 # Arrays that lost a part hold nothing that cannot be built again.

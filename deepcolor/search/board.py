@@ -221,6 +221,8 @@ class Board:
             stopping=stopping,
             confirmed=self._confirmed,
             to_confirm=self.to_confirm,
+            confirming=self.confirming,
+            objective=self.sweep.search.objective,
         )
 
     @property
@@ -245,6 +247,8 @@ class Board:
             epoch=last.epoch if last else 0,
             epochs=open_.ask.epochs,
             value=last.objective(self.sweep.search.objective) if last else None,
+            confirms=open_.trial.confirms.trial if open_.trial.confirms else None,
+            seed=open_.trial.confirms.seed if open_.trial.confirms else None,
         )
 
     def _remaining_epochs(self) -> float:

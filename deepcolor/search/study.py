@@ -8,7 +8,6 @@ from functools import cached_property
 from typing import Any
 
 import optuna
-from filelock import FileLock
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 from pydantic import ValidationError
@@ -47,6 +46,7 @@ from deepcolor.search.trials import (
     stored_trial,
 )
 from deepcolor.sqlite import use_write_ahead_log
+from deepcolor.waiting import locked
 from deepcolor.workspace import Workspace
 
 __all__ = [
@@ -168,7 +168,8 @@ class StudyStorage:
     def _creation_lock(self) -> Iterator[None]:
         # Several processes that set the database up at once would each create its tables.
         self._workspace.create()
-        with FileLock(self._workspace.studies / ".optuna.lock", timeout=LOCK_WAIT_S):
+        until = "another process to open the studies database"
+        with locked(self._workspace.studies / ".optuna.lock", until=until, timeout_s=LOCK_WAIT_S):
             yield
 
 

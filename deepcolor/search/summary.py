@@ -27,6 +27,9 @@ class RunningTrial:
     epochs: int
     value: float | None
     """The objective at the last epoch."""
+    confirms: int | None = None
+    """The trial that it confirms, under `seed`."""
+    seed: int | None = None
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,14 @@ class Snapshot:
     """Trainings of the best settings under other seeds that are done."""
     to_confirm: int = 0
     """How many there will be."""
+    confirming: bool = False
+    """The search has ended, and they are under way."""
+    objective: str = "val/mse"
+
+    @property
+    def done(self) -> int:
+        """Trainings that are done as far as is known: a trial at a rung may be let on, or not."""
+        return self.complete + self.pruned + self.at_rung + self.confirmed
 
 
 class Watcher(Protocol):
