@@ -52,8 +52,10 @@ class How:
 
     def make_executor(self) -> Executor:
         """The executor asked for; its processes start with the first segment."""
-        from deepcolor.execution.devices import make_executor
+        from deepcolor.execution.devices import make_executor, slots
 
+        if self.executor == "local" and (note := slots(workers=self.workers, device=self.device).note):
+            console.warn(note)
         return make_executor(self.executor, workers=self.workers, device=self.device)
 
     def slots(self) -> Slots:

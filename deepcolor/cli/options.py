@@ -92,7 +92,14 @@ ExecutorOption = Annotated[
 WorkersOption = Annotated[
     int | None, typer.Option("--workers", help="Worker processes.", show_default="one a GPU, or one a core")
 ]
-DeviceOption = Annotated[str, typer.Option("--device", metavar="auto|cpu|cuda", help="Where to compute.")]
+DeviceOption = Annotated[
+    str,
+    typer.Option(
+        "--device",
+        metavar="auto|cpu|cuda|cuda:N",
+        help="Where to compute; auto: on all GPUs that there are, else the CPU.",
+    ),
+]
 
 HERE = Path()
 

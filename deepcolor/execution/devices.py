@@ -1,16 +1,40 @@
-"""How many segments this machine runs at a time, and on what. Looks at the machine without importing torch."""
+"""How many segments this machine runs at a time, and on what.
+
+Whether there are GPUs is asked of the system, which answers at once. How many of them torch can use is asked of torch,
+in a process of its own and only where there may be one: the process that drives does without torch, and a driver that
+lists a GPU which torch cannot use must not cost every trial.
+"""
 
 from __future__ import annotations
 
+import functools
 import os
+import re
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from deepcolor.counting import counted
 from deepcolor.errors import UserError
 from deepcolor.execution.executor import Executor, RunSegment, run_segment
 from deepcolor.execution.serial import SerialExecutor
 
-_GPUS = Path("/proc/driver/nvidia/gpus")
+_SIGNS_OF_A_GPU = (Path("/proc/driver/nvidia/gpus"), Path("/dev/dxg"), Path("/dev/kfd"))
+"""NVIDIA's driver on Linux (a folder with an entry for each), Windows' own under WSL, and AMD's."""
+_DEVICE = re.compile(r"auto|cpu|cuda(?::(?P<index>[0-9]{1,3}))?")
+_ASK_TORCH = "import torch; print(torch.cuda.device_count() if torch.cuda.is_available() else 0)"
+_ANSWER_WITHIN_S = 300
+
+
+@dataclass(frozen=True)
+class Gpus:
+    """What is known of a machine's GPUs."""
+
+    listed: bool
+    """The system says that there are some."""
+    usable: int
+    """What torch can use; 0 where it was not asked."""
 
 
 @dataclass(frozen=True)
@@ -22,6 +46,8 @@ class Slots:
     """CPU threads of each worker."""
     devices: tuple[str, ...]
     """One torch device a worker; empty on the CPU."""
+    note: str = ""
+    """What is other than the user will expect, in a line."""
 
 
 def cores() -> int:
@@ -29,42 +55,107 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def gpus() -> int:
-    """NVIDIA GPUs this process may use."""
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is not None:
-        return len([part for part in visible.split(",") if part.strip() and part.strip() != "-1"])
-    try:
-        return len(list(_GPUS.iterdir()))
-    except OSError:
-        return 0
+def cut(device: str, *, workers: int | None, cores: int, gpus: Gpus) -> Slots:
+    """Decide how many segments run at a time, and on what: one a GPU, one a core, or as many as are asked for.
 
-
-def slots(*, workers: int | None, device: str) -> Slots:
-    """Return one worker a GPU, or one a core, unless a number of workers is asked for.
-
+    Args:
+        device: `auto` (all GPUs where there are some, else the CPU), `cpu`, `cuda` (all GPUs), or `cuda:N` (that one).
+        workers: Asked for; several can share a GPU.
+        cores: CPU cores there are.
+        gpus: What is known of them.
     Raises:
-        UserError: `workers` is below 1.
+        UserError: `workers` is below 1, or there is no such device.
     """
     if workers is not None and workers < 1:
         raise UserError(f"--workers: must be 1 or more; got {workers}. Leave it out to use the whole machine.")
-    count = gpus() if device in ("auto", "cuda") else 0
-    number = workers or max(count, 1) if count else workers or cores()
-    devices = tuple(f"cuda:{index % count}" for index in range(number)) if count else ()
-    return Slots(number, max(1, cores() // number), devices)
+    known = _DEVICE.fullmatch(device)
+    if known is None:
+        raise UserError(f"--device: must be auto, cpu, cuda or cuda:N; got {device!r}. Choose one of these.")
+    if known["index"] is not None or device == "cuda":
+        _check_usable(device, index=int(known["index"] or 0), usable=gpus.usable)
+    usable = [] if device == "cpu" else [f"cuda:{index}" for index in range(gpus.usable)]
+    if known["index"] is not None:
+        usable = [device]
+    number = workers or len(usable) or cores
+    devices = tuple(usable[index % len(usable)] for index in range(number)) if usable else ()
+    note = "" if usable or device == "cpu" or not gpus.listed else _NOT_USABLE
+    return Slots(number, max(1, cores // number), devices, note)
+
+
+_NOT_USABLE = (
+    "this machine has a GPU that torch cannot use, so everything is computed on the CPU. "
+    'See what torch says: python -c "import torch; torch.zeros(1).cuda()"; --device cpu says nothing of it'
+)
+
+
+def slots(*, workers: int | None, device: str) -> Slots:
+    """Cut this machine as `cut` does.
+
+    Raises:
+        UserError: `workers` is below 1, or there is no such device.
+    """
+    return cut(device, workers=workers, cores=cores(), gpus=gpus_for(device))
+
+
+def gpus_for(device: str) -> Gpus:
+    """Look for GPUs as far as a device asks for them."""
+    listed = any(_is_there(sign) for sign in _SIGNS_OF_A_GPU)
+    asked = device.startswith("cuda") or (device == "auto" and listed)
+    return Gpus(listed, usable_by_torch() if asked else 0)
+
+
+def on_gpu(device: str) -> bool:
+    """Whether segments of a device run on a GPU."""
+    return device.startswith("cuda") or gpus_for(device).usable > 0
+
+
+@functools.cache
+def usable_by_torch() -> int:
+    """Ask torch, in a process of its own, how many GPUs it can use; 0 where it does not answer."""
+    try:
+        asked = subprocess.run(
+            [sys.executable, "-P", "-c", _ASK_TORCH],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=_ANSWER_WITHIN_S,
+            check=False,
+        )
+        return int(asked.stdout.split()[-1])
+    except (OSError, subprocess.TimeoutExpired, ValueError, IndexError):
+        return 0
 
 
 def make_executor(kind: str, *, workers: int | None, device: str, run: RunSegment = run_segment) -> Executor:
     """Build `serial` (this process) or `local` (worker processes), for segments run by `run`.
 
     Raises:
-        UserError: There is no executor of this name.
+        UserError: There is no executor of this name, no such device, or `workers` is below 1.
     """
+    if kind not in {"serial", "local"}:
+        raise UserError(f"--executor: must be serial or local; got {kind!r}.")
     if kind == "serial":
+        if device != "auto":  # The segment itself finds what there is.
+            slots(workers=workers, device=device)
         return SerialExecutor(run)
-    if kind == "local":
-        from deepcolor.execution.local import LocalExecutor
+    from deepcolor.execution.local import LocalExecutor
 
-        cut = slots(workers=workers, device=device)
-        return LocalExecutor(run, workers=cut.workers, threads=cut.threads, devices=cut.devices)
-    raise UserError(f"--executor: must be serial or local; got {kind!r}.")
+    made = slots(workers=workers, device=device)
+    return LocalExecutor(run, workers=made.workers, threads=made.threads, devices=made.devices)
+
+
+def _is_there(sign: Path) -> bool:
+    try:
+        return any(sign.iterdir()) if sign.is_dir() else sign.exists()
+    except OSError:
+        return False
+
+
+def _check_usable(device: str, *, index: int, usable: int) -> None:
+    if index < usable:
+        return
+    seen = counted(usable, "GPU") + (f", cuda:0 to cuda:{usable - 1}" if usable > 1 else ", cuda:0" if usable else "")
+    raise UserError(
+        f"--device: must be a GPU that torch can use; got {device}, and torch sees {seen}. "
+        "Choose another one, auto or cpu, or mend the GPU's driver."
+    )

@@ -27,7 +27,7 @@ from pydantic import ValidationError
 
 from deepcolor.config.schema import Limit, Setting
 from deepcolor.errors import DeepcolorError, Interrupted, WorkspaceError
-from deepcolor.execution.devices import gpus
+from deepcolor.execution.devices import on_gpu
 from deepcolor.execution.executor import Event, Executor, Failed, Progress
 from deepcolor.search.attendance import Attendance
 from deepcolor.search.board import Board
@@ -113,9 +113,7 @@ class Driver:
         self._ladder = Ladder(study, self._board)
         self._showing = Showing(tracker, projection, self._board)
         self._proposals = Proposals(study)
-        self._account = Account(
-            study, on_gpu=places.device.startswith("cuda") or (places.device == "auto" and gpus() > 0)
-        )
+        self._account = Account(study, on_gpu=on_gpu(places.device))
         self._ending = Ending(places.stop_file)
         self._attendance = Attendance(places.stop_file.parent)
         self._settling = Settling(

@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from deepcolor.cli import console
+from deepcolor.cli.drive import How
+from deepcolor.errors import UserError
+from deepcolor.execution import devices
+from deepcolor.execution.devices import Gpus, cut, gpus_for, make_executor, on_gpu, slots, usable_by_torch
+from deepcolor.workspace import Workspace
+
+NONE, TWO, BROKEN = Gpus(listed=False, usable=0), Gpus(listed=True, usable=2), Gpus(listed=True, usable=0)
+
+
+@pytest.mark.parametrize(
+    ("device", "workers", "gpus", "expected"),
+    [
+        ("auto", None, NONE, (8, 1, ())),
+        ("auto", None, TWO, (2, 4, ("cuda:0", "cuda:1"))),
+        ("auto", None, BROKEN, (8, 1, ())),
+        ("auto", 3, TWO, (3, 2, ("cuda:0", "cuda:1", "cuda:0"))),
+        ("cpu", None, TWO, (8, 1, ())),
+        ("cpu", 3, TWO, (3, 2, ())),
+        ("cuda", None, TWO, (2, 4, ("cuda:0", "cuda:1"))),
+        ("cuda:1", None, TWO, (1, 8, ("cuda:1",))),
+        ("cuda:1", 2, TWO, (2, 4, ("cuda:1", "cuda:1"))),
+        ("cuda:0", None, TWO, (1, 8, ("cuda:0",))),
+    ],
+)
+def test_a_machine_is_cut_as_asked(
+    device: str, workers: int | None, gpus: Gpus, expected: tuple[int, int, tuple[str, ...]]
+) -> None:
+    """One worker a GPU that torch can use, or one a core; a GPU that is named is one slot unless more are asked for."""
+    made = cut(device, workers=workers, cores=8, gpus=gpus)
+    assert (made.workers, made.threads, made.devices) == expected
+
+
+@pytest.mark.parametrize(("device", "gpus"), [("cuda:2", TWO), ("cuda", BROKEN), ("cuda:0", NONE)])
+def test_a_gpu_that_torch_cannot_use_is_refused_before_anything_starts(device: str, gpus: Gpus) -> None:
+    """Asked for by name it is the user's mistake, and not that of every trial."""
+    with pytest.raises(UserError, match=rf"got {device}, and torch sees {gpus.usable} GPUs"):
+        cut(device, workers=None, cores=8, gpus=gpus)
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:", "cuda:x", "cuda:-1", "CPU", "", "cuda:1234"])
+@pytest.mark.parametrize("kind", ["serial", "local"])
+def test_unknown_devices_are_refused_by_every_executor(device: str, kind: str) -> None:
+    """The message names those that there are."""
+    with pytest.raises(UserError, match="auto, cpu, cuda or cuda:N"):
+        make_executor(kind, workers=None, device=device)
+
+
+def test_a_gpu_without_a_torch_that_can_use_it_leaves_the_cpu(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The system lists one, torch (the real one, asked in a process of its own) sees none: said in one line."""
+    seen = subprocess.run(
+        [sys.executable, "-c", "import torch; print(torch.cuda.is_available())"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    if seen.stdout.strip() == "True":
+        pytest.skip("torch can use a GPU here")
+    (tmp_path / "gpus" / "0000:01:00.0").mkdir(parents=True)
+    monkeypatch.setattr(devices, "_SIGNS_OF_A_GPU", (tmp_path / "gpus",))
+    monkeypatch.setattr(console, "settings", console.Settings())
+    usable_by_torch.cache_clear()
+    assert gpus_for("auto") == BROKEN
+    assert slots(workers=None, device="auto").devices == ()
+    assert not on_gpu("auto")
+    how = How(Workspace.at(tmp_path), "")
+    how.make_executor().close()
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "torch cannot use" in line
+    with pytest.raises(UserError, match="torch sees 0 GPUs"):
+        How(Workspace.at(tmp_path), "", executor="serial", device="cuda:0").make_executor()
+
+
+def test_without_a_sign_of_a_gpu_torch_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Importing torch takes seconds: a machine that has no GPU is known by what the system lists."""
+    monkeypatch.setattr(devices, "_SIGNS_OF_A_GPU", ())
+    monkeypatch.setattr(devices, "usable_by_torch", lambda: pytest.fail("torch was asked"))
+    assert gpus_for("auto") == NONE
+    assert slots(workers=None, device="auto").note == ""
