@@ -1,42 +1,35 @@
-"""One picture that shows what the demo learned: for each model, what it saw, what it made of it, and the truth."""
+"""One picture that shows what the demo learned: for each model, what it saw, the truth, and what it made of it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from io import BytesIO
 from typing import Any
-
-from deepcolor.data.marks import FIGURE_METADATA
-
-_LABELS = ("lightness", "coloured", "truth")
 
 
 def overview_png(rows: Sequence[tuple[str, list[Any], list[Any]]], *, grey: Callable[[Any], Any]) -> bytes:
-    """Draw the overview.
+    """Draw the overview: a sheet for each model, as those of trials, with the PSNR of each prediction.
 
     Args:
         rows: For each model its name, the true pictures, and the coloured ones. Shape (H, W, 3), uint8.
         grey: Takes the colour out of a picture.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+    import numpy as np
+    from PIL import Image
 
-    columns = max(len(truth) for _, truth, _ in rows)
-    figure = Figure(figsize=(1.35 * columns + 0.9, 1.42 * 3 * len(rows) + 0.3 * len(rows)), dpi=120)
-    FigureCanvasAgg(figure)
-    parts: Any = figure.subfigures(len(rows), 1, hspace=0.02, squeeze=False)
-    for part, (name, truth, coloured) in zip(parts.flat, rows, strict=True):
-        part.suptitle(name, fontsize=11, fontweight="bold", x=0.02, ha="left")
-        axes = part.subplots(3, columns, squeeze=False, gridspec_kw={"wspace": 0.03, "hspace": 0.03})
-        part.subplots_adjust(left=0.09, right=0.995, top=0.92, bottom=0.01)
-        for axis in axes.flat:
-            axis.axis("off")
-        for line, pictures in enumerate(([grey(picture) for picture in truth], coloured, truth)):
-            axes[line][0].text(
-                -0.06, 0.5, _LABELS[line], fontsize=9, ha="right", va="center", transform=axes[line][0].transAxes
-            )
-            for column, picture in enumerate(pictures):
-                axes[line][column].imshow(picture)
-    buffer = BytesIO()
-    figure.savefig(buffer, format="png", metadata=FIGURE_METADATA)
-    return buffer.getvalue()
+    from deepcolor.training.metrics import psnr_db_of
+    from deepcolor.training.samples import INPUT, PREDICTION, TRUTH, draw_sheet, png, tiles
+
+    sheets = []
+    for name, truth, coloured in rows:
+        pictures = {INPUT: [grey(picture) for picture in truth], TRUTH: truth, PREDICTION: coloured}
+        rgb = {row: np.stack(kind).astype(np.float32) / np.float32(255) for row, kind in pictures.items()}
+        psnr_db = psnr_db_of(rgb[PREDICTION], rgb[TRUTH])
+        title = f"{name} on pictures it has never seen: mean PSNR {sum(psnr_db) / len(psnr_db):.1f} dB"
+        captions = {PREDICTION: [f"{value:.1f} dB" for value in psnr_db]}
+        sheets.append(draw_sheet({row: tiles(kind) for row, kind in rgb.items()}, title=title, captions=captions))
+    width, height = max(sheet.width for sheet in sheets), sum(sheet.height for sheet in sheets)
+    overview, top = Image.new("RGB", (width, height), "white"), 0
+    for sheet in sheets:
+        overview.paste(sheet, (0, top))
+        top += sheet.height
+    return png(overview)

@@ -68,9 +68,9 @@ def parse_override(text: str) -> Override:
     """
     dotted, equals, value = text.partition("=")
     key = tuple(part.strip() for part in dotted.split("."))
-    if not equals or not all(key):
+    if not equals or not all(key) or text.startswith("-"):
         raise ConfigError(f"-o: must be KEY=VALUE; got {text!r}. Write it like -o training.epochs=5.")
-    return Override(key=key, value=parse(value, where=f"-o {_shortened(text)}"), text=text)
+    return Override(key=key, value=parse(value, where=f"-o {_shortened(text)}", is_file=False), text=text)
 
 
 def merged(layers: Sequence[Layer]) -> dict[str, Any]:

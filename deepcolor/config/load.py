@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from deepcolor.config.layers import Key, Layer, Override, merged, parse_override, place
 from deepcolor.config.refusal import Refusal, refusal_of, unknown_key, written
-from deepcolor.config.schema import STAGES, Choices, Pipeline, Range, Sweep, searchable_fields
+from deepcolor.config.schema import STAGES, Choices, Pipeline, Range, Sweep
 from deepcolor.config.yamlfile import dump, read_mapping
 from deepcolor.errors import ConfigError
 
@@ -155,7 +155,9 @@ def _explained(error: ValidationError, layers: Sequence[Layer], *, model: type[B
         below = tuple(refusal.key.split(".")) if refusal.key else ()
         found.setdefault((*_key_of(loc, tree), *below), refusal)
     (key, refusal), *others = found.items()
-    return _error(refusal, key, layers, others=[".".join(other) for other, _ in others])
+    # What a misspelt key was to give is missing, too: said once is enough.
+    also = [other for other, one in others if not (refusal.is_unknown and one.is_missing and other[:-1] == key[:-1])]
+    return _error(refusal, key, layers, others=[".".join(other) for other in also])
 
 
 def _error(refusal: Refusal, key: Key, layers: Sequence[Layer], *, others: Sequence[str] = ()) -> ConfigError:
@@ -178,10 +180,23 @@ def _unknown(loc: Key, model: type[BaseModel]) -> Refusal:
     """Refuse the key at the end of `loc`, naming the keys allowed there and the section it may belong to."""
     name = loc[-1]
     owner = _owner(loc[:-1], model)
-    section = searchable_fields().get(name) if issubclass(model, Sweep) else None
+    section = _section_with(name, Sweep) if issubclass(model, Sweep) else None
     hint = f"{name} belongs under {section}." if section and owner.__name__ != "Range" else ""
     known = [field for field in owner.model_fields if owner is not Range or field != "name"]
     return unknown_key(name, known, hint=hint)
+
+
+def _section_with(name: str, model: type[BaseModel]) -> str | None:
+    """The dotted name of the section that has a key; None for no section, or where the model itself has it."""
+    for field, info in model.model_fields.items():
+        section = _section_of(info.annotation)
+        if section is None:
+            continue
+        if name in section.model_fields:
+            return field
+        if (below := _section_with(name, section)) is not None:
+            return f"{field}.{below}"
+    return None
 
 
 def _owner(loc: Key, model: type[BaseModel]) -> type[BaseModel]:

@@ -9,6 +9,33 @@ from typing import Any
 from pydantic import ValidationError
 
 _LONGEST_VALUE = 60
+_UNKNOWN = "unknown key"
+_SYNONYMS = {
+    "low": ("min", "minimum", "lower", "lower_bound", "start", "from", "a"),
+    "high": ("max", "maximum", "upper", "upper_bound", "stop", "end", "to", "b"),
+    "log": ("scale", "log_scale", "logarithmic", "loguniform", "log_uniform", "distribution", "type", "prior"),
+    "step": ("q", "increment", "stride", "by"),
+    "lr": ("learning_rates", "eta", "alpha"),
+    "feature_maps": ("width", "channels", "filters", "features"),
+    "batch_size": ("batch", "minibatch"),
+    "lr_schedule": ("scheduler", "schedule"),
+    "trials": ("max_trials", "num_samples", "n_iter"),
+    "tpe": ("bayes", "bayesian", "optuna"),
+    "random": ("uniform",),
+    "asha": ("sha", "halving", "successive_halving"),
+    "wall_s": ("time", "hours", "seconds", "minutes", "max_time", "timeout"),
+    "name": ("dataset", "data_set", "folder", "path"),
+}
+"""What other tools, and people, call a key or a value."""
+_EXAMPLES = {
+    "data": "{name: faces}",
+    "init": "{init_from: regressor@champion}",
+    "search": "{space: {lr: [1e-3, 1e-4]}}",
+    "pruner": "asha",
+    "budget": "{wall_s: 3600}",
+    "confirm": "{top: 3, seeds: 3}",
+}
+"""A value of each section whose form has to be known."""
 
 
 class Refusal(ValueError):
@@ -27,6 +54,16 @@ class Refusal(ValueError):
         self.got = got
         self.advice = advice
         self.key = key
+
+    @property
+    def is_unknown(self) -> bool:
+        """Whether it refuses a key that there is not."""
+        return self.rule == _UNKNOWN
+
+    @property
+    def is_missing(self) -> bool:
+        """Whether it asks for a key that was not given."""
+        return self.rule == _RULES["missing"][0]
 
     def __str__(self) -> str:
         subject = f"{self.key}: " if self.key else ""
@@ -51,6 +88,9 @@ def refusal_of(detail: Mapping[str, Any]) -> Refusal:
         return raised
     rule, advice = _in_words(str(detail["type"]), detail.get("ctx", {}), str(detail["msg"]))
     got = "" if detail["type"] == "missing" else written(detail["input"])
+    example = _EXAMPLES.get(str(detail["loc"][-1])) if detail["loc"] else None
+    if example is not None and (detail["type"] == "missing" or (rule, advice) == _SECTION):
+        advice = f"Write it like {detail['loc'][-1]}: {example}."
     near = _nearest_literal(detail)
     return Refusal(rule, got=got, advice=f"Did you mean {near}?" if near else advice)
 
@@ -66,7 +106,7 @@ def unknown_key(name: str, known: Iterable[str], *, hint: str = "") -> Refusal:
     names = list(known)
     near = nearest(name, names)
     advice = hint or (f"Did you mean {near}?" if near else "")
-    return Refusal("unknown key", advice=f"{advice} Allowed: {', '.join(names)}.".strip())
+    return Refusal(_UNKNOWN, advice=f"{advice} Allowed: {', '.join(names)}.".strip())
 
 
 def unknown_name(name: str, known: Iterable[object]) -> str:
@@ -77,11 +117,21 @@ def unknown_name(name: str, known: Iterable[object]) -> str:
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """Return the name most like `name`, or made of its initials (lr for learning_rate); None when nothing is alike."""
-    names = list(known)
-    initials = "".join(word[:1] for word in name.split("_"))
-    alike = get_close_matches(name, names, n=1, cutoff=0.5) or [known for known in names if known == initials]
+    """Return the name most like `name`: one it stands for elsewhere (min for low), one made of its initials or of whose
+    initials it is made (lr for learning_rate), or one spelt much alike; None when there is none.
+    """
+    names, lower = list(known), name.lower().replace("-", "_")
+    alike = [
+        *(known for known in names if lower == known or lower in _SYNONYMS.get(known, ())),
+        *(known for known in names if known == _initials(lower) or lower == _initials(known)),
+        *get_close_matches(lower, names, n=1, cutoff=0.5),
+    ]
     return alike[0] if alike else None
+
+
+def _initials(name: str) -> str:
+    words = name.split("_")
+    return "".join(word[:1] for word in words) if len(words) > 1 else ""
 
 
 def _written_whole(value: Any) -> str:
@@ -89,6 +139,8 @@ def _written_whole(value: Any) -> str:
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, list | tuple):
         return f"[{', '.join(_written_whole(item) for item in value)}]"
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{key}: {_written_whole(item)}' for key, item in value.items())}}}"
     if isinstance(value, float):
         return f"{value:g}"
     return repr(value) if isinstance(value, str) else str(value)

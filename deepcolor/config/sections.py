@@ -235,5 +235,11 @@ def config_name(value: str) -> str:
     """
     if not NAME_PATTERN.fullmatch(value):
         rule = "must be 1 to 100 letters, digits, '.', '_' or '-', starting with a letter or digit"
-        raise Refusal(rule, got=written(value), advice="Choose another name.")
+        fit = re.sub(r"[^A-Za-z0-9._-]+", "-", value).strip("-._")[:100]
+        advice = (
+            f"Choose another name, such as {fit}."
+            if "/" not in value and NAME_PATTERN.fullmatch(fit)
+            else "Choose another name."
+        )
+        raise Refusal(rule, got=written(value), advice=advice)
     return value

@@ -236,6 +236,11 @@ def _number(value: Any) -> int | float:
 def _dimension(name: str, spec: Any) -> Dimension | dict[str, Any]:
     if isinstance(spec, Choices | Range):
         return spec
+    section, _, inner = name.partition(".")
+    if section in SECTIONS and (inner or isinstance(spec, Mapping)):
+        fields = inner or ", ".join(map(str, spec))
+        advice = f"Write {fields or 'its keys'} directly below space, without {section}."
+        raise Refusal("the keys of a space are flat", got=f"the section {section}", advice=advice, key=section)
     if isinstance(spec, list | tuple):
         return {"name": name, "values": spec}
     if isinstance(spec, Mapping) and not {"name", "values"} & set(spec):

@@ -47,9 +47,13 @@ def read_mapping(path: Path, *, kind: str) -> dict[str, Any]:
     return tree
 
 
-def parse(text: str, *, where: str) -> Any:
+def parse(text: str, *, where: str, is_file: bool = True) -> Any:
     """Parse one YAML document into dicts (with text keys), lists and plain values.
 
+    Args:
+        text: The document.
+        where: Where it is written, for messages.
+        is_file: Whether it has lines that a message can name; an override has one value.
     Raises:
         ConfigError: It is no valid YAML, holds a key twice, asks for an object, or is nested or aliased beyond reason.
     """
@@ -58,8 +62,9 @@ def parse(text: str, *, where: str) -> Any:
         return None if node is None else _Builder().value(node)
     except yaml.MarkedYAMLError as error:
         problem = " ".join(str(error.problem or error.context or "something unexpected").split())
-        place = f"{where}{_position(error.problem_mark or error.context_mark)}"
-        raise ConfigError(f"YAML: must be readable; got an error: {problem} ({place}). Mend that line.") from None
+        advice = _advice(problem, is_file=is_file)
+        place = f"{where}{_position(error.problem_mark or error.context_mark) if is_file else ''}"
+        raise ConfigError(f"YAML: must be readable; got an error: {problem} ({place}). {advice}") from None
     except ReaderError as error:
         place = f"{where}, character {error.position}"
         raise ConfigError(f"YAML: must be readable; got an error: {error.reason} ({place}). Remove it.") from None
@@ -99,6 +104,23 @@ def _instead(path: Path) -> str:
     if near:
         return f"Did you mean {there[near]}?"
     return f"The folder holds: {', '.join(list(there)[:10])}." if there else f"The folder {folder} holds no YAML files."
+
+
+def _advice(problem: str, *, is_file: bool) -> str:
+    """What to do about what the parser found, without presuming knowledge of parsers."""
+    known = next((advice for said, advice in _ADVICE.items() if said in problem), "")
+    return known or ("Mend that line." if is_file else "Mend that value.")
+
+
+_ADVICE = {
+    "character '\\t'": "That is a tab: indent with spaces.",
+    "mapping values are not allowed here": "Mend the indentation, or put a text that holds ': ' in quotes.",
+    "'<stream end>'": "Close its brackets and quotes.",
+    "unexpected end of stream": "Close its brackets and quotes.",
+    "expected ',' or": "Close its brackets, and put commas between entries.",
+    "but found '<block mapping start>'": "Indent it like the lines above.",
+    "could not find expected ':'": "Write it as KEY: VALUE.",
+}
 
 
 def _position(mark: Mark | None) -> str:

@@ -102,7 +102,7 @@ def picture_metrics(
     predicted = original = 0.0
     for rows in _rows(split, batch_size):
         truth_BHW3, guess_BHW3 = coloured(network, split, rows=rows)
-        psnr_db += _psnr_db(guess_BHW3, truth_BHW3)
+        psnr_db += psnr_db_of(guess_BHW3, truth_BHW3)
         ssim += _ssim(guess_BHW3, truth_BHW3, device=device)
         predicted += sum(colourfulness(picture) for picture in guess_BHW3)
         original += sum(colourfulness(picture) for picture in truth_BHW3)
@@ -216,7 +216,8 @@ def _rgb(lightness_B1HW: Tensor, ab_B2HW: Tensor) -> npt.NDArray[np.float32]:
     return lab_to_rgb(lightness_BHW, ab_B2HW.permute(0, 2, 3, 1).cpu().numpy())
 
 
-def _psnr_db(guess_BHW3: npt.NDArray[Any], truth_BHW3: npt.NDArray[Any]) -> list[float]:
+def psnr_db_of(guess_BHW3: npt.NDArray[Any], truth_BHW3: npt.NDArray[Any]) -> list[float]:
+    """Return the peak signal-to-noise ratio of each picture in dB, for values in [0, 1]; at most 100."""
     mse = np.square(guess_BHW3.astype(np.float64) - truth_BHW3).mean(axis=(1, 2, 3))
     return [float(value) for value in -10 * np.log10(np.maximum(mse, 10 ** (-_MAX_PSNR_DB / 10)))]
 

@@ -81,8 +81,8 @@ def title_of(trajectory: Trajectory) -> str:
     model, training = setting.model, setting.training
     parts = [
         trajectory.stage,
-        f"lr={training.lr:g}",
-        f"wd={training.weight_decay:g}",
+        f"lr={_short(training.lr)}",
+        f"wd={_short(training.weight_decay)}",
         f"fm={model.feature_maps}{' doubling' if model.growth == 'double' else ''}",
         f"batch={training.batch_size}",
         f"{training.optimizer}{' cosine' if training.lr_schedule == 'cosine' else ''}",
@@ -95,6 +95,10 @@ def title_of(trajectory: Trajectory) -> str:
     if trajectory.init is not None:
         parts.append(f"from {trajectory.init.ref}{' (encoder frozen)' if setting.init.freeze == 'encoder' else ''}")
     return "  ".join([*parts, f"seed={training.seed}"])
+
+
+def _short(value: float) -> str:
+    return f"{value:.3g}".replace("e-0", "e-")
 
 
 def _figures(row: EpochMetrics) -> dict[str, float]:

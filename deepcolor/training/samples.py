@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from textwrap import fill
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,8 @@ from deepcolor.training.metrics import coloured, grey
 from deepcolor.training.trajectory import EpochMetrics, View
 
 SHEET_IMAGES = 8
+INPUT, TRUTH, PREDICTION = "input", "truth", "prediction"
+"""The rows of every picture that compares, in this order."""
 
 _DPI = 100
 _TILE_PX = 128
@@ -32,10 +35,10 @@ _GAP_PX = 4
 _LABEL_PX = 76
 _MARGIN_PX = 10
 _TITLE_PX = 30
-_FONT_PX = 12
+_FONT_PX = 14
 _COMPRESSION = 1
 """Of a PNG file: quick to write is worth more here than the last tenth of the size."""
-_INK, _PALE = "#222222", "#767676"
+_INK = "#222222"
 _TRAIN_COLOUR, _VAL_COLOUR = "#8a8a8a", "#1f6fb2"
 
 Picture = npt.NDArray[np.float32]
@@ -50,21 +53,22 @@ def contact_sheet(network: Network, split: Split, *, title: str) -> bytes:
     """Draw input, truth and prediction of the fixed images.
 
     Args:
-        network: On the split's device. A Regressor's sheet shows swatches of the true and the predicted mean colour.
+        network: On the split's device. What a Regressor predicts is a mean colour: its sheet shows that as a swatch,
+            below one of the truth's mean.
         split: At least one picture.
         title: One line.
     Returns:
         A PNG file.
     """
     rows = sample_rows(len(split))
-    truth, guess = (_tiles(pictures) for pictures in coloured(network, split, rows=rows))
-    lightness = _tiles(grey(split, rows=rows))
+    truth, guess = (tiles(pictures) for pictures in coloured(network, split, rows=rows))
+    lightness = tiles(grey(split, rows=rows))
     if network.target == "mean":
         true_mean, guessed_mean = _swatches(network, split, rows=rows)
-        return _sheet(
-            {"input": lightness, "truth": truth, "true mean": true_mean, "predicted": guessed_mean}, title=title
-        )
-    return _sheet({"input": lightness, "truth": truth, "prediction": guess}, title=title)
+        rows_of = {INPUT: lightness, TRUTH: truth, "its mean": true_mean, PREDICTION: guessed_mean}
+    else:
+        rows_of = {INPUT: lightness, TRUTH: truth, PREDICTION: guess}
+    return png(draw_sheet(rows_of, title=title))
 
 
 def loss_curve(history: Sequence[EpochMetrics], *, view: View, title: str) -> bytes:
@@ -109,7 +113,7 @@ def _mark(axes: Axes, *, chosen: EpochMetrics) -> None:
         markersize=6,
         color=_VAL_COLOUR,
         linestyle="",
-        label=f"taken: epoch {chosen.epoch}, {chosen.val_mse:.3g}",
+        label=f"taken: epoch {chosen.epoch}, {chosen.val_mse:.3e}",
     )
 
 
@@ -127,25 +131,42 @@ def _swatches(network: Network, split: Split, *, rows: Tensor) -> tuple[Picture,
     return true, guessed
 
 
-def _tiles(rgb_BHW3: Picture) -> Picture:
-    """Bring the pictures to the size of a tile."""
+def tiles(rgb_BHW3: Picture) -> Picture:
+    """Bring pictures to the size of a tile. Shape (B, 128, 128, 3), range [0, 1]."""
     rgb_B3HW = torch.from_numpy(rgb_BHW3).permute(0, 3, 1, 2)
     resized = interpolate(rgb_B3HW, size=(_TILE_PX, _TILE_PX), mode="bilinear", antialias=True, align_corners=False)
     array: Picture = resized.clamp(0, 1).permute(0, 2, 3, 1).numpy()
     return array
 
 
-def _sheet(rows: dict[str, Picture], *, title: str) -> bytes:
+def draw_sheet(
+    rows: Mapping[str, Picture], *, title: str, captions: Mapping[str, Sequence[str]] = MappingProxyType({})
+) -> Image.Image:
+    """Put rows of pictures under each other, each named at its left.
+
+    Args:
+        rows: By name: INPUT, TRUTH, PREDICTION in every sheet. Shape (B, H, W, 3) with the same B, W 128, range [0, 1].
+        title: One line.
+        captions: For a row, what is written on each of its pictures.
+    """
     mosaic, middles = _mosaic(list(rows.values()))
     height, width = mosaic.shape[:2]
     sheet = Image.new("RGB", (_LABEL_PX + width + _MARGIN_PX, _TITLE_PX + height + _MARGIN_PX), "white")
     sheet.paste(Image.fromarray(to_uint8(mosaic)), (_LABEL_PX, _TITLE_PX))
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(_FONT_PX)
     for name, middle in zip(rows, middles, strict=True):
-        draw.text((_LABEL_PX - 8, _TITLE_PX + middle), name, fill=_INK, font=font, anchor="rm")
-    draw.text((_LABEL_PX, _TITLE_PX / 2), title, fill=_PALE, font=font, anchor="lm")
+        draw.text((_LABEL_PX - 6, _TITLE_PX + middle), name, fill=_INK, font=font, anchor="rm")
+        for column, text in enumerate(captions.get(name, ())):
+            corner = (_LABEL_PX + column * (_TILE_PX + _GAP_PX) + 5, _TITLE_PX + middle + rows[name].shape[1] / 2 - 5)
+            draw.text(corner, text, fill="white", font=font, anchor="ls", stroke_width=2, stroke_fill=_INK)
+    draw.text((_LABEL_PX, _TITLE_PX / 2), title, fill=_INK, font=font, anchor="lm")
+    return sheet
+
+
+def png(picture: Image.Image) -> bytes:
+    """Return a picture as a PNG file."""
     buffer = io.BytesIO()
-    sheet.save(buffer, format="png", compress_level=_COMPRESSION)
+    picture.save(buffer, format="png", compress_level=_COMPRESSION)
     return buffer.getvalue()
 
 

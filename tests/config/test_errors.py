@@ -313,3 +313,63 @@ def test_a_pipeline_needs_its_order(sweep_file: Path, write: Write) -> None:
     path = write("experiments/p.yaml", PIPELINE)
     text = message(load_pipeline, path, ["sweeps.0.stage=colorizer", "sweeps.1.stage=regressor"])
     assert "must come in the order regressor, colorizer, transfer; got colorizer, regressor" in text
+
+
+@pytest.mark.parametrize(
+    ("space", "says"),
+    [
+        ("lr: {min: 1e-4, max: 1e-2}", "min: unknown key.*Did you mean low.*Also wrong: search.space.lr.max.$"),
+        ("lr: {low: 1e-4, high: 1e-2, scale: log}", "scale: unknown key.*Did you mean log?"),
+        (
+            "training: {lr: [1e-3, 1e-4]}",
+            "training: the keys of a space are flat; got the section training.*Write lr",
+        ),
+        ("training.lr: [1e-3, 1e-4]", "training: the keys of a space are flat.*Write lr directly below space"),
+        ("wd: [0, 1e-4]", "wd: unknown key.*Did you mean weight_decay?"),
+    ],
+)
+def test_a_slip_in_the_space_is_understood(tmp_path: Path, space: str, says: str) -> None:
+    """What other tools call a bound, a section in the space, and initials: each is answered with the right key."""
+    file = tmp_path / "sweep.yaml"
+    file.write_text(f"study: s\nstage: regressor\ndata: {{name: faces}}\nsearch:\n  space:\n    {space}\n")
+    with pytest.raises(ConfigError, match=says):
+        load_sweep(file)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("search:\n\tspace: {}", r"\(.*sweep.yaml, line 6, column 1\). That is a tab: indent with spaces"),
+        ("description: now: this", "put a text that holds ': ' in quotes"),
+        ("search: {space: {lr: [1e-3}}", "Close its brackets"),
+        ("search: {space: {lr: [1e-3]}", "Close its brackets and quotes"),
+        ("search: {confirm: true}", r"Write it like confirm: \{top: 3, seeds: 3\}"),
+        ("search: {sampler: TPE, trials: 3}", "Did you mean tpe?"),
+        ("space: {lr: [1e-3]}", "space belongs under search"),
+        ("random_crop: 4", "random_crop belongs under data.augment"),
+    ],
+)
+def test_a_slip_in_a_file_is_answered_in_plain_words(tmp_path: Path, text: str, says: str) -> None:
+    """What to do is said so that nobody has to know parsers."""
+    file = tmp_path / "sweep.yaml"
+    search = "" if text.startswith("search") else "\nsearch: {}"
+    file.write_text(f"# A sweep\nstudy: s\nstage: regressor\ndata: {{name: faces}}\n{text}{search}\n")
+    with pytest.raises(ConfigError, match=says):
+        load_sweep(file)
+
+
+@pytest.mark.parametrize(
+    ("override", "says"),
+    [
+        ("-o training.epochs=3", "must be KEY=VALUE; got '-o training.epochs=3'"),
+        ("search.space.lr=[1e-3,", r"\(-o search.space.lr=\[1e-3,\). Close its brackets and quotes."),
+        ("study=my study", "such as my-study"),
+    ],
+)
+def test_a_slip_in_an_override_is_answered_without_lines(tmp_path: Path, override: str, says: str) -> None:
+    """An override has no lines and columns; what is wrong with it is said of the whole."""
+    file = tmp_path / "sweep.yaml"
+    file.write_text("study: s\nstage: regressor\ndata: {name: faces}\nsearch: {}\n")
+    with pytest.raises(ConfigError, match=says) as refused:
+        load_sweep(file, [override])
+    assert "line 1" not in str(refused.value)

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 import io
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageDraw
 
+from deepcolor.cli.overview import overview_png
 from deepcolor.config.schema import ModelConfig, Stage
 from deepcolor.models import build
 from deepcolor.training.samples import contact_sheet, loss_curve, sample_rows
@@ -60,3 +62,33 @@ def test_the_loss_curve_of_one_epoch_and_of_many() -> None:
     taken = [_pixels(loss_curve(history, view=View(30, chosen, 0.01), title="many")) for chosen in (10, 20)]
     assert single.shape == taken[0].shape
     assert (taken[0] != taken[1]).any()
+
+
+def test_what_is_written_on_a_sheet_is_named_alike_everywhere(
+    prepared: Prepared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sheets of every stage, and the demo's overview, have the rows input, truth, prediction, in this order; the
+    overview has each prediction's PSNR.
+    """
+    written: list[str] = []
+    draw = ImageDraw.ImageDraw.text
+
+    def text(self: ImageDraw.ImageDraw, xy: Any, said: str, **how: Any) -> None:
+        written.append(said)
+        draw(self, xy, said, **how)
+
+    monkeypatch.setattr(ImageDraw.ImageDraw, "text", text)
+    val = prepared.open().val
+    contact_sheet(build("colorizer", ModelConfig(feature_maps=1), 64), val, title="a trial")
+    assert written == ["input", "truth", "prediction", "a trial"]
+    written.clear()
+    contact_sheet(build("regressor", ModelConfig(feature_maps=1), 64), val, title="a trial")
+    assert written == ["input", "truth", "its mean", "prediction", "a trial"]
+    written.clear()
+    photo = np.full((128, 128, 3), 100, np.uint8)
+    off = photo + np.uint8(10)
+    overview_png([("colorizer@1", [photo, photo], [photo, off])], grey=lambda picture: picture)
+    psnr_db = 20 * np.log10(255 / 10)
+    assert written[:2] == ["input", "truth"]
+    assert written[2:5] == ["prediction", "100.0 dB", f"{psnr_db:.1f} dB"]
+    assert f"mean PSNR {(100 + psnr_db) / 2:.1f} dB" in written[5]
