@@ -52,6 +52,8 @@ format: $(INSTALLED) ## Format the code and mend what ruff can mend
 
 docs: $(INSTALLED) ## Write the documents that are generated from code and recorded results
 	$(BIN)/python -m deepcolor.config.reference --write docs/sweep-files.md
+	$(BIN)/python -m tests.data.picture_layouts docs/pictures.md
+	$(BIN)/python -m tests.data.picture_profiles docs/pictures.md
 	$(BIN)/python benchmarks/suite.py --document
 
 bench: $(INSTALLED) ## Run the benchmarks and record their results; BENCH='driver stages' for some, QUICK=1 to try them

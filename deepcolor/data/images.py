@@ -1,60 +1,68 @@
 """Read and write single pictures, for training and for inference: decode strictly, turn upright, bring to sRGB.
 
-Pillow decodes, because it says when a file is cut short, where OpenCV fills the missing part with grey and says
-nothing; OpenCV takes over for 16 bits a channel, which Pillow would cut to 8.
+A file is taken apart here (`deepcolor.data.decoding`), and only what holds the picture reaches the decoders: whatever
+else is in it, and however broken, costs no pixel. docs/pictures.md lists what can be read.
 """
 
 from __future__ import annotations
 
-import io
-import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
-import numpy.typing as npt
-from PIL import (
-    BmpImagePlugin,
-    Image,
-    ImageCms,
-    ImageOps,
-    JpegImagePlugin,
-    PngImagePlugin,
-    TiffImagePlugin,
-    UnidentifiedImageError,
-    WebPImagePlugin,
-)
 
 from deepcolor.color import RgbArray, to_uint8
+from deepcolor.data.decoding import bmp, jpeg, png, tiff, webp
+from deepcolor.data.decoding.bounds import Allowance, Fault, Limits
+from deepcolor.data.decoding.exif import orientation_of
+from deepcolor.data.decoding.raster import Pixels, Raster, raster_of
+from deepcolor.data.decoding.srgb import to_srgb
 from deepcolor.data.files import MOST_PICTURE_BYTES, save
 from deepcolor.data.marks import marked
 from deepcolor.errors import DataError, ShapeError
 from deepcolor.limits import hits_all
 from deepcolor.plainfile import read_plain
 
+if TYPE_CHECKING:
+    from PIL.Image import Image as PilImage
+
+__all__ = [
+    "PICTURE_SUFFIXES",
+    "Picture",
+    "Pixels",
+    "UnusablePictureError",
+    "centre_square",
+    "decode_picture",
+    "picture_of",
+    "png_of",
+    "read_picture",
+    "write_png",
+]
+
 PICTURE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".jfi", ".jif", ".png", ".webp", ".bmp", ".dib", ".tif", ".tiff"}
 )
 """Lower-case suffixes of the files that are taken for pictures."""
 
-Pixels = npt.NDArray[np.uint8 | np.uint16]
-
-_PLUGINS = (JpegImagePlugin, PngImagePlugin, WebPImagePlugin, BmpImagePlugin, TiffImagePlugin)
-"""Imported by name: left to itself Pillow looks for them at the first picture, and not safely from several threads."""
-_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF")
-_MAGIC = (b"\xff\xd8", b"\x89PNG", b"RIFF", b"BM", b"II*\0", b"MM\0*")
-"""How files of these formats begin."""
-_ORIENTATION_TAG = 0x0112
+_DECODERS: tuple[tuple[bytes, Callable[[bytes, Allowance], Raster]], ...] = (
+    (b"\xff\xd8", jpeg.decode),
+    (b"\x89PNG", png.decode),
+    (b"RIFF", webp.decode),
+    (b"BM", bmp.decode),
+    (b"II*\0", tiff.decode),
+    (b"MM\0*", tiff.decode),
+    (b"II+\0", tiff.decode),
+    (b"MM\0+", tiff.decode),
+)
+"""How files of these formats begin, and what decodes them."""
 _GREY_RANGE = 8
 """Largest difference between the channels (of 255) that JPEG leaves behind in a picture without colour."""
 _GREY_SHARE = 0.999
 """Share of the pixels that must stay below it; the stalk of an aubergine is far more than the rest."""
-
-# What Pillow warns of is said again, with the path, by the error raised here.
-warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.TiffImagePlugin")
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,27 +75,32 @@ class Picture:
     """Opacity, of the same type; None where the file has none."""
     is_grey: bool
     """Every pixel is (all but) without colour, whether the file says so or not."""
+    remark: str | None = None
+    """What could not be followed though the pixels are whole: a broken colour profile."""
 
 
 class UnusablePictureError(DataError):
     """A file that is no picture deepcolor can read; `reason` is short and the same for the same kind of fault."""
 
-    def __init__(self, reason: str, *, source: str) -> None:
+    def __init__(self, reason: str, *, source: str, advice: str = "Replace or remove it.") -> None:
         super().__init__(
-            f"picture: must be a whole JPEG, PNG, WebP, BMP or TIFF file; got {reason} ({source}). "
-            "Replace or remove it."
+            f"picture: must be a whole JPEG, PNG, WebP, BMP or TIFF file; got {reason} ({source}). {advice}"
         )
         self.reason = reason
         self._source = source
+        self._advice = advice
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Decoding runs in child processes, whose errors travel.
-        return partial(UnusablePictureError, source=self._source), (self.reason,)
+        return partial(UnusablePictureError, source=self._source, advice=self._advice), (self.reason,)
 
 
-def read_picture(path: Path | str) -> Picture:
+def read_picture(path: Path | str, *, limits: Limits | None = None) -> Picture:
     """Read a picture file.
 
+    Args:
+        path: The file.
+        limits: As for `decode_picture`.
     Raises:
         DataError: It is missing, cannot be read, truncated, damaged, or of an unsupported kind; the message says which.
     """
@@ -99,23 +112,56 @@ def read_picture(path: Path | str) -> Picture:
         if hits_all(error):
             raise
         raise UnusablePictureError(f"a file that cannot be read: {error.strerror}", source=str(path)) from error
-    return decode_picture(data, source=str(path))
+    return decode_picture(data, source=str(path), limits=limits)
 
 
-def decode_picture(data: bytes, *, source: str) -> Picture:
+def decode_picture(data: bytes, *, source: str, limits: Limits | None = None) -> Picture:
     """Decode a picture file's bytes strictly, turn it upright by its EXIF orientation, bring it to sRGB by its profile.
 
     Args:
         data: The whole file.
         source: What to call it in an error.
+        limits: What it may cost; None: what is usual in this process.
     Raises:
         UnusablePictureError: It is empty, truncated, damaged, too large, or of an unsupported kind.
     """
-    if not data:
-        raise UnusablePictureError("an empty file", source=source)
-    image, orientation, deep = _decoded(data, source=source)
-    pixels = _oriented(_deep_pixels(data, source=source), orientation) if deep else _pixels(image, source=source)
-    return _as_picture(pixels)
+    try:
+        with np.errstate(all="ignore"):  # Nonsense in a profile is no business of the screen.
+            return _as_picture(_decoded(data, Allowance(limits or Limits.usual())))
+    except Fault as fault:
+        raise UnusablePictureError(fault.reason, source=source, advice=fault.advice) from fault
+    except MemoryError as error:
+        raise UnusablePictureError("more than fits into memory", source=source, advice="Make it smaller.") from error
+    except Exception as error:
+        if hits_all(error):
+            raise
+        # Damaged files make the decoders raise nearly anything: OSError, SyntaxError, ValueError, struct.error, ...
+        raise UnusablePictureError(_reason(error), source=source) from error
+
+
+def picture_of(image: PilImage) -> Picture:
+    """Take over a picture that Pillow has opened: turned upright and brought to sRGB as a file would be.
+
+    Raises:
+        DataError: Pillow cannot load it, or its mode has no place here.
+    """
+    try:
+        image.load()
+    except Exception as error:
+        raise DataError(f"picture: a PIL image must be whole; got one that cannot be loaded ({error}).") from error
+    exif, xmp = image.info.get("exif"), image.info.get("xmp")
+    raster = raster_of(
+        image,
+        colours=image.info.get("icc_profile") or None,
+        orientation=orientation_of(
+            exif=exif if isinstance(exif, bytes) else b"", xmp=xmp if isinstance(xmp, bytes) else b""
+        ),
+    )
+    if raster is None:
+        raise DataError(
+            f"picture: a PIL image must be grey, RGB or the like; got mode {image.mode}. Convert it to RGB."
+        )
+    return _as_picture(raster)
 
 
 def write_png(path: Path, rgb_HW3: RgbArray, *, alpha_HW: Pixels | None = None) -> None:
@@ -123,10 +169,22 @@ def write_png(path: Path, rgb_HW3: RgbArray, *, alpha_HW: Pixels | None = None) 
 
     Args:
         path: Where to; its folder is created.
+        rgb_HW3: As for `png_of`.
+        alpha_HW: As for `png_of`.
+    Raises:
+        WorkspaceError: The folder cannot be written to.
+        ShapeError: The shapes do not belong together.
+    """
+    save(path, png_of(rgb_HW3, alpha_HW=alpha_HW))
+
+
+def png_of(rgb_HW3: RgbArray, *, alpha_HW: Pixels | None = None) -> bytes:
+    """Return a picture as a PNG file, with the mark of what deepcolor makes.
+
+    Args:
         rgb_HW3: sRGB, shape (H, W, 3): uint8, uint16 (16 bits a channel), or float in [0, 1] (8 bits).
         alpha_HW: Opacity, shape (H, W); brought to the depth of the colours.
     Raises:
-        WorkspaceError: The folder cannot be written to.
         ShapeError: The shapes do not belong together.
     """
     rgb = rgb_HW3 if rgb_HW3.dtype == np.uint16 else to_uint8(rgb_HW3)
@@ -138,7 +196,7 @@ def write_png(path: Path, rgb_HW3: RgbArray, *, alpha_HW: Pixels | None = None) 
             )
         channels.append(_at_depth(alpha_HW, rgb.dtype))
     _, encoded = cv2.imencode(".png", cv2.merge(channels))
-    save(path, marked(encoded.tobytes()))
+    return marked(encoded.tobytes())
 
 
 def centre_square(rgb_HW3: Pixels, size_px: int) -> Pixels:
@@ -158,63 +216,13 @@ def centre_square(rgb_HW3: Pixels, size_px: int) -> Pixels:
     return np.asarray(cv2.resize(square, (size_px, size_px), interpolation=how), dtype=rgb_HW3.dtype)
 
 
-def _decoded(data: bytes, *, source: str) -> tuple[Image.Image, int, bool]:
-    """Decode all of a file; say its orientation and whether it is deep, which Pillow forgets while it decodes."""
-    try:
-        image = Image.open(io.BytesIO(data), formats=_FORMATS)
-        deep = _is_deep(image)
-        orientation = int(image.getexif().get(_ORIENTATION_TAG, 1))
-        image.load()
-    except Image.DecompressionBombError as error:
-        raise UnusablePictureError("a picture of too many pixels", source=source) from error
-    except Exception as error:
-        # Damaged files make the decoders raise nearly anything: OSError, SyntaxError, ValueError, struct.error, ...
-        raise UnusablePictureError(_reason(data, error), source=source) from error
-    return image, orientation, deep
-
-
-def _is_deep(image: Image.Image) -> bool:
-    """Whether the file holds 16 bits a channel; Pillow names that in the raw mode of its first tile."""
-    tile = getattr(image, "tile", None)
-    args: Any = tile[0][3] if tile else ""
-    raw_mode = str(args[0] if isinstance(args, tuple) and args else args)
-    return ";16" in raw_mode
-
-
-def _pixels(image: Image.Image, *, source: str) -> Pixels:
-    """Return (H, W, 3) or, with alpha, (H, W, 4) uint8."""
-    if image.mode in {"I", "F", "LAB", "HSV"}:
-        raise UnusablePictureError(f"the unsupported pixel format {image.mode}", source=source)
-    upright = ImageOps.exif_transpose(image)
-    if upright.has_transparency_data:
-        return np.asarray(upright.convert("RGBA"))
-    return np.asarray(_to_srgb(upright))
-
-
-def _to_srgb(image: Image.Image) -> Image.Image:
-    """Bring colours with an embedded profile (wide gamut, CMYK) to sRGB; an unreadable profile is taken for sRGB."""
-    profile = image.info.get("icc_profile")
-    if profile and image.mode in {"RGB", "CMYK"}:
-        try:
-            embedded = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-            if "sRGB" not in ImageCms.getProfileDescription(embedded):
-                converted = ImageCms.profileToProfile(image, embedded, ImageCms.createProfile("sRGB"), outputMode="RGB")
-                return converted if converted is not None else image.convert("RGB")
-        except (ImageCms.PyCMSError, OSError):
-            pass
-    return image.convert("RGB")
-
-
-def _deep_pixels(data: bytes, *, source: str) -> Pixels:
-    decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    if decoded is None or decoded.dtype not in (np.uint8, np.uint16):
-        raise UnusablePictureError("an unsupported kind of 16-bit picture", source=source)
-    pixels: Pixels = np.asarray(decoded, dtype=decoded.dtype)
-    if pixels.ndim == 2:
-        return np.repeat(pixels[..., None], 3, axis=2)
-    if pixels.shape[2] == 2:
-        return pixels[..., [0, 0, 0, 1]]
-    return pixels[..., [2, 1, 0, 3][: pixels.shape[2]]]
+def _decoded(data: bytes, allowance: Allowance) -> Raster:
+    if not data:
+        raise Fault("an empty file")
+    for magic, decode in _DECODERS:
+        if data.startswith(magic):
+            return decode(data, allowance)
+    raise Fault("a file of another kind")
 
 
 def _oriented(pixels: Pixels, orientation: int) -> Pixels:
@@ -223,18 +231,21 @@ def _oriented(pixels: Pixels, orientation: int) -> Pixels:
         2: lambda p: p[:, ::-1],
         3: lambda p: p[::-1, ::-1],
         4: lambda p: p[::-1],
-        5: lambda p: p.transpose(1, 0, 2),
+        5: lambda p: p.swapaxes(0, 1),
         6: lambda p: np.rot90(p, -1),
-        7: lambda p: p[::-1, ::-1].transpose(1, 0, 2),
+        7: lambda p: p[::-1, ::-1].swapaxes(0, 1),
         8: lambda p: np.rot90(p, 1),
     }.get(orientation)
     return pixels if turned is None else turned(pixels)
 
 
-def _as_picture(pixels: Pixels) -> Picture:
-    rgb = np.ascontiguousarray(pixels[..., :3])
-    alpha = np.ascontiguousarray(pixels[..., 3]) if pixels.shape[2] == 4 else None
-    return Picture(rgb_HW3=rgb, alpha_HW=alpha, is_grey=_is_grey(rgb))
+def _as_picture(raster: Raster) -> Picture:
+    rgb, remark = to_srgb(raster)
+    rgb = np.ascontiguousarray(_oriented(rgb, raster.orientation))
+    alpha = None
+    if raster.alpha_HW is not None:
+        alpha = np.ascontiguousarray(_at_depth(_oriented(raster.alpha_HW, raster.orientation), rgb.dtype))
+    return Picture(rgb_HW3=rgb, alpha_HW=alpha, is_grey=_is_grey(rgb), remark=remark)
 
 
 def _is_grey(rgb: Pixels) -> bool:
@@ -253,18 +264,8 @@ def _at_depth(alpha: Pixels, dtype: np.dtype[Any]) -> Pixels:
     return to_uint8(alpha)
 
 
-def _reason(data: bytes, error: Exception) -> str:
-    if "truncat" in str(error).lower() or _is_cut_short(data):
-        return "a truncated file"
-    if isinstance(error, UnidentifiedImageError) and not data.startswith(_MAGIC):
-        return "a file of another kind"
-    return "a damaged file"
-
-
-def _is_cut_short(data: bytes) -> bool:
-    """Whether a length or offset in the header points past the end (WebP, TIFF), or a JPEG has lost its picture."""
-    if data[:4] == b"RIFF":
-        return int.from_bytes(data[4:8], "little") + 8 > len(data)
-    if data[:4] in (b"II*\0", b"MM\0*"):
-        return int.from_bytes(data[4:8], "little" if data[:1] == b"I" else "big") >= len(data)
-    return data[:2] == b"\xff\xd8" and b"\xff\xda" not in data
+def _reason(error: Exception) -> str:
+    said = str(error).lower()
+    if "unsupported" in said:
+        return "an unsupported kind of picture"
+    return "a truncated file" if "truncat" in said else "a damaged file"

@@ -10,9 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from deepcolor.color import to_uint8
-from deepcolor.data.images import Picture, Pixels, decode_picture, read_picture, write_png
+from deepcolor.data.images import Picture, Pixels, decode_picture, picture_of, png_of, read_picture, write_png
 from deepcolor.errors import DataError, ShapeError
-from deepcolor.scratch import temporary_folder
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PilImage
@@ -40,7 +39,7 @@ def as_picture(image: ImageInput) -> Picture:
     if isinstance(image, np.ndarray):
         return _from_array(image)
     if hasattr(image, "getbands"):
-        return _from_array(_pil_pixels(image))
+        return picture_of(image)
     raise DataError(
         f"picture: must be a path, bytes, a PIL image or a NumPy array; got {type(image).__name__}. Convert it."
     )
@@ -48,16 +47,19 @@ def as_picture(image: ImageInput) -> Picture:
 
 def png_bytes(pixels: Pixels) -> bytes:
     """Encode a picture of shape (H, W, 3) or (H, W, 4), uint8 or uint16, as a PNG file of the same depth."""
-    with temporary_folder("png") as folder:
-        path = folder / "picture.png"
-        write_pixels(path, pixels)
-        return path.read_bytes()
+    rgb_HW3, alpha_HW = _parts(pixels)
+    return png_of(rgb_HW3, alpha_HW=alpha_HW)
 
 
 def write_pixels(path: Path, pixels: Pixels) -> None:
     """Write a picture of shape (H, W, 3) or (H, W, 4), uint8 or uint16, as a PNG file, in one step."""
+    rgb_HW3, alpha_HW = _parts(pixels)
+    write_png(path, rgb_HW3, alpha_HW=alpha_HW)
+
+
+def _parts(pixels: Pixels) -> tuple[Pixels, Pixels | None]:
     alpha_HW = np.ascontiguousarray(pixels[..., 3]) if pixels.shape[2] == 4 else None
-    write_png(path, np.ascontiguousarray(pixels[..., :3]), alpha_HW=alpha_HW)
+    return np.ascontiguousarray(pixels[..., :3]), alpha_HW
 
 
 def _from_array(array: npt.NDArray[Any]) -> Picture:
@@ -86,16 +88,3 @@ def _checked(array: npt.NDArray[Any]) -> Pixels:
             f"picture: a float array must lie in [0, 1]; got {low:g} to {high:g}. Divide it by its maximum."
         )
     return to_uint8(array)
-
-
-def _pil_pixels(image: PilImage) -> npt.NDArray[Any]:
-    from PIL import ImageOps
-
-    if image.mode.startswith("I;16"):
-        return np.asarray(image).astype(np.uint16)
-    if image.mode in {"I", "F", "LAB", "HSV"}:
-        raise DataError(
-            f"picture: a PIL image must be grey, RGB or the like; got mode {image.mode}. Convert it to RGB."
-        )
-    upright = ImageOps.exif_transpose(image)
-    return np.asarray(upright.convert("RGBA" if upright.has_transparency_data else "RGB"))
