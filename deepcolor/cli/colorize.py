@@ -16,6 +16,7 @@ from deepcolor.cli.options import (
     DebugOption,
     DeviceOption,
     JsonOption,
+    MegapixelsOption,
     QuietOption,
     TrackingOption,
     WorkspaceOption,
@@ -62,6 +63,7 @@ def colorize(
         ),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that are there already.")] = False,
+    max_megapixels: MegapixelsOption = None,
     device: DeviceOption = "auto",
     workspace: WorkspaceOption = HERE,
     tracking: TrackingOption = None,
@@ -126,7 +128,7 @@ def run(jobs: Sequence[Job], model: ColorModel, *, out: Path) -> Outcome:
 
     outcome = Outcome()
     with progress("colouring") as tell:
-        results = model.colorize_each(job.picture for job in jobs)
+        results = model.colorize_each((job.picture for job in jobs), on_remark=_say_remark)
         for done, (job, result) in enumerate(zip(jobs, results, strict=True), start=1):
             try:
                 if isinstance(result, UserError):
@@ -141,6 +143,10 @@ def run(jobs: Sequence[Job], model: ColorModel, *, out: Path) -> Outcome:
                 console.warn(str(error))
             tell(done, len(jobs))
     return outcome
+
+
+def _say_remark(picture: str, remark: str) -> None:
+    console.warn(f"{picture}: {remark}")
 
 
 def _homes(folders: Sequence[Path], *, alone: bool) -> dict[Path, Path]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from deepcolor.cli import console
-from deepcolor.cli.options import HERE, DebugOption, JsonOption, QuietOption, WorkspaceOption
+from deepcolor.cli.options import HERE, DebugOption, JsonOption, MegapixelsOption, QuietOption, WorkspaceOption
 from deepcolor.cli.progress import progress
 from deepcolor.counting import counted
 from deepcolor.errors import EXIT_FAILURE, CorruptFileError, DataError
@@ -40,6 +40,7 @@ def prepare(
     seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Of the split and of the augmented copies.")] = 0,
     strict: Annotated[bool, typer.Option("--strict", help="Fail when a picture cannot be used.")] = False,
     replace: Annotated[bool, typer.Option("--replace", help="Write over a data set of this name.")] = False,
+    max_megapixels: MegapixelsOption = None,
     workspace: WorkspaceOption = HERE,
     json: JsonOption = False,
     quiet: QuietOption = False,
@@ -103,6 +104,7 @@ def show(
         Path | None,
         typer.Option("--output", "-o", help="File of the figure (PNG, PDF, SVG), or folder of the channels."),
     ] = None,
+    max_megapixels: MegapixelsOption = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
     debug: DebugOption = False,

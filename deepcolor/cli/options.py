@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from deepcolor.cli import console
+from deepcolor.data.decoding.bounds import LOCAL, MEGAPIXELS_OPTION, MEGAPIXELS_VARIABLE
 from deepcolor.printable import (
     PASSWORD,
     TRACKING_URI,
@@ -41,6 +42,12 @@ def _set_debug(value: bool) -> bool:
 def _set_json(value: bool) -> bool:
     if value:
         console.settings.json = True
+    return value
+
+
+def _set_megapixels(value: float | None) -> float | None:
+    if value is not None:  # In the environment, so that child processes know it too.
+        os.environ[MEGAPIXELS_VARIABLE] = f"{value:g}"
     return value
 
 
@@ -77,6 +84,17 @@ TrackingOption = Annotated[
     ),
 ]
 
+MegapixelsOption = Annotated[
+    float | None,
+    typer.Option(
+        MEGAPIXELS_OPTION,
+        min=1,
+        envvar=MEGAPIXELS_VARIABLE,
+        callback=_set_megapixels,
+        help="Largest picture that is read; larger ones take more memory.",
+        show_default=f"{LOCAL.megapixels:g}",
+    ),
+]
 OverrideOption = Annotated[
     list[str] | None,
     typer.Option(

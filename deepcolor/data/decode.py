@@ -13,6 +13,7 @@ from deepcolor.color import normalise_lightness, rgb_to_lab, to_uint8
 from deepcolor.data.augment import augmented
 from deepcolor.data.blame import blamed_on
 from deepcolor.data.build import Portion
+from deepcolor.data.decoding.bounds import UNLIMITED
 from deepcolor.data.folder import RejectedFile
 from deepcolor.data.images import UnusablePictureError, centre_square, read_picture
 from deepcolor.data.stored import RGB_PART, array_name
@@ -38,7 +39,9 @@ def fill(portion: Portion) -> list[RejectedFile]:
 
 
 def _fill_row(arrays: _Arrays, row: int, portion: Portion, *, path: str, sha256: str) -> None:
-    rgb = to_uint8(centre_square(read_picture(portion.source / path).rgb_HW3, portion.size_px))
+    # Its size was looked at when the data set was prepared, by the limit that held then.
+    picture = read_picture(portion.source / path, limits=UNLIMITED)
+    rgb = to_uint8(centre_square(picture.rgb_HW3, portion.size_px))
     key = f"{portion.seed}:{sha256}"
     copies = [augmented(rgb, name=name, strength=strength, key=key) for name, strength in portion.copies]
     arrays.put(slice(row, None, portion.originals), np.stack([rgb, *copies]))

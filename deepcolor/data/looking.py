@@ -12,12 +12,13 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 from deepcolor.data.blame import blamed_on
+from deepcolor.data.decoding.bounds import Limits
 from deepcolor.data.duplicates import thumbnails
 from deepcolor.data.files import MOST_PICTURE_BYTES
 from deepcolor.data.folder import TOO_SMALL, WITHOUT_COLOUR, Progress, thread_pool, threads
@@ -47,6 +48,7 @@ class Look:
 
     source: Path
     min_side_px: int
+    limits: Limits = field(default_factory=Limits.usual)
 
     def at(self, path: str) -> Seen:
         """Look at one picture, by its path below the source."""
@@ -74,7 +76,7 @@ class Look:
             raise UnusablePictureError(f"cannot be read: {error.strerror}", source=path) from error
         if len(data) != stamp.size:
             raise UnusablePictureError("a file that changes while it is read", source=path)
-        picture = decode_picture(data, source=path)
+        picture = decode_picture(data, source=path, limits=self.limits)
         height_px, width_px = picture.rgb_HW3.shape[:2]
         if min(height_px, width_px) < self.min_side_px:
             raise UnusablePictureError(f"{TOO_SMALL}: a side under {self.min_side_px} px", source=path)

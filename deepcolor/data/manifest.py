@@ -6,6 +6,7 @@ import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
@@ -142,9 +143,9 @@ def prepare(
     checked_fractions(split)
     source = Path(folder).expanduser().resolve()
     found = find_pictures(source)
-    about = {"source": str(source), "min_side_px": min_side_px, "format": MANIFEST_FORMAT, "deepcolor": __version__}
+    look = Look(source, min_side_px)
+    about = {"format": MANIFEST_FORMAT, "deepcolor": __version__, "rules": asdict(look) | {"source": str(source)}}
     with writing(target), Journal.at(target.parent / JOURNAL_FOLDER, about=about) as journal:
-        look = Look(source, min_side_px)
         seen = look_at_all(look, found.pictures, journal=journal, on_progress=on_progress)
         usable = [each for each in seen if not each.reason]
         rejected = [RejectedFile(path=each.path, reason=each.reason) for each in seen if each.reason]

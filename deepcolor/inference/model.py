@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
 from os import PathLike
@@ -75,16 +75,23 @@ class ColorModel:
                 raise result
             yield result
 
-    def colorize_each(self, images: Iterable[ImageInput], *, batch_size: int = 32) -> Iterator[Pixels | UserError]:
+    def colorize_each(
+        self,
+        images: Iterable[ImageInput],
+        *,
+        batch_size: int = 32,
+        on_remark: Callable[[str, str], None] | None = None,
+    ) -> Iterator[Pixels | UserError]:
         """Colour pictures as `colorize_many` does; one that cannot be coloured gives its error, and the rest goes on.
 
         Args:
             images: As for `colorize`; read as they are needed.
             batch_size: Most pictures in one pass.
+            on_remark: Called with a picture's name, and what could not be followed in it: a broken colour profile.
         Returns:
             Their results, or their errors, in their order.
         """
-        each = (self._tried(image, number) for number, image in enumerate(images, start=1))
+        each = (self._tried(image, number, on_remark) for number, image in enumerate(images, start=1))
         for group in _grouped(each, batch_size):
             if isinstance(group, UserError):
                 yield group
@@ -102,11 +109,16 @@ class ColorModel:
         inner = ab if ab.ndim == 1 else ab[:, : prepared.where.height_px, : prepared.where.width_px].mean(dim=(1, 2))
         return float(inner[0]), float(inner[1])
 
-    def _tried(self, image: ImageInput, number: int) -> _Prepared | UserError:
+    def _tried(
+        self, image: ImageInput, number: int, on_remark: Callable[[str, str], None] | None
+    ) -> _Prepared | UserError:
         name = os.fspath(image) if isinstance(image, str | PathLike) else f"picture {number}"
         try:
             with blamed_on(name):
-                return self._prepared(as_picture(image), name=name)
+                picture = as_picture(image)
+                if picture.remark is not None and on_remark is not None:
+                    on_remark(name, picture.remark)
+                return self._prepared(picture, name=name)
         except UserError as error:
             return error
 

@@ -17,9 +17,10 @@ from __future__ import annotations
 import base64
 import binascii
 import importlib.util
+import math
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -56,16 +57,16 @@ class DeepcolorModel(PythonModel):
         if output not in OUTPUTS:
             raise _refusal(f"output: must be one of {', '.join(OUTPUTS)}; got {output!r}.")
         values = _values(model_input)
-        pictures = [_picture(value) for value in values]
         from deepcolor.errors import DeepcolorError
 
         try:
             if self._model.stage == "regressor":
-                return pd.DataFrame([self._model.mean_ab(picture) for picture in pictures], columns=["a", "b"])
-            coloured = list(self._model.colorize_many(pictures))
+                rows = [self._model.mean_ab(picture) for picture in _pictures(values)]
+                return pd.DataFrame(rows, columns=["a", "b"])
+            coloured = self._model.colorize_many(_pictures(values))
+            results = [_written(pixels, _form(value, output)) for value, pixels in zip(values, coloured, strict=True)]
         except DeepcolorError as error:
             raise _refusal(str(error)) from error
-        results = [_written(pixels, _form(value, output)) for value, pixels in zip(values, coloured, strict=True)]
         if isinstance(model_input, pd.DataFrame):
             return pd.DataFrame({COLUMN: results})
         is_stack = isinstance(model_input, np.ndarray) and model_input.dtype != object and model_input.ndim >= 3
@@ -93,6 +94,21 @@ def _values(model_input: Any) -> list[Any]:
     if isinstance(model_input, list | tuple):
         return [value[COLUMN] if isinstance(value, Mapping) else value for value in model_input]
     return [model_input]
+
+
+def _pictures(values: list[Any]) -> Iterator[Any]:
+    """Yield the decoded pictures; those of one request to a server together may be no larger than one may be."""
+    from deepcolor.data.decoding.bounds import Limits
+    from deepcolor.inference.picture import as_picture
+
+    most = Limits.usual().megapixels if os.environ.get(_SERVED) else math.inf
+    pixels = 0
+    for value in values:
+        picture = as_picture(_picture(value))
+        pixels += picture.rgb_HW3.shape[0] * picture.rgb_HW3.shape[1]
+        if pixels > most * 10**6:
+            raise _refusal(f"input: must have at most {most:g} megapixels a request; got more. Send fewer at a time.")
+        yield picture
 
 
 def _picture(value: Any) -> Any:

@@ -13,6 +13,7 @@ import deepcolor
 from deepcolor.cli import console
 from deepcolor.cli.colorize import colorize, plan
 from deepcolor.data import images
+from deepcolor.data.decoding.bounds import Limits
 from deepcolor.errors import DataError, ShapeError, WorkspaceError
 from deepcolor.inference import ColorModel
 from tests.registry.world import World, draw_photos
@@ -129,10 +130,10 @@ def test_whatever_goes_wrong_with_one_picture_is_its_own(
     (tmp_path / "in" / "circle.jpg").symlink_to("circle.jpg")
     whole = images.decode_picture
 
-    def raising(data: bytes, *, source: str) -> images.Picture:
+    def raising(data: bytes, *, source: str, limits: Limits | None = None) -> images.Picture:
         if source.endswith("odd.png"):
             raise TypeError("a tag of a type that nobody thought of")
-        return whole(data, source=source)
+        return whole(data, source=source, limits=limits)
 
     monkeypatch.setattr(images, "decode_picture", raising)
     result = run(tmp_path / "in", "-o", tmp_path / "out", "-m", colorizer_folder, "--json")

@@ -116,3 +116,20 @@ def test_what_is_no_picture_is_the_clients_mistake(served_model: Any, bad: Any) 
     with pytest.raises(MlflowException) as caught:
         served_model.predict(None, bad)
     assert caught.value.error_code == "INVALID_PARAMETER_VALUE"
+
+
+def test_a_served_request_has_a_limit_on_pixels(served_model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One picture above the limit, or several that are above it together, are refused as the client's mistake."""
+    monkeypatch.setenv("_MLFLOW_IS_IN_SERVING_ENVIRONMENT", "true")
+    monkeypatch.setenv("DEEPCOLOR_MAX_MEGAPIXELS", "0.05")
+
+    def sent(width: int, height: int) -> str:
+        buffer = io.BytesIO()
+        Image.new("L", (width, height), 99).save(buffer, "PNG")
+        return base64.b64encode(buffer.getvalue() + bytes(99)).decode()
+
+    assert len(served_model.predict(None, [sent(150, 150), sent(150, 150)])) == 2
+    with pytest.raises(MlflowException, match=r"more than 0\.05 megapixels"):
+        served_model.predict(None, [sent(300, 200)])
+    with pytest.raises(MlflowException, match=r"0\.05 megapixels a request"):
+        served_model.predict(None, [sent(150, 150)] * 3)
