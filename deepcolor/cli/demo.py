@@ -19,6 +19,7 @@ from deepcolor.cli.options import (
     QuietOption,
     WorkersOption,
     WorkspaceOption,
+    in_workspace,
     tracking_uri,
 )
 from deepcolor.cli.words import duration
@@ -132,13 +133,13 @@ def _grey(rgb_HW3: Any) -> Any:
 
 
 def _farewell(overview: Path, file: Path, workspace: Path, wall_s: float) -> str:
-    where = "" if workspace == HERE else f" --workspace {workspace}"
+    where, edited = in_workspace(workspace), shlex.quote(str(file))
     return "\n".join(
         (
             f"{console.bold('look at')}   {overview}",
             f"{console.bold('compare')}   deepcolor ui{where}",
             f"{console.bold('colour')}    deepcolor colorize PHOTO -o coloured --model transfer@champion{where}",
-            f"{console.bold('change')}    {file}, then deepcolor pipeline {file}{where}",
+            f"{console.bold('change')}    {file}, then deepcolor pipeline {edited}{where}",
             f"{console.bold('your own')}  deepcolor data prepare FOLDER --name photos{where}",
             f"The demo took {duration(wall_s)}.",
         )

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from shlex import quote
 from typing import Annotated
 
 import typer
@@ -120,6 +121,16 @@ DeviceOption = Annotated[
 ]
 
 HERE = Path()
+
+
+def in_workspace(root: Path) -> str:
+    """Return what a command needs to work in a workspace: an option, or nothing where it finds it by itself."""
+    named = os.environ.get("DEEPCOLOR_WORKSPACE")
+    found = Path(named) if named else HERE
+    there, here = root.resolve(), Path.cwd().resolve()
+    if found.resolve() == there:
+        return ""
+    return f" --workspace {quote(str(there.relative_to(here) if there.is_relative_to(here) else root))}"
 
 
 def tracking_uri(workspace: Workspace, given: str | None) -> str:

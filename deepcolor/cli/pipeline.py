@@ -24,6 +24,7 @@ from deepcolor.cli.options import (
     TrackingOption,
     WorkersOption,
     WorkspaceOption,
+    in_workspace,
     tracking_uri,
 )
 from deepcolor.cli.words import duration, params_line, value_text
@@ -153,7 +154,9 @@ def show_pipeline(parsed: Pipeline, results: list[StageResult], workspace: Works
     wall_s = sum(result.summary.wall_s for result in results)
     lines.append(f"{console.bold('epochs')}    {trained} trained now, in {duration(wall_s)}")
     lines.append(f"{console.bold('summary')}   {_summary_path(parsed, workspace)}")
-    lines.append(f"{console.bold('next')}      deepcolor models; deepcolor ui; deepcolor colorize PHOTO -o OUT")
+    where = in_workspace(workspace.root)
+    commands = ("models", "ui", "colorize PHOTO -o OUT")
+    lines.append(f"{console.bold('next')}      {'; '.join(f'deepcolor {command}{where}' for command in commands)}")
     console.result("\n".join(lines), {})
 
 

@@ -23,6 +23,7 @@ from deepcolor.cli.options import (
     TrackingOption,
     WorkersOption,
     WorkspaceOption,
+    in_workspace,
     tracking_uri,
 )
 from deepcolor.cli.words import duration, param_text, params_line, percent, value_text
@@ -138,7 +139,7 @@ def show_summary(summary: Summary, workspace: Workspace, uri: str) -> None:
     """Print what a sweep came to: leaderboard, best setting, figures, where to look."""
     from deepcolor.search.study import StudyStorage
 
-    link = runs_link(uri, summary.study)
+    link = runs_link(uri, summary.study, workspace)
     if console.settings.json:
         console.result("", {**summary.as_dict(), "runs": link})
         return
@@ -190,13 +191,10 @@ def _figures(trial: StoredTrial, running: Collection[int]) -> list[str]:
     return [state_of(trial, running), value_text(trial.latest), *measured, _epochs(trial)]
 
 
-def runs_link(uri: str, study: str) -> str:
-    """Where a study's runs are seen: the whole link on a server, the command that serves it for a local database."""
-    return (
-        f"deepcolor ui {study}"
-        if not uri.startswith(("http://", "https://"))
-        else f"deepcolor ui {study} --tracking-uri {quote(shown_uri(uri))}"
-    )
+def runs_link(uri: str, study: str, workspace: Workspace) -> str:
+    """Return the command that shows a study's runs."""
+    server = f" --tracking-uri {quote(shown_uri(uri))}" if uri.startswith(("http://", "https://")) else ""
+    return f"deepcolor ui {study}{server}{in_workspace(workspace.root)}"
 
 
 def _summary_text(summary: Summary, workspace: Workspace, link: str) -> str:
@@ -223,7 +221,7 @@ def _summary_text(summary: Summary, workspace: Workspace, link: str) -> str:
     lines.append(f"{console.bold('report')}    {workspace.study(summary.study) / 'report'}")
     lines.append(f"{console.bold('compare')}   {link}")
     if best is not None:
-        lines.append(f"{console.bold('promote')}   deepcolor promote {summary.study}")
+        lines.append(f"{console.bold('promote')}   deepcolor promote {summary.study}{in_workspace(workspace.root)}")
     return "\n".join(lines)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -153,7 +154,9 @@ def trial_run(client: MlflowClient, *, stage: Stage, study: str, number: int) ->
     if not runs:
         raise TrackingError(
             f"MLflow: the trial must have a run; got none for trial {number} of {study} "
-            f"in {layout.experiment_name(stage)}. Run the sweep again: it trains nothing, and brings MLflow up to date."
+            f"in {layout.experiment_name(stage)} ({shown_uri(client.tracking_uri)}). "
+            "Run the sweep again, which trains nothing and brings MLflow up to date, or bring its runs into this store "
+            f"with: deepcolor sync {study} --to {shlex.quote(shown_uri(client.tracking_uri))}"
         )
     return runs[-1]
 
