@@ -60,7 +60,11 @@ class StoreError(SegmentError):
     """A segment could not write what it had trained: the disk's fault, and not that of its setting."""
 
 
-class Interrupted(DeepcolorError):
-    """The user stopped the command; the message carries the line that resumes it."""
+class Interrupted(BaseException):
+    """The user stopped the command; the message carries the line that resumes it.
+
+    No `Exception`, as `KeyboardInterrupt` is none: it can be raised in the midst of anything, and whoever catches what
+    may go wrong there must not take it for that.
+    """
 
     exit_code = EXIT_INTERRUPTED

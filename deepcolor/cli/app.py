@@ -13,6 +13,8 @@ import typer
 
 from deepcolor import __version__, scratch
 from deepcolor.cli import console
+from deepcolor.cli.signals import listen
+from deepcolor.cli.streams import outlive_readers
 from deepcolor.errors import EXIT_FAILURE, EXIT_INTERRUPTED, DeepcolorError, Interrupted
 
 app = typer.Typer(
@@ -75,6 +77,8 @@ def _leave_garbage() -> None:
 def main() -> None:
     """Run the command line; print one line and exit with the error's code when a command fails."""
     collect_rarely()
+    outlive_readers()
+    listen()
     scratch.claim()
     try:
         app()

@@ -10,6 +10,7 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from deepcolor.cli import console
+from deepcolor.cli.screen import alone, screen_console
 from deepcolor.cli.words import duration, params_line, value_text
 from deepcolor.counting import counted
 from deepcolor.waiting import told_of_waits
@@ -158,11 +159,10 @@ class LiveWatcher:
 
 @contextmanager
 def _live(first: RenderableType | None = None, *, get: Callable[[], RenderableType] | None = None) -> Iterator[Live]:
-    from rich.console import Console
     from rich.live import Live
 
-    live = Live(first, console=Console(stderr=True), refresh_per_second=8, transient=True, get_renderable=get)
-    with live:
+    live = Live(first, console=screen_console(), refresh_per_second=8, transient=True, get_renderable=get)
+    with alone(live), live:
         yield live
 
 

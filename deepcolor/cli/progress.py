@@ -5,10 +5,11 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from deepcolor.cli import console
+from deepcolor.cli.screen import alone, screen_console
 from deepcolor.cli.words import duration
 from deepcolor.counting import counted
 
@@ -72,10 +73,10 @@ class _Bar:
         self._title = title
         self._of = of
         self._drawn: Progress | None = None
+        self._shown = ExitStack()
 
     def update(self, done: int, total: int) -> None:
         if self._drawn is None:
-            from rich.console import Console
             from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn
             from rich.progress import TimeRemainingColumn as TimeLeft
 
@@ -87,9 +88,10 @@ class _Bar:
                 TimeLeft(),
                 TextColumn("left"),
             )
-            self._drawn = Progress(*columns, console=Console(stderr=True), transient=True)
+            self._drawn = Progress(*columns, console=screen_console(), transient=True)
             self._drawn.add_task(self._title)
-            self._drawn.start()
+            self._shown.enter_context(alone(self._drawn.live))
+            self._shown.enter_context(self._drawn)
         (task,) = self._drawn.task_ids
         self._drawn.update(task, completed=done, total=total)
         if done >= total:
@@ -97,6 +99,5 @@ class _Bar:
 
     def close(self) -> None:
         """Take the bar away."""
-        drawn, self._drawn = self._drawn, None
-        if drawn is not None:
-            drawn.stop()
+        self._drawn = None
+        self._shown.close()

@@ -156,11 +156,9 @@ def _server(uri: str, place: Workspace, *, host: str, port: int) -> Iterator[sub
             # A group of its own: Ctrl-C comes here alone, and the workers are ended with the server.
             start_new_session=True,
         )
-        before = signal.signal(signal.SIGTERM, _raise_interrupt)
         try:
             yield process
         finally:
-            signal.signal(signal.SIGTERM, before)
             _end(process)
 
 
@@ -170,10 +168,6 @@ def _command(uri: str, place: Workspace, *, host: str, port: int) -> Sequence[st
         *("--backend-store-uri", uri, "--default-artifact-root", place.artifacts.as_uri(), "--no-serve-artifacts"),
         *("--host", host, "--port", str(port), "--workers", "1"),
     )
-
-
-def _raise_interrupt(signum: int, frame: object) -> None:
-    raise KeyboardInterrupt
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

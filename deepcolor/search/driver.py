@@ -26,7 +26,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from deepcolor.config.schema import Limit, Setting
-from deepcolor.errors import DeepcolorError, Interrupted, WorkspaceError
+from deepcolor.errors import DeepcolorError, WorkspaceError
 from deepcolor.execution.devices import on_gpu
 from deepcolor.execution.executor import Event, Executor, Failed, Progress
 from deepcolor.search.attendance import Attendance
@@ -139,9 +139,7 @@ class Driver:
         """
         try:
             return self._run()
-        except Interrupted:
-            raise  # At once, as the user asked.
-        except Exception:
+        except Exception:  # not `Interrupted`: at once, as the user asked
             self._let_go()
             raise
 

@@ -7,15 +7,20 @@ Processes are forked from a server that has imported this module (`tests/conftes
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import functools
 import importlib
+import inspect
 import itertools
 import multiprocessing
 import os
 import resource
+import select
 import signal
+import struct
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -47,13 +52,14 @@ for _module in (
 ):
     importlib.import_module(_module)
 
+ON_TERMINAL = b"on a terminal"
 WAIT_S = 100
 """Longest wait for what must come; only a failing test ever waits that long."""
 
 
 @dataclass(frozen=True)
 class Moment:
-    """A call at which a process is killed with -9, and with the process that writes to MLflow its driver."""
+    """A call at which signals reach a process: -9, also its driver, where it is the one that writes to MLflow."""
 
     owner: str
     """Where the function lies: `module:Class` or `module`."""
@@ -61,6 +67,8 @@ class Moment:
     nth: int = 1
     after: bool = False
     """Die when the call has done its work, instead of before it."""
+    signals: tuple[int, ...] = (signal.SIGKILL,)
+    """Sent one after the other."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +81,8 @@ class Faults:
     largest_file_bytes: int | None = None
     """No file can grow beyond this: what a full disk does to those who write, on any file system."""
     environment: Mapping[str, str] = field(default_factory=dict)
+    ignored: Sequence[int] = ()
+    """Signals that are ignored when the command starts, as `nohup` does it."""
     formula: bool = True
     """Train by `tests.search.trivial` instead of with a network."""
 
@@ -117,6 +127,51 @@ def start(folder: Path, *words: str, faults: Faults | None = None) -> Command:
     return start_call(_main, tuple(words), folder=folder, faults=faults)
 
 
+@dataclass
+class Terminal:
+    """A terminal of its own for a command, and all that was written to it."""
+
+    command: Command
+    master: int
+    written: bytes = b""
+
+    def type(self, keys: bytes) -> None:
+        os.write(self.master, keys)
+
+    def wait_for(self, text: bytes) -> None:
+        """Read until a text has been written."""
+        wait_until(lambda: self._read() and text in self.written, f"{text!r} on the terminal: {self.written!r}")
+
+    def close(self) -> None:
+        """Hang up: what runs on it gets SIGHUP, and can write no more."""
+        os.close(self.master)
+
+    def ends(self, code: int) -> bytes:
+        """Wait for the command's end, check its exit code, and return all that was written."""
+        wait_until(lambda: not (self._read() and self.command.process.is_alive()), "the command on a terminal ends")
+        self.command.ends(code)
+        return self.written
+
+    def _read(self) -> bool:
+        while select.select([self.master], [], [], 0.02)[0]:
+            try:
+                self.written += os.read(self.master, 65536)
+            except OSError:  # Nobody has it open any more.
+                break
+        return True
+
+
+def start_on_terminal(folder: Path, *words: str, faults: Faults | None = None, columns: int = 100) -> Terminal:
+    """Start `deepcolor` with `words` as the only program of a new terminal."""
+    master, slave = os.openpty()
+    fcntl.ioctl(master, termios.TIOCSWINSZ, struct.pack("HHHH", 30, columns, 0, 0))
+    command = start_call(_main_on_terminal, words, os.ttyname(slave), folder=folder, faults=faults)
+    terminal = Terminal(command, master)
+    terminal.wait_for(ON_TERMINAL)
+    os.close(slave)
+    return terminal
+
+
 def start_call(function: Callable[..., None], *arguments: Any, folder: Path, faults: Faults | None = None) -> Command:
     """Start a module's function in `folder`, in a process as `start` makes it."""
     output = folder / f"output-{next(_numbers)}.txt"
@@ -131,6 +186,17 @@ def wait_until(condition: Callable[[], bool], what: str) -> None:
     while not condition():
         assert time.monotonic() < deadline, f"never happened: {what}"
         time.sleep(0.02)
+
+
+def _main_on_terminal(words: Sequence[str], name: str) -> None:
+    descriptor = os.open(name, os.O_RDWR)  # The first one that a session's leader opens is its own.
+    for standard in (0, 1, 2):
+        os.dup2(descriptor, standard)
+    os.close(descriptor)
+    os.environ["TERM"] = "xterm-256color"
+    sys.stdout.write(f"{ON_TERMINAL.decode()}\n")
+    sys.stdout.flush()
+    _main(words)
 
 
 def _main(words: Sequence[str]) -> None:
@@ -160,6 +226,11 @@ def _arrange(faults: Faults) -> None:
     if faults.largest_file_bytes is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (faults.largest_file_bytes,) * 2)
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # as a shell starts a command
+        signal.signal(number, signal.SIG_IGN if number in faults.ignored else signal.SIG_DFL)
+    if signal.SIGINT not in faults.ignored:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
     if faults.clock_shift_s:
         _shift_clock(faults.clock_shift_s)
     launch: Any = _StandByWriter(faults.dies_at).launch
@@ -220,7 +291,10 @@ def _die_at(moment: Moment, also: Sequence[int] = ()) -> None:
         result = None if last and not moment.after else original(*args, **kwargs)
         if last:
             for process in (*also, os.getpid()):
-                os.kill(process, signal.SIGKILL)
+                for number in moment.signals:
+                    os.kill(process, number)
         return result
 
-    setattr(owner, moment.function, dying)
+    # A class's own functions are looked up in it, to find out whether they belong to the class.
+    static = isinstance(inspect.getattr_static(owner, moment.function), staticmethod)
+    setattr(owner, moment.function, staticmethod(dying) if static else dying)
