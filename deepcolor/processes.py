@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -24,7 +26,9 @@ TRAINING = ("deepcolor.training.advance", "torch._dynamo", "deepcolor.execution.
 DECODING = ("deepcolor.data.decode",)
 """What children that train, or that decode pictures, import; it takes seconds."""
 
+_INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _AFTER_ALL_ELSE = -1000
+_PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 # A server with threads could not be forked safely, and children are given theirs. What happens to lie in the present
 # folder is not imported.
 _ENVIRONMENT = {"OMP_NUM_THREADS": "1", "PYTHONSAFEPATH": "1"}
@@ -109,27 +113,42 @@ def plain_pool(processes: int) -> Iterator[Callable[..., Future[Any]]]:
 
 @contextmanager
 def held_interrupts() -> Iterator[None]:
-    """Hold Ctrl-C back until the block ends, in the main thread; for the moments in which a pool starts its children.
+    """Hold back what asks to stop until the block ends, in the main thread: while a pool starts its children.
 
     Raised in between, it would leave a child that the pool knows nothing of, and the pool would wait for ever for one
     that it told to end in that child's place.
     """
-    handler = signal.getsignal(signal.SIGINT)
-    if not callable(handler) or threading.current_thread() is not threading.main_thread():
+    if threading.current_thread() is not threading.main_thread():
         yield
         return
+    heard = {number: handler for number in _INTERRUPTS if callable(handler := signal.getsignal(number))}
     held: list[int] = []
-    signal.signal(signal.SIGINT, lambda number, _frame: held.append(number))
+    for number in heard:
+        signal.signal(number, lambda number, _frame: held.append(number))
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, handler)
-    for number in held:
-        handler(number, None)
+        for number, handler in heard.items():
+            signal.signal(number, handler)
+    for late in held:
+        heard[signal.Signals(late)](late, None)
+
+
+def end_with_server() -> None:
+    """End this process with the server that forked it: without it, nobody would learn of this one's end.
+
+    The process that asked for it takes it for dead then, and starts another one in its place.
+    """
+    if METHOD == "forkserver" and sys.platform == "linux":
+        server = os.getppid()
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != server:
+            os._exit(1)
 
 
 def _set_up_child() -> None:
     keep_freed_memory()
+    end_with_server()
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
@@ -147,8 +166,8 @@ def _set_up_for_the_server() -> Iterator[None]:
     environment = {**_ENVIRONMENT, "TMPDIR": str(process_folder())}
     before = {name: os.environ.get(name) for name in environment}
     os.environ.update(environment)
-    # Ctrl-C reaches every process of a terminal, and the driver alone decides what it means.
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    # Ctrl-C, and the end of a terminal, reach every process of it, and the driver alone decides what they mean.
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGHUP})
     try:
         yield
     finally:

@@ -24,7 +24,7 @@ from deepcolor.scratch import temporary_folder
 from deepcolor.training.trajectory import EpochMetrics, Segment
 
 if TYPE_CHECKING:
-    from distributed import Client, LocalCluster
+    from distributed import Client, SpecCluster
 
 _LOSSES_BESIDE_ALLOWED = 100
 """Dask counts a lost worker against every segment that waits for it, too. Its count only ends what never starts."""
@@ -62,7 +62,7 @@ class LocalExecutor:
         self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
         self._counter = itertools.count()
         self._client: Client | None = None
-        self._cluster: LocalCluster | None = None
+        self._cluster: SpecCluster | None = None
         self._starting: ConcurrentFuture[Client] | None = None
         self._until_closed = ExitStack()
         self._folder: Path | None = None
@@ -109,7 +109,7 @@ class LocalExecutor:
             self._cluster.close(timeout=5)
         self._until_closed.close()
 
-    def _end_workers(self, cluster: LocalCluster) -> None:
+    def _end_workers(self, cluster: SpecCluster) -> None:
         """End the worker processes at once: asked to, each would take a second or more to put its libraries away."""
         for nanny in cluster.workers.values():
             nanny.auto_restart = False
@@ -126,8 +126,9 @@ class LocalExecutor:
 
     def _start(self) -> Client:
         import dask
-        from distributed import Client, LocalCluster
+        from distributed import Client
 
+        from deepcolor.execution.cluster import local_cluster
         from deepcolor.execution.worker import TOPIC, WorkerSetup
 
         logging.getLogger("distributed").setLevel(logging.CRITICAL)
@@ -146,17 +147,8 @@ class LocalExecutor:
                 }
             )
         )
-        self._cluster = LocalCluster(
-            n_workers=self._workers,
-            threads_per_worker=1,
-            processes=True,
-            # Any free port of this host only: two sweeps at once must not ask for the same one.
-            dashboard_address="127.0.0.1:0",
-            resources={"slot": 1},
-            memory_limit=0,
-            silence_logs=logging.CRITICAL,
-            local_directory=str(self._folder),
-        )
+        assert self._folder is not None
+        self._cluster = local_cluster(workers=self._workers, folder=self._folder)
         self._client = Client(self._cluster, timeout=_START_TIMEOUT_S)
         self._client.register_plugin(WorkerSetup())
         self._client.subscribe_topic(TOPIC, self._progressed)

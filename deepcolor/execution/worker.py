@@ -12,18 +12,39 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from distributed import get_worker
+from distributed import Worker, get_worker
 from distributed.diagnostics.plugin import WorkerPlugin
+from distributed.http.routing import RoutingApplication
+from tornado.httpserver import HTTPServer
 
 from deepcolor.errors import SegmentError, StoreError
 from deepcolor.execution.executor import MEMORY_HINT, Finished, RunSegment, failure
 from deepcolor.memory import keep_freed_memory
+from deepcolor.processes import end_with_server
 from deepcolor.training.trajectory import EpochMetrics, Segment
 
 TOPIC = "deepcolor-progress"
 PROGRESS_EVERY_S = 0.25
 WORKER_LOSSES_ALLOWED = 2
 """Workers one segment may lose while it runs itself; the next loss fails it."""
+
+
+class NoWebPages:
+    """Keeps a part of the cluster from serving its state, and the profile of its code, to whoever asks."""
+
+    def start_http_server(
+        self,
+        routes: Any,
+        dashboard_address: Any,  # noqa: ARG002  # the signature of what this takes the place of
+        default_port: int = 0,  # noqa: ARG002
+        ssl_options: Any = None,  # noqa: ARG002
+    ) -> None:
+        self.http_application = RoutingApplication(routes)
+        self.http_server = HTTPServer(self.http_application)  # It listens nowhere.
+
+
+class QuietWorker(NoWebPages, Worker):
+    """A worker without web pages."""
 
 
 class WorkerSetup(WorkerPlugin):
@@ -34,6 +55,7 @@ class WorkerSetup(WorkerPlugin):
     def setup(self, worker: Any) -> None:  # noqa: ARG002  # the plugin's signature
         logging.getLogger("distributed").setLevel(logging.CRITICAL)
         keep_freed_memory()
+        end_with_server()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             try:

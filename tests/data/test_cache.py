@@ -246,6 +246,8 @@ def test_two_processes_build_one_cache(workspace: Workspace, manifest: Manifest)
 
 def test_ctrl_c_while_decoders_start(workspace: Workspace, manifest: Manifest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ctrl-C at the moment a decoder has started is heard, nothing waits for ever, and the arrays can then be built."""
+    # A shell starts what runs in its background with Ctrl-C ignored, and then it is rightly not heard.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     start = ForkServerProcess.start
     before = multiprocessing.active_children()
 
