@@ -137,6 +137,20 @@ class Sweep(Frozen):
                 return max(int(end) for end in ends if isinstance(end, int | float))
         return self.training.epochs
 
+    def settled(self, before: Sweep | None = None) -> Sweep:
+        """Return the sweep with its first rung written out, so that it stays where it is when the study grows.
+
+        Args:
+            before: What the study ran until now; where that had a pruner, its rungs are kept unless others are given.
+        """
+        pruner = self.search.pruner
+        if pruner.name == "none" or pruner.min_epochs is not None:
+            return self
+        kept = before.search.pruner.min_epochs if before is not None and before.search.pruner.name != "none" else None
+        first = kept or pruner.first_rung(most_epochs=self.most_epochs)
+        search = self.search.model_copy(update={"pruner": pruner.model_copy(update={"min_epochs": first})})
+        return self.model_copy(update={"search": search})
+
     def setting(self, params: Mapping[str, ParamValue]) -> Setting:
         """Put one value for each searched parameter into place.
 

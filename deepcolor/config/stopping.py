@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
@@ -20,6 +21,13 @@ _MEANINGLESS: dict[str, tuple[str, ...]] = {
 }
 
 
+_EARLIER_DEFAULTS = {("min_epochs", 1)}
+"""Studies hold all values written out, those that were never asked for as well."""
+_LEAST_EPOCHS = 6
+"""After a few epochs the order of trials says little of the order at their end (docs/decisions/0010)."""
+_RUNGS = 2
+
+
 class PrunerConfig(Frozen):
     """Which trials end, or wait, before their last epoch. `pruner: asha` is short for `pruner: {name: asha}`.
 
@@ -32,8 +40,9 @@ class PrunerConfig(Frozen):
     name: Pruner = "none"
     """`asha`: the best 1/reduction_factor of a rung go on (asynchronous successive halving). `hyperband`: the same in
     brackets that start at different rungs. `median`: those no worse than the median of their rung go on."""
-    min_epochs: int = Field(default=1, ge=1, le=100_000)
-    """Epochs before a trial is first compared."""
+    min_epochs: int | None = Field(default=None, ge=1, le=100_000)
+    """Epochs before a trial is first compared. null: 6, or the longest trial's epochs divided twice by
+    `reduction_factor`, if that is more; a study keeps what it began with."""
     reduction_factor: int = Field(default=3, ge=2, le=100)
     """How many times further the next rung is, and (asha, hyperband) one in how many goes on to it."""
     warmup_trials: int = Field(default=5, ge=1, le=100_000)
@@ -50,10 +59,20 @@ class PrunerConfig(Frozen):
     def _means_something(self) -> Self:
         for field in _MEANINGLESS[self.name]:
             value = getattr(self, field)
-            if value != type(self).model_fields[field].default:
+            if value != type(self).model_fields[field].default and (field, value) not in _EARLIER_DEFAULTS:
                 rule = f"means nothing to the pruner {self.name}"
                 raise Refusal(rule, got=written(value), key=field, advice="Leave it out, or choose another pruner.")
         return self
+
+    def first_rung(self, *, most_epochs: int) -> int:
+        """Return the epochs before a trial is first compared.
+
+        Args:
+            most_epochs: What the longest trial of the sweep asks for.
+        """
+        if self.min_epochs is not None:
+            return self.min_epochs
+        return max(_LEAST_EPOCHS, math.ceil(most_epochs / float(self.reduction_factor) ** _RUNGS))
 
 
 class BudgetConfig(Frozen):

@@ -17,6 +17,10 @@ RESOLVED_FILE = "sweep.yaml"
 """In a study's folder: its sweep as it runs."""
 
 
+_LEFT_TO_THE_STUDY = {"search.pruner.min_epochs"}
+"""Keys whose null asks for what the study has."""
+
+
 def changes_of(stored: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]:
     """Say what differs between a study's sweep and the one given now; the description may change, and is left out.
 
@@ -28,7 +32,7 @@ def changes_of(stored: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]
     return [
         f"{key}: {old!r} -> {new!r}"
         for key, old, new in _differences(known, given)
-        if key.split(".")[0] != "description"
+        if key.split(".")[0] != "description" and not (key in _LEFT_TO_THE_STUDY and new is None)
     ]
 
 

@@ -65,8 +65,9 @@ def rungs(pruner: PrunerConfig, *, number: int, epochs: int, most_epochs: int) -
         most_epochs: What the longest trial of the sweep asks for.
     """
     skipped = _skipped_rungs(pruner, number=number, most_epochs=most_epochs)
-    ladder = () if pruner.name == "none" or skipped is None else _powers(pruner, below=epochs)[skipped:]
-    return (*ladder, epochs)
+    if pruner.name == "none" or skipped is None:
+        return (epochs,)
+    return (*_powers(pruner, below=epochs, most_epochs=most_epochs)[skipped:], epochs)
 
 
 def next_move(
@@ -150,8 +151,8 @@ def _last_hope(members: Sequence[Standing]) -> Standing | None:
     return None
 
 
-def _powers(pruner: PrunerConfig, *, below: int) -> tuple[int, ...]:
-    levels, level = [], pruner.min_epochs
+def _powers(pruner: PrunerConfig, *, below: int, most_epochs: int) -> tuple[int, ...]:
+    levels, level = [], pruner.first_rung(most_epochs=most_epochs)
     while level < below:
         levels.append(level)
         level *= pruner.reduction_factor
@@ -162,7 +163,7 @@ def _skipped_rungs(pruner: PrunerConfig, *, number: int, most_epochs: int) -> in
     """How many of the lowest rungs a trial passes without being compared; None when it passes all."""
     if pruner.name != "hyperband":
         return 0
-    levels = len(_powers(pruner, below=most_epochs + 1))
+    levels = len(_powers(pruner, below=most_epochs + 1, most_epochs=most_epochs))
     cycle = _bracket_cycle(max(levels, 1), pruner.reduction_factor)
     skipped = cycle[number % len(cycle)]
     return None if skipped == levels - 1 else skipped

@@ -118,7 +118,7 @@ class StudyStorage:
                 if changes and not extend:
                     raise refused(self._workspace, sweep.study, changes)
                 return self._extended(study, sweep) if changes else study
-        resolved = resolve()
+        resolved = resolve().settled()
         new = optuna.create_study(
             study_name=sweep.study, storage=self._storage, direction="minimize", load_if_exists=True
         )
@@ -128,7 +128,7 @@ class StudyStorage:
         return StoredStudy(new)
 
     def _extended(self, study: StoredStudy, sweep: Sweep) -> StoredStudy:
-        old, new = study.sweep, keep_adopted(study.sweep, sweep)
+        old, new = study.sweep, keep_adopted(study.sweep, sweep).settled(study.sweep)
         alive = [trial for trial in study.trials() if trial.state != "failed"]
         settings = {t.number: old.setting(t.params) for t in alive if set(t.params) == set(old.search_names)}
         refuse_changed_meaning(old, new, settings)

@@ -12,8 +12,8 @@ from deepcolor.search.collection import find_garbage
 from deepcolor.search.completion import is_finished
 from deepcolor.search.replay import replay
 from deepcolor.search.starts import Start, write_start
-from deepcolor.search.study import owned
-from deepcolor.search.summary import Summary
+from deepcolor.search.study import StoredTrial, owned
+from deepcolor.search.summary import Snapshot, Summary
 from deepcolor.tracking.records import Provenance, StudyRecord
 from tests.search.conftest import Bench
 from tests.search.trivial import trivial
@@ -26,11 +26,11 @@ def run_until(bench: Bench, sweep: Sweep, *, finished: int) -> Summary:
     executor = SerialExecutor(trivial)
     with owned(bench.workspace, sweep.study):
         driver = bench.driver(sweep, executor)
-        seen: list[Any] = []
+        seen: list[int] = []
 
-        def stop(*_: Any) -> None:
-            seen.append(None)
-            if len(seen) == finished:
+        def stop(trial: StoredTrial, snapshot: Snapshot) -> None:
+            seen.append(trial.number)
+            if len(seen) == finished and not snapshot.stopping:
                 driver.request_stop()
 
         bench.memory.finished = stop  # type: ignore[method-assign]

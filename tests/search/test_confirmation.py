@@ -311,7 +311,7 @@ def test_a_plan_counts_it(bench: Bench, sweep_of: Make) -> None:
 def test_a_pruner_stops_no_confirmation(bench: Bench, sweep_of: Make) -> None:
     """Under asha the best settings are trained to their end under every seed, and count at no rung."""
     space = {"lr": {"low": 1e-3, "high": 0.3, "log": True}}
-    sweep = sweep_of(space, sampler="random", trials=12, pruner="asha", confirm=CONFIRM)
+    sweep = sweep_of(space, sampler="random", trials=12, pruner={"name": "asha", "min_epochs": 1}, confirm=CONFIRM)
     summary = bench.run(sweep)
     assert summary.pruned > 0
     assert (summary.complete + summary.pruned, len(confirming(bench))) == (12, 6)

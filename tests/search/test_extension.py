@@ -78,7 +78,7 @@ def test_what_would_change_finished_trials_is_refused(
 def test_pruned_trials_go_on_when_the_study_grows(bench: Bench, sweep_of: SweepOf) -> None:
     """More of the grid opens the pruned trials again: those now among the best go on from their checkpoint."""
     rates = [0.3, 0.1, 0.03, 0.003, 0.001, 0.0003]
-    first = bench.run(sweep_of({"lr": rates, "epochs": [27]}, pruner="asha"))
+    first = bench.run(sweep_of({"lr": rates, "epochs": [27]}, pruner={"name": "asha", "min_epochs": 1}))
     assert (first.complete, first.pruned) == (1, 5)
     grown = bench.run(sweep_of({"lr": [*rates, 0.01], "epochs": [27]}), extend=True)
     trials = bench.storage().load("s").trials()

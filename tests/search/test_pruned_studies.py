@@ -18,6 +18,7 @@ from tests.search.trivial import loss, trivial
 
 SweepOf = Callable[..., Sweep]
 RATES = [0.3, 0.1, 0.03, 0.02, 0.01, 0.005, 0.003, 0.001, 0.0003]
+FROM_ONE = {"name": "asha", "min_epochs": 1}
 SPACE: dict[str, Any] = {"lr": RATES[1:7], "weight_decay": [0.0, 0.1], "epochs": [9, 32]}
 
 
@@ -49,14 +50,14 @@ def test_asha_and_tpe_reach_the_grids_best_with_few_of_its_epochs(bench: Bench, 
     assert whole.best is not None
     assert whole.best.value is not None
     apart = [Bench(replace(bench.workspace, root=bench.workspace.root / name), bench.memory) for name in ("a", "b")]
-    asha = apart[0].run(sweep_of(SPACE, pruner="asha"))
+    asha = apart[0].run(sweep_of(SPACE, pruner=FROM_ONE))
     assert asha.best is not None
     assert (asha.best.params, asha.best.value) == (whole.best.params, whole.best.value)
     assert asha.complete + asha.pruned == whole.complete == 24
     assert asha.requested_epochs == whole.requested_epochs
     assert asha.trained_epochs == asha.trained_now < 0.35 * whole.trained_epochs
     close = {"target": whole.best.value * 1.01}
-    both = apart[1].run(sweep_of(SPACE, sampler="tpe", trials=40, pruner="asha", budget=close))
+    both = apart[1].run(sweep_of(SPACE, sampler="tpe", trials=40, pruner=FROM_ONE, budget=close))
     assert both.stopped_by == "target"
     assert both.trained_epochs < 0.25 * whole.trained_epochs
 
@@ -64,8 +65,8 @@ def test_asha_and_tpe_reach_the_grids_best_with_few_of_its_epochs(bench: Bench, 
 @pytest.mark.parametrize(
     ("pruner", "sampler"),
     [
-        ("asha", "random"),
-        ("hyperband", "tpe"),
+        (FROM_ONE, "random"),
+        ({"name": "hyperband", "min_epochs": 1}, "tpe"),
         ("median", "grid"),
         ({"name": "asha", "resume": False}, "tpe"),
         ({"name": "median", "resume": False}, "random"),
@@ -91,7 +92,7 @@ def test_every_pruner_works_with_every_sampler(bench: Bench, sweep_of: SweepOf, 
 
 def test_a_rung_leaves_no_result_and_tells_optuna(bench: Bench, sweep_of: SweepOf) -> None:
     """Optuna holds a pruned trial's value at each rung; the store has results of complete trials only."""
-    bench.run(sweep_of({"lr": RATES, "epochs": [27]}, pruner="asha"))
+    bench.run(sweep_of({"lr": RATES, "epochs": [27]}, pruner=FROM_ONE))
     stored = bench.storage().load("s").optuna_study.get_trials()
     pruned = [trial for trial in stored if trial.state == TrialState.PRUNED]
     assert len(pruned) == 8
@@ -105,7 +106,7 @@ def test_a_rung_leaves_no_result_and_tells_optuna(bench: Bench, sweep_of: SweepO
 @pytest.mark.parametrize("lives", [11])
 def test_a_killed_driver_goes_on_with_the_same_decisions(bench: Bench, sweep_of: SweepOf, lives: int) -> None:
     """A driver that dies anywhere is replaced by one that ends with the same trials as if none had died."""
-    sweep = sweep_of({"lr": RATES, "epochs": [27]}, pruner="asha")
+    sweep = sweep_of({"lr": RATES, "epochs": [27]}, pruner=FROM_ONE)
     alone = Bench(replace(bench.workspace, root=bench.workspace.root / "alone"), bench.memory)
     alone.run(sweep)
     with pytest.raises(Dies):
@@ -125,7 +126,7 @@ def test_early_stopping_and_pruning_live_side_by_side(bench: Bench) -> None:
             "stage": "colorizer",
             "data": {"name": "faces"},
             "training": {"epochs": 60, "patience": 2},
-            "search": {"space": {"lr": RATES}, "pruner": {"name": "asha", "reduction_factor": 4}},
+            "search": {"space": {"lr": RATES}, "pruner": {"name": "asha", "min_epochs": 1, "reduction_factor": 4}},
         }
     )
     summary = bench.run(sweep)
@@ -138,7 +139,7 @@ def test_early_stopping_and_pruning_live_side_by_side(bench: Bench) -> None:
 
 def test_a_diverged_training_ends_at_once_beside_a_pruner(bench: Bench, sweep_of: SweepOf) -> None:
     """A training that is no number ends complete with the worst of values, and takes nobody's place."""
-    summary = bench.run(sweep_of({"lr": [1.0, 0.1, 0.01], "epochs": [27]}, pruner="asha"))
+    summary = bench.run(sweep_of({"lr": [1.0, 0.1, 0.01], "epochs": [27]}, pruner=FROM_ONE))
     assert (summary.diverged, summary.complete, summary.pruned) == (1, 2, 1)
     assert by_number(bench, "s")[0].value == math.inf
     assert summary.best is not None
@@ -147,7 +148,7 @@ def test_a_diverged_training_ends_at_once_beside_a_pruner(bench: Bench, sweep_of
 
 def test_a_stopped_study_keeps_its_waiting_trials(bench: Bench, sweep_of: SweepOf) -> None:
     """After a stop, trials at a rung are open, shown as waiting, and go on with the next start."""
-    sweep = sweep_of({"lr": RATES, "epochs": [27]}, pruner="asha")
+    sweep = sweep_of({"lr": RATES, "epochs": [27]}, pruner=FROM_ONE)
     executor = SerialExecutor(trivial)
     with owned(bench.workspace, "s"):
         driver = bench.driver(sweep, executor)
@@ -167,8 +168,35 @@ def test_a_stopped_study_keeps_its_waiting_trials(bench: Bench, sweep_of: SweepO
 
 def test_a_finished_study_with_pruned_trials_trains_nothing_again(bench: Bench, sweep_of: SweepOf) -> None:
     """Run again, a study with pruned trials trains nothing, and gives the same result."""
-    sweep = sweep_of({"lr": RATES, "epochs": [27]}, pruner="asha")
+    sweep = sweep_of({"lr": RATES, "epochs": [27]}, pruner=FROM_ONE)
     first = bench.run(sweep)
     again = bench.run(sweep)
     assert again.trained_now == 0
     assert (again.best, again.complete, again.pruned) == (first.best, first.complete, first.pruned)
+
+
+@pytest.mark.usefixtures("no_pictures")
+def test_a_study_keeps_the_rungs_it_began_with(bench: Bench, sweep_of: SweepOf) -> None:
+    """A file that leaves the first rung open begins with one that fits its trainings, and keeps it when they grow; a
+    study from when the default was one epoch goes on with the same file, compares after one epoch, and grows with it.
+    """
+    sweep, longer = (sweep_of({"lr": RATES[:3], "epochs": [most]}, pruner="asha") for most in (9, 120))
+    bench.run(sweep)
+    assert {min(trial.reached) for trial in bench.storage().load("s").trials() if trial.reached} == {6}
+    grown = sweep_of({"lr": RATES[:3], "epochs": [9, 120]}, pruner="asha")
+    assert longer.settled().search.pruner.min_epochs == 14
+    bench.run(grown, extend=True)
+    assert bench.storage().load("s").sweep.search.pruner.min_epochs == 6
+    assert bench.run(grown).trained_now == 0
+
+    one = sweep_of({"lr": RATES[:3], "epochs": [9]}, study="earlier", pruner=FROM_ONE)
+    bench.run(one)
+    open_now = sweep_of({"lr": RATES[:3], "epochs": [9]}, study="earlier", pruner="asha")
+    assert bench.run(open_now).trained_now == 0
+    bench.run(sweep_of({"lr": RATES[:4], "epochs": [9]}, study="earlier", pruner="asha"), extend=True)
+    study = bench.storage().load("earlier")
+    assert study.sweep.search.pruner.min_epochs == 1
+    assert {min(trial.reached) for trial in study.trials() if trial.reached} == {1}
+    plain = {**sweep_of(study="plain").identity()}
+    plain["search"]["pruner"]["min_epochs"] = 1
+    assert Sweep.model_validate(plain).search.pruner.name == "none"

@@ -126,7 +126,7 @@ def test_of_a_full_rung_the_best_share_goes_on(pruner: PrunerConfig, qualities: 
 @given(_QUALITIES.filter(lambda values: len(values) >= 9))
 def test_asha_trains_few_trials_long(qualities: list[int]) -> None:
     """Of trials that come one by one in order of quality, the worst first, each rung still stops most."""
-    simulation = Simulation(PrunerConfig(name="asha"), sorted(qualities, reverse=True), slots=1)
+    simulation = Simulation(PrunerConfig(name="asha", min_epochs=1), sorted(qualities, reverse=True), slots=1)
     simulation.run()
     assert len(simulation.complete) < len(qualities)
 
@@ -140,9 +140,18 @@ def test_the_ladder_is_geometric_and_ends_with_the_trial() -> None:
     assert rungs(PrunerConfig(), number=0, epochs=100, most_epochs=100) == (100,)
 
 
+@given(st.integers(1, 2000), st.integers(2, 9))
+def test_where_nothing_is_said_trials_are_compared_late_enough(most: int, factor: int) -> None:
+    """The first rung is six epochs or more, of long trainings a part of them, and a trial passes two at most."""
+    pruner = PrunerConfig(name="asha", reduction_factor=factor)
+    ladder = rungs(pruner, number=0, epochs=most, most_epochs=most)
+    assert ladder[0] == min(most, max(6, -(-most // factor**2)))
+    assert len(ladder) <= 3
+
+
 def test_hyperband_shares_trials_out_between_its_brackets() -> None:
     """With 81 epochs and a factor of 3 the brackets start at 1, 3, 9, 27 and 81, as often as the paper's sizes say."""
-    hyperband = PrunerConfig(name="hyperband")
+    hyperband = PrunerConfig(name="hyperband", min_epochs=1)
     starts = Counter(rungs(hyperband, number=n, epochs=81, most_epochs=81)[0] for n in range(143))
     assert starts == {1: 81, 3: 34, 9: 15, 27: 8, 81: 5}
     first = [rungs(hyperband, number=n, epochs=81, most_epochs=81)[0] for n in range(20)]
@@ -160,7 +169,7 @@ def test_the_median_lets_the_better_half_on() -> None:
 
 def test_trials_of_one_training_go_on_together() -> None:
     """Trials that differ in epochs alone count as one at a rung, and none of them is left behind."""
-    pruner = PrunerConfig(name="asha")
+    pruner = PrunerConfig(name="asha", min_epochs=1)
     shared = [Standing(number, "same", epochs, 1, {1: 0.5}) for number, epochs in enumerate((9, 27, 81))]
     alone = [Standing(3 + number, f"alone {number}", 81, 1, {1: 1.0}) for number in range(2)]
     here = {standing.number: standing for standing in (*shared, *alone)}
@@ -176,5 +185,5 @@ def test_a_short_trial_does_not_stop_a_longer_one_of_its_training() -> None:
     ended = Standing(0, "same", 9, 9, {1: 0.5, 3: 0.4, 9: 0.3}, ended=True)
     longer = Standing(1, "same", 81, 9, {1: 0.5, 3: 0.4, 9: 0.3})
     other = Standing(2, "other", 81, 1, {1: 0.9})
-    move = next_move(PrunerConfig(name="asha"), [ended, longer, other], most_epochs=MOST, more=False)
+    move = next_move(PrunerConfig(name="asha", min_epochs=1), [ended, longer, other], most_epochs=MOST, more=False)
     assert move == GoOn(1, 27)

@@ -89,7 +89,7 @@ def test_a_pruned_trial_shows_its_value_and_its_state_everywhere(
     bench: Bench, sweep_of: SweepOf, listed: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """List, leaderboard, its file, summary and runs tell of a pruned trial alike; one at a rung has a value too."""
-    sweep = sweep_of({"lr": RATES, "epochs": [27]}, pruner="asha")
+    sweep = sweep_of({"lr": RATES, "epochs": [27]}, pruner={"name": "asha", "min_epochs": 1})
     executor = SerialExecutor(trivial)
     with owned(bench.workspace, "s"):
         driver = bench.driver(sweep, executor)
