@@ -48,7 +48,8 @@ def plan(
     """Say what a sweep or a pipeline would cost: trials, epochs, hours, disk. Nothing is trained.
 
     What the workspace holds already is not counted. The seconds of an epoch come from finished trials of the same form
-    on this machine, else from a short calibration with as many processes as the sweep would use.
+    on this machine, else from a short calibration with as many processes as the sweep would use. That takes a tenth of
+    the time it announces at most, or ten seconds; what it cannot measure in that is derived from what it did measure.
 
     [bold]Examples[/bold]
 

@@ -28,6 +28,10 @@ PROMOTION_S = 4.0
 """Processor seconds of a promotion between two sweeps of a pipeline, on a small test split."""
 
 
+_LEAST_PART = 0.25
+"""Of a step's time, what does not go with its work."""
+
+
 @dataclass(frozen=True)
 class Pace:
     """What one form costs; seconds while all workers are busy."""
@@ -151,6 +155,9 @@ def filled(
 ) -> dict[Form, Pace]:
     """Return a pace for every form: the known one, else from its neighbours by the work of a step.
 
+    Beyond the known ones a step takes as many times longer as it has more work; one with less work takes a quarter of
+    the nearest known one's time at least, for not all of that goes with the work.
+
     Args:
         known: Paces of some of the forms; at least one.
         forms: All of them.
@@ -180,7 +187,8 @@ def _between(
         return low + weight * (high - low)
 
     low, high = known[below], known[above]
-    step_s = mixed(low.epoch_s / steps[below], high.epoch_s / steps[above])
+    beyond = max(_LEAST_PART, work[form] / work[below]) if below == above and work[below] > 0 else 1.0
+    step_s = beyond * mixed(low.epoch_s / steps[below], high.epoch_s / steps[above])
     return Pace(
         epoch_s=step_s * steps[form],
         trial_s=mixed(low.trial_s, high.trial_s),

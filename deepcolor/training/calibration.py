@@ -24,7 +24,7 @@ from deepcolor.training.results import write_result
 from deepcolor.training.session import Session
 from deepcolor.training.trajectory import EpochMetrics, Segment, SegmentOutcome, Trajectory, TrajectoryPaths, View
 
-MEASURE_S = 2.0
+MEASURE_S = 1.0
 """Seconds of measured training."""
 _WARM_UP_BATCHES = 4
 
@@ -100,7 +100,10 @@ class _Slice(Split):
 def _measured_epoch_s(session: Session, data: CachedData) -> float:
     """Seconds of a whole epoch, from as much of one as fits the time there is; the first batches are not counted."""
     whole, batch_size = len(data.train), session.trajectory.setting.training.batch_size
+    began = time.perf_counter()
     rough_s = _slice_epoch_s(session, data, every=max(1, whole // (_WARM_UP_BATCHES * batch_size)))
+    if time.perf_counter() - began > 2 * MEASURE_S:
+        return rough_s  # So slow are these steps that what the first ones take beside them does not matter.
     every = max(1, min(whole // (2 * batch_size), round(2 * rough_s / MEASURE_S)))
     # Once more: these rows of the mapped data have not been touched yet, and memory has not grown to its size.
     _slice_epoch_s(session, data, every=every)

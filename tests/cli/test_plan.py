@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 
+from deepcolor.cli import console
+from deepcolor.cli import estimate as planning
 from deepcolor.cli.drive import How
 from deepcolor.cli.estimate import estimate
 from deepcolor.config.schema import Sweep, TrainingConfig
@@ -32,8 +34,9 @@ def sweep_of(study: str, stage: str = "regressor", **fields: Any) -> Sweep:
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Measure for a moment: how well is not in question here."""
+    """Measure for a moment, and all there is: how well, and on how busy a machine, is not in question here."""
     monkeypatch.setattr(calibration, "MEASURE_S", 0.05)
+    monkeypatch.setattr(planning, "LEAST_S", 1e6)
 
 
 def test_a_plan_agrees_with_the_sweep_and_then_has_nothing_left(how: How) -> None:
@@ -54,6 +57,33 @@ def test_a_plan_agrees_with_the_sweep_and_then_has_nothing_left(how: How) -> Non
     assert (cost.trained_epochs, cost.sources) == (2, {"store": 2})
     with pytest.raises(StudyError, match=r"training\.lr"):
         estimate((sweep.model_copy(update={"training": TrainingConfig(lr=0.5)}),), how)
+
+
+def test_a_plan_measures_as_much_as_its_sweep_is_worth(how: How, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where more than its share of time would go into measuring, one form is measured, the one with the most work, and
+    the others follow from it, those of other sweeps too; where there is time, three of each sweep are. What is said of
+    a form names the stage and whatever tells it from the others, and nothing else.
+    """
+    said: list[str] = []
+    monkeypatch.setattr(console, "note", said.append)
+    wide = sweep_of("wide", search={"space": {"feature_maps": [2, 4], "batch_size": [4, 8]}})
+    colorizer = sweep_of("two", "colorizer", search={"space": {"lr": [1e-2]}}, model={"feature_maps": 2})
+
+    monkeypatch.setattr(planning, "LEAST_S", 0.0)
+    monkeypatch.setattr(planning, "SHARE", 0.0)
+    costs = planning.estimate((wide, colorizer), how)
+    assert [cost.sources for cost in costs] == [{"calibration": 1, "interpolation": 3}, {"interpolation": 1}]
+    assert all(cost.wall_s > 0 and cost.epoch_s > 0 for cost in costs)
+    measured = [line for line in said if line.endswith("an epoch")]
+    assert [line.split(":")[0] for line in measured] == ["regressor feature_maps=4 batch_size=8"]
+    assert "derived" in said[-1]
+
+    said.clear()
+    monkeypatch.setattr(planning, "LEAST_S", 1e6)
+    costs = planning.estimate((wide, colorizer), how)
+    assert [cost.sources for cost in costs] == [{"calibration": 3, "interpolation": 1}, {"calibration": 1}]
+    names = [line.split(":")[0] for line in said if line.endswith("an epoch")]
+    assert len(set(names)) == len(names) == 4
 
 
 def test_a_plan_is_one_json_object(prepared: Cli) -> None:

@@ -123,6 +123,14 @@ def test_measured_forms_span_the_space(widths: Sequence[int], most: int) -> None
     assert all(paces[one].epoch_s == pytest.approx(10 * (1 + 2 * work[one])) for one in forms)
 
 
+def test_beyond_what_was_measured_a_step_takes_as_its_work() -> None:
+    """From one measured form the others follow by the work of their steps; a small one does not become free."""
+    forms = [form(width) for width in (1, 10, 100)]
+    work = {one: float(one.model.feature_maps) for one in forms}
+    paces = filled({forms[1]: pace(epoch_s=20.0)}, forms, work=work, steps=dict.fromkeys(forms, 10))
+    assert [paces[one].epoch_s for one in forms] == pytest.approx([5.0, 20.0, 200.0])
+
+
 def test_paces_come_from_trials_that_were_run_alike(bench: Bench, sweep_of: Make) -> None:
     """Finished trials count with the workers, threads and data they were trained with, and for no others."""
     sweep = sweep_of({"lr": [0.1, 0.01]})

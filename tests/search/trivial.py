@@ -11,6 +11,7 @@ from collections.abc import Callable
 from deepcolor.atomic import write_folder_atomically
 from deepcolor.training.checkpoint import Record, read_history, write_checkpoint
 from deepcolor.training.early_stopping import view_of
+from deepcolor.training.remainder import resumable_epochs
 from deepcolor.training.trajectory import EpochMetrics, Segment, SegmentOutcome, TrajectoryPaths
 
 
@@ -52,7 +53,14 @@ def trivial(segment: Segment, on_epoch: Callable[[EpochMetrics], None] | None = 
                 on_epoch(history[-1])
             stopped = segment.stop_file is not None and segment.stop_file.exists()
             time.sleep(float(os.environ.get("TRIVIAL_EPOCH_S", "0")))
-    if len(history) > before:
+    trained = len(history) - before
+    if view is not None and trained == 0 and segment.result and not view.diverged:
+        # The figures are there; the weights may have to be trained again, as far as the store does not hold them.
+        trained = view.chosen_epoch - resumable_epochs(paths, view)
+        if trained:
+            again = Record(history=tuple(history[: view.chosen_epoch]), best_epoch=view.chosen_epoch, kept=True)
+            write_checkpoint(paths, again, b"weights")
+    elif trained:
         write_checkpoint(paths, Record(history=tuple(history), best_epoch=len(history), kept=True), b"weights")
     result = None
     if view is not None and not view.diverged and segment.result:
@@ -63,7 +71,7 @@ def trivial(segment: Segment, on_epoch: Callable[[EpochMetrics], None] | None = 
     return SegmentOutcome(
         digest=paths.digest,
         history=tuple(history),
-        trained_epochs=len(history) - before,
+        trained_epochs=trained,
         train_s=0.0,
         view=view,
         result=result,

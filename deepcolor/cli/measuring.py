@@ -1,0 +1,244 @@
+"""Find the pace of every form that is to be planned: what the store knows, what is measured now, and what follows."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from deepcolor.cli import console
+from deepcolor.cli.drive import How
+from deepcolor.cli.words import duration, param_text
+from deepcolor.config.schema import Setting, Sweep
+from deepcolor.counting import counted
+from deepcolor.errors import SegmentError
+from deepcolor.search.paces import paces_in_store
+from deepcolor.search.plan import Machine, Pace, filled, spread
+from deepcolor.search.study import StudyStorage
+from deepcolor.search.workload import Form, Workload
+from deepcolor.training.trajectory import Segment, SegmentOutcome, Trajectory
+from deepcolor.workspace import Workspace
+
+if TYPE_CHECKING:
+    from deepcolor.execution.executor import Executor
+
+MOST_FORMS = 3
+"""Forms of a sweep that are measured at most; the others lie between them."""
+_CALIBRATION_TIMEOUT_S = 600
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """One sweep, ready to be priced."""
+
+    sweep: Sweep
+    """With what it takes over from its parent model."""
+    cache: Path
+    work: Workload
+
+
+class Book:
+    """The paces of all sweeps that are planned together, as far as they are known."""
+
+    def __init__(self, jobs: Sequence[Job], workspace: Workspace, storage: StudyStorage, *, machine: Machine) -> None:
+        """Look up what the store knows.
+
+        Args:
+            jobs: The sweeps, in their order.
+            workspace: Whose studies are looked through.
+            storage: Of the workspace.
+            machine: That they would run on.
+        """
+        self.jobs = jobs
+        self._known: dict[Job, dict[Form, Pace]] = {}
+        self._work: dict[Job, dict[Form, float]] = {}
+        self._steps: dict[Job, dict[Form, int]] = {}
+        for job in jobs:
+            forms = job.work.forms()
+            stored = (
+                paces_in_store(
+                    workspace,
+                    storage,
+                    data_digest=job.cache.name,
+                    workers=machine.workers,
+                    threads=machine.threads,
+                    device=machine.device,
+                )
+                if forms
+                else {}
+            )
+            self._known[job] = {form: stored[form] for form in forms if form in stored}
+            self._work[job] = {form: _step_work(setting) for form, setting in forms.items()}
+            self._steps[job] = _steps(job.cache, forms) if forms else {}
+
+    @property
+    def knows_any(self) -> bool:
+        """Whether any pace is known, from which the others can be derived."""
+        return any(self._known.values())
+
+    def forms(self) -> list[Form]:
+        """All there are, each once."""
+        return list(dict.fromkeys(form for work in self._work.values() for form in work))
+
+    def wanted(self) -> list[tuple[Job, Form]]:
+        """What is worth measuring, the most telling first: of every sweep the form with the most work, then the one
+        with the least, then what lies between.
+        """
+        rounds: list[list[tuple[Job, Form]]] = [[] for _ in range(MOST_FORMS)]
+        for job, work in self._work.items():
+            by_work = spread(list(work), work, most=MOST_FORMS)
+            for turn, form in enumerate([*by_work[-1:], *by_work[:-1]]):
+                if form not in self._known[job]:
+                    rounds[turn].append((job, form))
+        return [pair for turn in rounds for pair in turn]
+
+    def put(self, job: Job, form: Form, pace: Pace) -> None:
+        """Take over what was measured."""
+        self._known[job][form] = pace
+
+    def paces(self, job: Job) -> dict[Form, Pace]:
+        """Return a pace for each form of a sweep, derived from those of the other sweeps where it has none."""
+        forms = list(self._work[job])
+        if not forms:
+            return {}
+        known, work, steps = dict(self._known[job]), dict(self._work[job]), dict(self._steps[job])
+        for other in self.jobs if not known else ():
+            known |= self._known[other]
+            work, steps = {**self._work[other], **work}, {**self._steps[other], **steps}
+        return filled(known, forms, work=work, steps=steps)
+
+
+def names_of(forms: Sequence[Form]) -> dict[Form, str]:
+    """Name each form by its stage and by what tells it from the others."""
+    fields = {form: {**form.model.model_dump(), **vars(form), "model": None} for form in forms}
+    differing = [
+        name
+        for name in next(iter(fields.values()), {})
+        if name != "stage" and len({repr(about[name]) for about in fields.values()}) > 1
+    ]
+    return {
+        form: " ".join([form.stage, *(f"{name}={param_text(about[name])}" for name in differing)])
+        for form, about in fields.items()
+    }
+
+
+def _step_work(setting: Setting) -> float:
+    from deepcolor.training.calibration import work_per_picture
+
+    work = work_per_picture(setting.stage, setting.model, setting.data.size_px)
+    return work * setting.training.batch_size
+
+
+def _steps(cache: Path, forms: Iterable[Form]) -> dict[Form, int]:
+    """Steps of an epoch of each form."""
+    from deepcolor.data.cache import CachedData
+
+    pictures = len(CachedData.open(cache).train)
+    return {form: max(1, math.ceil(pictures / form.batch_size)) for form in forms}
+
+
+class Calibration:
+    """Measures forms with the executor a sweep would use; it starts with the first form that has to be measured."""
+
+    def __init__(self, how: How, *, forms: Sequence[Form]) -> None:
+        """Start nothing yet.
+
+        Args:
+            how: The options of the command.
+            forms: All that is to be planned, so that what is said of one names what tells it from the others.
+        """
+        self._how = how
+        self._names = names_of(forms)
+        self._executor: Executor | None = None
+        self._start_costs: tuple[float, float] | None = None
+        self.longest_s = 0.0
+        """Seconds of the longest measurement so far, without the workers' start."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._executor is not None:
+            self._executor.close()
+
+    def machine(self, machine: Machine) -> Machine:
+        """Return a machine with what starting its workers took, as far as that has been seen."""
+        if self._start_costs is None:
+            return machine
+        startup_s, cold_s = self._start_costs
+        return replace(machine, startup_s=startup_s, cold_s=cold_s)
+
+    def say_rest_is_derived(self) -> None:
+        """Say why the other forms are not measured."""
+        console.note("the other forms are derived from these: to measure them would take too much of what is planned")
+
+    def measure(self, job: Job, form: Form, *, machine: Machine) -> Pace:
+        """Measure one form on all workers at once; the first one measured also shows what starting them takes."""
+        setting = job.work.forms()[form]
+        first = self._executor is None
+        if first:
+            console.note(f"measuring on {counted(machine.workers, 'worker')}")
+        started = time.perf_counter()
+        outcomes = self._run(job, setting, machine=machine)
+        elapsed_s = time.perf_counter() - started
+        figures = _mean_of([outcome.metrics for outcome in outcomes])
+        measured_s = max(outcome.train_s for outcome in outcomes)
+        self.longest_s = max(self.longest_s, measured_s)
+        if first:
+            self._start_costs = max(0.0, elapsed_s - measured_s), figures["cold_s"]
+        console.note(f"{self._names[form]}: {duration(figures['epoch_s'])} an epoch")
+        return Pace(
+            epoch_s=figures["epoch_s"],
+            trial_s=figures["begin_s"] + figures["checkpoint_s"] + figures["result_s"],
+            checkpoint_bytes=figures["checkpoint_bytes"],
+            result_bytes=figures["result_bytes"],
+            source="calibration",
+        )
+
+    def _run(self, job: Job, setting: Setting, *, machine: Machine) -> list[SegmentOutcome]:
+        from deepcolor.execution.executor import Failed, Finished
+
+        executor = self._executor = self._executor or self._start()
+        for seed in range(machine.workers):
+            executor.submit(self._segment(job, setting, seed=seed))
+        outcomes: list[SegmentOutcome] = []
+        deadline = time.monotonic() + _CALIBRATION_TIMEOUT_S
+        while len(outcomes) < machine.workers:
+            for event in executor.events(1.0):
+                if isinstance(event, Failed):
+                    raise SegmentError(f"calibration: {event.reason}")
+                if isinstance(event, Finished):
+                    outcomes.append(event.outcome)
+            if time.monotonic() > deadline:
+                raise SegmentError(
+                    f"calibration: must end within {_CALIBRATION_TIMEOUT_S} s; got no end on {setting.stage} with "
+                    f"feature_maps={setting.model.feature_maps}. Plan a smaller network."
+                )
+        return outcomes
+
+    def _start(self) -> Executor:
+        from deepcolor.execution.devices import make_executor
+        from deepcolor.training.calibration import calibrate
+
+        how = self._how
+        return make_executor(how.executor, workers=how.workers, device=how.device, run=calibrate)
+
+    def _segment(self, job: Job, setting: Setting, *, seed: int) -> Segment:
+        """A segment of its own for each worker: an executor runs one of a trajectory at a time."""
+        training = setting.training.model_copy(update={"seed": seed})
+        setting = setting.model_copy(update={"training": training})
+        return Segment(
+            Trajectory(setting, data_digest=job.cache.name, objective=job.sweep.search.objective),
+            to_epoch=1,
+            patience=None,
+            store=self._how.workspace.trajectories,
+            cache=job.cache,
+            device=self._how.device,
+        )
+
+
+def _mean_of(figures: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    return {name: sum(one[name] for one in figures) / len(figures) for name in figures[0]}
