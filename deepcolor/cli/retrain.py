@@ -41,7 +41,7 @@ def retrain(workspace: Workspace, study: StoredStudy, trial: StoredTrial, *, tra
     sweep = study.sweep
     setting = trial.setting(sweep)
     parents = parents_of(How(workspace, tracking_uri), StudyStorage(workspace))
-    with owned(workspace, study.name):
+    with owned(workspace, study.name, on_wait=console.note):
         cache, _ = open_data(workspace, sweep)
         trajectory = Trajectory(
             setting, data_digest=cache.name, init=parents.of(study, setting), objective=sweep.search.objective

@@ -215,7 +215,7 @@ def _summary_text(summary: Summary, workspace: Workspace, link: str) -> str:
         )
     lines.append(
         f"{console.bold('epochs')}    {summary.requested_epochs} asked for, {summary.trained_epochs} trained "
-        f"({percent(summary.saved)} or {duration(summary.saved_s)} saved); "
+        f"({_saved_text(summary)}); "
         f"{summary.trained_now} trained now, in {duration(summary.wall_s)}"
     )
     lines.append(f"{console.bold('report')}    {workspace.study(summary.study) / 'report'}")
@@ -223,6 +223,14 @@ def _summary_text(summary: Summary, workspace: Workspace, link: str) -> str:
     if best is not None:
         lines.append(f"{console.bold('promote')}   deepcolor promote {summary.study}{in_workspace(workspace.root)}")
     return "\n".join(lines)
+
+
+def _saved_text(summary: Summary) -> str:
+    """What needed no training, in epochs and in seconds at the pace of their trainings, where that is known."""
+    if not summary.saved:
+        return "none saved"
+    seconds = f" or {duration(summary.saved_s)}" if summary.saved_s else ""
+    return f"{percent(summary.saved)}{seconds} saved"
 
 
 def _trials_text(summary: Summary) -> str:

@@ -76,7 +76,7 @@ def sync_studies(
     for name in [study] if study is not None else storage.names():
         try:
             stored = storage.load(name)
-            with owned(workspace, name):
+            with owned(workspace, name, on_wait=console.note):
                 done[name] = rebuild(replay(workspace, stored), tracking_uri=uri, artifact_root=artifact_root)
         except StudyError as error:
             if study is not None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from deepcolor.config.schema import ModelConfig, Stage
-from deepcolor.config.sections import Frozen
+from deepcolor.config.sections import Frozen, absent_value
 from deepcolor.errors import CorruptFileError, ModelError
 
 DESCRIPTION_FILE = "model.json"
@@ -46,6 +47,17 @@ class ModelDescription(Frozen):
     """What the training started from, such as `colorizer@3`."""
     metrics: dict[_Short, float] = Field(default_factory=dict, max_length=100)
     """Figures of these weights; MSE in the normalised units (value + 128) / 255."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _by_any_version(cls, content: Any) -> Any:
+        # What a later version says beside is passed over, but not what it says of the network's form.
+        if not isinstance(content, Mapping):
+            return content
+        known = {name: value for name, value in content.items() if name in cls.model_fields}
+        if isinstance(form := known.get("model"), Mapping):
+            known["model"] = {**{name: absent_value(field) for name, field in ModelConfig.model_fields.items()}, **form}
+        return known
 
 
 def read_description(folder: Path) -> ModelDescription:

@@ -179,9 +179,14 @@ def study_note(record: StudyRecord) -> str:
         lines += [record.confirmation, ""]
     if record.summary:
         lines += ["| figure | value |", "| --- | --- |"]
-        lines += [f"| {name.replace('_', ' ')} | {value:g} |" for name, value in record.summary.items()]
+        lines += [f"| {_figure_name(name)} | {value:g} |" for name, value in record.summary.items() if value]
         lines += [""]
     return "\n".join([*lines, "Run it again:", "", "```", record.command, "```"])
+
+
+def _figure_name(name: str) -> str:
+    what, _, unit = name.rpartition("_")
+    return f"{what.replace('_', ' ')}, seconds" if unit == "s" else name.replace("_", " ")
 
 
 def _provenance_tags(provenance: Provenance) -> dict[str, str]:

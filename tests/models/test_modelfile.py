@@ -110,7 +110,7 @@ def test_a_folder_without_a_model(folder: Path, tmp_path: Path) -> None:
         ({"stage": "painter"}, "stage"),
         ({"format": 2}, "format"),
         ({"metrics": {"val_mse": "NaN"}}, "metrics"),
-        ({"__class__": "os.system"}, "__class__"),
+        ({"model": {"dropout": 0.5}}, "model.dropout"),
         ({"parent": "x" * 10_000}, "parent"),
     ],
 )
@@ -121,6 +121,16 @@ def test_absurd_descriptions_are_refused(changes: dict[str, object], message: st
         load_model(folder)
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 1000
+
+
+def test_what_another_version_says_beside_is_passed_over(folder: Path) -> None:
+    """A description with an entry that is not known here loads, and so does one of a network from before a field."""
+    before = load_model(folder)[1]
+    content = json.loads((folder / "model.json").read_text())
+    form = {name: value for name, value in content["model"].items() if value != getattr(ModelConfig(), name)}
+    assert len(form) < len(content["model"])
+    _edit(folder, model=form, __class__="os.system", colour_space="L*a*b*")
+    assert load_model(folder)[1] == before
 
 
 def test_a_description_that_is_no_json_or_too_long(folder: Path) -> None:

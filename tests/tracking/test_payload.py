@@ -98,11 +98,12 @@ def test_a_failure_shows_its_reason() -> None:
 
 
 def test_the_description_says_how_to_run_it_again() -> None:
-    """The parent's description names the best trial and holds the command."""
-    record = study_record(
-        make_sweep(description="Why lr matters."), best=((0, 1, 0.5), (3, 2, 0.25)), summary={"trials": 4}
-    )
+    """The parent's description names the best trial, and the figures that are something, and holds the command."""
+    summary = {"trials": 4, "failed": 0, "saved_s": 90}
+    record = study_record(make_sweep(description="Why lr matters."), best=((0, 1, 0.5), (3, 2, 0.25)), summary=summary)
     note = payload.study_note(record)
     assert "Why lr matters." in note
     assert "trial **3**" in note
+    assert "| saved, seconds | 90 |" in note
+    assert "failed" not in note
     assert "deepcolor sweep experiments/grid.yaml" in note
