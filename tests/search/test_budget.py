@@ -16,6 +16,7 @@ from tests.search.conftest import Bench
 from tests.search.trivial import loss, trivial
 
 SweepOf = Callable[..., Sweep]
+pytestmark = pytest.mark.usefixtures("no_pictures")
 RATES = [0.3, 0.1, 0.03, 0.02, 0.01, 0.005, 0.003, 0.001]
 
 
@@ -83,7 +84,6 @@ def test_gpu_hours_add_up_over_restarts(bench: Bench, sweep_of: SweepOf) -> None
     assert bench.storage().load("s").spent.gpu_s == 3 * 1800
 
 
-@pytest.mark.usefixtures("no_pictures")
 def test_what_fails_has_cost_what_it_trained(bench: Bench, sweep_of: SweepOf) -> None:
     """A training that fails on a GPU after two epochs has spent both, and the time that it took there."""
     slept_s = 0.05

@@ -23,6 +23,7 @@ from deepcolor.workspace import Workspace
 from tests.search.conftest import Bench, Memory
 
 Make = Callable[..., Sweep]
+pytestmark = pytest.mark.usefixtures("no_pictures")
 LRS = [0.3, 0.1, 0.03, 0.01, 0.003, 0.001]
 
 

@@ -19,6 +19,7 @@ from tests.search.conftest import Bench
 from tests.search.trivial import trivial
 
 SweepOf = Callable[..., Sweep]
+pytestmark = pytest.mark.usefixtures("no_pictures")
 
 
 def run_until(bench: Bench, sweep: Sweep, *, finished: int) -> Summary:
@@ -54,7 +55,6 @@ def said_by_all(bench: Bench, sweep: Sweep) -> tuple[str, str, bool, bool]:
     return bench.memory.study.state, parent.state, is_finished(study, study.trials()), bool(garbage.items)
 
 
-@pytest.mark.usefixtures("no_pictures")
 @pytest.mark.parametrize(
     "search",
     [

@@ -19,6 +19,7 @@ from tests.cli.conftest import command
 from tests.search.conftest import Bench
 
 SweepOf = Callable[..., Sweep]
+pytestmark = pytest.mark.usefixtures("no_pictures")
 LOG_RANGE = {"low": 1e-3, "high": 0.1, "log": True}
 
 
@@ -87,7 +88,6 @@ def test_pruned_trials_go_on_when_the_study_grows(bench: Bench, sweep_of: SweepO
     assert first.trained_now + grown.trained_now == grown.trained_epochs == 7 * 27
 
 
-@pytest.mark.usefixtures("no_pictures")
 def test_a_study_that_has_grown_says_what_it_holds_and_how_to_go_on(
     bench: Bench, sweep_of: SweepOf, tmp_path: Path
 ) -> None:

@@ -18,6 +18,7 @@ from deepcolor.tracking.records import Provenance
 from tests.search.conftest import Bench
 
 Make = Callable[..., Sweep]
+pytestmark = pytest.mark.usefixtures("no_pictures")
 DATA = "d" * 32
 ONE = Machine(workers=1, threads=1, device="cpu", startup_s=0.0)
 

@@ -17,6 +17,7 @@ from tests.search.conftest import Bench
 from tests.search.trivial import loss, trivial
 
 SweepOf = Callable[..., Sweep]
+pytestmark = pytest.mark.usefixtures("no_pictures")
 RATES = [0.3, 0.1, 0.03, 0.02, 0.01, 0.005, 0.003, 0.001, 0.0003]
 FROM_ONE = {"name": "asha", "min_epochs": 1}
 SPACE: dict[str, Any] = {"lr": RATES[1:7], "weight_decay": [0.0, 0.1], "epochs": [9, 32]}
@@ -175,7 +176,6 @@ def test_a_finished_study_with_pruned_trials_trains_nothing_again(bench: Bench, 
     assert (again.best, again.complete, again.pruned) == (first.best, first.complete, first.pruned)
 
 
-@pytest.mark.usefixtures("no_pictures")
 def test_a_study_keeps_the_rungs_it_began_with(bench: Bench, sweep_of: SweepOf) -> None:
     """A file that leaves the first rung open begins with one that fits its trainings, and keeps it when they grow; a
     study from when the default was one epoch goes on with the same file, compares after one epoch, and grows with it.
