@@ -18,3 +18,8 @@ def __getattr__(name: str) -> Any:
 
         return getattr(inference, name)
     raise AttributeError(f"module 'deepcolor' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """Name what there is, whether it has been used yet or not: what a notebook offers after `deepcolor.`."""
+    return sorted({*globals(), *__all__})

@@ -9,8 +9,8 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 from deepcolor.errors import UserError
 
@@ -64,7 +64,7 @@ def read_plain(path: Path | str, *, most_bytes: int) -> bytes:
     return b"".join(parts)
 
 
-def open_plain(path: Path | str, *, most_bytes: int | None = None) -> BinaryIO:
+def open_plain(path: Path | str, *, most_bytes: int | None = None) -> BufferedReader:
     """Open an ordinary file to be read, for those who take it in parts.
 
     Args:

@@ -29,8 +29,6 @@ from deepcolor.workspace import Workspace
 if TYPE_CHECKING:
     from deepcolor.inference import ColorModel
 
-DEFAULT_MODELS = ("transfer@champion", "colorizer@champion")
-"""The first one that exists is used when no model is named."""
 _SHOWN = 3
 
 
@@ -59,7 +57,7 @@ def colorize(
             "--model",
             "-m",
             help="STAGE@ALIAS, STAGE@VERSION, or a model folder.",
-            show_default="transfer@champion, else colorizer@champion",
+            show_default="the champion, where one alone colours pictures",
         ),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that are there already.")] = False,
@@ -78,6 +76,8 @@ def colorize(
     a.jpg.png for a.jpg, a.bmp.png for a.bmp, a.png for a.png; so the same command finds them again. Pictures that
     deepcolor made are passed over. Those that cannot be coloured are reported and left out; then the exit code is 1.
 
+    Where several champions could colour (deepcolor models), name the one whose data is most like the pictures.
+
     [bold]Examples[/bold]
 
       deepcolor colorize grandma.jpg -o coloured/
@@ -86,16 +86,18 @@ def colorize(
 
       deepcolor colorize scans/ -o coloured/ --model pulled/ --overwrite
     """
+    uri = tracking_uri(Workspace.at(workspace), tracking)
+    if model is not None:
+        check_model(model, uri=uri)  # Though there may be nothing to do: a slip shows at once.
     jobs = plan(paths, out)
     kept = [] if overwrite else [job for job in jobs if os.path.lexists(job.output)]
     known = set(kept)
     open_jobs = [job for job in jobs if job not in known]
-    uri = tracking_uri(Workspace.at(workspace), tracking)
-    name, outcome = "", Outcome()
+    outcome = Outcome()
     if open_jobs:
-        name, loaded = _load(model, uri=uri, device=device)
-        outcome = run(open_jobs, loaded, out=out)
-    _report(out, name, outcome, kept)
+        model = model or _default(uri)
+        outcome = run(open_jobs, _load(model, uri=uri, device=device), out=out)
+    _report(out, model or "", outcome, kept)
     if outcome.unreadable:
         raise typer.Exit(EXIT_FAILURE)
 
@@ -200,21 +202,39 @@ def _found(path: Path, out: Path, homes: Mapping[Path, Path]) -> Iterator[tuple[
     yield from ((path / below, homes[path] / below) for below in found.pictures)
 
 
-def _load(name: str | None, *, uri: str, device: str) -> tuple[str, ColorModel]:
+def check_model(name: str, *, uri: str) -> None:
+    """Make sure that a model exists and colours pictures, without loading its weights.
+
+    Raises:
+        ModelError: There is no such model, or it is a regressor.
+    """
+    from deepcolor.models.description import DESCRIPTION_FILE, read_description
+    from deepcolor.registry.names import is_ref
+    from deepcolor.registry.versions import resolve
+
+    if (Path(name) / DESCRIPTION_FILE).exists() or not is_ref(name):
+        stage = read_description(Path(name)).stage
+    else:
+        stage = resolve(name, tracking_uri=uri).stage
+    if stage == "regressor":
+        raise ModelError(
+            f"--model: must be a colorizer or a transfer; got {name}, a regressor, which predicts one mean colour for "
+            "a whole picture. For that colour: deepcolor.load(...).mean_ab(...) in Python."
+        )
+
+
+def _default(uri: str) -> str:
+    from deepcolor.inference.loading import the_champion
+
+    name = the_champion(uri)
+    console.note(f"colouring with {name}, the one champion that colours")
+    return name
+
+
+def _load(name: str, *, uri: str, device: str) -> ColorModel:
     from deepcolor.inference import load
 
-    if name is not None:
-        return name, load(name, tracking_uri=uri, device=device)
-    first, second = DEFAULT_MODELS
-    try:
-        return first, load(first, tracking_uri=uri, device=device)
-    except ModelError as error:
-        try:
-            loaded = load(second, tracking_uri=uri, device=device)
-        except ModelError:
-            raise error from None
-        console.note(f"there is no {first} yet; using {second}")
-        return second, loaded
+    return load(name, tracking_uri=uri, device=device)
 
 
 def _report(out: Path, name: str, outcome: Outcome, kept: Sequence[Job]) -> None:

@@ -11,10 +11,24 @@ from deepcolor.cli.words import params_line, value_text
 from deepcolor.counting import counted
 
 if TYPE_CHECKING:
+    from deepcolor.config.schema import Sweep
     from deepcolor.registry.confirmation import Confirmed, Contender
     from deepcolor.search.confirmation import Confirmation, ConfirmedSetting
     from deepcolor.search.study import StoredStudy, StoredTrial
     from deepcolor.workspace import Workspace
+
+
+_FEW_SEEDS = 2
+
+
+def warn_of_few_seeds(sweep: Sweep) -> None:
+    """Say what two seeds are worth: Welch's interval then rests on two degrees of freedom."""
+    confirm = sweep.search.confirm
+    if confirm is not None and confirm.seeds <= _FEW_SEEDS:
+        console.warn(
+            f"search.confirm: {confirm.seeds} seeds can hardly tell two settings apart, whose means must then differ "
+            "by 4.3 standard errors (2.8 with 3 seeds, 2.3 with 5). Set seeds to 3 or more."
+        )
 
 
 def show_confirmation(confirmation: Confirmation, *, objective: str) -> None:

@@ -54,7 +54,7 @@ def demo(
       deepcolor demo --workspace demo
     """
     from deepcolor.cli.drive import How
-    from deepcolor.cli.pipeline import run_pipeline, show_pipeline
+    from deepcolor.cli.pipeline import reference, run_pipeline, show_pipeline
     from deepcolor.config.load import load_pipeline
 
     started = time.monotonic()
@@ -69,7 +69,8 @@ def demo(
     show_pipeline(parsed, results, place)
     said = {"overview": str(overview), "wall_s": round(time.monotonic() - started, 1)}
     if not console.settings.json:
-        console.result(_farewell(overview, file, workspace, time.monotonic() - started), said)
+        model = reference(results[-1].promotion.version)
+        console.result(_farewell(overview, file, workspace, model, wall_s=time.monotonic() - started), said)
 
 
 def _own_copy(workspace: Workspace) -> Path:
@@ -132,13 +133,13 @@ def _grey(rgb_HW3: Any) -> Any:
     return np.rint(lab_to_rgb(lightness_HW, np.zeros_like(ab_HW2)) * 255).astype(np.uint8)
 
 
-def _farewell(overview: Path, file: Path, workspace: Path, wall_s: float) -> str:
+def _farewell(overview: Path, file: Path, workspace: Path, model: str, *, wall_s: float) -> str:
     where, edited = in_workspace(workspace), shlex.quote(str(file))
     return "\n".join(
         (
             f"{console.bold('look at')}   {overview}",
             f"{console.bold('compare')}   deepcolor ui{where}",
-            f"{console.bold('colour')}    deepcolor colorize PHOTO -o coloured --model transfer@champion{where}",
+            f"{console.bold('colour')}    deepcolor colorize PHOTO -o coloured --model {model}{where}",
             f"{console.bold('change')}    {file}, then deepcolor pipeline {edited}{where}",
             f"{console.bold('your own')}  deepcolor data prepare FOLDER --name photos{where}",
             f"The demo took {duration(wall_s)}.",

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from deepcolor import __version__
 from deepcolor.cli import console
+from deepcolor.cli.confirmation import warn_of_few_seeds
 from deepcolor.cli.live import Steps, starting, watching
 from deepcolor.cli.signals import StopSignals
 from deepcolor.config.schema import Sweep
@@ -79,6 +80,7 @@ def run_sweep(sweep: Sweep, how: How, *, executor: Executor) -> Summary:
         WorkspaceError: The disk is full, or the database stays locked; the same command goes on.
     """
     how.workspace.create()
+    warn_of_few_seeds(sweep)
     with StopSignals(resume=how.resume or how.command) as stop, starting(sweep.study) as steps:
         steps.step(f"looking at the data set {sweep.data.name}")
         summary = _ready_and_drive(sweep, how, stop, executor=executor, steps=steps)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from dataclasses import asdict
 from pathlib import Path
 from shlex import quote
@@ -23,17 +22,17 @@ from deepcolor.cli.options import (
 from deepcolor.workspace import Workspace
 
 if TYPE_CHECKING:
-    from deepcolor.config.schema import Stage
     from deepcolor.registry.versions import ModelVersion
 
-_COLUMNS = ("model", "alias", "test MSE", "PSNR dB", "SSIM", "from", "promoted")
-"""What fits a terminal of 80 columns; --json says the rest."""
-_NUMERIC = ("test MSE", "PSNR dB", "SSIM")
+_COLUMNS = ("model", "alias", "data", "test MSE", "mean colour", "PSNR dB", "from")
+"""What fits a terminal of 80 columns or a little more; --json says the rest."""
+_NUMERIC = ("test MSE", "mean colour", "PSNR dB")
 
 
 def models(
     stage: Annotated[
-        str | None, typer.Argument(help="regressor, colorizer or transfer.", show_default="all three")
+        str | None,
+        typer.Argument(help="regressor, colorizer or transfer; or one such as colorizer-fruits.", show_default="all"),
     ] = None,
     workspace: WorkspaceOption = HERE,
     tracking: TrackingOption = None,
@@ -41,7 +40,10 @@ def models(
     quiet: QuietOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """List the registered models: their versions, aliases and figures on the test split.
+    """List the registered models: their versions, aliases, data sets and figures on the test split.
+
+    "mean colour" is what predicting the mean colour of the training pictures gives there: a model that has learned
+    something is below it.
 
     [bold]Examples[/bold]
 
@@ -49,10 +51,13 @@ def models(
 
       deepcolor models colorizer --json
     """
-    from deepcolor.registry.versions import list_versions
+    from deepcolor.registry.names import parse_line
+    from deepcolor.registry.versions import list_versions, with_data
 
     uri = tracking_uri(Workspace.at(workspace), tracking)
-    versions = list_versions(uri, stage=_checked_stage(stage) if stage else None)
+    line = parse_line(stage) if stage else None
+    asked = list_versions(uri, stage=line.stage if line else None)
+    versions = with_data([v for v in asked if line is None or line.name in (None, v.line.name)], tracking_uri=uri)
     if console.settings.json:
         console.result("", [version_as_dict(version) for version in versions])
     elif versions:
@@ -106,7 +111,10 @@ def pull(
 
 
 def rollback(
-    stage: Annotated[str, typer.Argument(help="regressor, colorizer or transfer.", show_default=False)],
+    stage: Annotated[
+        str,
+        typer.Argument(help="regressor, colorizer or transfer; or one such as colorizer-fruits.", show_default=False),
+    ],
     workspace: WorkspaceOption = HERE,
     tracking: TrackingOption = None,
     json: JsonOption = False,
@@ -119,10 +127,11 @@ def rollback(
 
       deepcolor rollback colorizer
     """
+    from deepcolor.registry.names import parse_line
     from deepcolor.registry.versions import rollback as go_back
 
     uri = tracking_uri(Workspace.at(workspace), tracking)
-    done = go_back(_checked_stage(stage), tracking_uri=uri)
+    done = go_back(parse_line(stage), tracking_uri=uri, on_wait=console.note)
     console.result(
         f"{done.champion.ref} is champion again; {done.replaced.ref} is previous now",
         {"champion": version_as_dict(done.champion), "previous": version_as_dict(done.replaced)},
@@ -132,31 +141,22 @@ def rollback(
 def version_as_dict(version: ModelVersion) -> dict[str, Any]:
     """A version as a JSON object."""
     data = asdict(version)
+    for known_inside in ("line", "pictures", "splits"):
+        del data[known_inside]
     data["model"] = version.model.model_dump(mode="json")
-    return {"ref": version.ref, **data}
-
-
-def _checked_stage(name: str) -> Stage:
-    from deepcolor.config.schema import STAGES
-    from deepcolor.errors import ModelError
-
-    for stage in STAGES:
-        if name == stage:
-            return stage
-    raise ModelError(f"stage: must be one of {', '.join(STAGES)}; got {name!r}. Choose one of these.")
+    return {"ref": version.ref, "stage": version.stage, "name": version.line.name, **data}
 
 
 def _row(version: ModelVersion) -> list[str]:
     def figure(name: str, form: str) -> str:
         return format(version.test[name], form) if name in version.test else "-"
 
-    when = dt.datetime.fromtimestamp(version.created_ms / 1000, tz=dt.UTC).astimezone()
     return [
         version.ref,
         ", ".join(version.aliases),
+        version.data or "-",
         figure("mse", ".3e"),
+        figure("baseline_mse", ".3e"),
         figure("psnr_db", ".2f"),
-        figure("ssim", ".3f"),
         f"{version.study} t{version.trial:04d}" if version.study and version.trial is not None else "-",
-        f"{when:%Y-%m-%d}",
     ]

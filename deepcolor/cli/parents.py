@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from deepcolor.cli.confirmation import confirmed_weights
 from deepcolor.config.schema import INIT_REF, Choices, ModelConfig, Setting, Stage, Sweep
@@ -14,6 +15,9 @@ from deepcolor.search.study import StoredStudy, StoredTrial, StudyStorage
 from deepcolor.search.summary import best_of
 from deepcolor.training.trajectory import InitWeights
 from deepcolor.workspace import Workspace
+
+if TYPE_CHECKING:
+    from deepcolor.registry.names import Ref
 
 _ENCODER_FIELDS = ("feature_maps", "growth")
 
@@ -105,10 +109,9 @@ class Parents:
         from deepcolor.registry.versions import resolve
 
         version = resolve(ref, tracking_uri=self._tracking_uri)
-        exact = f"{version.stage}@{version.number}"
         shutil.rmtree(folder, ignore_errors=True)
-        pull(exact, folder, tracking_uri=self._tracking_uri)
-        return exact
+        pull(version.ref, folder, tracking_uri=self._tracking_uri)
+        return version.ref
 
     def _best_fit(self, ref: str, setting: Setting) -> StoredTrial:
         parent = self._storage.load(ref.removeprefix("study:"))
@@ -139,6 +142,16 @@ class Parents:
         if best is None:
             raise ModelError(f"init_from: no finished trial to start from; got {what}. Run study {study.name!r} first.")
         return best
+
+
+def champions_asked_for(sweep: Sweep, workspace: Workspace) -> list[Ref]:
+    """Return the champions that a sweep would start from now; none that its study has started from before."""
+    from deepcolor.registry.names import CHAMPION, parse_ref
+
+    storage = StudyStorage(workspace)
+    pins = storage.load(sweep.study).pins if sweep.study in storage.names() else {}
+    asked = [ref for ref in _refs(sweep) if ref not in pins and not ref.startswith("study:")]
+    return [ref for ref in map(parse_ref, asked) if ref.alias == CHAMPION]
 
 
 def _refs(sweep: Sweep) -> list[str]:

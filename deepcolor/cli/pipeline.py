@@ -28,12 +28,14 @@ from deepcolor.cli.options import (
     tracking_uri,
 )
 from deepcolor.cli.words import duration, params_line, value_text
+from deepcolor.plainfile import read_plain
 from deepcolor.workspace import Workspace
 
 if TYPE_CHECKING:
     from deepcolor.cli.drive import How
     from deepcolor.config.schema import Pipeline, Sweep
-    from deepcolor.registry.promote import Promotion
+    from deepcolor.registry.promotion import Promotion
+    from deepcolor.registry.versions import ModelVersion
     from deepcolor.search.summary import Summary
 
 SUMMARY_FILE = "pipeline.json"
@@ -74,8 +76,17 @@ class StageResult:
 def pipeline(
     file: Annotated[Path, typer.Argument(help="Pipeline file (YAML).", show_default=False)],
     override: OverrideOption = None,
+    own_name: Annotated[
+        str | None,
+        typer.Option(
+            "--as",
+            metavar="NAME",
+            help="Let every stage compete for a champion of its own: colorizer-NAME.",
+            show_default="with the champion of its data set",
+        ),
+    ] = None,
     force: Annotated[
-        bool, typer.Option("--force", help="Promote each best trial even if the champion is better.")
+        bool, typer.Option("--force", help="Make each best trial champion whatever the gate says.")
     ] = False,
     executor: ExecutorOption = "local",
     workers: WorkersOption = None,
@@ -88,7 +99,9 @@ def pipeline(
 ) -> None:
     """Run several sweeps in order, and promote the best trial of each before the next one starts.
 
-    The same command goes on after an interruption at any point; what is done is not done again.
+    The same command goes on after an interruption at any point; what is done is not done again. A stage whose best
+    trial does not become champion is no obstacle, unless a later one starts from that champion: then the pipeline ends
+    there.
 
     [bold]Examples[/bold]
 
@@ -103,24 +116,32 @@ def pipeline(
     parsed = load_pipeline(file, override or ())
     command, resume = command_lines()
     how = How(place, tracking_uri(place, tracking), executor, workers, device, command, resume=resume)
-    results = run_pipeline(parsed, how, force=force)
+    results = run_pipeline(parsed, how, own_name=own_name, force=force)
     show_pipeline(parsed, results, place)
 
 
-def run_pipeline(parsed: Pipeline, how: How, *, force: bool = False) -> list[StageResult]:
-    """Run every sweep of a pipeline and promote its best trial; write the summary after each."""
+def run_pipeline(parsed: Pipeline, how: How, *, own_name: str | None = None, force: bool = False) -> list[StageResult]:
+    """Run every sweep of a pipeline and promote its best trial; write the summary after each.
+
+    Raises:
+        ModelError: A sweep starts from a champion that the pipeline's own stage before it did not become.
+    """
     from deepcolor.cli.drive import run_sweep
     from deepcolor.cli.promote import promote_trial
+    from deepcolor.cli.succession import check_succession
 
     results: list[StageResult] = []
     executor = how.make_executor()
     try:
         for sweep in parsed.sweeps:
+            check_succession(sweep, [(done.sweep, done.promotion) for done in results], how)
             summary = run_sweep(sweep, how, executor=executor)
-            promotion = promote_trial(how.workspace, sweep.study, how.tracking_uri, force=force, device=how.device)
+            promotion = promote_trial(
+                how.workspace, sweep.study, how.tracking_uri, own_name=own_name, force=force, device=how.device
+            )
             for warning in promotion.warnings:
                 console.warn(f"{sweep.study}: {warning}")
-            console.note(f"{sweep.study}: {promotion.sentence}")
+            (console.note if promotion.promoted else console.warn)(f"{sweep.study}: {promotion.sentence}")
             if promotion.version.evidence is not None:
                 console.note(f"{sweep.study}: {promotion.version.evidence.sentence}")
             before = _before(how, sweep, promotion) if sweep.stage == "transfer" else None
@@ -155,9 +176,16 @@ def show_pipeline(parsed: Pipeline, results: list[StageResult], workspace: Works
     lines.append(f"{console.bold('epochs')}    {trained} trained now, in {duration(wall_s)}")
     lines.append(f"{console.bold('summary')}   {_summary_path(parsed, workspace)}")
     where = in_workspace(workspace.root)
-    commands = ("models", "ui", "colorize PHOTO -o OUT")
+    usable = [result.promotion.version for result in results if result.sweep.stage != "regressor"]
+    model = f" --model {reference(usable[-1])}" if usable else ""
+    commands = ("models", "ui", f"colorize PHOTO -o OUT{model}")
     lines.append(f"{console.bold('next')}      {'; '.join(f'deepcolor {command}{where}' for command in commands)}")
     console.result("\n".join(lines), {})
+
+
+def reference(version: ModelVersion) -> str:
+    """Name a version: as champion where it is, else by its number."""
+    return f"{version.line}@champion" if "champion" in version.aliases else version.ref
 
 
 def _fine_tuning(result: StageResult) -> str | None:
@@ -187,15 +215,16 @@ def _before(how: How, sweep: Sweep, promotion: Promotion) -> dict[str, float] | 
     remembered = folder / f"test-{cache.name}.json"
     key = read_description(folder).weights_sha256
     try:
-        figures: dict[str, Any] = jsonlib.loads(remembered.read_text())
+        figures: dict[str, Any] = jsonlib.loads(read_plain(remembered, most_bytes=2**16))
         if figures.pop("weights_sha256") == key:
             return figures
     except (OSError, ValueError, KeyError):
         pass  # measured for the first time
     from deepcolor.atomic import write_atomically
+    from deepcolor.cli.promote import conditions_of
     from deepcolor.training.metrics import measure
 
-    measured = measure(folder, cache, device=how.device)
+    measured = measure(folder, cache, device=how.device, conditions=conditions_of(how.workspace, sweep))
     figures = {name: float(value) for name, value in vars(measured).items() if name != "per_image_mse"}
     write_atomically(remembered, jsonlib.dumps({**figures, "weights_sha256": key}).encode())
     return figures

@@ -17,7 +17,8 @@ class ConfirmConfig(Frozen):
     top: int = Field(default=3, ge=1, le=1000)
     """How many of the best settings are trained again."""
     seeds: int = Field(default=3, ge=2, le=1000)
-    """Under how many other seeds each; the value that the search has seen does not count."""
+    """Under how many other seeds each; the value that the search has seen does not count. 2 can hardly tell two
+    settings apart: 3 or more are worth their time."""
 
     @property
     def trainings(self) -> int:

@@ -17,7 +17,8 @@ from deepcolor.workspace import NAME_PATTERN
 ParamValue = bool | int | float | str | None
 
 INIT_REF = re.compile(
-    r"(?P<stage>regressor|colorizer|transfer)@(?P<version>[A-Za-z0-9_-]+)|study:(?P<study>[A-Za-z0-9._-]+)"
+    r"(?P<stage>regressor|colorizer|transfer)(?:-(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*))?@(?P<version>[A-Za-z0-9_-]+)"
+    r"|study:(?P<study>[A-Za-z0-9._-]+)"
 )
 
 
@@ -188,9 +189,9 @@ class InitConfig(Frozen):
     first_fields = frozenset({"init_from", "freeze"})
 
     init_from: str | None = None
-    """`STAGE@ALIAS` or `STAGE@VERSION` (a registered model), or `study:NAME` (of those of the same width, its confirmed
-    winner or else its best trial). A colorizer takes a regressor's encoder; a transfer takes a whole colorizer. null:
-    random weights."""
+    """`STAGE@ALIAS` or `STAGE@VERSION` (a registered model; `STAGE-NAME@ALIAS` where it was promoted with `--as NAME`),
+    or `study:NAME` (of those of the same width, its confirmed winner or else its best trial). A colorizer takes a
+    regressor's encoder; a transfer takes a whole colorizer. null: random weights."""
     freeze: Literal["none", "encoder"] = "none"
     """`encoder`: only the decoder is trained (needs `init_from`)."""
 

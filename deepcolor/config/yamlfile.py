@@ -22,6 +22,7 @@ from yaml.scanner import Scanner
 
 from deepcolor.config.refusal import nearest
 from deepcolor.errors import ConfigError
+from deepcolor.plainfile import open_plain
 
 MAX_BYTES = 1 << 20
 """Largest file that is read; a sweep has a few kilobytes."""
@@ -79,7 +80,7 @@ def dump(tree: Any) -> str:
 
 def _text_of(path: Path, *, kind: str) -> str:
     try:
-        with path.open("rb") as file:
+        with open_plain(path) as file:
             raw = file.read(MAX_BYTES + 1)
     except FileNotFoundError:
         raise ConfigError(f"{kind} file: must exist; got {path}. {_instead(path)}") from None

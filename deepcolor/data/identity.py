@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+
 from deepcolor.config.schema import DataConfig, digest_of
 from deepcolor.data.manifest import Manifest
+from deepcolor.data.splits import SplitName
 
 CACHE_FORMAT = 2
 """Raised when the same manifest and form would no longer give the same numbers."""
+_SKETCH_PICTURES = 32
+_SKETCH_DIGITS = 8
 
 
 def data_digest(manifest: Manifest, config: DataConfig) -> str:
@@ -32,3 +37,26 @@ def data_digest(manifest: Manifest, config: DataConfig) -> str:
 def pictures_digest(manifest: Manifest) -> str:
     """Name a data set's pictures and their split, whatever form they are decoded in: 32 hex digits."""
     return digest_of([manifest.seed, sorted((file.sha256, file.split) for file in manifest.files)])[:32]
+
+
+def splits_digest(sha256s: Mapping[SplitName, Iterable[str]]) -> str:
+    """Name a data set's pictures and their splits alone, whatever copies are drawn of them: 32 hex digits.
+
+    Args:
+        sha256s: Of the pictures of each split, in hex.
+    """
+    return digest_of(sorted((sha256, split) for split, those in sha256s.items() for sha256 in those))[:32]
+
+
+def pictures_sketch(sha256s: Iterable[str]) -> frozenset[str]:
+    """Return a few of a data set's pictures that stand for all: those with the lowest checksums.
+
+    Two sets with much in common have some of these in common, whatever was added, removed or split another way; two
+    sets that share no picture have none.
+
+    Args:
+        sha256s: Of all pictures, in hex.
+    Returns:
+        The beginnings of up to 32 of them.
+    """
+    return frozenset(sorted(sha256[:_SKETCH_DIGITS] for sha256 in sha256s)[:_SKETCH_PICTURES])

@@ -21,12 +21,15 @@ from deepcolor.data.journal import Journal, Seen
 from deepcolor.data.looking import Look, look_at_all
 from deepcolor.data.splits import SPLIT_NAMES, SplitName, checked_fractions, split_groups
 from deepcolor.errors import CorruptFileError, DataError
+from deepcolor.plainfile import read_plain
 from deepcolor.workspace import Workspace
 
 MANIFEST_FORMAT = 1
 JOURNAL_FOLDER = ".looking"
 FORMER_FOLDER = "former"
 """Beside the manifest: what has been seen of the pictures so far, and the manifests that it replaced."""
+_MOST_BYTES = 2**30
+"""Of a manifest; a million pictures have a third of it."""
 MIN_SIDE_PX = 32
 """A picture with a shorter side holds nothing a network could learn from."""
 
@@ -317,7 +320,7 @@ def _before(path: Path, *, replace: bool) -> Manifest | None:
 
 def _read(path: Path) -> Manifest:
     try:
-        return Manifest.model_validate_json(path.read_bytes())
+        return Manifest.model_validate_json(read_plain(path, most_bytes=_MOST_BYTES))
     except (ValidationError, OSError) as error:
         raise CorruptFileError(
             f"manifest: must be as `deepcolor data prepare` wrote it; got a file that cannot be understood ({path}). "

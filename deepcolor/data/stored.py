@@ -13,10 +13,13 @@ from deepcolor.data.identity import CACHE_FORMAT, data_digest
 from deepcolor.data.manifest import Manifest, verify
 from deepcolor.data.splits import SplitName
 from deepcolor.errors import CorruptFileError, DataError
+from deepcolor.plainfile import read_plain
 from deepcolor.waiting import locked
 from deepcolor.workspace import Workspace
 
 INDEX_NAME = "cache.json"
+_MOST_INDEX_BYTES = 2**30
+"""A million pictures have a third of it."""
 RGB_PART = "rgb"
 """The array of the training originals, there when copies are drawn fresh."""
 
@@ -111,7 +114,7 @@ def read_index(folder: Path) -> CacheIndex:
     if not path.is_file():
         raise DataError(f"decoded data: must have been built; got nothing there ({folder}). Start the sweep again.")
     try:
-        index = CacheIndex.model_validate_json(path.read_bytes())
+        index = CacheIndex.model_validate_json(read_plain(path, most_bytes=_MOST_INDEX_BYTES))
     except (ValidationError, OSError) as error:
         raise CorruptFileError(f"{_DAMAGED}; got an index that cannot be understood ({path}). {_MEND}") from error
     for name, expected in index.files.items():

@@ -23,3 +23,8 @@ def __getattr__(name: str) -> Any:
 
         return getattr(import_module(f"{__name__}.{_WHERE[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """Name what there is, whether it has been used yet or not."""
+    return sorted({*globals(), *__all__})

@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import overload
 
 from deepcolor.data.images import Pixels
-from deepcolor.errors import UserError
+from deepcolor.errors import ModelError, UserError
 from deepcolor.inference.model import ColorModel
 from deepcolor.inference.picture import ImageInput
 from deepcolor.models.description import DESCRIPTION_FILE
 from deepcolor.models.modelfile import load_model
+from deepcolor.printable import shown_uri
 from deepcolor.registry.names import is_ref
 from deepcolor.registry.pull import pull
+from deepcolor.registry.versions import painters
 from deepcolor.scratch import temporary_folder
 from deepcolor.training.device import pick_device
 from deepcolor.workspace import Workspace
@@ -43,7 +45,7 @@ def load(
     where = pick_device(device)
     if (Path(model) / DESCRIPTION_FILE).is_file() or not is_ref(os.fspath(model)):
         return ColorModel(*load_model(Path(model), where))
-    uri = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or Workspace.at(Path(workspace)).mlflow_uri
+    uri = _store(workspace, tracking_uri)
     with temporary_folder("load") as folder:
         return ColorModel(*load_model(pull(os.fspath(model), folder / "model", tracking_uri=uri), where))
 
@@ -52,34 +54,67 @@ def load(
 def colorize(
     image: list[ImageInput] | tuple[ImageInput, ...],
     *,
-    model: ColorModel | str | PathLike[str] = ...,
+    model: ColorModel | str | PathLike[str] | None = ...,
     workspace: str | PathLike[str] = ...,
 ) -> list[Pixels | UserError]: ...
 
 
 @overload
 def colorize(
-    image: ImageInput, *, model: ColorModel | str | PathLike[str] = ..., workspace: str | PathLike[str] = ...
+    image: ImageInput, *, model: ColorModel | str | PathLike[str] | None = ..., workspace: str | PathLike[str] = ...
 ) -> Pixels: ...
 
 
 def colorize(
     image: ImageInput | list[ImageInput] | tuple[ImageInput, ...],
     *,
-    model: ColorModel | str | PathLike[str] = "transfer@champion",
+    model: ColorModel | str | PathLike[str] | None = None,
     workspace: str | PathLike[str] = ".",
 ) -> Pixels | list[Pixels | UserError]:
     """Colour one picture, or several.
 
     Args:
         image: A path, a file's bytes, a PIL image, or an array, as `ColorModel.colorize` takes them; or a list of them.
-        model: What `load` gave, or what it takes; for several pictures, load it once.
+        model: What `load` gave, or what it takes; for several pictures, load it once. None: the one champion that
+            colours, where there is one alone.
         workspace: Where the registry is.
     Returns:
         sRGB of the picture's size, shape (H, W, 3), or (H, W, 4) where it has opacity; uint16 for 16-bit pictures, else
         uint8. For a list, a list of these: a picture that cannot be coloured has its error there, and the rest goes on.
+    Raises:
+        ModelError: No model is named and there are several champions, or none; the message lists them.
     """
+    if model is None:
+        model = the_champion(_store(workspace, None))
     loaded = model if isinstance(model, ColorModel) else load(model, workspace=workspace)
     if isinstance(image, list | tuple):
         return list(loaded.colorize_each(image))
     return loaded.colorize(image)
+
+
+def the_champion(tracking_uri: str) -> str:
+    """Return the reference of the champion that colours pictures, where there is one alone.
+
+    Which of several is meant nobody can tell: one that was trained on fruit paints a face orange.
+
+    Raises:
+        ModelError: There is none, or there are several; the message lists them with their data sets.
+        TrackingError: The store cannot be read.
+    """
+    champions = painters(tracking_uri)
+    if not champions:
+        raise ModelError(
+            f"model: there must be a champion that colours pictures; got none ({shown_uri(tracking_uri)}). "
+            "Promote a colorizer or a transfer first (deepcolor promote STUDY), or name a model with --model."
+        )
+    if len(champions) > 1:
+        got = ", ".join(f"{v.line}@champion (trained on {v.data or 'an unknown data set'})" for v in champions)
+        raise ModelError(
+            f"model: must be named where several champions can colour; got {got}. "
+            "Choose the one whose data is most like your pictures: --model, or model=... in Python."
+        )
+    return f"{champions[0].line}@champion"
+
+
+def _store(workspace: str | PathLike[str], tracking_uri: str | None) -> str:
+    return tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or Workspace.at(Path(workspace)).mlflow_uri

@@ -37,6 +37,21 @@ class ColorModel:
         self._device = next(network.parameters()).device
         self.description = description
 
+    def __repr__(self) -> str:
+        known = self.description
+        origin = f", from {known.parent}" if known.parent else ""
+        return (
+            f"<{type(self).__name__}: {known.stage}, {known.size_px} px, {known.model.feature_maps} feature maps, "
+            f"epoch {known.epoch}{origin}, on {self._device}>"
+        )
+
+    @property
+    def network(self) -> Network:
+        """The network itself, a `torch.nn.Module` in evaluation mode: normalised L* in, a* and b* out, as
+        `deepcolor.models.networks` describes. Whoever changes it changes this model.
+        """
+        return self._network
+
     @property
     def stage(self) -> Stage:
         """`regressor`, `colorizer` or `transfer`."""

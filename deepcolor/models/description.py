@@ -11,10 +11,13 @@ from pydantic import Field, ValidationError, model_validator
 from deepcolor.config.schema import ModelConfig, Stage
 from deepcolor.config.sections import Frozen, absent_value
 from deepcolor.errors import CorruptFileError, ModelError
+from deepcolor.plainfile import read_plain
 
 DESCRIPTION_FILE = "model.json"
 WEIGHTS_FILE = "model.safetensors"
 MAX_DESCRIPTION_BYTES = 2**20
+MAX_WEIGHTS_BYTES = 2**32
+"""More than the largest network that can be described has; for those who cannot ask the network itself."""
 
 _Short = Annotated[str, Field(max_length=200)]
 
@@ -68,19 +71,24 @@ def read_description(folder: Path) -> ModelDescription:
     """
     path = folder / DESCRIPTION_FILE
     try:
-        if path.stat().st_size > MAX_DESCRIPTION_BYTES:
-            raise ModelError(
-                f"model: {DESCRIPTION_FILE} must be at most {MAX_DESCRIPTION_BYTES} bytes; got more ({path}). "
-                "This is no description deepcolor wrote; get the model again."
-            )
-        return ModelDescription.model_validate_json(path.read_bytes())
+        return ModelDescription.model_validate_json(read_plain(path, most_bytes=MAX_DESCRIPTION_BYTES))
     except (FileNotFoundError, NotADirectoryError) as error:
         raise ModelError(
             f"model: must be a folder with {DESCRIPTION_FILE} and {WEIGHTS_FILE}; got {folder}. "
             "Pull a model with `deepcolor pull`, or name a folder that was pulled."
         ) from error
+    except OSError as error:
+        raise unreadable(path, error) from error
     except ValidationError as error:
         raise _invalid(path, error) from error
+
+
+def unreadable(path: Path, error: OSError) -> ModelError:
+    """Say that a file of a model folder cannot be read."""
+    return ModelError(
+        f"model: {path.name} must be a file that can be read; got {error.strerror or error} ({path}). "
+        "Get the model again."
+    )
 
 
 def _invalid(path: Path, error: ValidationError) -> ModelError | CorruptFileError:

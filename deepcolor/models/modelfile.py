@@ -13,8 +13,9 @@ from torch import Tensor
 
 from deepcolor.atomic import write_atomically
 from deepcolor.errors import CorruptFileError, ModelError
-from deepcolor.models.description import DESCRIPTION_FILE, WEIGHTS_FILE, ModelDescription, read_description
+from deepcolor.models.description import DESCRIPTION_FILE, WEIGHTS_FILE, ModelDescription, read_description, unreadable
 from deepcolor.models.networks import Network, build, build_from
+from deepcolor.plainfile import read_plain
 
 _MAX_HEADER_BYTES = 2**20
 """Room for names and shapes in a safetensors file beside the tensors themselves."""
@@ -57,7 +58,7 @@ def load_model(folder: Path, device: str | torch.device = "cpu") -> tuple[Networ
         The network in evaluation mode, and its description.
     Raises:
         CorruptFileError: The weights do not match the checksum in the description.
-        ModelError: A file is missing, or the weights do not belong to the network described.
+        ModelError: A file is missing or none, the weights do not belong to the network described, or are no numbers.
     """
     description = read_description(folder)
     # Built without memory first: the shapes are known, and compared, before anything of their size is allocated.
@@ -66,6 +67,7 @@ def load_model(folder: Path, device: str | torch.device = "cpu") -> tuple[Networ
     content = _checked_content(folder / WEIGHTS_FILE, wanted, description)
     weights = _parsed(folder / WEIGHTS_FILE, content)
     _check_form(folder / WEIGHTS_FILE, weights, wanted)
+    _check_numbers(folder / WEIGHTS_FILE, weights)
     network = build_from(description.stage, description.model, description.size_px, weights=weights, device=device)
     return network.eval(), description
 
@@ -73,15 +75,11 @@ def load_model(folder: Path, device: str | torch.device = "cpu") -> tuple[Networ
 def _checked_content(path: Path, wanted: Mapping[str, Tensor], description: ModelDescription) -> bytes:
     largest = sum(tensor.nbytes for tensor in wanted.values()) + _MAX_HEADER_BYTES
     try:
-        size = path.stat().st_size
-        if size > largest:
-            raise ModelError(
-                f"model: {WEIGHTS_FILE} must be below {largest} bytes for the network described; got {size} bytes "
-                f"({path}). Get the model again."
-            )
-        content = path.read_bytes()
+        content = read_plain(path, most_bytes=largest)
     except FileNotFoundError as error:
         raise ModelError(f"model: {WEIGHTS_FILE} is missing ({path.parent}). Get the model again.") from error
+    except OSError as error:
+        raise unreadable(path, error) from error
     found = hashlib.sha256(content).hexdigest()
     if found != description.weights_sha256:
         raise CorruptFileError(
@@ -112,3 +110,12 @@ def _check_form(path: Path, weights: Mapping[str, Tensor], wanted: Mapping[str, 
             f"model: {WEIGHTS_FILE} must hold the network that {DESCRIPTION_FILE} describes; {name[:80]} must be "
             f"{expected.get(name, 'absent')}, got {got.get(name, 'nothing')} ({path}). Get the model again."
         )
+
+
+def _check_numbers(path: Path, weights: Mapping[str, Tensor]) -> None:
+    for name, tensor in sorted(weights.items()):
+        if not torch.isfinite(tensor).all():
+            raise ModelError(
+                f"model: weights must be finite numbers; got NaN or infinity in {name} ({path}). "
+                "It would colour every picture black; get the model again, or train it again."
+            )

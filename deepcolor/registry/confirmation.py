@@ -10,6 +10,7 @@ import numpy as np
 
 from deepcolor.counting import counted
 from deepcolor.registry.gate import compare
+from deepcolor.training.conditions import ANY, Conditions
 
 
 @dataclass(frozen=True)
@@ -67,12 +68,12 @@ class Evidence:
 
     @property
     def verdict(self) -> str:
-        """Whether the test pictures tell winner and runner-up apart, in words; of chance in the choice of pictures."""
+        """Would other pictures have made another winner? In words; what other seeds say, the sweep has told."""
         if self.low is None or self.high is None:
             return "not compared on the test pictures"
         if self.low > 0:
-            return "larger than chance, for the runner-up"
-        return "larger than chance" if self.high < 0 else "could be chance"
+            return "the runner-up is better there, and other pictures would hardly change that"
+        return "other pictures would hardly change that" if self.high < 0 else "other pictures could change that"
 
     @property
     def sentence(self) -> str:
@@ -135,13 +136,16 @@ def evidence_of(
     )
 
 
-def measure_evidence(confirmed: Confirmed, *, cache_folder: Path, device: str) -> Evidence:
+def measure_evidence(
+    confirmed: Confirmed, *, cache_folder: Path, device: str, conditions: Conditions = ANY
+) -> Evidence:
     """Compare winner and runner-up on the test split: for each picture, the mean error over a setting's trainings.
 
     Args:
         confirmed: The two, with their result folders.
         cache_folder: The decoded data set.
         device: Where to measure: `auto`, `cpu`, `cuda` or `cuda:N`.
+        conditions: Those of the trainings.
     Raises:
         ModelError: A result folder is unusable.
         DataError: The data set has no test split.
@@ -150,16 +154,20 @@ def measure_evidence(confirmed: Confirmed, *, cache_folder: Path, device: str) -
     if runner_up is None or not confirmed.comparable:
         return evidence_of(confirmed)
     ours, theirs = (
-        _mean_errors(contender, cache_folder=cache_folder, device=device) for contender in (confirmed.winner, runner_up)
+        _mean_errors(contender, cache_folder=cache_folder, device=device, conditions=conditions)
+        for contender in (confirmed.winner, runner_up)
     )
     comparison = compare(ours, theirs)
     return evidence_of(confirmed, relative=comparison.relative, interval=comparison.interval)
 
 
-def _mean_errors(contender: Contender, *, cache_folder: Path, device: str) -> list[float]:
+def _mean_errors(contender: Contender, *, cache_folder: Path, device: str, conditions: Conditions) -> list[float]:
     """The mean MSE of each test picture over a setting's trainings."""
     # Late: torch takes seconds to import, and evidence that is there already is not measured again.
     from deepcolor.training.metrics import measure
 
-    errors = [measure(folder, cache_folder, split="test", device=device).per_image_mse for folder in contender.folders]
+    errors = [
+        measure(folder, cache_folder, split="test", device=device, conditions=conditions).per_image_mse
+        for folder in contender.folders
+    ]
     return [float(value) for value in np.mean(np.asarray(errors, np.float64), axis=0)]

@@ -20,6 +20,12 @@ NO_REGISTRY_STAGE = "None"
 
 WEIGHTS_SHA256 = "deepcolor.weights_sha256"
 DATA_DIGEST = "deepcolor.data_digest"
+SPLITS = "deepcolor.splits"
+"""Of its pictures and their splits alone."""
+DATA = "deepcolor.data"
+"""The name of the data set."""
+PICTURES = "deepcolor.pictures"
+"""Checksums of a few of its pictures, always the same few: two data sets that share none of them are not the same."""
 STUDY = "deepcolor.study"
 TRIAL = "deepcolor.trial"
 RUN = "deepcolor.run"
@@ -34,40 +40,98 @@ CONFIRMED_PREFIX = "deepcolor.confirmed."
 """What other seeds said of the setting, such as `deepcolor.confirmed.mean`."""
 
 _ALIAS = r"[A-Za-z][A-Za-z0-9_-]{0,99}"
-_OWN_FORM = re.compile(rf"(?P<stage>[a-z]+)(?:@(?:(?P<number>\d{{1,9}})|(?P<alias>{_ALIAS})))?")
+_LINE = r"(?P<stage>[a-z]+)(?:-(?P<name>(?![^@/]*\.\.)[A-Za-z0-9][A-Za-z0-9._-]{0,99}))?"
+_LINE_FORM = re.compile(_LINE)
+_OWN_FORM = re.compile(rf"{_LINE}(?:@(?:(?P<number>\d{{1,9}})|(?P<alias>{_ALIAS})))?")
 _MLFLOW_FORM = re.compile(
-    rf"models:/{PREFIX}(?P<stage>[a-z]+)(?:@(?P<alias>{_ALIAS})|/(?P<number>\d{{1,9}})|/(?P<registry_stage>[A-Za-z]+))"
+    rf"models:/{PREFIX}{_LINE}(?:@(?P<alias>{_ALIAS})|/(?P<number>\d{{1,9}})|/(?P<registry_stage>[A-Za-z]+))"
 )
+
+
+@dataclass(frozen=True)
+class Line:
+    """The versions that compete for one champion: a registered model of MLflow's."""
+
+    stage: Stage
+    name: str | None = None
+    """Of its own, where one stage has champions of several data sets: `fruits` in `colorizer-fruits`."""
+
+    @property
+    def registered_name(self) -> str:
+        """MLflow's name of it: `deepcolor-colorizer`, `deepcolor-colorizer-fruits`."""
+        return f"{PREFIX}{self}"
+
+    def __str__(self) -> str:
+        return f"{self.stage}-{self.name}" if self.name else self.stage
 
 
 @dataclass(frozen=True)
 class Ref:
     """What a reference asks for: exactly one of a version number, an alias, or a registry stage."""
 
-    stage: Stage
+    line: Line
     number: int | None = None
     alias: str | None = None
     registry_stage: str | None = None
 
+    @property
+    def stage(self) -> Stage:
+        """The stage of its line."""
+        return self.line.stage
+
     def __str__(self) -> str:
         if self.registry_stage:
-            return f"{self.stage} in {self.registry_stage}"
-        return f"{self.stage}@{self.number if self.number is not None else self.alias}"
+            return f"{self.line} in {self.registry_stage}"
+        return f"{self.line}@{self.number if self.number is not None else self.alias}"
 
 
-def registered_name(stage: Stage) -> str:
-    """Return the name of a stage's registered model: `deepcolor-colorizer`."""
-    return f"{PREFIX}{stage}"
+def line_of(registered_name: str) -> Line | None:
+    """Return the line that a registered model is; None for one that is not deepcolor's."""
+    match = _LINE_FORM.fullmatch(registered_name.removeprefix(PREFIX))
+    if match is None or match["stage"] not in STAGES or not registered_name.startswith(PREFIX):
+        return None
+    return Line(cast(Stage, match["stage"]), match["name"])
+
+
+def parse_line(text: str) -> Line:
+    """Parse what `deepcolor models` shows before the @: `colorizer`, `colorizer-fruits`.
+
+    Raises:
+        ModelError: It is neither.
+    """
+    line = line_of(f"{PREFIX}{text}")
+    if line is None:
+        raise ModelError(
+            f"stage: must be one of {', '.join(STAGES)}, or one with a name of its own such as colorizer-fruits; "
+            f"got {text!r}. See `deepcolor models`."
+        )
+    return line
+
+
+def named_line(stage: Stage, name: str) -> Line:
+    """Return the line of a stage that somebody names: `fruits`, `colorizer-fruits`, or `colorizer` for the unnamed one.
+
+    Raises:
+        ModelError: It cannot be a registered model's name.
+    """
+    own = name.removeprefix(f"{stage}-")
+    line = Line(stage) if own == stage else line_of(f"{PREFIX}{stage}-{own}")
+    if line is None:
+        raise ModelError(
+            f"--as: must be 1 to 100 letters, digits, '.', '_' or '-', starting with a letter or digit; got {name!r}. "
+            "The name of the data set is a good one."
+        )
+    return line
 
 
 def parse_ref(text: str, *, registry_stage: str | None = None) -> Ref:
     """Parse a reference to a version of a registered model.
 
     Args:
-        text: `colorizer@champion`, `colorizer@3`, `colorizer` (its champion), or MLflow's
+        text: `colorizer@champion`, `colorizer@3`, `colorizer` (its champion), `colorizer-fruits@champion`, or MLflow's
             `models:/deepcolor-colorizer@champion`, `models:/deepcolor-colorizer/3`,
             `models:/deepcolor-colorizer/Production`.
-        registry_stage: `Production`, `Staging` or `Archived`; then `text` is the stage alone.
+        registry_stage: `Production`, `Staging` or `Archived`; then `text` is what stands before the @ alone.
     Raises:
         ModelError: It is none of these.
     """
@@ -77,25 +141,26 @@ def parse_ref(text: str, *, registry_stage: str | None = None) -> Ref:
             f"model: must be STAGE@ALIAS or STAGE@VERSION, where STAGE is one of {', '.join(STAGES)}; got {text!r}. "
             "For example colorizer@champion, or colorizer@3."
         )
-    stage = cast(Stage, match["stage"])
+    line = Line(cast(Stage, match["stage"]), match["name"])
     parts = match.groupdict()
     if registry_stage is not None:
         if parts.get("alias") or parts.get("number"):
             raise ModelError(
                 f"model: with a registry stage, name the stage alone; got {text} and {registry_stage}. "
-                f"Write {stage} --registry-stage {registry_stage}."
+                f"Write {line} --registry-stage {registry_stage}."
             )
-        return Ref(stage, registry_stage=_checked_registry_stage(registry_stage))
+        return Ref(line, registry_stage=_checked_registry_stage(registry_stage))
     if parts.get("registry_stage"):
-        return Ref(stage, registry_stage=_checked_registry_stage(parts["registry_stage"]))
+        return Ref(line, registry_stage=_checked_registry_stage(parts["registry_stage"]))
     if parts["number"]:
-        return Ref(stage, number=int(parts["number"]))
-    return Ref(stage, alias=parts["alias"] or CHAMPION)
+        return Ref(line, number=int(parts["number"]))
+    return Ref(line, alias=parts["alias"] or CHAMPION)
 
 
 def is_ref(text: str) -> bool:
     """Whether a text is meant as a reference to a registered model, and not as a folder."""
-    return text.startswith("models:/") or text.partition("@")[0] in STAGES
+    head, at, _ = text.partition("@")
+    return text.startswith("models:/") or head in STAGES or (bool(at) and head.partition("-")[0] in STAGES)
 
 
 def _checked_registry_stage(name: str) -> str:

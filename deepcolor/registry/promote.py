@@ -1,31 +1,38 @@
 """Promote a trial: measure it and the champion on the test split, register it, move the aliases.
 
+    the line: the one asked for, else the one whose champion is of the same data set, else the stage's unnamed one
+    the gate: `registry.gate` says whether it may be champion there
     already registered? -> its version        else -> pack, upload to the trial's run, create the version
-    no champion, or better, or forced -> previous <- old champion, champion <- it
-    else                              -> candidate <- it
+    it may, or is forced -> previous <- old champion, champion <- it
+    else                 -> candidate <- it
 
-Each step can be done again: a promotion killed in the middle is finished by the next one, without a second version.
+What takes long, measuring, is done before the registry is locked; where somebody else has changed the champion
+meanwhile, it is done again. Each step can be repeated: a promotion killed in the middle is finished by the next one,
+without a second version.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-from deepcolor.counting import counted
-from deepcolor.errors import ModelError
-from deepcolor.models.description import read_description
+from deepcolor.errors import CorruptFileError, ModelError
+from deepcolor.models.description import ModelDescription, read_description
 from deepcolor.registry import names
 from deepcolor.registry.confirmation import Evidence, measure_evidence
-from deepcolor.registry.gate import Comparison, compare
+from deepcolor.registry.gate import Comparison, Obstacle, compare, find
+from deepcolor.registry.lock import registry_lock
+from deepcolor.registry.promotion import Promotion, Verdict
 from deepcolor.registry.pull import pull
-from deepcolor.registry.registering import Candidate, carry_evidence, register, upload
+from deepcolor.registry.registering import Candidate, carry_evidence, note_data, register, upload
 from deepcolor.registry.versions import (
     ModelVersion,
     asking,
+    data_of,
     drop_alias,
+    lines,
     mirror_registry_stages,
     open_registry,
     set_alias,
@@ -41,50 +48,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Candidate", "Promotion", "Verdict", "promote"]
 
-Verdict = Literal["first", "wins", "forced", "already champion", "loses"]
-
-
-@dataclass(frozen=True)
-class Promotion:
-    """What a promotion came to."""
-
-    version: ModelVersion
-    """As it stands now."""
-    verdict: Verdict
-    registered: bool
-    """A new version was made; False when these weights had one already."""
-    test: dict[str, float]
-    """Figures on the test split: mse, mse_a, mse_b, psnr_db, ssim, colourfulness, images, baseline_mse."""
-    champion_before: ModelVersion | None = None
-    comparison: Comparison | None = None
-    """With the champion before; None where there was none, or it was this version."""
-    warnings: tuple[str, ...] = field(default=())
-    """What to know before relying on it."""
-
-    @property
-    def promoted(self) -> bool:
-        """Whether the version is the champion now."""
-        return self.verdict != "loses"
-
-    @property
-    def sentence(self) -> str:
-        """The outcome in one line."""
-        test = f"test MSE {self.test['mse']:.3e}"
-        if self.verdict == "already champion":
-            return f"{self.version.ref} is the champion already: {test}."
-        if self.comparison is None or self.champion_before is None:
-            mean = self.test["baseline_mse"]
-            return f"{self._outcome}, the first one: {test}; the training mean gives {mean:.3e}."
-        return f"{self._outcome}: {test}, {_difference(self.comparison, self.champion_before)}."
-
-    @property
-    def _outcome(self) -> str:
-        if self.verdict == "forced":
-            return f"{self.version.ref} is champion, by force"
-        if self.promoted:
-            return f"{self.version.ref} is champion"
-        return f"{self.version.ref} {'is registered as' if self.registered else 'stays'} candidate"
-
 
 def promote(
     candidate: Candidate,
@@ -92,151 +55,247 @@ def promote(
     tracking_uri: str,
     model_code: Path,
     force: bool = False,
+    name: str | None = None,
     device: str = "auto",
     on_step: Callable[[str], None] | None = None,
 ) -> Promotion:
-    """Test a candidate at the gate, register it, and make it champion if it wins.
+    """Test a candidate at the gate, register it, and make it champion if it may be.
 
     Args:
         candidate: The finished trial.
         tracking_uri: The MLflow store that holds its run, and the registry.
         model_code: The file that MLflow runs to load the registered model (`deepcolor.inference.MODEL_CODE`).
-        force: Make it champion even if it loses. Of a version that exists, upload the files again too, which mends one
-            whose files were deleted in MLflow.
+        force: Make it champion whatever the gate says. Of a version that exists, upload the files again too, which
+            mends one whose files were deleted in MLflow.
+        name: The line to compete in, such as `fruits` for `colorizer-fruits`; None: that of its data set's champion.
         device: Where to measure: `auto`, `cpu`, `cuda` or `cuda:N`.
         on_step: Gets a word on each step that takes time.
     Returns:
         The verdict, with the figures it rests on.
     Raises:
-        ModelError: The model folder is unusable, or it and the champion cannot be compared (another size in pixels).
+        ModelError: The model folder or the champion's is unusable, or `name` cannot be a line's.
         DataError: The data set has no test split.
         TrackingError: The store cannot be reached, or holds no run of this trial.
     """
-    say = on_step or (lambda _: None)
-    description = read_description(candidate.model_folder)
     client = open_registry(tracking_uri, create=True)
     assert client is not None
+    work = _Work(candidate, client, model_code=model_code, force=force, device=device, say=on_step or (lambda _: None))
     with asking(tracking_uri):
-        versions = versions_of(client, candidate.stage)
-        champion = with_alias(versions, names.CHAMPION)
-        version = next((v for v in versions if v.weights_sha256 == description.weights_sha256), None)
-        evidence = _evidence(candidate, version, device=device, say=say)
-        if version is not None and champion is not None and version.number == champion.number:
-            if force:
-                upload(client, candidate, model_code=model_code)
-            mirror_registry_stages(client, candidate.stage)
-            version = carry_evidence(client, candidate, version, description, evidence)
-            return Promotion(version, "already champion", registered=False, test=version.test, champion_before=champion)
-        say("measuring on the test split")
-        gate = _measure(candidate, champion, force=force, device=device, tracking_uri=tracking_uri)
-        registered = version is None
-        if version is None:
-            say("registering")
-            version = register(client, candidate, description, gate.test, evidence=evidence, model_code=model_code)
-        elif force:
-            upload(client, candidate, model_code=model_code)
-        carry_evidence(client, candidate, version, description, evidence)
-        verdict = gate.verdict(force=force)
-        _move_aliases(client, version, champion, promoted=verdict != "loses")
-        now = next(v for v in versions_of(client, candidate.stage) if v.number == version.number)
-    return Promotion(
-        version=now,
-        verdict=verdict,
-        registered=registered,
-        test=gate.test,
-        champion_before=champion,
-        comparison=gate.comparison,
-        warnings=tuple(_warnings(candidate, champion, gate)),
-    )
+        line = names.named_line(candidate.stage, name) if name is not None else None
+        while True:
+            standing = work.standing(line)
+            findings = work.findings(standing)
+            with registry_lock(client, on_wait=work.say):
+                if work.standing(line) == standing:
+                    return work.settle(standing, findings)
+                # Somebody else has promoted meanwhile: what was measured is the answer to another question.
 
 
 @dataclass(frozen=True)
-class _Gate:
+class _Standing:
+    """How a line stands when a candidate comes."""
+
+    line: names.Line
+    champion: ModelVersion | None
+    version: ModelVersion | None
+    """The candidate's own, where its weights have one already."""
+
+    @property
+    def is_champion(self) -> bool:
+        return self.version is not None and self.version == self.champion
+
+
+@dataclass(frozen=True)
+class _Findings:
+    """What was measured of a candidate, for one standing."""
+
+    evidence: Evidence | None
     test: dict[str, float]
-    comparison: Comparison | None
-    has_champion: bool
-
-    def verdict(self, *, force: bool) -> Verdict:
-        if not self.has_champion:
-            return "first"
-        if self.comparison is not None and self.comparison.wins:
-            return "wins"
-        return "forced" if force else "loses"
+    over_mean: Comparison | None = None
+    """None where it is champion already, and was not measured again."""
+    beside_champion: Comparison | Obstacle | None = None
 
 
-def _measure(
-    candidate: Candidate, champion: ModelVersion | None, *, force: bool, device: str, tracking_uri: str
-) -> _Gate:
-    # Late: torch takes seconds to import, and a version that is champion already is not measured again.
-    from deepcolor.training.metrics import baseline_mse, measure
+class _Work:
+    """One promotion: what it is asked for, and what it has measured so far."""
 
-    measured = measure(candidate.model_folder, candidate.cache_folder, split="test", device=device)
-    baseline = baseline_mse(candidate.cache_folder, candidate.stage, split="test")
-    test = _figures(measured) | {"baseline_mse": baseline}
-    if champion is None:
-        return _Gate(test, None, has_champion=False)
-    with temporary_folder("champion") as folder:
-        pulled = pull(champion.ref, folder / "model", tracking_uri=tracking_uri)
+    def __init__(
+        self,
+        candidate: Candidate,
+        client: MlflowClient,
+        *,
+        model_code: Path,
+        force: bool,
+        device: str,
+        say: Callable[[str], None],
+    ) -> None:
+        self.candidate = candidate
+        self.client = client
+        self.model_code = model_code
+        self.force = force
+        self.device = device
+        self.say = say
+        self.description: ModelDescription = read_description(candidate.model_folder)
+        self._own: Measurement | None = None
+
+    def standing(self, line: names.Line | None) -> _Standing:
+        """Look at the registry as it is now."""
+        line = line or self._line_of_data()
+        versions = versions_of(self.client, line)
+        champion = with_alias(versions, names.CHAMPION)
+        if champion is not None and champion.data is None:
+            champion = replace(champion, data=data_of(self.client, champion))
+        version = next((v for v in versions if v.weights_sha256 == self.description.weights_sha256), None)
+        if version is not None and champion is not None and version.number == champion.number:
+            version = champion
+        return _Standing(line, champion, version)
+
+    def _line_of_data(self) -> names.Line:
+        """The line whose champion is of the candidate's data set; the unnamed one where there is none."""
+        for line in lines(self.client):
+            if line.stage == self.candidate.stage:
+                champion = with_alias(versions_of(self.client, line), names.CHAMPION)
+                if champion is not None and self._is_of_same_data(champion):
+                    return line
+        return names.Line(self.candidate.stage)
+
+    def _is_of_same_data(self, champion: ModelVersion) -> bool:
+        """One data set: of one name, and not without a picture in common, as another person's of this name would be."""
+        if champion.data_digest == self.candidate.data_digest:
+            return True
+        disjoint = bool(champion.pictures) and champion.pictures.isdisjoint(self.candidate.pictures)
+        return data_of(self.client, champion) == self.candidate.data and not disjoint
+
+    def findings(self, standing: _Standing) -> _Findings:
+        """Measure what the gate needs to know."""
+        evidence = self._evidence(standing.version)
+        if standing.is_champion and standing.version is not None:
+            return _Findings(evidence, standing.version.test)
+        if self._own is None:
+            self.say("measuring on the test split")
+            self._own = self._measure(self.candidate.model_folder)
+        # Late: torch takes seconds to import, and a version that is champion already is not measured again.
+        from deepcolor.training.metrics import baseline_errors
+
+        mean = baseline_errors(self.candidate.cache_folder, self.candidate.stage, split="test")
+        over_mean = compare(self._own.per_image_mse, mean)
+        test = {key: float(value) for key, value in asdict(self._own).items() if key != "per_image_mse"}
+        test["baseline_mse"] = over_mean.other_mse
+        return _Findings(evidence, test, over_mean, self._beside(standing.champion, self._own))
+
+    def _beside(self, champion: ModelVersion | None, own: Measurement) -> Comparison | Obstacle | None:
+        if champion is None:
+            return None
+        if not self._is_of_same_data(champion):
+            return Obstacle("other data", str(champion.data or "an unknown data set"), self.candidate.data)
+        if champion.size_px != self.description.size_px:
+            return Obstacle("other size", f"{champion.size_px} px", f"{self.description.size_px} px")
         try:
-            theirs = measure(pulled, candidate.cache_folder, split="test", device=device)
-        except ModelError as error:
-            if force:
-                return _Gate(test, None, has_champion=True)
+            with temporary_folder("champion") as folder:
+                pulled = pull(champion.ref, folder / "model", tracking_uri=self.client.tracking_uri)
+                return compare(own.per_image_mse, self._measure(pulled).per_image_mse)
+        except (ModelError, CorruptFileError) as error:
+            if self.force:
+                return None
             raise ModelError(f"{error} The champion {champion.ref} cannot be compared; --force replaces it.") from error
-    return _Gate(test, compare(measured.per_image_mse, theirs.per_image_mse), has_champion=True)
 
+    def _measure(self, folder: Path) -> Measurement:
+        from deepcolor.training.metrics import measure
 
-def _evidence(
-    candidate: Candidate, version: ModelVersion | None, *, device: str, say: Callable[[str], None]
-) -> Evidence | None:
-    """What other seeds say, from the version where it carries that already."""
-    if candidate.confirmed is None:
-        return version.evidence if version else None
-    if version is not None and version.evidence is not None and version.evidence.rests_on(candidate.confirmed):
-        return version.evidence
-    if candidate.confirmed.comparable:
-        say("comparing winner and runner-up on the test split")
-    return measure_evidence(candidate.confirmed, cache_folder=candidate.cache_folder, device=device)
-
-
-def _figures(measured: Measurement) -> dict[str, float]:
-    return {name: float(value) for name, value in asdict(measured).items() if name != "per_image_mse"}
-
-
-def _move_aliases(
-    client: MlflowClient, version: ModelVersion, champion: ModelVersion | None, *, promoted: bool
-) -> None:
-    stage = version.stage
-    if promoted:
-        if champion is not None:
-            set_alias(client, stage, names.PREVIOUS, champion.number)
-        set_alias(client, stage, names.CHAMPION, version.number)
-        if names.CANDIDATE in version.aliases:
-            drop_alias(client, stage, names.CANDIDATE)
-    else:
-        set_alias(client, stage, names.CANDIDATE, version.number)
-    mirror_registry_stages(client, stage)
-
-
-def _warnings(candidate: Candidate, champion: ModelVersion | None, gate: _Gate) -> list[str]:
-    found = []
-    mse, baseline = gate.test["mse"], gate.test["baseline_mse"]
-    if mse >= baseline:
-        found.append(f"it is no better than always predicting the training mean ({mse:.3e}, mean {baseline:.3e})")
-    if gate.comparison is not None and not gate.comparison.clear:
-        found.append(
-            f"the difference may be chance: {counted(gate.comparison.images, 'test picture')} cannot tell the two apart"
+        candidate = self.candidate
+        return measure(
+            folder, candidate.cache_folder, split="test", device=self.device, conditions=candidate.conditions
         )
-    if champion is not None and champion.data_digest != candidate.data_digest:
-        found.append(f"{champion.ref} was trained on other data, which may hold some of these test pictures")
-    return found
 
+    def _evidence(self, version: ModelVersion | None) -> Evidence | None:
+        """What other seeds say, from the version where it carries that already."""
+        candidate = self.candidate
+        if candidate.confirmed is None:
+            return version.evidence if version else None
+        if version is not None and version.evidence is not None and version.evidence.rests_on(candidate.confirmed):
+            return version.evidence
+        if candidate.confirmed.comparable:
+            self.say("comparing winner and runner-up on the test split")
+        return measure_evidence(
+            candidate.confirmed,
+            cache_folder=candidate.cache_folder,
+            device=self.device,
+            conditions=candidate.conditions,
+        )
 
-def _difference(comparison: Comparison, champion: ModelVersion) -> str:
-    side = "below" if comparison.wins else "above"
-    low, high = sorted(abs(bound) for bound in comparison.interval)
-    span = f" (95 %: {low:.1%} to {high:.1%})" if comparison.clear else ""
-    return (
-        f"{abs(comparison.relative):.1%} {side} {champion.ref} ({comparison.champion_mse:.3e}){span}, "
-        f"better on {comparison.better_on:.0%} of {counted(comparison.images, 'picture')}"
-    )
+    def settle(self, standing: _Standing, findings: _Findings) -> Promotion:
+        """Register the version and move the aliases; the registry is locked, and as `standing` says."""
+        client, candidate, version, line = self.client, self.candidate, standing.version, standing.line
+        if version is None:
+            self.say("registering")
+            version = register(
+                client,
+                candidate,
+                line,
+                self.description,
+                findings.test,
+                evidence=findings.evidence,
+                model_code=self.model_code,
+            )
+        elif self.force:
+            upload(client, candidate, model_code=self.model_code)
+        if standing.champion is not None:
+            note_data(client, standing.champion)
+        carry_evidence(client, candidate, version, self.description, findings.evidence)
+        verdict = self._verdict(standing, findings)
+        if verdict == "already champion":
+            mirror_registry_stages(client, line)
+        else:
+            self._move_aliases(version, standing.champion, promoted=verdict in {"first", "wins", "forced"})
+        now = next(v for v in versions_of(client, line) if v.number == version.number)
+        return Promotion(
+            version=now,
+            data=candidate.data,
+            study=candidate.study,
+            verdict=verdict,
+            registered=standing.version is None,
+            test=findings.test,
+            champion_before=standing.champion,
+            over_mean=findings.over_mean,
+            beside_champion=findings.beside_champion,
+            other_pictures=self._other_pictures(standing),
+        )
+
+    def _verdict(self, standing: _Standing, findings: _Findings) -> Verdict:
+        if findings.over_mean is None:
+            return "already champion"
+        if standing.champion is not None and findings.beside_champion is None:
+            return "forced"  # Its champion cannot be read.
+        finding = find(over_mean=findings.over_mean, champion=findings.beside_champion)
+        return "forced" if self.force and finding not in {"first", "wins"} else finding
+
+    def _move_aliases(self, version: ModelVersion, champion: ModelVersion | None, *, promoted: bool) -> None:
+        client, line = self.client, version.line
+        if promoted:
+            if champion is not None:
+                set_alias(client, line, names.PREVIOUS, champion.number)
+            set_alias(client, line, names.CHAMPION, version.number)
+            if names.CANDIDATE in version.aliases:
+                drop_alias(client, line, names.CANDIDATE)
+            self._end_candidacy_elsewhere(version)
+        else:
+            set_alias(client, line, names.CANDIDATE, version.number)
+        mirror_registry_stages(client, line)
+
+    def _end_candidacy_elsewhere(self, version: ModelVersion) -> None:
+        """What got a name of its own because it could not be compared is no candidate there any more."""
+        for line in lines(self.client):
+            if line.stage == version.stage and line != version.line:
+                candidate = with_alias(versions_of(self.client, line), names.CANDIDATE)
+                if candidate is not None and candidate.weights_sha256 == version.weights_sha256:
+                    drop_alias(self.client, line, names.CANDIDATE)
+                    mirror_registry_stages(self.client, line)
+
+    def _other_pictures(self, standing: _Standing) -> bool:
+        """Whether the champion was trained on other pictures of the data set, some of these test pictures perhaps."""
+        champion = standing.champion
+        return (
+            champion is not None
+            and (champion.splits or champion.data_digest) not in (self.candidate.splits, self.candidate.data_digest)
+            and self._is_of_same_data(champion)
+        )

@@ -7,8 +7,15 @@ from pathlib import Path
 
 from deepcolor.atomic import write_atomically
 from deepcolor.errors import CorruptFileError, ModelError, WorkspaceError
-from deepcolor.models.description import DESCRIPTION_FILE, WEIGHTS_FILE, ModelDescription, read_description
-from deepcolor.registry import names
+from deepcolor.models.description import (
+    DESCRIPTION_FILE,
+    MAX_DESCRIPTION_BYTES,
+    MAX_WEIGHTS_BYTES,
+    WEIGHTS_FILE,
+    ModelDescription,
+    read_description,
+)
+from deepcolor.plainfile import NotPlainError, check_plain, open_plain, read_plain
 from deepcolor.registry.card import model_card
 from deepcolor.registry.package import WEIGHTS_BELOW
 from deepcolor.registry.versions import ModelVersion, asking, list_versions, resolve
@@ -47,7 +54,7 @@ def pull(ref: str, out: Path, *, tracking_uri: str, registry_stage: str | None =
         card = model_card(version, description, lineage=_lineage(version, tracking_uri))
         try:
             for name in (WEIGHTS_FILE, DESCRIPTION_FILE):
-                write_atomically(out / name, (fetched / name).read_bytes())
+                write_atomically(out / name, read_plain(fetched / name, most_bytes=MAX_WEIGHTS_BYTES))
             write_atomically(out / CARD_FILE, card.encode())
         except OSError as error:
             raise WorkspaceError(
@@ -71,14 +78,17 @@ def _fetch(version: ModelVersion, folder: Path, *, tracking_uri: str) -> None:
 
     client = store.open_client(tracking_uri)
     with asking(tracking_uri):
-        source = client.get_model_version_download_uri(names.registered_name(version.stage), str(version.number))
-        for name in (WEIGHTS_FILE, DESCRIPTION_FILE):
+        source = client.get_model_version_download_uri(version.line.registered_name, str(version.number))
+        for name, most_bytes in ((DESCRIPTION_FILE, MAX_DESCRIPTION_BYTES), (WEIGHTS_FILE, MAX_WEIGHTS_BYTES)):
+            uri = f"{source.rstrip('/')}/{WEIGHTS_BELOW}/{name}"
             try:
-                download_artifacts(
-                    artifact_uri=f"{source.rstrip('/')}/{WEIGHTS_BELOW}/{name}",
-                    dst_path=str(folder),
-                    tracking_uri=tracking_uri,
-                )
+                _check_artifact(uri, most_bytes=most_bytes, tracking_uri=tracking_uri)
+                download_artifacts(artifact_uri=uri, dst_path=str(folder), tracking_uri=tracking_uri)
+            except NotPlainError as error:
+                raise ModelError(
+                    f"model: {name} of {version.ref} must be an ordinary file; got {error.strerror} ({uri}). "
+                    "Promote the trial again with --force."
+                ) from error
             except (OSError, MlflowException) as error:
                 raise ModelError(
                     f"model: {version.ref} must have its artifacts; got no {name} ({store.first_line(error)}). "
@@ -86,9 +96,25 @@ def _fetch(version: ModelVersion, folder: Path, *, tracking_uri: str) -> None:
                 ) from error
 
 
+def _check_artifact(uri: str, *, most_bytes: int, tracking_uri: str) -> None:
+    """Refuse what a download would wait for, or fill the disk with."""
+    from mlflow.artifacts import list_artifacts
+    from mlflow.utils.file_utils import local_file_uri_to_path
+    from mlflow.utils.uri import is_local_uri
+
+    if is_local_uri(uri):  # type: ignore[no-untyped-call]
+        check_plain(local_file_uri_to_path(uri), most_bytes=most_bytes)  # type: ignore[no-untyped-call]
+        return
+    folder, _, name = uri.rpartition("/")
+    for file in list_artifacts(artifact_uri=folder, tracking_uri=tracking_uri):
+        if file.path.rpartition("/")[2] == name and (file.is_dir or (file.file_size or 0) > most_bytes):
+            raise NotPlainError(uri, "a folder" if file.is_dir else f"{file.file_size:,} bytes")
+
+
 def _checked(version: ModelVersion, folder: Path) -> ModelDescription:
     description = read_description(folder)
-    found = hashlib.sha256((folder / WEIGHTS_FILE).read_bytes()).hexdigest()
+    with open_plain(folder / WEIGHTS_FILE) as weights:
+        found = hashlib.file_digest(weights, "sha256").hexdigest()
     for wanted, where in ((description.weights_sha256, DESCRIPTION_FILE), (version.weights_sha256, "the registry")):
         if found != wanted:
             raise CorruptFileError(

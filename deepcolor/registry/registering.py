@@ -6,11 +6,16 @@ Each step can be done again: what was done before is found, or done over.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deepcolor.config.schema import ParamValue, Stage
+from deepcolor.data.identity import pictures_sketch, splits_digest
+from deepcolor.data.splits import SplitName
+from deepcolor.data.stored import read_index
 from deepcolor.models.description import ModelDescription
 from deepcolor.registry import names
 from deepcolor.registry.card import version_text
@@ -19,6 +24,7 @@ from deepcolor.registry.package import write_package
 from deepcolor.registry.versions import ModelVersion, versions_of
 from deepcolor.scratch import temporary_folder
 from deepcolor.tracking import layout, store
+from deepcolor.training.conditions import ANY, Conditions
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -38,6 +44,8 @@ class Candidate:
     trial: int
     params: dict[str, ParamValue]
     """All settings of its training, searched and fixed."""
+    data: str
+    """Name of its data set."""
     data_digest: str
     parent: str | None = None
     """What its training started from, such as `colorizer@3`."""
@@ -45,11 +53,28 @@ class Candidate:
     """Its MLflow run; None: found by the tags of study and trial."""
     confirmed: Confirmed | None = None
     """What other seeds said of its setting, where they were asked."""
+    conditions: Conditions = ANY
+    """How torch computed in its training; it is measured in the same way."""
+
+    @cached_property
+    def pictures(self) -> frozenset[str]:
+        """Some of its data set's pictures, which tell it from another of the same name."""
+        return pictures_sketch(sha256 for split in self._sha256s.values() for sha256 in split)
+
+    @cached_property
+    def splits(self) -> str:
+        """A digest of its data set's pictures and their splits, whatever their size and augmentation."""
+        return splits_digest(self._sha256s)
+
+    @cached_property
+    def _sha256s(self) -> Mapping[SplitName, tuple[str, ...]]:
+        return read_index(self.cache_folder).sha256s
 
 
 def register(
     client: MlflowClient,
     candidate: Candidate,
+    line: names.Line,
     description: ModelDescription,
     test: dict[str, float],
     *,
@@ -58,18 +83,18 @@ def register(
 ) -> ModelVersion:
     """Upload the model, then create the version: it never points to half a model."""
     run = upload(client, candidate, model_code=model_code)
-    _ensure_registered_model(client, candidate.stage)
+    _ensure_registered_model(client, line, candidate.data)
     tags = _tags(candidate, description, test, run_id=run.info.run_id)
     tags |= evidence.as_tags(names.CONFIRMED_PREFIX) if evidence else {}
     created = client.create_model_version(
-        names.registered_name(candidate.stage),
+        line.registered_name,
         source=f"{run.info.artifact_uri}/{layout.MODEL_FOLDER}",
         run_id=run.info.run_id,
         tags=tags,
         description=_text(candidate, description, test, evidence),
     )
-    _note_on_run(client, run, f"{candidate.stage}@{created.version}", test)
-    return next(v for v in versions_of(client, candidate.stage) if v.number == int(created.version))
+    _note_on_run(client, run, f"{line}@{created.version}", test)
+    return next(v for v in versions_of(client, line) if v.number == int(created.version))
 
 
 def upload(client: MlflowClient, candidate: Candidate, *, model_code: Path) -> Run:
@@ -92,7 +117,7 @@ def carry_evidence(
     """Let a version that was there before carry what other seeds say."""
     if evidence is None or version.evidence == evidence:
         return version
-    name, number = names.registered_name(version.stage), str(version.number)
+    name, number = version.line.registered_name, str(version.number)
     before = version.evidence.as_tags(names.CONFIRMED_PREFIX) if version.evidence else {}
     now = evidence.as_tags(names.CONFIRMED_PREFIX)
     for key, value in now.items():
@@ -104,20 +129,25 @@ def carry_evidence(
     return replace(version, evidence=evidence)
 
 
+def note_data(client: MlflowClient, version: ModelVersion) -> None:
+    """Let a version of a time when versions did not name their data set do so from now on."""
+    if version.data is not None and not version.pictures:
+        client.set_model_version_tag(version.line.registered_name, str(version.number), names.DATA, version.data)
+
+
 def _run_of(client: MlflowClient, candidate: Candidate) -> Run:
     if candidate.run_id is not None:
         return client.get_run(candidate.run_id)
     return store.trial_run(client, stage=candidate.stage, study=candidate.study, number=candidate.trial)
 
 
-def _ensure_registered_model(client: MlflowClient, stage: Stage) -> None:
+def _ensure_registered_model(client: MlflowClient, line: names.Line, data: str) -> None:
     from mlflow.exceptions import MlflowException
 
-    name = names.registered_name(stage)
+    of = f" of {data}" if line.name else ""
+    about = f"deepcolor's {line.stage}s{of}: see the aliases champion and previous."
     try:
-        client.create_registered_model(
-            name, description=f"deepcolor's {stage}s: see the aliases champion and previous."
-        )
+        client.create_registered_model(line.registered_name, description=about)
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
@@ -128,7 +158,10 @@ def _tags(
 ) -> dict[str, str]:
     tags = {
         names.WEIGHTS_SHA256: description.weights_sha256,
+        names.DATA: candidate.data,
         names.DATA_DIGEST: candidate.data_digest,
+        names.SPLITS: candidate.splits,
+        names.PICTURES: " ".join(sorted(candidate.pictures)),
         names.STUDY: candidate.study,
         names.TRIAL: str(candidate.trial),
         names.RUN: run_id,
@@ -147,7 +180,9 @@ def _note_on_run(client: MlflowClient, run: Run, ref: str, test: dict[str, float
 
     time_ms = run.info.end_time or run.info.start_time
     metrics = [Metric(f"test/{name}", value, time_ms, 0) for name, value in test.items() if name != "images"]
-    client.log_batch(run.info.run_id, metrics=metrics, tags=[RunTag(layout.REGISTERED_AS, ref)])
+    before = run.data.tags.get(layout.REGISTERED_AS, "").split(", ")
+    refs = ", ".join(dict.fromkeys(each for each in (*before, ref) if each))  # One trial may compete in two lines.
+    client.log_batch(run.info.run_id, metrics=metrics, tags=[RunTag(layout.REGISTERED_AS, refs)])
 
 
 def _text(

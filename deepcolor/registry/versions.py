@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,8 @@ from deepcolor.errors import ModelError, TrackingError
 from deepcolor.printable import shown_uri
 from deepcolor.registry import names
 from deepcolor.registry.confirmation import Evidence, read_evidence
-from deepcolor.tracking import store
+from deepcolor.registry.lock import registry_lock
+from deepcolor.tracking import layout, store
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -30,9 +31,10 @@ _PAGE = 200
 
 @dataclass(frozen=True)
 class ModelVersion:
-    """One version of a stage's registered model."""
+    """One version of a registered model."""
 
-    stage: Stage
+    line: names.Line
+    """Where it competes: `colorizer`, or `colorizer-fruits` where that has a name of its own."""
     number: int
     aliases: tuple[str, ...]
     registry_stage: str
@@ -43,8 +45,14 @@ class ModelVersion:
     study: str | None
     trial: int | None
     weights_sha256: str
+    data: str | None
+    """Name of the data set it was trained and tested on; None where nothing says so."""
     data_digest: str
-    """Of the data it was trained and tested on."""
+    """Of the same, in its form: pictures, split, size, augmentation."""
+    splits: str
+    """Of its pictures and their splits alone; empty where nothing says so."""
+    pictures: frozenset[str]
+    """Some of its pictures (`data.identity.pictures_sketch`); empty where nothing says so."""
     parent: str | None
     """What its training started from, such as `colorizer@3`."""
     size_px: int
@@ -58,9 +66,14 @@ class ModelVersion:
     """What other seeds said of its setting; None where they were not asked."""
 
     @property
+    def stage(self) -> Stage:
+        """`regressor`, `colorizer` or `transfer`."""
+        return self.line.stage
+
+    @property
     def ref(self) -> str:
         """The reference that always means this version: `colorizer@3`."""
-        return f"{self.stage}@{self.number}"
+        return f"{self.line}@{self.number}"
 
 
 @dataclass(frozen=True)
@@ -73,9 +86,15 @@ class Rollback:
     """The champion before; now `previous`, so that a second rollback undoes the first."""
 
 
-def list_versions(tracking_uri: str, *, stage: Stage | None = None) -> list[ModelVersion]:
-    """Return all versions, stage by stage, the newest first; empty when nothing was ever promoted.
+def list_versions(
+    tracking_uri: str, *, stage: Stage | None = None, line: names.Line | None = None
+) -> list[ModelVersion]:
+    """Return all versions, stage by stage, line by line, the newest first; empty when nothing was ever promoted.
 
+    Args:
+        tracking_uri: The MLflow store.
+        stage: Of this stage alone, all of its lines.
+        line: Of this line alone.
     Raises:
         TrackingError: The store cannot be read.
     """
@@ -83,7 +102,8 @@ def list_versions(tracking_uri: str, *, stage: Stage | None = None) -> list[Mode
     if client is None:
         return []
     with asking(tracking_uri):
-        return [version for each in ([stage] if stage else STAGES) for version in versions_of(client, each)]
+        asked = [line] if line else [each for each in lines(client) if stage in (None, each.stage)]
+        return [version for each in asked for version in versions_of(client, each)]
 
 
 def resolve(ref: str, *, tracking_uri: str, registry_stage: str | None = None) -> ModelVersion:
@@ -100,7 +120,7 @@ def resolve(ref: str, *, tracking_uri: str, registry_stage: str | None = None) -
     parsed = names.parse_ref(ref, registry_stage=registry_stage)
     versions = list_versions(tracking_uri, stage=parsed.stage)
     for version in versions:
-        if (
+        if version.line == parsed.line and (
             version.number == parsed.number
             or parsed.alias in version.aliases
             or (parsed.registry_stage is not None and version.registry_stage == parsed.registry_stage)
@@ -109,33 +129,57 @@ def resolve(ref: str, *, tracking_uri: str, registry_stage: str | None = None) -
     raise _missing(parsed, versions, tracking_uri)
 
 
-def rollback(stage: Stage, *, tracking_uri: str) -> Rollback:
-    """Make the previous champion the champion again; the present one becomes `previous`.
+def rollback(line: names.Line, *, tracking_uri: str, on_wait: Callable[[str], None] = lambda _: None) -> Rollback:
+    """Make the previous champion of a line its champion again; the present one becomes `previous`.
 
+    Args:
+        line: The line.
+        tracking_uri: The MLflow store.
+        on_wait: Told, in words, if a promotion is at work on the same registry.
     Raises:
         ModelError: There is no champion, or none before it.
         TrackingError: The store cannot be written to.
     """
     client = open_registry(tracking_uri, create=False)
-    versions = list_versions(tracking_uri, stage=stage)
-    champion, previous = (with_alias(versions, alias) for alias in (names.CHAMPION, names.PREVIOUS))
-    if client is None or champion is None or previous is None or previous.number == champion.number:
-        have = champion.ref if champion else "no champion"
-        raise ModelError(
-            f"rollback: {stage} must have a champion and one before it; got {have} and nothing before it "
-            f"({shown_uri(tracking_uri)}). See `deepcolor models`."
-        )
-    with asking(tracking_uri):
-        set_alias(client, stage, names.CHAMPION, previous.number)
-        set_alias(client, stage, names.PREVIOUS, champion.number)
-        mirror_registry_stages(client, stage)
-        now = {version.number: version for version in versions_of(client, stage)}
+    if client is None:
+        raise _no_way_back(line, None, tracking_uri)
+    with asking(tracking_uri), registry_lock(client, on_wait=on_wait):
+        versions = versions_of(client, line)
+        champion, previous = (with_alias(versions, alias) for alias in (names.CHAMPION, names.PREVIOUS))
+        if champion is None or previous is None or previous.number == champion.number:
+            raise _no_way_back(line, champion, tracking_uri)
+        set_alias(client, line, names.CHAMPION, previous.number)
+        set_alias(client, line, names.PREVIOUS, champion.number)
+        mirror_registry_stages(client, line)
+        now = {version.number: version for version in versions_of(client, line)}
     return Rollback(champion=now[previous.number], replaced=now[champion.number])
 
 
-def versions_of(client: MlflowClient, stage: Stage) -> list[ModelVersion]:
-    """Return the versions of one stage, the newest first."""
-    name = names.registered_name(stage)
+def _no_way_back(line: names.Line, champion: ModelVersion | None, tracking_uri: str) -> ModelError:
+    have = f"{champion.ref} and nothing before it" if champion else "no champion"
+    return ModelError(
+        f"rollback: {line} must have a champion and one before it; got {have} ({shown_uri(tracking_uri)}). "
+        "See `deepcolor models`."
+    )
+
+
+def lines(client: MlflowClient) -> list[names.Line]:
+    """Return every line there is, in the order of the stages; of each stage the unnamed one first."""
+    found: list[names.Line] = []
+    token: str | None = None
+    while True:
+        page = client.search_registered_models(
+            f"name LIKE '{names.PREFIX}%'", max_results=_PAGE, order_by=["name ASC"], page_token=token
+        )
+        found += [line for model in page if (line := names.line_of(model.name)) is not None]
+        token = page.token
+        if not token:
+            return sorted(found, key=lambda line: (STAGES.index(line.stage), line.name or ""))
+
+
+def versions_of(client: MlflowClient, line: names.Line) -> list[ModelVersion]:
+    """Return the versions of one line, the newest first."""
+    name = line.registered_name
     found: list[MlflowModelVersion] = []
     token: str | None = None
     while True:
@@ -145,8 +189,46 @@ def versions_of(client: MlflowClient, stage: Stage) -> list[ModelVersion]:
         if not token:
             break
     aliases: dict[str, Any] = client.get_registered_model(name).aliases if found else {}
-    versions = [_version(stage, version, aliases) for version in found]
+    versions = [_version(line, version, aliases) for version in found]
     return sorted(versions, key=lambda version: -version.number)
+
+
+def data_of(client: MlflowClient, version: ModelVersion) -> str | None:
+    """Return the name of the data set a version was trained on; of one made before versions said so, what its run says.
+
+    None where that run is gone.
+    """
+    from mlflow.exceptions import MlflowException
+
+    if version.data is not None or version.run_id is None:
+        return version.data
+    try:
+        return client.get_run(version.run_id).data.params.get(layout.DATA_NAME_PARAM)
+    except MlflowException:
+        return None
+
+
+def with_data(versions: Sequence[ModelVersion], *, tracking_uri: str) -> list[ModelVersion]:
+    """Return versions with the names of their data sets filled in, as far as their runs know them (`data_of`).
+
+    Raises:
+        TrackingError: The store cannot be read.
+    """
+    client = open_registry(tracking_uri, create=False)
+    if client is None:
+        return list(versions)
+    with asking(tracking_uri):
+        return [replace(version, data=data_of(client, version)) for version in versions]
+
+
+def painters(tracking_uri: str) -> list[ModelVersion]:
+    """Return the champions that colour pictures: those of all colorizers and transfers.
+
+    Raises:
+        TrackingError: The store cannot be read.
+    """
+    versions = [version for version in list_versions(tracking_uri) if version.stage != "regressor"]
+    return with_data([v for v in versions if names.CHAMPION in v.aliases], tracking_uri=tracking_uri)
 
 
 def with_alias(versions: Sequence[ModelVersion], alias: str) -> ModelVersion | None:
@@ -154,19 +236,19 @@ def with_alias(versions: Sequence[ModelVersion], alias: str) -> ModelVersion | N
     return next((version for version in versions if alias in version.aliases), None)
 
 
-def set_alias(client: MlflowClient, stage: Stage, alias: str, number: int) -> None:
+def set_alias(client: MlflowClient, line: names.Line, alias: str, number: int) -> None:
     """Give an alias to a version; whoever had it before loses it."""
-    client.set_registered_model_alias(names.registered_name(stage), alias, str(number))
+    client.set_registered_model_alias(line.registered_name, alias, str(number))
 
 
-def drop_alias(client: MlflowClient, stage: Stage, alias: str) -> None:
+def drop_alias(client: MlflowClient, line: names.Line, alias: str) -> None:
     """Take an alias away; nothing happens when nobody has it."""
-    client.delete_registered_model_alias(names.registered_name(stage), alias)
+    client.delete_registered_model_alias(line.registered_name, alias)
 
 
-def mirror_registry_stages(client: MlflowClient, stage: Stage) -> None:
+def mirror_registry_stages(client: MlflowClient, line: names.Line) -> None:
     """Bring MLflow's old registry stages to what the aliases say: `models:/deepcolor-colorizer/Production` resolves."""
-    for version in versions_of(client, stage):
+    for version in versions_of(client, line):
         alias = next((alias for alias in names.ALIASES if alias in version.aliases), None)
         wanted = names.REGISTRY_STAGES[alias] if alias else names.NO_REGISTRY_STAGE
         if version.registry_stage != wanted:
@@ -174,7 +256,7 @@ def mirror_registry_stages(client: MlflowClient, stage: Stage) -> None:
                 # MLflow says at every call that registry stages are on their way out; some still use them.
                 warnings.simplefilter("ignore", FutureWarning)
                 client.transition_model_version_stage(
-                    names.registered_name(stage), str(version.number), wanted, archive_existing_versions=False
+                    line.registered_name, str(version.number), wanted, archive_existing_versions=False
                 )
 
 
@@ -200,14 +282,14 @@ def asking(tracking_uri: str) -> Iterator[None]:
         ) from error
 
 
-def _version(stage: Stage, version: MlflowModelVersion, aliases: dict[str, Any]) -> ModelVersion:
+def _version(line: names.Line, version: MlflowModelVersion, aliases: dict[str, Any]) -> ModelVersion:
     tags: dict[str, str] = dict(version.tags)
     number = int(version.version)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
         registry_stage = str(version.current_stage or names.NO_REGISTRY_STAGE)
     return ModelVersion(
-        stage=stage,
+        line=line,
         number=number,
         aliases=tuple(sorted(alias for alias, target in aliases.items() if int(target) == number)),
         registry_stage=registry_stage,
@@ -216,7 +298,10 @@ def _version(stage: Stage, version: MlflowModelVersion, aliases: dict[str, Any])
         study=tags.get(names.STUDY),
         trial=int(tags[names.TRIAL]) if names.TRIAL in tags else None,
         weights_sha256=tags.get(names.WEIGHTS_SHA256, ""),
+        data=tags.get(names.DATA),
         data_digest=tags.get(names.DATA_DIGEST, ""),
+        splits=tags.get(names.SPLITS, ""),
+        pictures=frozenset(tags.get(names.PICTURES, "").split()),
         parent=tags.get(names.PARENT),
         size_px=int(tags.get(names.SIZE_PX, 128)),
         model=read_stored(ModelConfig, json.loads(tags.get(names.MODEL, "{}"))).value,
@@ -231,15 +316,22 @@ def _under(tags: dict[str, str], prefix: str) -> dict[str, str]:
 
 
 def _missing(ref: names.Ref, versions: Sequence[ModelVersion], tracking_uri: str) -> ModelError:
+    """Say what there is of the same stage, in other lines too."""
     where = shown_uri(tracking_uri)
     if not versions:
         return ModelError(
-            f"model: {ref} must exist; got no version of {names.registered_name(ref.stage)} ({where}). "
+            f"model: {ref} must exist; got no version of {ref.line.registered_name} ({where}). "
             "Promote a trial first: deepcolor promote STUDY."
         )
     known = [f"{v.ref}{' (' + ', '.join(v.aliases) + ')' if v.aliases else ''}" for v in versions]
-    choices = [str(v.number) for v in versions] + [alias for v in versions for alias in v.aliases]
-    asked = str(ref.number if ref.number is not None else ref.alias or "")
-    near = get_close_matches(asked, choices, n=1, cutoff=0.5)
-    hint = f"Did you mean {ref.stage}@{near[0]}?" if near else "Choose one of these."
+    near = _nearest(ref, versions)
+    hint = f"Did you mean {near}?" if near else "Choose one of these."
     return ModelError(f"model: {ref} must exist; got {', '.join(known)} ({where}). {hint}")
+
+
+def _nearest(ref: names.Ref, versions: Sequence[ModelVersion]) -> str | None:
+    """The same number or alias of another line, or an alias that is spelt almost alike."""
+    if ref.number is not None:
+        return next((version.ref for version in versions if version.number == ref.number), None)
+    choices = [f"{version.line}@{alias}" for version in versions for alias in version.aliases]
+    return next(iter(get_close_matches(str(ref), choices, n=1, cutoff=0.8)), None)

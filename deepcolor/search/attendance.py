@@ -15,6 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from deepcolor.atomic import write_atomically
+from deepcolor.plainfile import read_plain
 from deepcolor.search.ownership import is_owned
 from deepcolor.search.trials import StoredTrial
 from deepcolor.workspace import Workspace
@@ -53,7 +54,7 @@ class Attendance:
 def running_trials(workspace: Workspace, study: str) -> frozenset[int]:
     """Return the numbers of the trials that a living driver is training; none when no driver is at work."""
     try:
-        said = json.loads((workspace.study(study) / RUNNING_FILE).read_bytes())
+        said = json.loads(read_plain(workspace.study(study) / RUNNING_FILE, most_bytes=2**24))
         running = frozenset(int(number) for number in said)
     except (OSError, ValueError, TypeError):
         return frozenset()

@@ -28,6 +28,7 @@ from pydantic import ValidationError
 from deepcolor.atomic import TEMPORARY_PREFIX
 from deepcolor.errors import DeepcolorError, StudyError
 from deepcolor.models.description import WEIGHTS_FILE, read_description
+from deepcolor.plainfile import open_plain
 from deepcolor.registry.references import References, trial_of
 from deepcolor.search.completion import is_finished
 from deepcolor.search.confirmation import confirmation_of
@@ -192,8 +193,11 @@ def _weights_sha256(result: Path) -> str:
     try:
         return read_description(result).weights_sha256
     except DeepcolorError:
-        weights = result / WEIGHTS_FILE
-        return hashlib.sha256(weights.read_bytes()).hexdigest() if weights.is_file() else ""
+        try:
+            with open_plain(result / WEIGHTS_FILE) as weights:
+                return hashlib.file_digest(weights, "sha256").hexdigest()
+        except FileNotFoundError:
+            return ""
 
 
 def _parts(folder: Path) -> Iterator[Item]:

@@ -79,8 +79,8 @@ class Difference:
 
     @property
     def verdict(self) -> str:
-        """The same in words."""
-        return "larger than chance" if self.clear else "could be chance"
+        """Would other seeds have made another winner? In words; what other pictures would say is asked at promotion."""
+        return "other seeds would hardly change that" if self.clear else "other seeds could change that"
 
 
 @dataclass(frozen=True)

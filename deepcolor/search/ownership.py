@@ -19,6 +19,7 @@ from filelock import FileLock, Timeout
 
 from deepcolor.atomic import write_atomically
 from deepcolor.errors import StudyError
+from deepcolor.plainfile import read_plain
 from deepcolor.workspace import Workspace
 
 _LOCK, _OWNER_FILE = ".driver.lock", "driver.json"
@@ -168,6 +169,6 @@ def _this_process() -> bytes:
 
 def _owner(path: Path) -> str:
     with suppress(OSError, ValueError, KeyError):
-        owner = json.loads(path.read_text())
+        owner = json.loads(read_plain(path, most_bytes=2**16))
         return f" on {owner['host']} by process {owner['pid']} since {owner['since']}"
     return ""

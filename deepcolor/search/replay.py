@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 
 from deepcolor.errors import StudyError
+from deepcolor.plainfile import read_plain
 from deepcolor.search.completion import has_ended
 from deepcolor.search.confirmation import confirmation_of
 from deepcolor.search.projection import Projection
@@ -69,6 +70,9 @@ def _parent(
     return projection.parent(trials, summary, state="complete" if finished else "interrupted", ended_ms=ended_ms)
 
 
+_MOST_BYTES = 2**24
+
+
 def _reconstructed(workspace: Workspace, study: StoredStudy, trials: Sequence[StoredTrial]) -> Start:
     """What can still be known of a study that does not say how it was started."""
     for trial in trials:
@@ -76,7 +80,7 @@ def _reconstructed(workspace: Workspace, study: StoredStudy, trials: Sequence[St
             continue
         try:
             identity = TrajectoryPaths(workspace.trajectories, trial.place.trajectory).identity
-            data_digest = str(json.loads(identity.read_bytes())["identity"]["data"])
+            data_digest = str(json.loads(read_plain(identity, most_bytes=_MOST_BYTES))["identity"]["data"])
         except (OSError, ValueError, KeyError, TypeError):
             continue
         provenance = Provenance(data_digest=data_digest, data_folder="", config_digest=study.sweep.digest())

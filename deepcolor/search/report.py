@@ -17,6 +17,7 @@ from optuna.study import Study
 from optuna.trial import TrialState
 
 from deepcolor.atomic import write_atomically
+from deepcolor.plainfile import read_plain
 from deepcolor.search.confirmation_report import confirmation_csv, confirmation_png
 from deepcolor.search.report_figures import (
     Pictured,
@@ -60,7 +61,7 @@ def write_report(study: StoredStudy, summary: Summary, folder: Path) -> Path:
     known = (_FORM, [(t.number, t.state, t.latest) for t in trials], study.sweep.search.confirm)
     stamp = hashlib.sha256(repr(known).encode()).hexdigest()
     stamp_file = folder.parent / _STAMP
-    if (folder / SUMMARY).exists() and stamp_file.exists() and stamp_file.read_text() == stamp:
+    if (folder / SUMMARY).exists() and _holds(stamp_file, stamp):
         return folder
     write_atomically(folder / LEADERBOARD, leaderboard_csv(trials).encode())
     write_atomically(folder / SUMMARY, json.dumps(summary.as_dict(), indent=2).encode())
@@ -211,3 +212,10 @@ def _scale(values: Sequence[object]) -> BaseDistribution | None:
     if all(isinstance(number, int) for number in numbers):
         return IntDistribution(int(low), int(high), log=log)
     return FloatDistribution(low, high, log=log)
+
+
+def _holds(file: Path, text: str) -> bool:
+    try:
+        return read_plain(file, most_bytes=len(text)) == text.encode()
+    except OSError:
+        return False

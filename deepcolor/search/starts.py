@@ -11,9 +11,12 @@ from pathlib import Path
 
 from deepcolor.atomic import write_atomically
 from deepcolor.columns import from_columns
+from deepcolor.plainfile import read_plain
 from deepcolor.tracking.records import Provenance
 
 START_FILE = "start.json"
+_MOST_BYTES = 2**24
+"""A command line alone may have megabytes."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,7 @@ def write_start(folder: Path, start: Start) -> None:
 def read_start(folder: Path) -> Start | None:
     """Return how a driver was last started on the study of this folder; None when that is not known."""
     try:
-        content = json.loads((folder / START_FILE).read_bytes())
+        content = json.loads(read_plain(folder / START_FILE, most_bytes=_MOST_BYTES))
         return from_columns(Start, {**content, "provenance": from_columns(Provenance, content["provenance"])})
     except (OSError, ValueError, KeyError, TypeError):
         return None  # Made before this was written, or damaged: what depends on it does without.

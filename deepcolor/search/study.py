@@ -16,6 +16,7 @@ from deepcolor.columns import from_columns
 from deepcolor.config.schema import ParamValue, SearchConfig, Sweep, unknown_name
 from deepcolor.config.stored import Stored, read_stored
 from deepcolor.config.yamlfile import dump
+from deepcolor.counting import counted
 from deepcolor.errors import StudyError, WorkspaceError
 from deepcolor.search.changes import changes_of, refused, write_resolved
 from deepcolor.search.extension import (
@@ -179,6 +180,13 @@ class StoredStudy:
     def __init__(self, study: Study) -> None:
         self._study = study
         self._asking = study
+
+    def __repr__(self) -> str:
+        try:
+            about = f"{self.sweep.stage} on {self.sweep.data.name}"
+        except (StudyError, ValidationError):
+            about = "of another version"
+        return f"<study {self.name}: {about}, {counted(len(self._study.get_trials(deepcopy=False)), 'trial')}>"
 
     @property
     def name(self) -> str:

@@ -71,6 +71,9 @@ LOGGED_IMAGES = "mlflow.loggedImages"
 """Tells the UI that the run has an image grid."""
 DATASET_CONTEXT = "mlflow.data.context"
 
+DATA_NAME_PARAM = "data.name"
+"""Param of studies and trials: the name of the data set."""
+
 VALUE = "value"
 """Metric: the objective at the epoch whose weights the trial takes; what the leaderboard sorts by."""
 BEST_VALUE = "best/value"

@@ -18,10 +18,13 @@ from typing import Any
 from deepcolor.atomic import write_atomically
 from deepcolor.columns import from_columns
 from deepcolor.config.schema import digest_of
+from deepcolor.plainfile import read_plain
 from deepcolor.training.trajectory import EpochMetrics, Trajectory, TrajectoryPaths
 
 _FORMAT = 1
 _RECORD_PATTERN = "e*.json"
+_MOST_RECORD_BYTES = 2**28
+"""A record of a hundred thousand epochs has a tenth of it."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +102,7 @@ def records(paths: TrajectoryPaths) -> Iterator[Record]:
 def read_tensors(paths: TrajectoryPaths, record: Record) -> bytes | None:
     """Return the content of a checkpoint's safetensors file, or None if it is gone or does not match its checksum."""
     try:
-        content = paths.checkpoint(record.epoch).read_bytes()
+        content = read_plain(paths.checkpoint(record.epoch), most_bytes=record.tensors_bytes)
     except OSError:
         return None
     return content if hashlib.sha256(content).hexdigest() == record.tensors_sha256 else None
@@ -155,7 +158,7 @@ def _whole_records(paths: TrajectoryPaths) -> Iterator[Record]:
 def _read_record(paths: TrajectoryPaths, path: Path) -> Record | None:
     """Return the record, or None when it is damaged, of another format, or lacks tensors that it should have."""
     try:
-        signed = json.loads(path.read_bytes())
+        signed = json.loads(read_plain(path, most_bytes=_MOST_RECORD_BYTES))
         content = signed["record"]
         if signed["sha256"] != digest_of(content) or (content["format"], content["trajectory"]) != (
             _FORMAT,

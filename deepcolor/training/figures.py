@@ -7,12 +7,14 @@ import math
 from pathlib import Path
 
 from deepcolor.models.description import DESCRIPTION_FILE, WEIGHTS_FILE
+from deepcolor.plainfile import read_plain
 
 METRICS_FILE = "metrics.json"
 SAMPLES_FILE = "samples.png"
 LOSS_FILE = "loss.png"
 RESULT_FILES = (WEIGHTS_FILE, DESCRIPTION_FILE, METRICS_FILE, SAMPLES_FILE, LOSS_FILE)
 PICTURE_METRICS = ("psnr_db", "ssim", "colourfulness")
+_MOST_BYTES = 2**20
 THREADS = "threads"
 """In the metrics file: the numbers of CPU threads that the weights were trained with; their last bits depend on it."""
 
@@ -20,7 +22,7 @@ THREADS = "threads"
 def read_result(folder: Path) -> dict[str, float] | None:
     """Return the picture figures of a result folder, or None where there is none; it appears whole or not at all."""
     try:
-        measured = json.loads((folder / METRICS_FILE).read_bytes())
+        measured = json.loads(read_plain(folder / METRICS_FILE, most_bytes=_MOST_BYTES))
         figures = {name: float(measured[name]) for name in PICTURE_METRICS}
     except (OSError, ValueError, KeyError, TypeError):
         return None  # Missing or damaged, the remedy is the same: it is made again.
@@ -30,6 +32,8 @@ def read_result(folder: Path) -> dict[str, float] | None:
 def read_threads(folder: Path) -> tuple[int, ...]:
     """Return the numbers of CPU threads that a result's weights were trained with; empty where that is not known."""
     try:
-        return tuple(int(number) for number in json.loads((folder / METRICS_FILE).read_bytes())[THREADS])
+        return tuple(
+            int(number) for number in json.loads(read_plain(folder / METRICS_FILE, most_bytes=_MOST_BYTES))[THREADS]
+        )
     except (OSError, ValueError, KeyError, TypeError):
         return ()

@@ -20,10 +20,9 @@ from deepcolor.data.splits import SplitName
 from deepcolor.errors import DataError, ModelError
 from deepcolor.models.modelfile import load_model
 from deepcolor.models.networks import Network, Target
-from deepcolor.training.device import pick_device
+from deepcolor.training.conditions import ANY, VAL_BATCH_SIZE, Conditions
+from deepcolor.training.device import pick_device, torch_set_up
 
-VAL_BATCH_SIZE = 32
-"""From 16 to 64 a CPU is equally fast; at 128 the activations leave its caches and it takes twice as long."""
 _MAX_PSNR_DB = 100.0
 """Of a picture predicted without any error, where the ratio is infinite."""
 _SSIM_WINDOW = np.exp(-(np.arange(-5, 6) ** 2) / (2 * 1.5**2))
@@ -139,7 +138,14 @@ def grey(split: Split, *, rows: Tensor) -> npt.NDArray[np.float32]:
     return _rgb(lightness_B1HW, torch.zeros_like(ab_B2HW))
 
 
-def measure(model_folder: Path, cache_folder: Path, *, split: SplitName = "test", device: str = "auto") -> Measurement:
+def measure(
+    model_folder: Path,
+    cache_folder: Path,
+    *,
+    split: SplitName = "test",
+    device: str = "auto",
+    conditions: Conditions = ANY,
+) -> Measurement:
     """Measure a saved model on one split of a data set.
 
     Args:
@@ -147,12 +153,13 @@ def measure(model_folder: Path, cache_folder: Path, *, split: SplitName = "test"
         cache_folder: Decoded data set, at the model's size.
         split: `test` is what no search ever sees.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
+        conditions: Under those of its training, a model measures on `val` what that training has recorded.
     Raises:
         ModelError: The folder holds no usable model, or one for another size.
         CorruptFileError: The weights do not match their checksum.
         DataError: The split is empty.
     """
-    where = pick_device(device)
+    where, batch_size = pick_device(device), conditions.batch_size
     network, description = load_model(model_folder, where)
     data = CachedData.open(cache_folder, device=str(where))
     if data.size_px != description.size_px:
@@ -161,27 +168,28 @@ def measure(model_folder: Path, cache_folder: Path, *, split: SplitName = "test"
             f"{data.size_px} px ({model_folder}). Prepare the data at the model's size."
         )
     pictures = _split(data, split)
-    errors_N2 = image_errors(network, pictures, device=where)
-    mse_a, mse_b = errors_N2.mean(dim=0).tolist()
-    return Measurement(
-        mse=(mse_a + mse_b) / 2,
-        mse_a=mse_a,
-        mse_b=mse_b,
-        **picture_metrics(network, pictures, device=where),
-        images=len(pictures),
-        per_image_mse=tuple(errors_N2.mean(dim=1).tolist()),
-    )
+    with torch_set_up(threads=conditions.threads, reduced_precision=conditions.reduced_precision):
+        errors_N2 = image_errors(network, pictures, device=where, batch_size=batch_size)
+        mse_a, mse_b = errors_N2.mean(dim=0).tolist()
+        return Measurement(
+            mse=(mse_a + mse_b) / 2,
+            mse_a=mse_a,
+            mse_b=mse_b,
+            **picture_metrics(network, pictures, device=where),
+            images=len(pictures),
+            per_image_mse=tuple(errors_N2.mean(dim=1).tolist()),
+        )
 
 
-def baseline_mse(cache_folder: Path, stage: Stage, *, split: SplitName = "test") -> float:
-    """Return the MSE of always predicting the training images' mean colour: what a model reaches that learned nothing.
+def baseline_errors(cache_folder: Path, stage: Stage, *, split: SplitName = "test") -> tuple[float, ...]:
+    """Return what always predicting the training images' mean colour gives: a model that has learned nothing.
 
     Args:
         cache_folder: Decoded data set.
         stage: A regressor is compared with each picture's mean colour, the others with every pixel.
         split: Which one to measure on.
     Returns:
-        In the normalised units (value + 128) / 255.
+        MSE of each picture in the normalised units (value + 128) / 255, in the order of the split.
     Raises:
         DataError: The split is empty.
     """
@@ -193,7 +201,7 @@ def baseline_mse(cache_folder: Path, stage: Stage, *, split: SplitName = "test")
         _, ab = pictures.batch(rows, seed=0, epoch=0, target=target)
         difference = normalise_ab(ab.double()) - (mean_2 if target == "mean" else mean_2[:, None, None])
         errors.append(difference.square_().flatten(1).mean(dim=1))
-    return float(torch.cat(errors).mean())
+    return tuple(torch.cat(errors).tolist())
 
 
 def _target(stage: Stage) -> Target:

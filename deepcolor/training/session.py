@@ -21,7 +21,8 @@ from deepcolor.errors import DataError, ModelError
 from deepcolor.models.modelfile import load_model
 from deepcolor.models.networks import Network, build, build_from, load_encoder
 from deepcolor.training.checkpoint import Record
-from deepcolor.training.metrics import VAL_BATCH_SIZE, evaluate
+from deepcolor.training.conditions import Conditions
+from deepcolor.training.metrics import evaluate
 from deepcolor.training.optimizer import build_optimizer, lr_at, optimizer_tensors, restore_optimizer, set_lr
 from deepcolor.training.trajectory import EpochMetrics, Trajectory
 
@@ -98,7 +99,8 @@ class Session:
         epoch, started = self.epoch + 1, time.perf_counter()
         set_lr(self.optimizer, lr_at(self.trajectory.setting.training, epoch=epoch))
         train_mse = self._train_batches(epoch)
-        figures = evaluate(self.network, self.data.val, device=self.device, batch_size=self._val_batch_size)
+        batch_size = Conditions.of(self.trajectory.setting.training, threads=None).batch_size
+        figures = evaluate(self.network, self.data.val, device=self.device, batch_size=batch_size)
         row = EpochMetrics(
             epoch=epoch,
             train_mse=train_mse,
@@ -134,11 +136,6 @@ class Session:
             **{_BEST + name: value for name, value in best.items()},
         }
         return safetensors.torch.save({name: value.detach().cpu().contiguous() for name, value in tensors.items()})
-
-    @property
-    def _val_batch_size(self) -> int:
-        # Memory that was enough for training is enough for this, too.
-        return min(self.trajectory.setting.training.batch_size, VAL_BATCH_SIZE)
 
     def _train_batches(self, epoch: int) -> float:
         """Train one pass over the training images; return the mean loss in the normalised units."""

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import pytest
 from mlflow import MlflowClient
 
+from deepcolor.cli.confirmation import warn_of_few_seeds
 from deepcolor.cli.drive import How
+from deepcolor.config.confirm import ConfirmConfig
 from deepcolor.registry.versions import resolve
 from deepcolor.search.study import StudyStorage
 from deepcolor.search.trials import searched
 from tests.cli.conftest import command
+from tests.tracking.building import make_sweep
 
 GRID = """
 study: grid
@@ -40,7 +44,8 @@ def test_a_confirmed_winner_is_promoted_with_what_is_known_of_it(how: How) -> No
     known = [evidence[name] for name in ("trial", "mean", "std", "seeds", "runner_up", "runner_up_mean")]
     assert known == [first["trial"], first["mean"], first["std"], 2, second["trial"], second["mean"]]
     assert evidence["low"] <= evidence["relative"] <= evidence["high"]
-    assert evidence["verdict"] in {"larger than chance", "could be chance", "larger than chance, for the runner-up"}
+    assert "other seeds" in confirmation["verdict"]
+    assert "other pictures" in evidence["verdict"]
 
     trials = StudyStorage(how.workspace).load("grid").trials()
     assert len(searched(trials)) == 3
@@ -65,3 +70,12 @@ def kinds(client: MlflowClient) -> dict[str, int]:
     runs = client.search_runs([experiment.experiment_id for experiment in client.search_experiments()])
     found = [run.data.tags["deepcolor.kind"] for run in runs]
     return {kind: found.count(kind) for kind in found}
+
+
+def test_two_seeds_are_warned_of(capsys: pytest.CaptureFixture[str]) -> None:
+    """They can hardly tell two settings apart; three are not spoken of, nor is a sweep that confirms nothing."""
+    for seeds, warned in ((2, True), (3, False), (None, False)):
+        confirm = None if seeds is None else ConfirmConfig(top=2, seeds=seeds)
+        sweep = make_sweep()
+        warn_of_few_seeds(sweep.model_copy(update={"search": sweep.search.model_copy(update={"confirm": confirm})}))
+        assert ("2 seeds can hardly tell two settings apart" in capsys.readouterr().err) == warned

@@ -29,7 +29,8 @@ def test_the_last_lines_of_the_demo_work_in_its_workspace(tmp_path: Path, monkey
     """Each command that the demo ends with holds its workspace, as does that of a sweep."""
     monkeypatch.delenv("DEEPCOLOR_WORKSPACE", raising=False)
     monkeypatch.chdir(tmp_path)
-    text = _farewell(Path("demo/overview.png"), Path("demo/demo.yaml"), Path("demo"), 100.0)
+    paths = (Path("demo/overview.png"), Path("demo/demo.yaml"), Path("demo"))
+    text = _farewell(*paths, "transfer@champion", wall_s=100.0)
     commands = [line.rpartition("deepcolor ")[2] for line in text.splitlines() if "deepcolor " in line]
     assert len(commands) == 4
     assert all(command.endswith("--workspace demo") for command in commands)

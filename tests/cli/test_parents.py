@@ -62,7 +62,7 @@ def parents(study: StoredStudy) -> dict[object, str | None]:
 def test_a_colorizer_takes_a_regressors_encoder(how: How) -> None:
     """`init_from` can be searched, and the width is taken over from the regressor; another width is refused."""
     sweep(how, REGRESSOR)
-    command(how.workspace.root, "promote", "parent", "--device", "cpu")
+    command(how.workspace.root, "promote", "parent", "--force", "--device", "cpu")
     study = sweep(how, ENCODERS)
     assert study.sweep.model.feature_maps == 2
     with_parent, without = sorted(study.trials(), key=lambda trial: trial.place is None or trial.place.parent is None)

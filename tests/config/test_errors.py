@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -212,9 +213,11 @@ def test_a_missing_file_suggests_one_that_is_there(sweep_file: Path) -> None:
 
 
 def test_unreadable_files_are_refused(write: Write) -> None:
-    """A folder, a file that is no text, and a file beyond any sweep's size are refused by name."""
+    """A folder, a pipe, a file that is no text, and a file beyond any sweep's size are refused by name."""
     path = write(FILE, "")
-    assert "(Is a directory)" in message(load_sweep, path.parent)
+    assert "(a folder)" in message(load_sweep, path.parent)
+    os.mkfifo(path.with_name("pipe.yaml"))
+    assert "(a named pipe)" in message(load_sweep, path.with_name("pipe.yaml"))
     path.write_bytes(b"\xff\xd8\xff\xe0 a photo")
     assert "must be UTF-8 text; got byte 0xff at position 0" in message(load_sweep, path)
     path.write_bytes(b"#" * (2 << 20))

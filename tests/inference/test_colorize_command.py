@@ -14,9 +14,9 @@ from deepcolor.cli import console
 from deepcolor.cli.colorize import colorize, plan
 from deepcolor.data import images
 from deepcolor.data.decoding.bounds import Limits
-from deepcolor.errors import DataError, ShapeError, WorkspaceError
+from deepcolor.errors import DataError, ModelError, ShapeError, WorkspaceError
 from deepcolor.inference import ColorModel
-from tests.registry.world import World, draw_photos
+from tests.registry.world import World, draw_photos, make_model
 
 
 @pytest.fixture(autouse=True)
@@ -75,13 +75,41 @@ def test_nothing_is_overwritten_unless_asked(colorizer_folder: Path, tmp_path: P
     assert there.read_bytes()[:4] == b"\x89PNG"
 
 
-def test_without_a_transfer_model_the_colorizer_is_used(world: World, tmp_path: Path) -> None:
-    """The default falls back, and says so."""
-    world.promote(0)
+def test_the_one_champion_is_taken_and_of_several_one_must_be_named(world: World, tmp_path: Path) -> None:
+    """Without --model there must be no doubt which model is meant; the same for `deepcolor.colorize`."""
     draw_photos(tmp_path / "in", count=1)
-    result = run(tmp_path / "in", "-o", tmp_path / "out", "--workspace", world.root)
+    here = ("-o", tmp_path / "out", "--workspace", world.root)
+    with pytest.raises(ModelError, match="Promote a colorizer or a transfer first"):
+        raise run(tmp_path / "in", *here).exception or AssertionError
+    world.promote(1)
+    result = run(tmp_path / "in", *here)
     assert result.exit_code == 0
-    assert "using colorizer@champion" in result.stderr
+    assert "colorizer@champion, the one champion that colours" in result.stderr
+    world.promote(0, name="fruits", data="fruits", data_digest="f" * 32)
+    known = r"colorizer@champion \(trained on faces\), colorizer-fruits@champion \(trained on fruits\)"
+    with pytest.raises(ModelError, match=known):
+        raise run(tmp_path / "in", *here, "--overwrite").exception or AssertionError
+    with pytest.raises(ModelError, match=known):
+        deepcolor.colorize(tmp_path / "in" / "000.jpg", workspace=world.root)
+    assert run(tmp_path / "in", *here, "--overwrite", "-m", "colorizer-fruits@champion").exit_code == 0
+
+
+def test_the_model_is_checked_whatever_there_is_to_do(tmp_path: Path) -> None:
+    """A regressor, a model that does not exist and a folder without one are refused before any picture is looked for,
+    and where all results are there already.
+    """
+    draw_photos(tmp_path / "in", count=1)
+    make_model(tmp_path / "regressor", stage="regressor")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "000.jpg.png").write_text("there already")
+    for name, said in (
+        (tmp_path / "regressor", "a regressor, which predicts one mean colour"),
+        ("colorizer@champion", "Promote a trial first"),
+        (tmp_path / "in", "must be a folder with model.json"),
+    ):
+        for pictures in (tmp_path / "in", tmp_path / "nowhere"):
+            with pytest.raises(ModelError, match=said):
+                raise run(pictures, "-o", tmp_path / "out", "-m", name, "-w", tmp_path).exception or AssertionError
 
 
 def test_results_do_not_overwrite_each_other_and_are_found_again(colorizer_folder: Path, tmp_path: Path) -> None:

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
+import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -154,6 +157,17 @@ def test_a_model_is_loaded_by_reference_or_folder(world: World, colorizer_folder
     assert deepcolor.colorize(grey, model=colorizer_folder).shape == (64, 64, 3)
     draw_photos(tmp_path / "photos", count=1)
     assert deepcolor.colorize(tmp_path / "photos" / "000.jpg", model=by_workspace).shape == (72, 80, 3)
+
+
+def test_what_a_notebook_sees(colorizer: ColorModel) -> None:
+    """What can be imported late is offered all the same, a model says what it is, and its network can be had."""
+    code = "import deepcolor, sys; print({'load', 'colorize'} <= set(dir(deepcolor)), 'torch' in sys.modules)"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert told.stdout.split() == ["True", "False"]
+    assert {"ColorModel", "load"} <= set(dir(deepcolor.inference))
+    assert repr(colorizer) == "<ColorModel: colorizer, 64 px, 3 feature maps, epoch 3, from regressor@1, on cpu>"
+    assert isinstance(colorizer.network, torch.nn.Module)
+    assert not colorizer.network.training
 
 
 def test_a_model_that_is_not_there_says_where_to_get_one(tmp_path: Path) -> None:

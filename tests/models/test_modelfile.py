@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
+import os
 import pickle
 from pathlib import Path
 
@@ -141,7 +143,7 @@ def test_a_description_that_is_no_json_or_too_long(folder: Path) -> None:
     with pytest.raises(CorruptFileError, match="must be JSON"):
         load_model(folder)
     path.write_text(whole + " " * 2**20)
-    with pytest.raises(ModelError, match="must be at most"):
+    with pytest.raises(ModelError, match="more than the 1,048,576 that are read"):
         load_model(folder)
 
 
@@ -167,7 +169,37 @@ def test_a_file_larger_than_the_network_is_not_read(folder: Path) -> None:
     """A weights file far larger than the network described is refused by its size."""
     with (folder / "model.safetensors").open("ab") as file:
         file.truncate(2**34)
-    with pytest.raises(ModelError, match="must be below"):
+    with pytest.raises(ModelError, match="more than the"):
+        load_model(folder)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "model.json"])
+def test_what_is_no_ordinary_file_is_refused_at_once(name: str, folder: Path) -> None:
+    """A folder, a pipe, a device without an end and a circle of links in place of a file: one line, and no wait."""
+    path = folder / name
+    for kind in ("a folder", "a named pipe", "a device", "links that lead in a circle"):
+        if path.is_dir():
+            path.rmdir()
+        else:
+            path.unlink()
+        if kind == "a folder":
+            path.mkdir()
+        elif kind == "a named pipe":
+            os.mkfifo(path)
+        else:
+            path.symlink_to("/dev/zero" if kind == "a device" else path)
+        with pytest.raises(ModelError, match=f"{path.name} must be a file that can be read; got {kind}"):
+            load_model(folder)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_weights_that_are_no_numbers_are_refused(value: float, folder: Path) -> None:
+    """One NaN or infinity among rightly signed weights is named, instead of black pictures later."""
+    network, _ = load_model(folder)
+    state = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    state["decoder.last.bias"][1] = value
+    _rewrite(folder, state)
+    with pytest.raises(ModelError, match=r"must be finite numbers; got NaN or infinity in decoder\.last\.bias"):
         load_model(folder)
 
 

@@ -15,7 +15,7 @@ def test_the_lower_mean_wins(pictures: list[tuple[float, float]]) -> None:
     """The verdict is that of the means, and the interval holds the difference's sign where it is clear."""
     candidate, champion = ([pair[i] for pair in pictures] for i in (0, 1))
     result = compare(candidate, champion)
-    assert result.wins == (result.candidate_mse < result.champion_mse)
+    assert result.wins == (result.candidate_mse < result.other_mse)
     assert 0 <= result.better_on <= 1
     low, high = result.interval
     assert low <= high

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from tests.registry.world import World
 def artifacts_of(world: World, number: int = 1) -> Path:
     """The folder where the registry keeps a version's weights."""
     client = MlflowClient(world.uri)
-    source = str(client.get_model_version(names.registered_name("colorizer"), str(number)).source)
+    source = str(client.get_model_version(names.Line("colorizer").registered_name, str(number)).source)
     return Path(source.removeprefix("file://")) / "artifacts" / "model"
 
 
@@ -38,6 +39,28 @@ def test_a_pulled_model_is_what_was_promoted(
     assert sorted(path.name for path in out.iterdir()) == ["README.md", "model.json", "model.safetensors"]
     for name in ("model.safetensors", "model.json"):
         assert (out / name).read_bytes() == (world.models[0] / name).read_bytes()
+
+
+def test_an_artifact_that_is_no_file_is_refused_at_once(world: World, tmp_path: Path) -> None:
+    """A pipe, a device without an end or a folder in place of weights or description is told in one line."""
+    world.promote(0)
+    folder = artifacts_of(world)
+    for name in ("model.json", "model.safetensors"):
+        aside = (folder / name).rename(folder / "aside")
+        for kind in ("a named pipe", "a device", "a folder"):
+            if kind == "a named pipe":
+                os.mkfifo(folder / name)
+            elif kind == "a device":
+                (folder / name).symlink_to("/dev/zero")
+            else:
+                (folder / name).mkdir()
+            with pytest.raises(ModelError, match=f"{name} of colorizer@1 must be an ordinary file; got {kind}"):
+                pull("colorizer@1", tmp_path / "out", tracking_uri=world.uri)
+            if kind != "a folder":
+                (folder / name).unlink()
+        (folder / name).rmdir()
+        aside.rename(folder / name)
+    assert not (tmp_path / "out").exists()
 
 
 def test_the_card_says_what_it_is_where_from_and_how_to_use_it(world: World, tmp_path: Path) -> None:

@@ -1,31 +1,40 @@
-"""A workspace with a data set, three tiny networks of different worth, and their runs in MLflow."""
+"""A workspace with a data set, tiny networks of different worth, and their runs in MLflow."""
 
 from __future__ import annotations
 
 import dataclasses
+import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
+from torch.nn.functional import mse_loss
 
 from deepcolor.config.schema import AugmentConfig, DataConfig, ModelConfig, Stage, Sweep
+from deepcolor.data.cache import CachedData
 from deepcolor.data.manifest import prepare
-from deepcolor.data.stored import ensure_cache
+from deepcolor.data.stored import INDEX_NAME, ensure_cache
 from deepcolor.inference.package import MODEL_CODE
 from deepcolor.models.description import ModelDescription
 from deepcolor.models.modelfile import save_model
-from deepcolor.models.networks import build
+from deepcolor.models.networks import Network, build
 from deepcolor.registry.promote import Candidate, Promotion, promote
 from deepcolor.tracking.projection import MlflowTracker
-from deepcolor.training.metrics import measure
 from deepcolor.workspace import Workspace
 from tests.tracking.building import make_provenance, make_sweep, new_store, study_record, trial_record
 
 SIZE_PX = 64
 _PHOTOS = 30
+_SPLIT = (0.6, 0.1, 0.3)
+"""Enough test pictures that a difference can be told."""
+_FORM = ModelConfig(feature_maps=3, skip_connections=True)
+_STEPS = (20, 30, 40)
+"""Steps of training after which a model is kept."""
+_BATCH = 6
 _AUGMENT_NOTHING = AugmentConfig(
     random_crop=None,
     random_horizontal_flip=None,
@@ -43,7 +52,7 @@ class World:
     uri: str
     cache: Path
     models: tuple[Path, ...]
-    """Colorizers, the best one first."""
+    """Colorizers, the best one first; the last of them has learned nothing."""
     sweep: Sweep
 
     def candidate(self, number: int) -> Candidate:
@@ -55,20 +64,22 @@ class World:
             study=self.sweep.study,
             trial=number,
             params={"lr": 1e-3, "feature_maps": 3},
+            data="faces",
             data_digest=self.cache.name,
             parent="regressor@1",
         )
 
-    def promote(self, number: int, *, force: bool = False) -> Promotion:
-        """Promote it."""
-        return promote(self.candidate(number), tracking_uri=self.uri, model_code=MODEL_CODE, force=force, device="cpu")
+    def promote(self, number: int, *, force: bool = False, name: str | None = None, **changed: Any) -> Promotion:
+        """Promote it, with other words about it where some are given."""
+        candidate = dataclasses.replace(self.candidate(number), **changed)
+        return promote(candidate, tracking_uri=self.uri, model_code=MODEL_CODE, force=force, name=name, device="cpu")
 
     def copy(self, root: Path) -> World:
         """A second one like this, with a registry of its own and the same runs."""
         shutil.copytree(self.root / "mlruns", root / "mlruns")
         world = dataclasses.replace(self, root=root, uri=f"sqlite:///{root / 'mlruns' / 'mlflow.db'}")
         # Stored anew, not copied: MLflow keeps absolute paths, and remembers by run id where artifacts go.
-        _project(world)
+        project(world)
         return world
 
 
@@ -78,47 +89,83 @@ def build_world(root: Path, *, template: Path) -> World:
     new_store(template, root)
     draw_photos(root / "photos", count=_PHOTOS)
     config = DataConfig(name="faces", size_px=SIZE_PX, augment=_AUGMENT_NOTHING)
-    cache = ensure_cache(workspace, prepare(root / "photos", name="faces", workspace=workspace, min_side_px=32), config)
-    folders = [make_model(root / "results" / str(seed), seed=seed) for seed in range(3)]
-    folders.sort(key=lambda folder: measure(folder, cache, split="test", device="cpu").mse)
-    return World(root, workspace.mlflow_uri, cache, tuple(folders), make_sweep(data=config))
+    manifest = prepare(root / "photos", name="faces", workspace=workspace, min_side_px=32, split=_SPLIT)
+    cache = ensure_cache(workspace, manifest, config)
+    untrained = make_model(root / "results" / "untrained", seed=3)
+    return World(root, workspace.mlflow_uri, cache, (*train_models(root, cache), untrained), make_sweep(data=config))
+
+
+def train_models(root: Path, cache: Path) -> list[Path]:
+    """Three stages of one training, the last one first: each is better than the one before it on every picture."""
+    train = CachedData.open(cache).train
+    torch.manual_seed(0)
+    network = build("colorizer", _FORM, SIZE_PX)
+    optimizer = torch.optim.Adam(network.parameters(), lr=1e-2)
+    folders = []
+    for step in range(1, _STEPS[-1] + 1):
+        rows = (torch.arange(_BATCH) + step * _BATCH) % len(train)
+        lightness_B1HW, ab_B2HW = train.batch(rows, seed=0, epoch=0, target="pixels")
+        optimizer.zero_grad()
+        mse_loss(network.train()(lightness_B1HW), network.native_target(ab_B2HW)).backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        if step in _STEPS:
+            folders.append(save(root / "results" / str(step), network.eval()))
+    return folders[::-1]
 
 
 def make_model(folder: Path, *, seed: int = 0, stage: Stage = "colorizer", size_px: int = SIZE_PX) -> Path:
     """An untrained network in a model folder."""
     torch.manual_seed(seed)
-    form = ModelConfig(feature_maps=3)
+    return save(folder, build(stage, _FORM, size_px), stage=stage, size_px=size_px)
+
+
+def save(folder: Path, network: Network, *, stage: Stage = "colorizer", size_px: int = SIZE_PX) -> Path:
+    """Write a network into a model folder."""
     description = ModelDescription(
         stage=stage,
-        model=form,
+        model=_FORM,
         size_px=size_px,
         deepcolor_version="0.1.0",
-        trajectory=f"{seed:032x}",
+        trajectory="0" * 32,
         epoch=3,
         data_digest="d" * 32,
         parent="regressor@1" if stage == "colorizer" else None,
     )
-    network = build(stage, form, size_px)
     save_model(folder, network, description)
     return folder
 
 
 def draw_photos(folder: Path, *, count: int) -> None:
-    """Colourful pictures, each another one."""
+    """Colourful pictures, each another one, in which the bright is yellow and the dark is blue."""
     folder.mkdir(parents=True)
     rng = np.random.default_rng(0)
     rows, columns = np.mgrid[0:72, 0:80]
     for index in range(count):
-        waves = rng.random((3, 3)) * 0.3 + 0.05
-        phases = [np.sin(rows * waves[c, 0] + columns * waves[c, 1] + 9 * waves[c, 2]) for c in range(3)]
-        rgb = np.stack([128 + 90 * phase for phase in phases], axis=-1).astype(np.uint8)
+        waves = rng.random((2, 3)) * 0.3 + 0.05
+        light = sum(np.sin(rows * wave[0] + columns * wave[1] + 9 * wave[2]) for wave in waves) / 4 + 0.5
+        rgb = np.stack([30 + 210 * light, 40 + 180 * light, 140 - 100 * light], axis=-1).astype(np.uint8)
         Image.fromarray(rgb).save(folder / f"{index:03d}.jpg", quality=95)
 
 
-def _project(world: World) -> None:
+def project(world: World) -> None:
+    """Store the models' runs in the world's MLflow."""
     tracker = MlflowTracker(tracking_uri=world.uri)
     tracker.put_study(study_record(world.sweep, provenance=make_provenance(world.sweep)))
     for number, folder in enumerate(world.models):
         tracker.put_trial(trial_record(world.sweep, number, result=folder))
     assert tracker.flush(60)
     tracker.close()
+
+
+def with_fewer_pictures(cache: Path, folder: Path, *, count: int) -> Path:
+    """A copy of a cache whose test split has the first few pictures only."""
+    shutil.copytree(cache, folder)
+    index = json.loads((folder / INDEX_NAME).read_bytes())
+    for name in index["files"]:
+        if name.startswith("test_"):
+            np.save(folder / name, np.load(folder / name)[:count])
+            index["files"][name]["bytes"] = (folder / name).stat().st_size
+    for key in ("names", "sha256s"):
+        index[key]["test"] = index[key]["test"][:count]
+    (folder / INDEX_NAME).write_text(json.dumps(index))
+    return folder

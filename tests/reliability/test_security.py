@@ -92,7 +92,9 @@ def test_a_registered_model_runs_no_code_and_leads_nowhere_when_pulled(
     """Artifacts exchanged for code, a pickle, or a link out of the store: pulling refuses them and runs nothing."""
     world.promote(0)
     client = MlflowClient(world.uri)
-    source = Path(str(client.get_model_version(names.registered_name("colorizer"), "1").source).removeprefix("file://"))
+    source = Path(
+        str(client.get_model_version(names.Line("colorizer").registered_name, "1").source).removeprefix("file://")
+    )
     marker, secret = tmp_path / "marker", tmp_path / "secret"
     for code in source.rglob("*.py"):
         code.write_text(f"open({str(marker)!r}, 'w')")

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -67,6 +68,18 @@ def test_tensors_are_read_only_if_they_match(tmp_path: Path) -> None:
 
     paths.checkpoint(1).write_bytes(b"tensort")
     assert read_tensors(paths, record) is None
+
+
+def test_what_is_no_file_is_no_checkpoint(tmp_path: Path) -> None:
+    """A pipe or a device in place of a record or of tensors costs the checkpoint, and never a wait."""
+    paths = TrajectoryPaths(tmp_path, "d" * 32)
+    for epochs in (1, 2, 3):
+        write_checkpoint(paths, _record(epochs), b"tensors")
+    for path in (paths.record(3), paths.checkpoint(2)):
+        path.unlink()
+    os.mkfifo(paths.record(3))
+    paths.checkpoint(2).symlink_to("/dev/zero")
+    assert [record.epoch for record in records(paths)] == [1]
 
 
 def test_passing_checkpoints_go_once_a_later_one_is_there(tmp_path: Path) -> None:

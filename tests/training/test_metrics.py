@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,8 @@ from deepcolor.errors import ModelError
 from deepcolor.models import build
 from deepcolor.models.networks import Regressor
 from deepcolor.training.advance import advance
-from deepcolor.training.metrics import baseline_mse, coloured, evaluate, grey, measure, picture_metrics
+from deepcolor.training.conditions import Conditions
+from deepcolor.training.metrics import baseline_errors, coloured, evaluate, grey, measure, picture_metrics
 from tests.training.conftest import Prepared
 
 CPU = torch.device("cpu")
@@ -83,13 +85,23 @@ def test_a_regressors_colour_is_painted_over_the_picture(prepared: Prepared) -> 
 
 @pytest.mark.parametrize("stage", ["regressor", "colorizer"])
 def test_measure_of_a_saved_model(stage: Stage, prepared: Prepared, tmp_path: Path) -> None:
-    """A result folder gives the figures that its training recorded; the errors of the pictures average to them."""
-    outcome = advance(prepared.segment(tmp_path, stage=stage, to_epoch=2))
+    """Under the conditions of its training a result folder gives, to the last bit, the figures that this recorded,
+    whatever torch is set to elsewhere; the errors of the pictures average to them.
+    """
+    segment = dataclasses.replace(prepared.segment(tmp_path, stage=stage, to_epoch=2), threads=2)
+    outcome = advance(segment)
     assert outcome.result is not None
-    measured = measure(outcome.result, prepared.cache, split="val", device="cpu")
+    conditions = Conditions.of(segment.trajectory.setting.training, threads=2)
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        measured = measure(outcome.result, prepared.cache, split="val", device="cpu", conditions=conditions)
+        assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(before)
     test = measure(outcome.result, prepared.cache, device="cpu")
 
-    assert measured.mse == pytest.approx(outcome.history[-1].val_mse, rel=1e-6)
+    assert measured.mse == outcome.history[-1].val_mse
     assert {
         "psnr_db": measured.psnr_db,
         "ssim": measured.ssim,
@@ -116,7 +128,7 @@ def test_the_baseline_is_the_training_mean(prepared: Prepared) -> None:
     pixels = (data.test.ab_N2HW.double().numpy() + 128) / 255
 
     expected = ((pixels - mean[:, None, None]) ** 2).mean()
-    assert baseline_mse(prepared.cache, "colorizer") == pytest.approx(expected, rel=1e-3)
-    assert baseline_mse(prepared.cache, "transfer") == baseline_mse(prepared.cache, "colorizer")
+    assert np.mean(baseline_errors(prepared.cache, "colorizer")) == pytest.approx(expected, rel=1e-3)
+    assert baseline_errors(prepared.cache, "transfer") == baseline_errors(prepared.cache, "colorizer")
     expected = ((pixels.mean(axis=(2, 3)) - mean) ** 2).mean()
-    assert baseline_mse(prepared.cache, "regressor") == pytest.approx(expected, rel=1e-3)
+    assert np.mean(baseline_errors(prepared.cache, "regressor")) == pytest.approx(expected, rel=1e-3)
