@@ -49,6 +49,9 @@ _known: set[str] = set()
 # What moves the cursor, rings, sets a title or turns the writing's direction round; undecodable bytes of file names.
 _HARMFUL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff]")
 
+_HALVES = re.compile("[\udc80-\udcff]")
+"""What Python makes of bytes that the locale's encoding does not know."""
+
 
 def shown_uri(uri: str) -> str:
     """Return a URI without user and password, and without the values of parameters such as `?password=`."""
@@ -108,6 +111,15 @@ def fit_to_print(text: str) -> str:
     Line breaks and tabs stay.
     """
     return _HARMFUL.sub(lambda match: match[0].encode("unicode_escape", "surrogatepass").decode("ascii"), text)
+
+
+def as_unicode(text: str) -> str:
+    """Return a text from the command line, or a file's name, as UTF-8 would have read it.
+
+    Under a plain C locale each of its bytes beyond ASCII has become half a surrogate pair, which no database and no
+    file in UTF-8 takes.
+    """
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace") if _HALVES.search(text) else text
 
 
 def environment_of_child() -> dict[str, str]:

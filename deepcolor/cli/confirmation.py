@@ -43,9 +43,11 @@ def show_confirmation(confirmation: Confirmation, *, objective: str) -> None:
         ]
         for one in confirmation.settings
     ]
-    columns = ["trial", "setting", f"{objective} in the search", "mean ± std", "other seeds"]
+    columns = ["trial", "setting", "value in the search", "mean ± std", "other seeds"]
     if rows:
-        console.table("under other seeds", columns, rows, numeric=(columns[0], *columns[2:]))
+        console.table(
+            f"under other seeds, by mean value ({objective})", columns, rows, numeric=(columns[0], *columns[2:])
+        )
 
 
 def confirmation_lines(confirmation: Confirmation) -> list[str]:

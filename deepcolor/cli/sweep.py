@@ -167,7 +167,8 @@ def leaderboard(
     order, names = ranked(trials), list(study.sweep.search_names)
     shown = order[:limit]
     more = f" (best {limit} of {len(order)})" if len(order) > limit else ""
-    title, figures = f"{study.name}{more}", ["state", study.sweep.search.objective, *_FIGURES, "epoch"]
+    title = f"{study.name}{more}, by value ({study.sweep.search.objective} at the chosen epoch)"
+    figures = ["state", "value", *_FIGURES, "epoch"]
     rows = [_figures(trial, running) for trial in shown]
     wide = [
         [str(trial.number), *(param_text(trial.params[name]) if name in trial.params else "-" for name in names), *row]

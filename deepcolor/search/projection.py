@@ -135,8 +135,6 @@ def _figures(summary: Summary) -> dict[str, float]:
         "saved_share": summary.saved,
         "saved_s": summary.saved_s,
     }
-    if summary.best and summary.best.value is not None:
-        figures["best_value"] = summary.best.value
     confirmation = summary.confirmation
     if confirmation is not None and confirmation.winner is not None:
         figures |= {"confirmed_mean": confirmation.winner.mean, "confirmed_std": confirmation.winner.std}

@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from urllib.parse import quote, urlencode
 
 from deepcolor.config.schema import STAGES, ParamValue, Stage
+from deepcolor.printable import as_unicode
 from deepcolor.tracking.records import State
 
 EXPERIMENT_PREFIX = "deepcolor/"
@@ -61,6 +62,11 @@ OLD_EPOCHS = "deepcolor.stored_epochs"
 STORED_DIGEST = "deepcolor.stored_digest"
 """Digest of the last final record stored; written after its artifacts, so that a restart leaves a whole run alone."""
 
+SEARCH_PREFIX = "deepcolor.search."
+"""On the parent: how it is searched, as the study stands. Tags, because MLflow never lets a param change."""
+SPACE_PREFIX = "deepcolor.space."
+"""On the parent: the choices or the range of each searched parameter, as the study stands."""
+
 PARENT_RUN = "mlflow.parentRunId"
 NOTE = "mlflow.note.content"
 USER = "mlflow.user"
@@ -75,9 +81,13 @@ DATA_NAME_PARAM = "data.name"
 """Param of studies and trials: the name of the data set."""
 
 VALUE = "value"
-"""Metric: the objective at the epoch whose weights the trial takes; what the leaderboard sorts by."""
+"""Metric: the objective at the epoch whose weights the trial takes; what the leaderboard sorts by. It has this name
+wherever it is shown: `val/mse` is the curve over all epochs.
+"""
 BEST_VALUE = "best/value"
-"""Metric of the parent: the best value so far; step = trial number."""
+"""Metric of the parent: the best value so far; step = trial number, or the next one where trials ended out of order."""
+OLD_BEST_VALUE = "summary/best_value"
+"""The last of them once more, on parents made by early releases."""
 
 CHECKPOINT_FOLDER = "checkpoint"
 IMAGE_KEY = "samples"
@@ -170,7 +180,9 @@ def short(value: ParamValue) -> str:
 
 def param_value(value: object) -> str:
     """Write a setting's value in full, as an MLflow param: what YAML would read back as the same value."""
-    return json.dumps(value) if value is None or isinstance(value, bool) else str(value)[:MAX_PARAM_CHARS]
+    if value is None or isinstance(value, bool):
+        return json.dumps(value)
+    return as_unicode(str(value))[:MAX_PARAM_CHARS]
 
 
 def run_status(state: State) -> str:
@@ -219,7 +231,7 @@ def view_value(study: str, study_id: str, *, searched: Sequence[str], created_ms
         searched: Names of the searched parameters; each becomes a column.
         created_ms: When the study began, Unix time in milliseconds.
     """
-    metrics = ("best_epoch", "val/mse", "train/mse", "psnr_db", "ssim", "colourfulness")
+    metrics = ("best_epoch", "psnr_db", "ssim", "colourfulness")
     columns = [
         _column("metrics", VALUE),
         *(_column("params", name) for name in searched),

@@ -7,7 +7,7 @@ import getpass
 import hashlib
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,6 +15,7 @@ from pydantic import BaseModel
 
 from deepcolor.config.schema import Choices, Dimension, Setting, Sweep
 from deepcolor.counting import counted
+from deepcolor.printable import as_unicode
 from deepcolor.tracking import layout
 from deepcolor.tracking.records import Provenance, StudyRecord, TrialRecord
 from deepcolor.training.trajectory import METRIC_NAMES, EpochMetrics
@@ -47,21 +48,35 @@ def trial_params(setting: Setting) -> dict[str, str]:
 
 
 def study_params(sweep: Sweep) -> dict[str, str]:
-    """Return what is searched, and how, as the study began: MLflow never lets a param change (see `study_note`)."""
-    search = sweep.search
-    params: dict[str, object] = {
-        "search.sampler": search.sampler,
-        "search.objective": search.objective,
-        "search.trials": search.trials,
-        "search.seed": search.seed,
-        "search.confirm": f"top {search.confirm.top}, {counted(search.confirm.seeds, 'seed')}"
-        if search.confirm
-        else None,
+    """Return what stays as it is when a study grows: MLflow never lets a param change."""
+    params = {
+        "search.objective": sweep.search.objective,
         "data.name": sweep.data.name,
         "data.size_px": sweep.data.size_px,
     }
-    params |= {f"space.{dimension.name}": _space(dimension) for dimension in search.space}
-    return {name: layout.param_value(value) for name, value in params.items() if value is not None}
+    return {name: layout.param_value(value) for name, value in params.items()}
+
+
+def search_tags(sweep: Sweep) -> dict[str, str]:
+    """Return what is searched, and how, as the study stands; a study that grows has others."""
+    search, confirm = sweep.search, sweep.search.confirm
+    settings: dict[str, object] = {
+        "sampler": search.sampler,
+        "trials": search.trials,
+        "seed": search.seed,
+        "confirm": f"top {confirm.top}, {counted(confirm.seeds, 'seed')}" if confirm else None,
+    }
+    tags = {f"{layout.SEARCH_PREFIX}{name}": value for name, value in settings.items() if value is not None}
+    tags |= {f"{layout.SPACE_PREFIX}{dimension.name}": _space(dimension) for dimension in search.space}
+    return {name: _cut(layout.param_value(value)) for name, value in tags.items()}
+
+
+def are_outdated(params: Mapping[str, str], sweep: Sweep) -> bool:
+    """Whether params of a parent run, as early releases wrote them, say how the study was before it grew."""
+    now = {name.removeprefix("deepcolor."): value for name, value in search_tags(sweep).items()} | study_params(sweep)
+    grown = {name: _cut(value) for name, value in params.items() if name.startswith(("search.", "space."))}
+    # Once it said "1 seeds".
+    return any(now.get(name, "").removesuffix("s") != value.removesuffix("s") for name, value in grown.items())
 
 
 def trial_tags(record: TrialRecord, *, parent_run: str) -> dict[str, str]:
@@ -105,7 +120,7 @@ def trial_state_tags(record: TrialRecord) -> dict[str, str]:
 def study_tags(record: StudyRecord) -> dict[str, str]:
     """Return the tags of a study's parent run."""
     tags = study_identity(record.sweep.study, record.study_id, record.sweep.stage) | _provenance_tags(record.provenance)
-    tags |= {
+    tags |= search_tags(record.sweep) | {
         layout.STATE: record.state,
         layout.COMMAND: _cut(record.command),
         layout.NOTE: _cut(study_note(record)),
@@ -147,20 +162,24 @@ def final_points(record: TrialRecord) -> list[Point]:
     return [Point(name, float(value), 0, time_ms) for name, value in figures.items() if math.isfinite(value)]
 
 
-def study_points(record: StudyRecord) -> list[Point]:
-    """Return the best value over time (step = trial) and the summary's figures."""
-    best = [
-        Point(layout.BEST_VALUE, value, number, time_ms)
-        for number, time_ms, value in record.best
-        if math.isfinite(value)
-    ]
+def best_points(record: StudyRecord) -> list[Point]:
+    """Return the best value over time. The steps always rise: MLflow shows the value at the highest as the latest."""
+    points: list[Point] = []
+    for number, time_ms, value in record.best:
+        if math.isfinite(value):
+            step = max(number, points[-1].step + 1) if points else number
+            points.append(Point(layout.BEST_VALUE, value, step, time_ms))
+    return points
+
+
+def study_figures(record: StudyRecord) -> list[Point]:
+    """Return the summary's figures. Step 0 makes the UI draw bars."""
     time_ms = record.ended_ms or (record.best[-1][1] if record.best else record.started_ms)
-    figures = [
+    return [
         Point(f"summary/{name}", float(value), 0, time_ms)
         for name, value in record.summary.items()
         if math.isfinite(value)
     ]
-    return best + figures
 
 
 def study_note(record: StudyRecord) -> str:
@@ -174,7 +193,7 @@ def study_note(record: StudyRecord) -> str:
         lines += [f"Searched: {'; '.join(f'{each.name} {_space(each)}' for each in sweep.search.space)}.", ""]
     if record.best:
         number, _, value = record.best[-1]
-        lines += [f"Best so far: trial **{number}**, {sweep.search.objective} **{value:.4g}**.", ""]
+        lines += [f"Best so far: trial **{number}**, value **{value:.4g}** ({sweep.search.objective}).", ""]
     if record.confirmation:
         lines += [record.confirmation, ""]
     if record.summary:
@@ -232,4 +251,5 @@ def _user() -> str:
 
 
 def _cut(text: str) -> str:
+    text = as_unicode(text)
     return text if len(text) <= layout.MAX_TAG_CHARS else text[: layout.MAX_TAG_CHARS - 1] + "…"

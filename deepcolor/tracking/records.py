@@ -88,7 +88,7 @@ class StudyRecord:
     best: tuple[tuple[int, int, float], ...] = ()
     """(trial number, unix ms, best value so far) at each improvement."""
     summary: dict[str, float] = field(default_factory=dict)
-    """Counts and figures: trials, complete, failed, requested_epochs, trained_epochs, best_value and the like."""
+    """Counts and figures: trials, complete, failed, requested_epochs, trained_epochs and the like."""
     best_trial: int | None = None
     report: Path | None = None
     """Folder of the report: leaderboard.csv and pictures (optimization_history.png, parallel_coordinates.png, ...)."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
@@ -38,7 +38,7 @@ class _Known:
     epochs: StoredEpochs | None = field(default_factory=StoredEpochs)
     """None where MLflow has to be asked."""
     digest: str = ""
-    has_params: bool = False
+    params: dict[str, str] = field(default_factory=dict)
     has_inputs: bool = False
 
 
@@ -90,20 +90,37 @@ class StudyRuns:
     def store_study(self, record: StudyRecord) -> Change:
         """Bring the parent run up to date."""
         digest = f"{payload.record_digest(record)}.{folder_state(record.report)}"
-        change: Change = "made" if self._parent is None else "updated"
-        known = self._parent_run(record)
-        if known.digest == digest and known.status == layout.run_status(record.state):
+        status, tags = layout.run_status(record.state), payload.study_tags(record)
+        known, best = self._parent, payload.best_points(record)
+        said = payload.search_tags(record.sweep)
+        if known and known.digest == digest and known.status == status and said.items() <= known.tags.items():
             return "unchanged"
+        change: Change = "made" if known is None else "updated"
+        there = self._best_there(known) if known else []
+        if known and (payload.are_outdated(known.params, record.sweep) or not _is_part(there, best)):
+            self._parent, there, change = None, [], "made"
+        known = self._parent_run(record, instead_of=known)
         self._save_view(record)
         if record.state != "running":
             self._store_report(known.run_id, record)
-        params = {} if known.has_params else payload.study_params(record.sweep)
-        points = payload.study_points(record)
-        tags = payload.study_tags(record) | {layout.STORED_DIGEST: digest}
-        self._log(known, points=points, params=params, tags=tags)
-        self._set_status(known, layout.run_status(record.state), ended_ms=record.ended_ms)
+        params = {} if known.params else payload.study_params(record.sweep)
+        points = best[len(there) :] + self._figures(known, _figures_of(known, record))
+        self._drop_tags(known, (layout.SEARCH_PREFIX, layout.SPACE_PREFIX), but=tags)
+        self._log(known, points=points, params=params, tags=tags | {layout.STORED_DIGEST: digest})
+        self._set_status(known, status, ended_ms=record.ended_ms)
         known.digest = digest
         return change
+
+    def _best_there(self, known: _Known) -> list[tuple[int, float]]:
+        """(step, value) of each best value that the parent holds."""
+        if layout.BEST_VALUE not in known.figures:
+            return []
+        return sorted((m.step, m.value) for m in self._client.get_metric_history(known.run_id, layout.BEST_VALUE))
+
+    def _drop_tags(self, known: _Known, prefixes: tuple[str, ...], *, but: Mapping[str, str]) -> None:
+        for name in [name for name in known.tags if name.startswith(prefixes) and name not in but]:
+            self._client.delete_tag(known.run_id, name)
+            del known.tags[name]
 
     def store_trial(self, record: TrialRecord) -> Change:
         """Bring a trial's run up to date."""
@@ -127,6 +144,7 @@ class StudyRuns:
     def _log_trial(self, known: _Known, record: TrialRecord, *, digest: str) -> None:
         epochs = self._epochs(known)
         points, tags = epochs.missing(record), payload.trial_state_tags(record)
+        tags[layout.PARENT_RUN] = self._parent_run(None, started_ms=record.started_ms).run_id
         epochs.add(points)
         tags[layout.EPOCHS] = str(epochs.count)
         if record.state != "running":
@@ -135,9 +153,8 @@ class StudyRuns:
             points += self._figures(known, payload.final_points(record))
             tags[layout.STORED_DIGEST] = digest
             epochs.settle(record)
-        if known.tags.pop(layout.OLD_EPOCHS, None) is not None:
-            self._client.delete_tag(known.run_id, layout.OLD_EPOCHS)
-        params = {} if known.has_params else payload.trial_params(record.setting)
+        self._drop_tags(known, (layout.OLD_EPOCHS,), but=tags)
+        params = {} if known.params else payload.trial_params(record.setting)
         self._log(known, points=points, params=params, tags=tags)
 
     def _epochs(self, known: _Known) -> StoredEpochs:
@@ -148,6 +165,8 @@ class StudyRuns:
     def _is_whole(self, known: _Known, record: TrialRecord, *, digest: str) -> bool:
         """Whether a run holds all that its record says, and says so itself."""
         if known.digest != digest or known.status != layout.run_status(record.state):
+            return False
+        if self._parent is None or known.tags.get(layout.PARENT_RUN) != self._parent.run_id:
             return False
         epochs = self._epochs(known)
         said = known.tags.get(layout.EPOCHS) == str(epochs.count)
@@ -171,7 +190,7 @@ class StudyRuns:
             figures=dict(run.data.metrics),
             epochs=StoredEpochs.trusted(tags, status=run.info.status),
             digest=tags.get(layout.STORED_DIGEST, ""),
-            has_params=bool(run.data.params),
+            params=dict(run.data.params),
             has_inputs=bool(run.inputs and run.inputs.dataset_inputs),
         )
         number = tags.get(layout.TRIAL)
@@ -180,17 +199,23 @@ class StudyRuns:
         elif tags.get(layout.KIND) == "study":
             self._parent = self._parent or known
 
-    def _parent_run(self, record: StudyRecord | None, *, started_ms: int | None = None) -> _Known:
+    def _parent_run(
+        self, record: StudyRecord | None, *, started_ms: int | None = None, instead_of: _Known | None = None
+    ) -> _Known:
         """Return the parent; made from what is known when a trial comes before its study."""
         if self._parent is None:
             tags = payload.study_identity(self._study, self._study_id, self._stage)
             tags |= {layout.CONFIG_DIGEST: self._provenance.config_digest}
             tags |= payload.study_tags(record) if record else {}
+            name = self._study
+            if instead_of is not None:
+                self._client.delete_run(instead_of.run_id)
+                tags, name = layout.own_tags(instead_of.tags) | tags, instead_of.name
             run = self._client.create_run(
                 self._experiment,
                 start_time=record.started_ms if record else started_ms,
                 tags=tags | payload.source_tags(self._provenance),
-                run_name=self._study,
+                run_name=name,
             )
             self._parent = _Known(run.info.run_id, run.info.status, run.info.run_name, tags)
         return self._parent
@@ -254,7 +279,7 @@ class StudyRuns:
             tags=[RunTag(name, value) for name, value in tags.items() if known.tags.get(name) != value],
         )
         known.tags |= tags
-        known.has_params = True
+        known.params |= params
 
     def _rename(self, known: _Known, record: TrialRecord) -> None:
         """Let the name say what a grown study searches now; one that somebody gave it in MLflow stays."""
@@ -285,7 +310,7 @@ class StudyRuns:
 
     def _store_report(self, run_id: str, record: StudyRecord) -> None:
         with staged() as folder:
-            (folder / layout.SWEEP_FILE).write_text(record.resolved_yaml)
+            (folder / layout.SWEEP_FILE).write_text(record.resolved_yaml, encoding="utf-8")
             if record.report is not None and record.report.is_dir():
                 shutil.copytree(record.report, folder / layout.REPORT_FOLDER)
             self._client.log_artifacts(run_id, str(folder))
@@ -297,3 +322,16 @@ class StudyRuns:
         value = layout.view_value(study, study_id, searched=searched, created_ms=record.started_ms)
         self._client.set_experiment_tag(self._experiment, layout.view_tag(layout.view_key(study_id)), value)
         self._view_saved = True
+
+
+def _is_part(there: Sequence[tuple[int, float]], best: Sequence[payload.Point]) -> bool:
+    """Whether what a parent holds is how its best values began, each of them once."""
+    return list(there) == [(point.step, point.value) for point in best[: len(there)]]
+
+
+def _figures_of(known: _Known, record: StudyRecord) -> list[payload.Point]:
+    """The summary's figures; on a parent that has the best value among them, that one as it is now."""
+    figures = payload.study_figures(record)
+    if layout.OLD_BEST_VALUE in known.figures and record.best and figures:
+        figures.append(figures[0]._replace(key=layout.OLD_BEST_VALUE, value=record.best[-1][2]))
+    return figures

@@ -45,8 +45,13 @@ def shown(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> list[TrialRecord]:
     monkeypatch.setattr(showing, "TRACK_EVERY_S", 0.0)
     monkeypatch.setattr(driver, "write_report", lambda *_: None)  # Nobody looks at its pictures, which take longest.
     records: list[TrialRecord] = []
-    put = bench.memory.put_trial
-    monkeypatch.setattr(bench.memory, "put_trial", lambda record: (records.append(record), put(record)))
+    keep = bench.memory.put_trial
+
+    def put(record: TrialRecord) -> None:
+        records.append(record)
+        keep(record)
+
+    monkeypatch.setattr(bench.memory, "put_trial", put)
     return records
 
 

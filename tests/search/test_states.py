@@ -117,5 +117,5 @@ def test_a_pruned_trial_shows_its_value_and_its_state_everywhere(
     assert {number: record.state for number, record in bench.memory.trials.items()} == states(rows)
     monkeypatch.setattr(console, "settings", console.Settings())
     table = CliRunner().invoke(app, ["studies", "s", "-w", str(bench.workspace.root)]).stdout
-    assert table.splitlines()[1].split()[:5] == ["trial", "lr", "epochs", "state", "val/mse"]
+    assert table.splitlines()[1].split()[:5] == ["trial", "lr", "epochs", "state", "value"]
     assert all(" pruned " in line and "e" in line.split()[4] for line in table.splitlines()[3:11])

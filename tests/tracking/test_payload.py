@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deepcolor.tracking import layout, payload
+from deepcolor.tracking.epochs import StoredEpochs
 from deepcolor.tracking.records import TrialRecord
 from deepcolor.training.trajectory import METRIC_NAMES
 from tests.tracking.building import T0_MS, make_history, make_sweep, study_record, trial_record
@@ -23,7 +24,7 @@ def test_only_finite_numbers_are_sent(train: float, val: float, figures: dict[st
     """NaN and infinity become a tag, never a metric."""
     row = dataclasses.replace(make_history(1)[0], train_mse=train, val_mse=val)
     record = trial_record(SWEEP, history=(row,), metrics=figures, value=value)
-    points = payload.epoch_points(record, after=0) + payload.final_points(record)
+    points = payload.epoch_points(record) + payload.final_points(record)
     assert all(math.isfinite(point.value) for point in points)
     flawed = not (math.isfinite(train) and math.isfinite(val))
     assert (layout.NOT_FINITE in payload.trial_state_tags(record)) == flawed
@@ -33,7 +34,9 @@ def test_only_finite_numbers_are_sent(train: float, val: float, figures: dict[st
 def test_epochs_already_stored_are_not_sent_again(epochs: int, stored: int) -> None:
     """Of each epoch after the stored ones every metric is sent once, at its recorded time."""
     record = trial_record(SWEEP, epochs=epochs, history=make_history(epochs), value=None)
-    points = payload.epoch_points(record, after=stored)
+    there = StoredEpochs()
+    there.add(payload.epoch_points(trial_record(SWEEP, epochs=stored)))
+    points = there.missing(record)
     assert len(points) == len(METRIC_NAMES) * max(0, epochs - stored)
     assert len(set(points)) == len(points)
     times = {row.epoch: row.time_ms for row in record.history}
