@@ -136,6 +136,6 @@ def _remove(folder: Path) -> None:
 def _started(pid: int) -> int:
     """When a process started, in the kernel's ticks since the machine did; 0 if there is none, or none can be seen."""
     try:
-        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
+        return int(Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[19])
     except (OSError, ValueError, IndexError):
         return 0

@@ -79,6 +79,7 @@ def main() -> None:
     collect_rarely()
     outlive_readers()
     listen()
+    console.fit_streams()
     scratch.claim()
     try:
         app()

@@ -5,6 +5,7 @@ Texts are plain: nothing in them is markup, and all pass `deepcolor.printable`. 
 
 from __future__ import annotations
 
+import codecs
 import json
 import shutil
 import sys
@@ -22,6 +23,8 @@ _PIPED_WIDTH = 1000
 _END, _BOLD, _RED, _YELLOW = "\ue000\ue001\ue002\ue003"
 """Characters of no meaning of their own; a text from outside that holds one is a little coloured, and no more."""
 _STYLES = {_BOLD: "bold", _RED: "red", _YELLOW: "yellow"}
+_IN_ASCII = "deepcolor.in_ascii"
+_SAID = {"±": "+-", "…": "...", "→": "->", "·": "-", "━": "-", "╸": "-", "╺": "-"}
 _GAP = 2
 """Between two columns of a table."""
 
@@ -67,6 +70,20 @@ def styled(message: str) -> Text:
             text.append(message[start:index], style or None)
             style, start = _STYLES.get(character, ""), index + 1
     return text.append(message[start:], style or None)
+
+
+def fit_streams() -> None:
+    """Let every text be printed on any terminal: one that does not know a character gets it in ASCII."""
+    codecs.register_error(_IN_ASCII, _in_ascii)
+    for stream in (sys.stdout, sys.stderr):
+        if (reconfigure := getattr(stream, "reconfigure", None)) is not None:
+            reconfigure(errors=_IN_ASCII)
+
+
+def _in_ascii(error: UnicodeError) -> tuple[str, int]:
+    assert isinstance(error, UnicodeEncodeError)
+    unknown = error.object[error.start : error.end]
+    return "".join(_SAID.get(char) or char.encode("unicode_escape").decode("ascii") for char in unknown), error.end
 
 
 def note(message: str) -> None:

@@ -282,7 +282,8 @@ def git_state(folder: Path) -> tuple[str | None, bool | None]:
                 ["git", *arguments],  # noqa: S607  # whichever git the user has
                 cwd=folder,
                 capture_output=True,
-                text=True,
+                encoding="utf-8",
+                errors="replace",
                 timeout=10,
                 check=False,
             )

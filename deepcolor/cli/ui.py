@@ -196,5 +196,6 @@ def _wait_until_up(process: subprocess.Popen[bytes], base_url: str, place: Works
 
 def _last_words(place: Workspace) -> str:
     log: Path = place.mlruns / _LOG
-    lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()] if log.exists() else []
+    text = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
+    lines = [line for line in text.splitlines() if line.strip()]
     return f"Its last words: {lines[-1].strip()[:200]} ({log})" if lines else "See it with --debug."

@@ -8,6 +8,7 @@ from typing import Any
 
 from deepcolor.config.yamlfile import parse
 from deepcolor.errors import ConfigError
+from deepcolor.printable import as_unicode
 
 Key = tuple[str, ...]
 
@@ -66,6 +67,7 @@ def parse_override(text: str) -> Override:
     Raises:
         ConfigError: There is no '=', a part of the key is empty, or the value is no valid YAML.
     """
+    text = as_unicode(text)
     dotted, equals, value = text.partition("=")
     key = tuple(part.strip() for part in dotted.split("."))
     if not equals or not all(key) or text.startswith("-"):

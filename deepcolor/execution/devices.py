@@ -117,7 +117,8 @@ def usable_by_torch() -> int:
             [sys.executable, "-P", "-c", _ASK_TORCH],
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
             timeout=_ANSWER_WITHIN_S,
             check=False,
         )

@@ -63,7 +63,7 @@ def write_report(study: StoredStudy, summary: Summary, folder: Path) -> Path:
     stamp_file = folder.parent / _STAMP
     if (folder / SUMMARY).exists() and _holds(stamp_file, stamp):
         return folder
-    write_atomically(folder / LEADERBOARD, leaderboard_csv(trials).encode())
+    write_atomically(folder / LEADERBOARD, leaderboard_csv(trials).encode(errors="surrogateescape"))
     write_atomically(folder / SUMMARY, json.dumps(summary.as_dict(), indent=2).encode())
     _draw_all(study, trials, folder)
     _write_confirmation(study, summary, folder)

@@ -43,7 +43,7 @@ def system_name() -> str:
 def _field(file: Path, name: str) -> str | None:
     """The first `name: value` line of a file of the kernel's."""
     try:
-        lines = file.read_text(errors="replace").splitlines()
+        lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return None
     pairs = (line.partition(":") for line in lines)
