@@ -30,6 +30,7 @@ _WHAT = {
     "checkpoints": "checkpoints of trainings that nothing needs; their histories stay",
     "results": "weights and pictures of the same trainings",
     "unmentioned": "trainings that no study mentions",
+    "artifacts": "artifacts of runs that MLflow does not hold",
     "temporary": "left-overs of processes that were killed over a day ago",
 }
 _WHY = {
@@ -91,18 +92,21 @@ def collect_garbage(workspace: Workspace, tracking_uris: list[str], *, keep: int
     from deepcolor.search.collection import Garbage, find_garbage, remove
     from deepcolor.search.ownership import sole_store
     from deepcolor.search.study import StudyStorage
+    from deepcolor.tracking.artifacts import without_run
 
     if not workspace.studies.is_dir():
         return Garbage(())
     storage = StudyStorage(workspace)
     references = registered(tracking_uris)
     if not removing:
-        return find_garbage(workspace, storage, keep=keep, references=references)
+        artifacts = without_run(workspace.mlflow_uri, workspace.artifacts)
+        return find_garbage(workspace, storage, keep=keep, references=references, artifacts=artifacts)
     with sole_store(workspace), ExitStack() as locks:
         _lock_all(locks, workspace, storage)
         # Promotions that came before the store was had alone are seen by this second look.
         references |= registered(tracking_uris)
-        garbage = find_garbage(workspace, storage, keep=keep, references=references)
+        artifacts = without_run(workspace.mlflow_uri, workspace.artifacts)
+        garbage = find_garbage(workspace, storage, keep=keep, references=references, artifacts=artifacts)
         remove(garbage)
         return garbage
 

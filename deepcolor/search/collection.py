@@ -8,6 +8,7 @@
         it confirmed a study's winner or runner-up under another seed
     any other that a study mentions gives up checkpoints and results, and keeps its history
     one that no study mentions goes altogether
+    a folder of artifacts whose run MLflow does not know goes as well
 
 Finding is separate from removing, so what is said is what is done.
 """
@@ -38,8 +39,8 @@ from deepcolor.training.checkpoint import collect
 from deepcolor.training.trajectory import TrajectoryPaths
 from deepcolor.workspace import Workspace
 
-Kind = Literal["checkpoints", "results", "unmentioned", "temporary"]
-KINDS: tuple[Kind, ...] = ("checkpoints", "results", "unmentioned", "temporary")
+Kind = Literal["checkpoints", "results", "unmentioned", "artifacts", "temporary"]
+KINDS: tuple[Kind, ...] = ("checkpoints", "results", "unmentioned", "artifacts", "temporary")
 Reason = Literal["registered", "pinned", "unfinished", "best", "confirmed"]
 REASONS: tuple[Reason, ...] = ("registered", "pinned", "unfinished", "best", "confirmed")
 
@@ -53,7 +54,7 @@ class Item:
 
     kind: Kind
     path: Path
-    """A trajectory's `checkpoints` or `results` folder, a whole trajectory, or a temporary file or folder."""
+    """A trajectory's `checkpoints` or `results` folder, a whole trajectory, a run's artifacts, or what is temporary."""
     bytes: int
 
 
@@ -82,7 +83,13 @@ class Garbage:
 
 
 def find_garbage(
-    workspace: Workspace, storage: StudyStorage, *, keep: int, references: References, now_s: float | None = None
+    workspace: Workspace,
+    storage: StudyStorage,
+    *,
+    keep: int,
+    references: References,
+    artifacts: Sequence[Path] = (),
+    now_s: float | None = None,
 ) -> Garbage:
     """Look through the workspace for what nothing needs; nothing is changed.
 
@@ -91,6 +98,7 @@ def find_garbage(
         storage: Its studies.
         keep: How many of each study's best trials keep their weights; 1 or more.
         references: What the registries refer to.
+        artifacts: Folders of artifacts that belong to no run.
         now_s: Unix time by which temporary files are old; None: now.
     Raises:
         StudyError: There are trajectories, but no database that says which of them are needed.
@@ -116,6 +124,7 @@ def find_garbage(
             items += _parts(folder)
         else:
             items.append(Item("unmentioned", folder, size_bytes(folder)))
+    items += [Item("artifacts", folder, size_bytes(folder)) for folder in artifacts]
     before_s = (time.time() if now_s is None else now_s) - TEMPORARY_AGE_S
     going = {item.path for item in items if item.kind != "checkpoints"}
     items += [item for item in _temporary(workspace, before_s=before_s) if going.isdisjoint(item.path.parents)]

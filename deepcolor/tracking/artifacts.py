@@ -4,17 +4,41 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import re
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 from deepcolor.scratch import temporary_folder
-from deepcolor.tracking import layout
+from deepcolor.tracking import layout, store
 
 SAMPLES = "samples.png"
 _RESULT_FILES = ("metrics.json", "loss.png", SAMPLES)
 _CHECKPOINT_FILES = ("model.safetensors", "model.json")
 _THUMBNAIL_PX = 256
+_RUN_ID = re.compile("[0-9a-f]{32}")
+
+
+def without_run(tracking_uri: str, root: Path) -> list[Path]:
+    """Return the folders of artifacts that belong to no run; nothing is changed.
+
+    A run is stored before its first artifact is, so a folder that was there before its run was asked for, and has none,
+    will never have one. A run that was deleted in MLflow can be brought back there, and keeps its folder; so does one
+    with a model, which a registered version may point to.
+
+    Args:
+        tracking_uri: The workspace's own database; one that does not exist knows nothing, and gives none away.
+        root: The folder of its artifacts: `<stage>/<run id>/`.
+    Raises:
+        TrackingError: The database cannot be opened.
+    """
+    folders = [path for path in sorted(root.glob("*/*")) if _RUN_ID.fullmatch(path.name) and path.is_dir()]
+    database = store.sqlite_file(tracking_uri)
+    if not folders or database is None or not database.exists():
+        return []
+    known = store.run_ids(tracking_uri)
+    orphans = (folder for folder in folders if folder.name not in known)
+    return [folder for folder in orphans if not (folder / "artifacts" / layout.MODEL_FOLDER).exists()]
 
 
 @contextlib.contextmanager

@@ -143,6 +143,31 @@ def find_runs(client: MlflowClient, experiment_id: str, filter_string: str) -> l
             return runs
 
 
+def run_ids(tracking_uri: str) -> set[str]:
+    """Return the ids of all runs of a store, of deleted ones too.
+
+    Raises:
+        TrackingError: The store cannot be read.
+    """
+    from mlflow.entities import ViewType
+    from mlflow.exceptions import MlflowException
+
+    client = open_client(tracking_uri)
+    try:
+        experiments = [each.experiment_id for each in client.search_experiments(view_type=ViewType.ALL)]
+        ids: set[str] = set()
+        token: str | None = None
+        while True:
+            page = client.search_runs(experiments, run_view_type=ViewType.ALL, max_results=_PAGE, page_token=token)
+            ids |= {run.info.run_id for run in page}
+            if not (token := page.token):
+                return ids
+    except MlflowException as error:
+        raise TrackingError(
+            f"MLflow: the store must answer; got {first_line(error)} ({shown_uri(tracking_uri)})."
+        ) from error
+
+
 def trial_run(client: MlflowClient, *, stage: Stage, study: str, number: int) -> Run:
     """Return the run of a trial, found by its tags; of several, the newest.
 
