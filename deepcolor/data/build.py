@@ -5,13 +5,17 @@ No torch in here: the children have it, and the process that drives a search nee
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from secrets import token_hex
+from typing import Any
 
 import numpy as np
 
@@ -27,6 +31,9 @@ from deepcolor.processes import decoding_pool, held_interrupts
 
 _PORTION = 8
 """Pictures a child decodes at a time: short enough for an even share and a live progress bar."""
+
+_LOSSES_ALLOWED = 2
+"""How often processes that died are replaced; a portion that is decoded twice gives the same bytes."""
 
 _Rows = Mapping[SplitName, Sequence[PictureFile]]
 
@@ -132,26 +139,64 @@ def _portions(folder: Path, rows: _Rows, manifest: Manifest, config: DataConfig)
 
 
 def _decode(portions: Sequence[Portion], *, on_progress: Progress | None) -> list[RejectedFile]:
-    lost: list[RejectedFile] = []
-    done, total = 0, sum(len(portion.pictures) for portion in portions)
-    pool = decoding_pool(min(threads(), max(1, len(portions))))
+    """Decode portions, by new processes in place of those that die; return the pictures that cannot be decoded."""
+    rejected: list[RejectedFile] = []
+    total = _pictures(portions)
+    left, losses = list(portions), 0
+    while left:
+        try:
+            with closing(_filled(left)) as filled:  # However this ends, the pool ends first.
+                for rejected_of_it in filled:
+                    rejected += rejected_of_it
+                    left.pop(0)
+                    _tell(on_progress, total - _pictures(left), total)
+        except (BrokenProcessPool, EOFError, ConnectionError) as error:  # One of them, or the server that forks them.
+            losses += 1
+            done = total - _pictures(left)
+            if losses > _LOSSES_ALLOWED:
+                raise DataError(
+                    f"decoding: its processes must live until it is done; they died {losses} times, after {done} of "
+                    f"{counted(total, 'picture')}, most likely for want of memory. "
+                    "Close other programs, then run the same command again."
+                ) from error
+            _tell(on_progress, done, total)  # Who ended them may have asked this process to end, too, and it hears now.
+    return rejected
+
+
+def _filled(portions: Sequence[Portion]) -> Generator[list[RejectedFile]]:
+    """Decode portions by a pool of processes; give what each came to, in their order."""
+    pool = decoding_pool(min(threads(), len(portions)))
     try:
         with held_interrupts():
-            results = pool.map(_fill, portions)
-        for portion, lost_of_it in zip(portions, results, strict=True):
-            lost += lost_of_it
-            done += len(portion.pictures)
-            if on_progress is not None:
-                on_progress(done, total)
-    except (BrokenProcessPool, EOFError, ConnectionError) as error:  # One of the pool, or the server that forks them.
-        raise DataError(
-            f"decoding: every process must live until it is done; got one that died after {done} of "
-            f"{counted(total, 'picture')}, most likely for want of memory. "
-            "Close other programs, then run the same command again."
-        ) from error
+            results = _asked(pool, portions)
+        yield from results
+    except BaseException:
+        # A pool that breaks while it starts its processes forgets to end the last of them, and waits for it for ever.
+        started: Any = pool._processes  # noqa: SLF001
+        for process in list((started or {}).values()):
+            process.kill()
+        raise
     finally:
         pool.shutdown(cancel_futures=True)
-    return lost
+
+
+def _asked(pool: ProcessPoolExecutor, portions: Sequence[Portion]) -> Iterator[list[RejectedFile]]:
+    try:
+        return pool.map(_fill, list(portions))
+    except OSError as error:
+        if error.errno not in (None, errno.EBADF):
+            raise
+        # One died while others were still being started, with pipes that the pool has closed by then.
+        raise BrokenProcessPool(str(error)) from error
+
+
+def _pictures(portions: Sequence[Portion]) -> int:
+    return sum(len(portion.pictures) for portion in portions)
+
+
+def _tell(on_progress: Progress | None, done: int, total: int) -> None:
+    if on_progress is not None:
+        on_progress(done, total)
 
 
 def _fill(portion: Portion) -> list[RejectedFile]:
