@@ -7,10 +7,17 @@ text; so an error is looked through to its causes, and known by number where the
 from __future__ import annotations
 
 import errno
+import multiprocessing
+import os
 import sqlite3
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
+
+from deepcolor.counting import counted
+from deepcolor.errors import UserError
 
 Kind = Literal["files", "processes", "memory", "space", "shared memory", "rights", "device"]
 
@@ -61,6 +68,19 @@ _SHARED_MEMORY_MODULES = (
     "multiprocessing/shared_memory.py",
 )
 _MOST_CAUSES = 50
+_OPEN_FILES = 4096
+"""Files that are enough for every command on any machine."""
+_FILES, _FILES_A_WORKER = 64, 24
+_THREADS, _THREADS_A_WORKER = 32, 12
+"""Seen of a sweep, rounded up: its driver with the process that writes to MLflow, and each worker with its nanny."""
+_ADDRESS_SPACE_BYTES = 5 * 2**30
+"""torch's libraries alone take 3.5 GiB of it in each process; little of that is memory."""
+_SEMAPHORES = 8
+_NAMES: dict[Kind, str] = {"files": "ulimit -n", "processes": "ulimit -u", "memory": "ulimit -v, in KiB"}
+
+
+class LimitError(UserError):
+    """This shell, or this machine, allows too little."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +91,11 @@ class Refusal:
     said: str
     """In the system's words."""
     path: str | None = None
+
+    @property
+    def advice(self) -> str:
+        """What to do next."""
+        return _WORDS[self.kind][1]
 
     def __str__(self) -> str:
         """One line: rule, what happened, and what to do next."""
@@ -119,6 +144,70 @@ def hits_all(error: BaseException) -> bool:
     """Whether an error met with one file would be met with every other: the process itself is at its limits."""
     found = refusal(error)
     return found is not None and found.kind in {"files", "processes", "shared memory"}
+
+
+def allow_open_files() -> None:
+    """Let this process and those it starts hold as many files open as it may allow itself: often the limit is lower."""
+    try:
+        import resource
+    except ImportError:
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, _OPEN_FILES)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        with suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+
+
+def check_room(*, workers: int) -> None:
+    """Make sure that this process may start so many worker processes, before half of them have started.
+
+    Met in the midst of it, a limit shows as whatever the libraries make of it, in several processes at once.
+
+    Raises:
+        LimitError: A limit of this shell, or the space for semaphores, is too low.
+    """
+    try:
+        import resource
+    except ImportError:
+        return
+    allow_open_files()
+    files = _FILES + _FILES_A_WORKER * workers
+    _check("files", resource.getrlimit(resource.RLIMIT_NOFILE)[0], files, 0, workers=workers)
+    _check("memory", resource.getrlimit(resource.RLIMIT_AS)[0], _ADDRESS_SPACE_BYTES, 0, workers=workers)
+    if os.geteuid() != 0 and hasattr(resource, "RLIMIT_NPROC"):  # The superuser is not bound by it.
+        most = resource.getrlimit(resource.RLIMIT_NPROC)[0]
+        if most != resource.RLIM_INFINITY:
+            _check("processes", most, _THREADS + _THREADS_A_WORKER * workers, threads_of_user(), workers=workers)
+    try:
+        held = [multiprocessing.get_context("spawn").Lock() for _ in range(_SEMAPHORES)]
+        del held
+    except OSError as error:
+        raise LimitError(str(refusal(error) or error)) from error
+
+
+def threads_of_user() -> int:
+    """How many threads this user's processes have, which is what the system counts; 0 where it does not tell."""
+    me, count = os.geteuid(), 0
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # It has ended meanwhile.
+            if folder.stat().st_uid == me:
+                count += sum(1 for _ in (folder / "task").iterdir())
+    return count
+
+
+def _check(kind: Kind, most: int, needed: int, used: int, *, workers: int) -> None:
+    import resource
+
+    if most == resource.RLIM_INFINITY or used + needed <= most:
+        return
+    rule, advice = _WORDS[kind]
+    unit = 1024 if kind == "memory" else 1
+    in_use = f", {used} in use" if used else ""
+    raise LimitError(
+        f"{rule}; got {most // unit}{in_use} ({_NAMES[kind]}), where {counted(workers, 'worker')} and their driver "
+        f"take about {needed // unit}. {advice}"
+    )
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

@@ -15,6 +15,7 @@ from functools import partial
 from multiprocessing import util
 from typing import Any
 
+from deepcolor.limits import check_room
 from deepcolor.memory import keep_freed_memory
 from deepcolor.scratch import process_folder, remove_semaphores, socket_folder
 
@@ -86,7 +87,12 @@ def _name_what_is_left_behind() -> None:
 
 
 def decoding_pool(processes: int) -> ProcessPoolExecutor:
-    """Return a pool of this many processes, each with one torch thread, and deaf to Ctrl-C."""
+    """Return a pool of this many processes, each with one torch thread, and deaf to Ctrl-C.
+
+    Raises:
+        LimitError: This shell allows too little for that.
+    """
+    check_room(workers=processes)
     start_server(*DECODING, *TRAINING)
     return ProcessPoolExecutor(processes, multiprocessing.get_context(METHOD), initializer=_set_up_child)
 

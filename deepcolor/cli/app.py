@@ -11,11 +11,10 @@ from typing import Annotated
 
 import typer
 
-from deepcolor import __version__, scratch
-from deepcolor.cli import console
+from deepcolor import __version__, limits, scratch
+from deepcolor.cli import console, streams
 from deepcolor.cli.signals import listen
-from deepcolor.cli.streams import outlive_readers
-from deepcolor.errors import EXIT_FAILURE, EXIT_INTERRUPTED, DeepcolorError, Interrupted
+from deepcolor.errors import EXIT_FAILURE, EXIT_INTERRUPTED, EXIT_USER_ERROR, DeepcolorError, Interrupted, UserError
 
 app = typer.Typer(
     name="deepcolor",
@@ -76,33 +75,51 @@ def _leave_garbage() -> None:
 
 def main() -> None:
     """Run the command line; print one line and exit with the error's code when a command fails."""
+    streams.make_safe()
     collect_rarely()
-    outlive_readers()
     listen()
     console.fit_streams()
-    scratch.claim()
+    limits.allow_open_files()
     try:
-        app()
+        scratch.claim()
+        code = _run()
+        streams.check_output()
     except Interrupted as stop:
         console.tell(str(stop))
         sys.exit(stop.exit_code)
-    except DeepcolorError as error:
+    except Exception as error:  # the last resort: even a fault of ours is one line
         if console.settings.debug:
             raise
-        console.fail(str(error))
-        sys.exit(error.exit_code)
+        sys.exit(_told(error))
+    sys.exit(code)
+
+
+def _run() -> int:
+    try:
+        app()
     except SystemExit as end:
         # Typer ends a command silently after Ctrl-C.
         if end.code == EXIT_INTERRUPTED:
             console.fail("interrupted; what is done is kept, the same command goes on")
-        if not end.code and console.settings.left_out:
-            sys.exit(EXIT_FAILURE)
-        raise
-    except Exception as error:
-        # The last resort: a fault of ours is still one line, with the way to its traceback.
-        if console.settings.debug:
-            raise
-        console.fail(
-            f"{type(error).__name__}: {error}. This is a fault in deepcolor; run again with --debug for the traceback."
-        )
-        sys.exit(EXIT_FAILURE)
+        if end.code:
+            return end.code if isinstance(end.code, int) else EXIT_FAILURE
+    return EXIT_FAILURE if console.settings.left_out else 0
+
+
+def _told(error: Exception) -> int:
+    """Say in one line what went wrong, and return the exit code for it."""
+    try:
+        streams.check_output()
+    except UserError as output:
+        error = error if isinstance(error, DeepcolorError) else output  # Printing it is what went wrong.
+    refusal = limits.refusal(error)
+    if isinstance(error, DeepcolorError):
+        console.fail(str(error))
+        return error.exit_code
+    if refusal is not None:
+        console.fail(str(refusal))
+        return EXIT_USER_ERROR
+    console.fail(
+        f"{type(error).__name__}: {error}. This is a fault in deepcolor; run again with --debug for the traceback."
+    )
+    return EXIT_FAILURE

@@ -19,6 +19,7 @@ from deepcolor.counting import counted
 from deepcolor.errors import UserError
 from deepcolor.execution.executor import Executor, RunSegment, run_segment
 from deepcolor.execution.serial import SerialExecutor
+from deepcolor.limits import check_room
 
 _SIGNS_OF_A_GPU = (Path("/proc/driver/nvidia/gpus"), Path("/dev/dxg"), Path("/dev/kfd"))
 """NVIDIA's driver on Linux (a folder with an entry for each), Windows' own under WSL, and AMD's."""
@@ -132,16 +133,19 @@ def make_executor(kind: str, *, workers: int | None, device: str, run: RunSegmen
 
     Raises:
         UserError: There is no executor of this name, no such device, or `workers` is below 1.
+        LimitError: This shell allows too few files, processes or too little memory for so many workers.
     """
     if kind not in {"serial", "local"}:
         raise UserError(f"--executor: must be serial or local; got {kind!r}.")
     if kind == "serial":
         if device != "auto":  # The segment itself finds what there is.
             slots(workers=workers, device=device)
+        check_room(workers=1)
         return SerialExecutor(run)
     from deepcolor.execution.local import LocalExecutor
 
     made = slots(workers=workers, device=device)
+    check_room(workers=made.workers)
     return LocalExecutor(run, workers=made.workers, threads=made.threads, devices=made.devices)
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from deepcolor.errors import DeepcolorError, StoreError
+from deepcolor.limits import refusal
 from deepcolor.training.trajectory import EpochMetrics, Segment, SegmentOutcome
 
 RunSegment = Callable[[Segment, Callable[[EpochMetrics], None] | None], SegmentOutcome]
@@ -45,7 +46,9 @@ class Failed:
     details: str = ""
     """The last lines of the traceback."""
     store_failed: bool = False
-    """The segment could not write to the store: its setting is not to blame, and any other would fail the same way."""
+    """The store could not be written, or the machine is at a limit: its setting is not to blame, and any other would
+    fail the same way.
+    """
 
 
 Event = Progress | Finished | Failed
@@ -92,6 +95,10 @@ def failure(digest: str, error: BaseException) -> Failed:
     reason = reason[:_LONGEST_REASON]
     if _wants_memory(error, text):
         reason = f"out of memory; {MEMORY_HINT} ({reason})"
+    refused = None if isinstance(error, DeepcolorError) else refusal(error)
+    if refused is not None and refused.kind != "memory":  # Of memory, a setting may want less.
+        reason = f"{refused}"[:_LONGEST_REASON]
+        return Failed(digest, reason=reason, details="".join(lines)[-2000:], store_failed=True)
     return Failed(digest, reason=reason, details="".join(lines)[-2000:], store_failed=isinstance(error, StoreError))
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 from deepcolor.errors import WorkspaceError
+from deepcolor.limits import refusal
 from deepcolor.workspace import Workspace
-
-_NOT_WRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
 
 
 @contextmanager
@@ -17,7 +16,8 @@ def writing_below(workspace: Workspace) -> Iterator[None]:
     """Turn a failure to write the studies database or a file of the workspace into the line the user sees.
 
     Raises:
-        WorkspaceError: The disk is full or failing, or the database was locked for longer than a writer waits.
+        WorkspaceError: The disk is full or failing, its files are closed to this user, the process is at a limit of the
+            machine, or the database was locked for longer than a writer waits.
     """
     from optuna.exceptions import StorageInternalError
     from sqlalchemy.exc import OperationalError
@@ -28,14 +28,17 @@ def writing_below(workspace: Workspace) -> Iterator[None]:
         cause = error.__cause__ if isinstance(error, StorageInternalError) else error
         reason = " ".join(str(getattr(cause, "orig", None) or cause or error).split())
         raise WorkspaceError(
-            f"studies database: could not be written; got {reason} ({workspace.optuna_db}). {_ADVICE}"
+            f"studies database: could not be written; got {reason} ({workspace.optuna_db}). {_advice(error)}"
         ) from error
     except OSError as error:
-        if error.errno not in _NOT_WRITABLE:
+        refused = refusal(error)
+        if refused is None:
             raise
-        raise WorkspaceError(
-            f"workspace: could not be written; got {error.strerror} ({error.filename or workspace.root}). {_ADVICE}"
-        ) from error
+        raise WorkspaceError(str(replace(refused, path=refused.path or str(workspace.root)))) from error
 
 
-_ADVICE = "Free disk space, or end what locks it, then run the same command again: it goes on where it was."
+def _advice(error: Exception) -> str:
+    refused = refusal(error)
+    if refused is not None and refused.kind != "space":
+        return refused.advice
+    return "Free disk space, or end what locks it, then run the same command again: it goes on where it was."

@@ -133,7 +133,8 @@ def driver_lock(workspace: Workspace, name: str, *, named: bool = True) -> Itera
             write_atomically(owner, _this_process())
         yield
     finally:
-        owner.unlink(missing_ok=True)
+        with suppress(OSError):  # Rights to the folder that were taken away meanwhile: the lock alone decides.
+            owner.unlink(missing_ok=True)
         lock.release()
 
 
