@@ -22,7 +22,7 @@ def confirmed(world: World, *, runner_up: bool = True) -> Confirmed:
         objective="val/mse",
         seeds=2,
         winner=Contender(trial=0, mean=1e-3, std=1e-4, folders=world.models[:2]),
-        runner_up=Contender(trial=4, mean=2e-3, std=2e-4, folders=world.models[2:] * 2) if runner_up else None,
+        runner_up=Contender(trial=4, mean=2e-3, std=2e-4, folders=world.models[2:3] * 2) if runner_up else None,
     )
 
 
