@@ -9,7 +9,9 @@ import json
 import os
 import re
 import shlex
+import time
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import IO, Any
 from urllib.parse import quote, unquote
 
@@ -66,12 +68,13 @@ def has_secret(uri: str) -> bool:
 def note_secrets(uri: str) -> None:
     """Remember the secrets of a URI, so that `without_secrets` finds them wherever a library repeats a part of it."""
     _known.update(_secrets_of(uri))
+    _all_known.cache_clear()
 
 
 def without_secrets(text: str) -> str:
     """Return a text without the secrets of the URIs in it, those noted before, and those of the environment."""
     text = _PARAMETER.sub(rf"\g<name>{HIDDEN}", _IN_A_TEXT.sub(_without_user, text))
-    for secret in sorted({*_known, *_of_environment()}, key=len, reverse=True):
+    for secret in _all_known(len(_known), len(os.environ), int(time.monotonic())):
         if secret in text:
             # Not inside of a longer word: a weak password may be a part of many.
             text = re.sub(rf"(?<![A-Za-z0-9_]){re.escape(secret)}(?![A-Za-z0-9_])", HIDDEN, text)
@@ -137,6 +140,20 @@ def secrets_of_environment() -> dict[str, str]:
     }
 
 
+_option = "--tracking-uri"
+
+
+def call_tracking_uri(name: str) -> None:
+    """Let messages call the tracking URI by what it was given with: an option, or a variable."""
+    global _option  # noqa: PLW0603  # one command line a process
+    _option = name
+
+
+def tracking_option() -> str:
+    """Return what the tracking URI was given with, for advice such as `Check --tracking-uri`."""
+    return _option
+
+
 class Guarded:
     """A text stream that lets no known secret through, whoever writes: libraries warn, log and print tracebacks."""
 
@@ -200,6 +217,15 @@ def _forms(secret: str) -> Iterator[str]:
     forms |= {repr(plain)[1:-1], base64.b64encode(plain.encode()).decode()}
     forms |= set(re.split(r"[/@?#:\\]", secret)) | set(re.split(r"[/@?#:\\]", plain))
     yield from (form for form in forms if len(form) >= _SHORTEST)
+
+
+@lru_cache(maxsize=1)
+def _all_known(*_state: int) -> tuple[str, ...]:
+    """Every secret that is known, the longest first; looked up again when one came, and every second.
+
+    A table has thousands of cells, and each of them is looked through.
+    """
+    return tuple(sorted({*_known, *_of_environment()}, key=len, reverse=True))
 
 
 def _of_environment() -> Iterator[str]:

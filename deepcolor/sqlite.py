@@ -1,12 +1,76 @@
-"""How the workspace's SQLite databases are kept: a write-ahead log while they are in use, one whole file afterwards."""
+"""How the workspace's SQLite databases are kept and named: a write-ahead log while they are in use, one whole file
+afterwards; a copy of one's own where nothing can be written.
+"""
 
 from __future__ import annotations
 
+import os
+import shutil
+import sqlite3
+import tempfile
 import weakref
+from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
+
+
+def sqlite_url(database: Path) -> str:
+    """Return the URL of a database in a file, as SQLAlchemy writes and reads it, whatever its name holds."""
+    from sqlalchemy import URL
+
+    path = str(database.absolute())
+    url = URL.create("sqlite", database=path).render_as_string(hide_password=False)
+    # Of a URL without a driver, MLflow makes the parent folder as it stands there, quoted: a twin beside the true one.
+    return url if url.endswith(path) else url.replace("sqlite:", "sqlite+pysqlite:", 1)
+
+
+def sqlite_file(url: str) -> Path | None:
+    """Return the file of an SQLite URL, made absolute; None for another kind of URL, or a database in memory."""
+    if not url.startswith("sqlite"):
+        return None
+    from sqlalchemy import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        database = make_url(url).database
+    except (ArgumentError, ValueError):
+        return None
+    return Path(database).absolute() if database and database != ":memory:" else None
+
+
+def is_read_only(database: Path) -> bool:
+    """Whether a database is there that cannot be written to: its file, or the folder in which SQLite keeps its log."""
+    return database.exists() and not (os.access(database, os.W_OK) and os.access(database.parent, os.W_OK | os.X_OK))
+
+
+def private_copy(database: Path, *, owner: object) -> Path:
+    """Copy a database that can only be read to where the libraries may write: they do so even in order to read.
+
+    Args:
+        database: The file; what its write-ahead log holds is copied too.
+        owner: With its end, or that of the process, the copy is removed.
+    Raises:
+        OSError: It cannot even be read.
+    """
+    folder = tempfile.TemporaryDirectory(prefix="deepcolor-read-", ignore_cleanup_errors=True)
+    weakref.finalize(owner, folder.cleanup)
+    copy = Path(folder.name) / database.name
+    try:
+        with (
+            closing(sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True)) as source,
+            closing(sqlite3.connect(copy)) as target,
+        ):
+            source.backup(target)
+    except sqlite3.OperationalError:
+        # It has a log, or wants one, and none can be made beside it: then nobody writes there at this moment.
+        for suffix in ("", "-wal"):
+            part = database.with_name(database.name + suffix)
+            if part.exists():
+                shutil.copyfile(part, copy.with_name(part.name))
+    return copy
 
 
 def use_write_ahead_log(engine: Engine, *, owner: object) -> None:

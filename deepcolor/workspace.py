@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deepcolor.errors import UserError, WorkspaceError
+from deepcolor.sqlite import sqlite_url
 
 NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 RESERVED_STUDY_NAMES = frozenset({"datasets", "trajectories"})
@@ -46,8 +47,19 @@ class Workspace:
 
     @classmethod
     def at(cls, root: Path | str) -> Workspace:
-        """Name the workspace at `root`, made absolute. Nothing is created or read."""
-        return cls(Path(root).expanduser().absolute())
+        """Name the workspace at `root`, made absolute. Nothing is created or read.
+
+        Raises:
+            WorkspaceError: The path is no UTF-8, so that no database can be made there.
+        """
+        path = Path(root).expanduser().absolute()
+        try:
+            str(path).encode()
+        except UnicodeEncodeError:
+            raise WorkspaceError(
+                f"workspace: the path must be UTF-8, as SQLite needs it; got {str(path)!r}. Rename the folder."
+            ) from None
+        return cls(path)
 
     @property
     def experiments(self) -> Path:
@@ -67,7 +79,7 @@ class Workspace:
 
     @property
     def optuna_url(self) -> str:
-        return f"sqlite:///{self.optuna_db}"
+        return sqlite_url(self.optuna_db)
 
     @property
     def mlflow_db(self) -> Path:
@@ -75,7 +87,7 @@ class Workspace:
 
     @property
     def mlflow_uri(self) -> str:
-        return f"sqlite:///{self.mlflow_db}"
+        return sqlite_url(self.mlflow_db)
 
     @property
     def artifacts(self) -> Path:

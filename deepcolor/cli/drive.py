@@ -216,8 +216,10 @@ def open_data(
             steps.step("starting the processes that decode pictures")
         start_server(*DECODING, *TRAINING)
         before_decoding()
-    elif not former:  # The pictures of a former data set may be gone.
+    elif not former and manifest.source.is_dir():  # The pictures of a former data set may be gone.
         verify(manifest)
+    elif not former:  # The workspace or the photos have moved; what was decoded of them is all that is needed.
+        console.note(f"{sweep.data.name}: {manifest.source} is not there; going on with what was decoded of it")
     between_steps()
     with progress(f"decoding {sweep.data.name} at {sweep.data.size_px} px") as show:
 
@@ -279,7 +281,8 @@ def git_state(folder: Path) -> tuple[str | None, bool | None]:
     def git(*arguments: str) -> str | None:
         try:
             done = subprocess.run(  # whichever git the user has
-                ["git", *arguments],  # noqa: S607  # whichever git the user has
+                # A repository may name a program as its monitor of files, which `status` would run.
+                ["git", "-c", "core.fsmonitor=false", *arguments],  # noqa: S607  # whichever git the user has
                 cwd=folder,
                 capture_output=True,
                 encoding="utf-8",

@@ -47,7 +47,7 @@ def estimate(sweeps: Sequence[Sweep], how: How, *, promoted: bool = False, exten
     """
     began = time.monotonic()
     stretch = _stretch()
-    storage = StudyStorage(how.workspace.create())
+    storage = StudyStorage(how.workspace)
     jobs: list[Job] = []
     for sweep in sweeps:
         jobs.append(_job(sweep, how, storage, before=[job.sweep for job in jobs], extend=extend))

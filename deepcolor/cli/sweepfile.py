@@ -22,13 +22,11 @@ def write_sweep(storage: StudyStorage, name: str | None, file: Path) -> None:
         StudyError: No study is named, or there is none of this name.
         ConfigError: The file exists, or cannot be written.
     """
-    from rich.markup import escape
-
     if name is None:
         raise StudyError("--write-sweep: needs the name of a study. Name one, or list them with: deepcolor studies")
     text = storage.load(name).file_text()
     if file == PRINTED:
-        console.result(escape(text.rstrip()), {"study": name, "sweep": text})
+        console.result(text.rstrip(), {"study": name, "sweep": text})
         return
     try:
         with file.open("x", encoding="utf-8") as target:
@@ -40,4 +38,4 @@ def write_sweep(storage: StudyStorage, name: str | None, file: Path) -> None:
             f"--write-sweep: must be a file that can be written; got {file} ({error.strerror}). Name another one."
         ) from error
     said = f"the sweep of {name} is in {file}; go on with: deepcolor sweep {quote(str(file))}"
-    console.result(escape(said), {"study": name, "file": str(file)})
+    console.result(said, {"study": name, "file": str(file)})

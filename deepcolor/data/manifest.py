@@ -60,7 +60,7 @@ class Manifest(_Frozen):
     format: int = MANIFEST_FORMAT
     name: str
     source: Path
-    """The folder of the pictures, absolute."""
+    """The folder of the pictures, absolute; in the file it is relative to the workspace where it lies in it."""
     fractions: tuple[float, float, float]
     """Asked for train, val and test."""
     seed: int
@@ -306,7 +306,8 @@ def _put(path: Path, manifest: Manifest, *, replace: bool) -> None:
         kept = path.read_bytes()
         save(path.parent / FORMER_FOLDER / f"{hashlib.sha256(kept).hexdigest()[:16]}.json", kept)
     if before != manifest:
-        save(path, (manifest.model_dump_json(indent=1) + "\n").encode())
+        written = manifest.model_copy(update={"source": _as_written(manifest.source, path)})
+        save(path, (written.model_dump_json(indent=1) + "\n").encode())
 
 
 def _before(path: Path, *, replace: bool) -> Manifest | None:
@@ -318,9 +319,36 @@ def _before(path: Path, *, replace: bool) -> Manifest | None:
         return None
 
 
+def _as_written(source: Path, path: Path) -> Path:
+    """The folder as the file names it: relative where it lies in the workspace, so that both may move together."""
+    root = _workspace_of(path)
+    return source.relative_to(root) if source.is_relative_to(root) else source
+
+
+def _as_found(source: Path, path: Path, name: str) -> Path:
+    """The folder where it lies now, of a manifest of any release."""
+    root = _workspace_of(path)
+    if not source.is_absolute():
+        return root / source
+    # The demo's pictures lie in the workspace, and their manifests were once written with whole paths.
+    below = ("studies", "datasets", name)
+    for start in range(len(source.parts) - len(below)):
+        if source.parts[start : start + len(below)] == below:
+            ours = root.joinpath(*source.parts[start:])
+            return ours if ours.is_dir() else source
+    return source
+
+
+def _workspace_of(path: Path) -> Path:
+    """The workspace that a manifest lies in, the present one or a former."""
+    folders = path.absolute().parents
+    return next(each for each in folders if path.absolute().is_relative_to(each / "studies" / "datasets")).resolve()
+
+
 def _read(path: Path) -> Manifest:
     try:
-        return Manifest.model_validate_json(read_plain(path, most_bytes=_MOST_BYTES))
+        manifest = Manifest.model_validate_json(read_plain(path, most_bytes=_MOST_BYTES))
+        return manifest.model_copy(update={"source": _as_found(manifest.source, path, manifest.name)})
     except (ValidationError, OSError) as error:
         raise CorruptFileError(
             f"manifest: must be as `deepcolor data prepare` wrote it; got a file that cannot be understood ({path}). "

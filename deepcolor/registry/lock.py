@@ -24,7 +24,7 @@ from filelock import FileLock, Timeout
 from deepcolor.errors import TrackingError
 from deepcolor.printable import shown_uri
 from deepcolor.registry import names
-from deepcolor.tracking import store
+from deepcolor.sqlite import sqlite_file
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -74,7 +74,7 @@ def registry_lock(client: MlflowClient, *, on_wait: Callable[[str], None]) -> It
     Raises:
         TrackingError: Its holder has died and left it where nobody here can tell.
     """
-    database = store.sqlite_file(client.tracking_uri)
+    database = sqlite_file(client.tracking_uri)
     with _file_lock(database, on_wait) if database else _server_lock(client, on_wait):
         yield
 

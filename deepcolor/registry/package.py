@@ -58,7 +58,8 @@ def write_package(folder: Path, *, model_folder: Path, model_code: Path, stage: 
         save_model(
             folder,
             python_model=str(model_code),
-            artifacts={MODEL_ARTIFACT: str(model), PACKAGE_ARTIFACT: str(package)},
+            # As URIs: MLflow would unquote plain paths.
+            artifacts={MODEL_ARTIFACT: model.as_uri(), PACKAGE_ARTIFACT: package.as_uri()},
             pip_requirements=requirements(),
             # No input columns: MLflow would refuse arrays of pictures under any, and the model checks its input by
             # itself.

@@ -82,8 +82,8 @@ def _fetch(version: ModelVersion, folder: Path, *, tracking_uri: str) -> None:
         for name, most_bytes in ((DESCRIPTION_FILE, MAX_DESCRIPTION_BYTES), (WEIGHTS_FILE, MAX_WEIGHTS_BYTES)):
             uri = f"{source.rstrip('/')}/{WEIGHTS_BELOW}/{name}"
             try:
-                _check_artifact(uri, most_bytes=most_bytes, tracking_uri=tracking_uri)
-                download_artifacts(artifact_uri=uri, dst_path=str(folder), tracking_uri=tracking_uri)
+                _check_artifact(uri, most_bytes=most_bytes, tracking_uri=client.tracking_uri)
+                download_artifacts(artifact_uri=uri, dst_path=str(folder), tracking_uri=client.tracking_uri)
             except NotPlainError as error:
                 raise ModelError(
                     f"model: {name} of {version.ref} must be an ordinary file; got {error.strerror} ({uri}). "

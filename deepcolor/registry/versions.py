@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Any
 from deepcolor.config.schema import STAGES, ModelConfig, Stage
 from deepcolor.config.stored import read_stored
 from deepcolor.errors import ModelError, TrackingError
-from deepcolor.printable import shown_uri
+from deepcolor.printable import shown_uri, tracking_option
 from deepcolor.registry import names
 from deepcolor.registry.confirmation import Evidence, read_evidence
 from deepcolor.registry.lock import registry_lock
+from deepcolor.sqlite import sqlite_file
 from deepcolor.tracking import layout, store
 
 if TYPE_CHECKING:
@@ -262,7 +263,7 @@ def mirror_registry_stages(client: MlflowClient, line: names.Line) -> None:
 
 def open_registry(tracking_uri: str, *, create: bool) -> MlflowClient | None:
     """Open the store; None when it is an SQLite file that is not there and must not be made by a mere look."""
-    database = store.sqlite_file(tracking_uri)
+    database = sqlite_file(tracking_uri)
     if not create and database is not None and not database.exists():
         return None
     return store.open_client(tracking_uri)
@@ -278,7 +279,7 @@ def asking(tracking_uri: str) -> Iterator[None]:
     except MlflowException as error:
         raise TrackingError(
             f"MLflow: the registry must answer; got {store.first_line(error)} ({shown_uri(tracking_uri)}). "
-            "Check --tracking-uri, and that the server runs."
+            f"Check {tracking_option()}, and that the server runs."
         ) from error
 
 

@@ -118,8 +118,9 @@ def driver_lock(workspace: Workspace, name: str, *, named: bool = True) -> Itera
         named: Whether to write down who holds it.
     Raises:
         StudyError: Another driver owns the study; the message names it.
+        WorkspaceError: The workspace cannot be written to.
     """
-    folder = workspace.study(name)
+    folder = workspace.create().study(name)
     folder.mkdir(parents=True, exist_ok=True)
     lock, owner = FileLock(folder / _LOCK), folder / _OWNER_FILE
     try:
@@ -140,8 +141,7 @@ def driver_lock(workspace: Workspace, name: str, *, named: bool = True) -> Itera
 
 @contextmanager
 def _store_lock(workspace: Workspace) -> Iterator[int]:
-    workspace.studies.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(workspace.studies / _STORE_LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    descriptor = os.open(workspace.create().studies / _STORE_LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     try:
         yield descriptor
     finally:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import optuna
@@ -46,7 +47,7 @@ from deepcolor.search.trials import (
     now_ms,
     stored_trial,
 )
-from deepcolor.sqlite import use_write_ahead_log
+from deepcolor.sqlite import is_read_only, private_copy, sqlite_url, use_write_ahead_log
 from deepcolor.waiting import locked
 from deepcolor.workspace import Workspace
 
@@ -151,19 +152,25 @@ class StudyStorage:
         from sqlalchemy.exc import SQLAlchemyError
 
         optuna.logging.set_verbosity(optuna.logging.ERROR)
-        with self._creation_lock():
-            try:
-                storage = optuna.storages.RDBStorage(
-                    self._workspace.optuna_url, engine_kwargs={"connect_args": {"timeout": LOCK_WAIT_S}}
-                )
-                use_write_ahead_log(storage.engine, owner=storage)
-                return storage
-            except (SQLAlchemyError, OSError) as error:
-                reason = str(getattr(error, "orig", error))
-                raise WorkspaceError(
-                    f"studies database: cannot be opened; {reason} ({self._workspace.optuna_db}). "
-                    "Mend the folder's permissions, or choose another --workspace."
-                ) from error
+        database = self._workspace.optuna_db
+        try:
+            if is_read_only(database):
+                return self._opened_database(private_copy(database, owner=self))
+            with self._creation_lock():
+                return self._opened_database(database)
+        except (SQLAlchemyError, OSError) as error:
+            reason = str(getattr(error, "orig", error))
+            raise WorkspaceError(
+                f"studies database: cannot be opened; {reason} ({database}). "
+                "Mend the folder's permissions, or choose another --workspace."
+            ) from error
+
+    def _opened_database(self, database: Path) -> optuna.storages.BaseStorage:
+        storage = optuna.storages.RDBStorage(
+            sqlite_url(database), engine_kwargs={"connect_args": {"timeout": LOCK_WAIT_S}}
+        )
+        use_write_ahead_log(storage.engine, owner=storage)
+        return storage
 
     @contextmanager
     def _creation_lock(self) -> Iterator[None]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deepcolor.errors import TrackingError
-from deepcolor.printable import shown_uri
+from deepcolor.printable import shown_uri, tracking_option
 from deepcolor.tracking import store
 from deepcolor.tracking.records import StudyRecord, TrialRecord
 from deepcolor.tracking.runs import Change, StudyRuns
@@ -61,6 +61,7 @@ def rebuild(
     except (MlflowException, OSError) as error:  # artifacts travel by requests, whose errors are OSErrors
         raise TrackingError(
             f"MLflow: the store must answer; got {store.first_line(error)} ({shown_uri(tracking_uri)}). "
-            "Check the URI and that the server runs, then run the same command again: it goes on where it was."
+            f"Check {tracking_option()} and that the server runs, then run the same command again: "
+            "it goes on where it was."
         ) from error
     return done

@@ -8,16 +8,18 @@ from __future__ import annotations
 import logging
 import os
 import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, unquote
 
 from deepcolor.config.schema import STAGES, Stage
 from deepcolor.errors import TrackingError
-from deepcolor.printable import note_secrets, shown_uri, without_secrets
-from deepcolor.sqlite import use_write_ahead_log
+from deepcolor.printable import note_secrets, shown_uri, tracking_option, without_secrets
+from deepcolor.sqlite import is_read_only, sqlite_file, sqlite_url, use_write_ahead_log
 from deepcolor.tracking import layout
+from deepcolor.tracking.relocation import artifacts_beside, bring_home, readable_copy
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -26,7 +28,8 @@ if TYPE_CHECKING:
 
 _SETUP_TIMEOUT_S = 120
 _PAGE = 1000
-_SQLITE = "sqlite:///"
+_ARTIFACT_ROOT = "_MLFLOW_SERVER_ARTIFACT_ROOT"
+"""MLflow's own variable, and the only way to tell a store opened by its URI where new experiments' artifacts go."""
 _ENVIRONMENT = {
     # MLflow's own defaults keep one call to a dead server waiting for minutes; deepcolor tries again by itself.
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
@@ -64,16 +67,21 @@ def open_client(tracking_uri: str) -> MlflowClient:
     prepare_environment()
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
 
     database = sqlite_file(tracking_uri)
     try:
         if database is None:
             return MlflowClient(tracking_uri=tracking_uri, registry_uri=tracking_uri)
+        if is_read_only(database):
+            tracking_uri = sqlite_url(readable_copy(database))
+            with _artifacts_at(artifacts_beside(database)):
+                return MlflowClient(tracking_uri=tracking_uri, registry_uri=tracking_uri)
         return _open_sqlite(tracking_uri, database)
-    except (MlflowException, OSError) as error:
+    except (MlflowException, SQLAlchemyError, ImportError, OSError) as error:
         raise TrackingError(
             f"MLflow: the store must be one that can be opened; got {shown_uri(tracking_uri)} "
-            f"({first_line(error)}). Check --tracking-uri."
+            f"({first_line(error)}). Check {tracking_option()}."
         ) from error
 
 
@@ -83,13 +91,6 @@ def prepare_environment() -> None:
         os.environ.setdefault(name, value)
     for logger in _TALKATIVE:
         logging.getLogger(logger).setLevel(logging.CRITICAL)
-
-
-def sqlite_file(tracking_uri: str) -> Path | None:
-    """Return the file of an SQLite tracking URI; None for any other kind."""
-    if not tracking_uri.startswith(_SQLITE):
-        return None
-    return Path(unquote(tracking_uri.removeprefix(_SQLITE).split("?")[0])).absolute()
 
 
 def ensure_experiment(client: MlflowClient, stage: Stage, *, artifact_root: Path | None) -> str:
@@ -120,7 +121,8 @@ def ensure_experiment(client: MlflowClient, stage: Stage, *, artifact_root: Path
     if found.lifecycle_stage == "deleted":
         raise TrackingError(
             f"MLflow: the experiment must not be deleted; got {name}, deleted. "
-            f"Bring it back with: mlflow experiments restore --experiment-id {found.experiment_id}"
+            f"Bring it back with: MLFLOW_TRACKING_URI={shlex.quote(shown_uri(client.tracking_uri))} "
+            f"mlflow experiments restore --experiment-id {found.experiment_id}"
         )
     return str(found.experiment_id)
 
@@ -225,7 +227,7 @@ def tracked_studies(tracking_uri: str) -> list[TrackedStudy]:
     except MlflowException as error:
         raise TrackingError(
             f"MLflow: the store must answer; got {first_line(error)} ({shown_uri(tracking_uri)}). "
-            "Check --tracking-uri, and that the server runs."
+            f"Check {tracking_option()}, and that the server runs."
         ) from error
     return found
 
@@ -255,9 +257,10 @@ def _open_sqlite(tracking_uri: str, database: Path) -> MlflowClient:
     database.parent.mkdir(parents=True, exist_ok=True)
     lock = database.with_name(f"{database.name}.lock")
     try:
-        with FileLock(lock, timeout=_SETUP_TIMEOUT_S):
+        with FileLock(lock, timeout=_SETUP_TIMEOUT_S), _artifacts_at(artifacts_beside(database)):
             if not database.exists():
                 _create(database)
+            bring_home(database, artifacts=artifacts_beside(database))
             client = MlflowClient(tracking_uri=tracking_uri, registry_uri=tracking_uri)
             for engine in _engines(client):
                 use_write_ahead_log(engine, owner=client)
@@ -282,13 +285,30 @@ def _create(database: Path) -> None:
     unfinished = database.with_name(f"{database.name}.unfinished")
     for suffix in ("", "-journal", "-wal", "-shm"):
         unfinished.with_name(unfinished.name + suffix).unlink(missing_ok=True)
-    uri = f"{_SQLITE}{quote(str(unfinished))}"
+    uri = sqlite_url(unfinished)
     client = MlflowClient(tracking_uri=uri, registry_uri=uri)
     client.search_experiments(max_results=1)
     client.search_registered_models(max_results=1)
     for engine in _engines(client):
         engine.dispose()
     unfinished.rename(database)
+
+
+@contextmanager
+def _artifacts_at(folder: Path) -> Iterator[None]:
+    """Let a store that is opened meanwhile have its artifacts there.
+
+    Left to itself it would take `mlruns` below the present folder, and paste that into its first SQL as it stands.
+    """
+    before = os.environ.get(_ARTIFACT_ROOT)
+    os.environ[_ARTIFACT_ROOT] = folder.as_uri()
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[_ARTIFACT_ROOT]
+        else:
+            os.environ[_ARTIFACT_ROOT] = before
 
 
 def _engines(client: MlflowClient) -> tuple[Engine, Engine]:
@@ -301,5 +321,5 @@ def _artifact_location(client: MlflowClient, stage: Stage, artifact_root: Path |
     database = sqlite_file(client.tracking_uri)
     if database is None:
         return None
-    root = artifact_root or database.parent / "artifacts"
+    root = artifact_root or artifacts_beside(database)
     return (root.absolute() / stage).as_uri()

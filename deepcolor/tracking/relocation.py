@@ -1,0 +1,137 @@
+"""Where a database's artifacts lie: MLflow keeps absolute locations, and a workspace may be moved or copied.
+
+Artifacts lie beside their database. One that says another place has been moved or is a copy: its locations are brought
+to where it lies now, all in one transaction, so that a copy never reads from or writes into its original.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+from deepcolor.config.schema import STAGES
+from deepcolor.sqlite import private_copy
+from deepcolor.tracking import layout
+
+_COLUMNS = (
+    ("experiments", "artifact_location"),
+    ("runs", "artifact_uri"),
+    ("model_versions", "source"),
+    ("model_versions", "storage_location"),
+    ("logged_models", "artifact_location"),
+)
+"""Everywhere MLflow keeps the location of artifacts."""
+_ARTIFACTS, _DEFAULT = "artifacts", "Default"
+_LOCK_WAIT_S = 120
+
+
+def artifacts_beside(database: Path) -> Path:
+    """Where the artifacts of an SQLite database lie: `artifacts`, beside it."""
+    return database.absolute().parent / _ARTIFACTS
+
+
+def bring_home(database: Path, *, artifacts: Path) -> bool:
+    """Let a database say that its artifacts lie where they do; the lock for opening it is held by the caller.
+
+    Args:
+        database: The file, with MLflow's tables in it.
+        artifacts: The folder that holds a folder for each experiment.
+    Returns:
+        Whether it had been moved.
+    """
+    with closing(sqlite3.connect(database, timeout=_LOCK_WAIT_S, isolation_level=None)) as connection:
+        if not _moves(connection, artifacts):
+            return False
+        connection.execute("BEGIN IMMEDIATE")
+        moves = _moves(connection, artifacts)
+        for table, column in _present(connection):
+            _rewrite(connection, table, column, moves)
+        connection.execute("COMMIT")
+    return True
+
+
+_copies: dict[Path, _Copy] = {}
+
+
+class _Copy:
+    """A copy of a database that can only be read, as it was at one moment."""
+
+    def __init__(self, database: Path, state: tuple[object, ...]) -> None:
+        self.state = state
+        self.path = private_copy(database, owner=self)
+
+
+def readable_copy(database: Path) -> Path:
+    """Return a copy of a database that can only be read, with the locations brought home; made anew when it changed.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    state = tuple(_state_of(database.with_name(database.name + suffix)) for suffix in ("", "-wal"))
+    known = _copies.get(database)
+    if known is None or known.state != state:
+        known = _copies[database] = _Copy(database, state)
+        bring_home(known.path, artifacts=artifacts_beside(database))
+    return known.path
+
+
+def _state_of(file: Path) -> tuple[int, int] | None:
+    return (stat.st_mtime_ns, stat.st_size) if file.exists() and (stat := file.stat()) else None
+
+
+def _moves(connection: sqlite3.Connection, artifacts: Path) -> dict[Path, Path]:
+    """Return old and new place of the artifacts, where an experiment's are recorded elsewhere than beside this file."""
+    moves: dict[Path, Path] = {}
+    if ("experiments", "artifact_location") not in _present(connection):
+        return moves
+    folders = {layout.experiment_name(stage): stage for stage in STAGES} | {_DEFAULT: "0"}
+    for name, location in connection.execute("SELECT name, artifact_location FROM experiments"):
+        path = _path_of(location)
+        # One that was put elsewhere on purpose stays there; another name of the same folder is no move.
+        if path is None or (path.parent.name, path.name) != (_ARTIFACTS, folders.get(name)):
+            continue
+        if path.parent != artifacts and path.parent.resolve() != artifacts.resolve():
+            moves[path.parent] = artifacts
+    return moves
+
+
+def _present(connection: sqlite3.Connection) -> list[tuple[str, str]]:
+    """The columns with locations that this release of MLflow has."""
+    known = connection.execute(
+        "SELECT tables.name, columns.name FROM sqlite_master AS tables, pragma_table_info(tables.name) AS columns "
+        "WHERE tables.type = 'table'"
+    ).fetchall()
+    return [each for each in _COLUMNS if each in known]
+
+
+def _rewrite(connection: sqlite3.Connection, table: str, column: str, moves: Mapping[Path, Path]) -> None:
+    rows = connection.execute(f"SELECT rowid, {column} FROM {table}").fetchall()  # noqa: S608  # names of `_COLUMNS`
+    connection.executemany(
+        f"UPDATE {table} SET {column} = ? WHERE rowid = ?",  # noqa: S608  # names of `_COLUMNS`
+        [(moved, row) for row, location in rows for moved in _moved(location, moves)],
+    )
+
+
+def _moved(location: str | None, moves: Mapping[Path, Path]) -> Iterator[str]:
+    """Yield the new location of what lies in a moved folder; nothing for the rest."""
+    path = _path_of(location)
+    if path is None or location is None:
+        return
+    for old, new in moves.items():
+        if path.is_relative_to(old):
+            now = new / path.relative_to(old)
+            yield now.as_uri() if location.startswith("file:") else str(now)
+            return
+
+
+def _path_of(location: str | None) -> Path | None:
+    """The path that MLflow takes a location for; None where it is none of this machine."""
+    if location is None:
+        return None
+    if location.startswith("file:"):
+        return Path(url2pathname(urlsplit(location).path))
+    return Path(location) if location.startswith("/") else None
