@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+TYPE_CHECKING = False
+"""As in `typing`, which is not imported here: `python -m deepcolor` takes one of that name from the present folder.
+"""
 
 __version__ = "0.1.0"
 __all__ = ["__version__", "colorize", "load"]
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from deepcolor.inference import colorize, load
 
 

@@ -1,6 +1,21 @@
 """`python -m deepcolor`: the same as the `deepcolor` command."""
 
-from deepcolor.cli.app import main
+import os
+import sys
+
+import deepcolor
+
+
+def _leave_present_folder() -> None:
+    """Import nothing that happens to lie in the present folder, where `python -m` looks first."""
+    first = sys.path[0] if sys.path and not sys.flags.safe_path else None
+    package = os.path.dirname(os.path.dirname(os.path.abspath(deepcolor.__file__)))  # noqa: PTH100, PTH120  # a pathlib.py may lie there
+    if first is not None and os.path.abspath(first) == os.getcwd() != package:  # noqa: PTH100, PTH109  # see above
+        del sys.path[0]
+
 
 if __name__ == "__main__":
+    _leave_present_folder()
+    from deepcolor.cli.app import main
+
     main()

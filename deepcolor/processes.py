@@ -13,8 +13,10 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from multiprocessing import util
+from pathlib import Path
 from typing import Any
 
+import deepcolor
 from deepcolor.limits import check_room
 from deepcolor.memory import keep_freed_memory
 from deepcolor.scratch import process_folder, remove_semaphores, socket_folder
@@ -84,6 +86,12 @@ def _name_what_is_left_behind() -> None:
     tracker: Any = resource_tracker._resource_tracker  # noqa: SLF001
     if tracker._fd is None:  # noqa: SLF001
         tracker._fd = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)  # noqa: SLF001
+
+
+def import_path() -> list[str]:
+    """Where this process imports from, for its children: without the present folder, unless deepcolor lies there."""
+    here, home = Path.cwd(), Path(deepcolor.__file__).parent.parent
+    return [place for place in sys.path if Path(place).absolute() != here or home == here]
 
 
 def decoding_pool(processes: int) -> ProcessPoolExecutor:

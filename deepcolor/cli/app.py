@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import atexit
 import gc
+import os
 import sys
 from typing import Annotated
 
@@ -80,6 +81,8 @@ def main() -> None:
     listen()
     console.fit_streams()
     limits.allow_open_files()
+    # Child processes, and theirs, import nothing that happens to lie in the folder they are started in.
+    os.environ["PYTHONSAFEPATH"] = "1"
     try:
         scratch.claim()
         code = _run()

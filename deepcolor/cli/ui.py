@@ -11,7 +11,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -30,6 +30,7 @@ from deepcolor.cli.options import (
 )
 from deepcolor.errors import StudyError, TrackingError, UserError, WorkspaceError
 from deepcolor.printable import fit_to_print, shown_uri
+from deepcolor.scratch import process_folder
 from deepcolor.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -39,6 +40,9 @@ _START_S = 90
 _STOP_S = 3
 _POLL_S = 0.2
 _LOCAL = ("127.0.0.1", "localhost", "::1")
+_EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104  # to be told apart, not to be served on
+_ALLOWED_HOSTS, _ALLOWED_ORIGINS = "MLFLOW_SERVER_ALLOWED_HOSTS", "MLFLOW_SERVER_CORS_ALLOWED_ORIGINS"
+"""MLflow answers 403 to any other name in a request, and blocks what a page of any other origin would search for."""
 _LOG = "ui.log"
 
 
@@ -72,10 +76,11 @@ def ui(
         return
     _check_database(uri)
     _check_port(host, port)
-    base_url = f"http://{'[::1]' if host == '::1' else '127.0.0.1' if host in ('0.0.0.0', '::') else host}:{port}"  # noqa: S104
+    base_url = f"http://{_bracketed('127.0.0.1' if host in _EVERYWHERE else host)}:{port}"
     links = _links(uri, base_url=base_url, study=study)
     if host not in _LOCAL:
-        console.warn(f"{host} is open to others: who reaches port {port} can see, change and delete every run")
+        others = f" at http://{_bracketed(socket.gethostname())}:{port}" if host in _EVERYWHERE else ""
+        console.warn(f"{host} is open to others{others}: who reaches port {port} can see, change and delete every run")
     try:
         with _server(uri, place, host=host, port=port) as process:
             _wait_until_up(process, base_url, place)
@@ -119,7 +124,7 @@ def _print_links(base_url: str, links: dict[str, str]) -> None:
 
 
 def _check_database(uri: str) -> None:
-    from deepcolor.tracking.store import sqlite_file
+    from deepcolor.sqlite import sqlite_file
 
     database = sqlite_file(uri)
     if database is not None and not database.exists():
@@ -145,14 +150,17 @@ def _check_port(host: str, port: int) -> None:
 @contextmanager
 def _server(uri: str, place: Workspace, *, host: str, port: int) -> Iterator[subprocess.Popen[bytes]]:
     """Run MLflow's server; however this ends, it and its workers end too."""
-    with (place.mlruns / _LOG).open("wb") as log:
+    with _log_file(place).open("wb") as log:
         output = None if console.settings.debug else log
         process = subprocess.Popen(
-            _command(uri, place, host=host, port=port),
+            _command(place, host=host, port=port),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
-            env=os.environ | {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
+            # Not as an argument: a database's password would stand in the list of processes.
+            env={**_environment(host, port), "MLFLOW_BACKEND_STORE_URI": _for_server(uri)},
+            # Uvicorn imports from the folder it is started in, whatever Python is told.
+            cwd=Path(Path.cwd().anchor),
             # A group of its own: Ctrl-C comes here alone, and the workers are ended with the server.
             start_new_session=True,
         )
@@ -162,12 +170,63 @@ def _server(uri: str, place: Workspace, *, host: str, port: int) -> Iterator[sub
             _end(process)
 
 
-def _command(uri: str, place: Workspace, *, host: str, port: int) -> Sequence[str]:
+def _command(place: Workspace, *, host: str, port: int) -> Sequence[str]:
     return (
-        *(sys.executable, "-m", "mlflow", "server"),
-        *("--backend-store-uri", uri, "--default-artifact-root", place.artifacts.as_uri(), "--no-serve-artifacts"),
+        *(sys.executable, "-P", "-m", "mlflow", "server"),
+        *("--default-artifact-root", place.artifacts.as_uri(), "--no-serve-artifacts"),
         *("--host", host, "--port", str(port), "--workers", "1"),
     )
+
+
+def _for_server(uri: str) -> str:
+    """The same store for a process in another folder; a copy of one that can only be read."""
+    from deepcolor.sqlite import is_read_only, sqlite_file, sqlite_url
+    from deepcolor.tracking.relocation import readable_copy
+
+    database = sqlite_file(uri)
+    if database is None:
+        return uri
+    if is_read_only(database):
+        console.warn(f"{database} cannot be written to: what is changed in the pages is lost when they end")
+        return sqlite_url(readable_copy(database))
+    return sqlite_url(database)
+
+
+def _log_file(place: Workspace) -> Path:
+    """Where the server's words go: beside its database, or, where nothing can be written, to the temporary files."""
+    return (place.mlruns if os.access(place.mlruns, os.W_OK | os.X_OK) else process_folder()) / _LOG
+
+
+def _environment(host: str, port: int) -> dict[str, str]:
+    """What the server is told beside its command line: whom it answers to, by the names it may be called by."""
+    settings = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    if host not in _LOCAL:
+        named = [_bracketed(name) for name in (*_LOCAL, *_names(host))]
+        with_port = [f"{name}:{port}" for name in named]
+        origins = [f"http://{name}" for name in (*with_port, *(named if port == 80 else ()))]
+        for variable, ours in ((_ALLOWED_HOSTS, [*named, *with_port]), (_ALLOWED_ORIGINS, origins)):
+            given = os.environ.get(variable)
+            settings[variable] = ",".join(dict.fromkeys([*(given.split(",") if given else ()), *ours]))
+    return os.environ | settings
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _names(host: str) -> list[str]:
+    """What a browser may call the server by that serves on this address."""
+    if host not in _EVERYWHERE:
+        return list(dict.fromkeys((host, host.lower())))
+    names = [socket.gethostname(), socket.getfqdn()]
+    with suppress(OSError):
+        names += [str(found[4][0]).partition("%")[0] for found in socket.getaddrinfo(names[0], None)]
+    for family, far in ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1")):
+        # Nothing is sent: the system only says which of its addresses it would use.
+        with suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.connect((far, 9))
+            names.append(str(probe.getsockname()[0]))
+    return list(dict.fromkeys((*names, *(name.lower() for name in names))))
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
@@ -195,7 +254,7 @@ def _wait_until_up(process: subprocess.Popen[bytes], base_url: str, place: Works
 
 
 def _last_words(place: Workspace) -> str:
-    log: Path = place.mlruns / _LOG
+    log = _log_file(place)
     text = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
     lines = [line for line in text.splitlines() if line.strip()]
     return f"Its last words: {lines[-1].strip()[:200]} ({log})" if lines else "See it with --debug."

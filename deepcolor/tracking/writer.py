@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deepcolor.printable import Guarded, environment_of_child, note_secrets, secrets_of_environment
+from deepcolor.processes import import_path
 from deepcolor.scratch import process_folder
 from deepcolor.tracking import store
 from deepcolor.tracking.records import StudyRecord, TrialRecord
@@ -126,7 +127,7 @@ def _launch(pipe: Connection) -> subprocess.Popen[bytes]:
     # of its own: Ctrl-C and a closed terminal are the driver's business alone.
     return subprocess.Popen(
         [sys.executable, "-P", "-c", f"from {__name__} import serve; serve({descriptor})"],
-        env={**environment_of_child(), "PYTHONPATH": os.pathsep.join(sys.path), "TMPDIR": str(process_folder())},
+        env={**environment_of_child(), "PYTHONPATH": os.pathsep.join(import_path()), "TMPDIR": str(process_folder())},
         pass_fds=[descriptor],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,

@@ -1,15 +1,21 @@
 from __future__ import annotations
 
+import http.client
 import json
+import os
 import signal
 import socket
 import subprocess
 import sys
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+import deepcolor
 from deepcolor.cli import console
 from deepcolor.cli.ui import ui
 from deepcolor.errors import StudyError, UserError, WorkspaceError
@@ -43,23 +49,61 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def test_the_pages_are_served_until_the_command_is_ended(workspace: Path) -> None:
-    """It prints the study's link once the server answers, and leaves no process behind when it is ended."""
-    port = free_port()
-    code = (
-        "import typer; from deepcolor.cli.ui import ui; app = typer.Typer(); app.command()(ui); "
-        f"app(['grid', '--workspace', {str(workspace)!r}, '--port', '{port}', '--json'])"
+@contextmanager
+def serving(workspace: Path, *words: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
+    """Run the command in the workspace, and give its process and what it has said."""
+    root = str(Path(deepcolor.__file__).parent.parent)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "deepcolor", "ui", "grid", "--json", *words],
+        cwd=workspace,
+        env=os.environ | {"PYTHONPATH": root},
+        stdout=subprocess.PIPE,
+        text=True,
     )
-    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
-    said = json.loads(process.stdout.readline())
-    assert said["studies"]["grid"].startswith(f"http://127.0.0.1:{port}/#/experiments/1/runs?workflowType=")
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=20) as page:
-        assert b"MLflow" in page.read()
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(30) == 0
+    try:
+        yield process, json.loads(process.stdout.readline())
+    finally:
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 0
+
+
+def answer(host: str, port: int, *, name: str, origin: str | None = None) -> int:
+    """Search for experiments as the page does, under a name for the server; return the status of the answer."""
+    connection = http.client.HTTPConnection(host, port, timeout=60)
+    headers = {"Host": name, "Content-Type": "application/json"} | ({"Origin": origin} if origin else {})
+    connection.request("POST", "/ajax-api/2.0/mlflow/experiments/search", '{"max_results": 1}', headers)
+    return connection.getresponse().status
+
+
+def test_the_pages_are_served_until_the_command_is_ended(workspace: Path) -> None:
+    """It prints the study's link once the server answers, runs no code that lies in the present folder, and leaves no
+    process behind when it is ended.
+    """
+    for module in ("mlflow", "uvicorn", "numpy", "typing", "typer", "rich", "sqlalchemy", "flask", "click", "http"):
+        (workspace / f"{module}.py").write_text(f"open({str(workspace / 'run')!r}, 'a').write({module!r} + ' ')")
+    port = free_port()
+    with serving(workspace, "--port", str(port)) as (_, said):
+        assert said["studies"]["grid"].startswith(f"http://127.0.0.1:{port}/#/experiments/1/runs?workflowType=")
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=60) as page:
+            assert b"MLflow" in page.read()
     with socket.socket() as probe:
         assert probe.connect_ex(("127.0.0.1", port)) != 0
+    assert not (workspace / "run").exists(), (workspace / "run").read_text()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.2", "0.0.0.0"])
+def test_the_server_answers_to_the_names_it_was_asked_to_serve(workspace: Path, host: str) -> None:
+    """A page opened by the address or a name of this machine can be searched; one by any other name is refused."""
+    port = free_port()
+    names = [f"{socket.gethostname()}:{port}", f"localhost:{port}"] if host == "0.0.0.0" else [f"{host}:{port}"]
+    with serving(workspace, "--host", host, "--port", str(port)) as (_, said):
+        link = said["studies"]["grid"]
+        assert link.startswith(f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{port}/#/")
+        for name in names:
+            assert answer(host, port, name=name, origin=f"http://{name}") == 200
+        assert answer(host, port, name=f"elsewhere.example:{port}") == 403
+        assert answer(host, port, name=names[0], origin="http://elsewhere.example") == 403
 
 
 def test_a_port_in_use_is_refused(workspace: Path) -> None:
