@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from shlex import quote
 from typing import Annotated
@@ -13,11 +12,13 @@ import typer
 
 from deepcolor.cli import console
 from deepcolor.data.decoding.bounds import LOCAL, MEGAPIXELS_OPTION, MEGAPIXELS_VARIABLE
+from deepcolor.errors import UserError
 from deepcolor.printable import (
     PASSWORD,
     TRACKING_URI,
     USERNAME,
     Guarded,
+    call_tracking_uri,
     has_secret,
     note_secrets,
     secrets_of_environment,
@@ -74,10 +75,24 @@ JsonOption = Annotated[
     bool,
     typer.Option("--json", callback=_set_json, help="Print the result as one JSON object.", rich_help_panel=COMMON),
 ]
+_on_command_line: set[str] = set()
+"""Tracking URIs that were given there, and not by a variable."""
+
+
+def noted(context: typer.Context, parameter: typer.CallbackParam, value: str | None) -> str | None:
+    """Take a tracking URI as it comes from the command line, or a variable; a callback of Typer's."""
+    source = context.get_parameter_source(parameter.name or "")
+    if value is not None:
+        given_there = source is not None and source.name == "COMMANDLINE"
+        (_on_command_line.add if given_there else _on_command_line.discard)(value)
+    return value
+
+
 TrackingOption = Annotated[
     str | None,
     typer.Option(
         "--tracking-uri",
+        callback=noted,
         envvar="MLFLOW_TRACKING_URI",
         help="MLflow server or database.",
         show_default="sqlite in mlruns/",
@@ -137,9 +152,16 @@ def tracking_uri(workspace: Workspace, given: str | None) -> str:
     """Return the tracking URI asked for, else the workspace's own database.
 
     MLflow's own code and child processes read the same from the environment, without what must not be told.
+
+    Raises:
+        UserError: It names no store; the message says what it was given with.
     """
+    by_variable = given is not None and given == os.environ.get(TRACKING_URI) and given not in _on_command_line
+    option = TRACKING_URI if by_variable else "--tracking-uri"
+    call_tracking_uri(option)
     uri = given or workspace.mlflow_uri
-    guard_secrets(uri, option="--tracking-uri")
+    guard_secrets(uri, option=option)
+    _check_form(uri, option=option)
     os.environ[TRACKING_URI] = shown_uri(uri)
     return uri
 
@@ -152,7 +174,7 @@ def guard_secrets(uri: str, *, option: str) -> None:
             stream = getattr(sys, name)
             if stream is not None and not isinstance(stream, Guarded):
                 setattr(sys, name, Guarded(stream))
-    if has_secret(uri) and any(uri in argument for argument in _arguments()):
+    if has_secret(uri) and (uri in _on_command_line or option == "--also"):
         better = f"{USERNAME} and {PASSWORD}" if uri.startswith(("http://", "https://")) else TRACKING_URI
         console.warn(
             f"{option}: everyone on this machine can see the password in it, in the list of processes. "
@@ -160,16 +182,26 @@ def guard_secrets(uri: str, *, option: str) -> None:
         )
 
 
-def _arguments() -> Sequence[str]:
-    """What was given on the command line, and not by a variable."""
-    from click import get_current_context
-    from click.core import ParameterSource
+def _check_form(uri: str, *, option: str) -> None:
+    """Refuse what cannot be a store before anything is started for it."""
+    from urllib.parse import urlsplit
 
-    context = get_current_context(silent=True)
-    if context is None:
-        return ()
-    given: list[str] = []
-    for name, value in context.params.items():
-        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
-            given += value if isinstance(value, list | tuple) else [str(value)]
-    return given
+    advice = ""
+    if "://" not in uri:
+        if uri.partition(":")[0] not in ("databricks", "uc", "databricks-uc"):
+            advice = "Write http://HOST:PORT for a server, or sqlite:///PATH for a database in a file."
+    elif uri.startswith("sqlite"):
+        from deepcolor.sqlite import sqlite_file
+
+        if sqlite_file(uri) is None:
+            advice = "Write sqlite:///PATH, with three slashes before a relative path and four before an absolute one."
+    elif uri.startswith(("http://", "https://")):
+        try:
+            parts = urlsplit(uri)
+            named = bool(parts.hostname) and parts.port != 0
+        except ValueError:
+            named = False
+        if not named:
+            advice = "Write http://HOST:PORT; in a password, write / as %2F and @ as %40."
+    if advice:
+        raise UserError(f"tracking URI: must name a server or a database; got {shown_uri(uri)} ({option}). {advice}")

@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from deepcolor.cli import console
-from deepcolor.cli.options import COMMON, HERE, DebugOption, JsonOption, QuietOption, WorkspaceOption, tracking_uri
+from deepcolor.cli.options import (
+    COMMON,
+    HERE,
+    DebugOption,
+    JsonOption,
+    QuietOption,
+    WorkspaceOption,
+    noted,
+    tracking_uri,
+)
 from deepcolor.counting import counted
 from deepcolor.errors import StudyError
 from deepcolor.workspace import Workspace
@@ -24,6 +33,7 @@ def sync(
         typer.Option(
             "--to",
             "--tracking-uri",
+            callback=noted,
             envvar="MLFLOW_TRACKING_URI",
             help="MLflow server or database.",
             show_default="sqlite in mlruns/",

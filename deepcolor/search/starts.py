@@ -6,12 +6,14 @@ Kept beside the study, so that its runs can be rebuilt as they were, and its epo
 from __future__ import annotations
 
 import json
+import shlex
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from deepcolor.atomic import write_atomically
 from deepcolor.columns import from_columns
 from deepcolor.plainfile import read_plain
+from deepcolor.printable import shown_command, without_secrets
 from deepcolor.tracking.records import Provenance
 
 START_FILE = "start.json"
@@ -45,6 +47,16 @@ def read_start(folder: Path) -> Start | None:
     """Return how a driver was last started on the study of this folder; None when that is not known."""
     try:
         content = json.loads(read_plain(folder / START_FILE, most_bytes=_MOST_BYTES))
-        return from_columns(Start, {**content, "provenance": from_columns(Provenance, content["provenance"])})
+        command = _without_secrets(content["command"])
+        provenance = from_columns(Provenance, content["provenance"])
+        return from_columns(Start, {**content, "command": command, "provenance": provenance})
     except (OSError, ValueError, KeyError, TypeError):
         return None  # Made before this was written, or damaged: what depends on it does without.
+
+
+def _without_secrets(command: str) -> str:
+    """A command as it is written today; it was once written with the passwords that it was given."""
+    try:
+        return shown_command(shlex.split(command))
+    except ValueError:
+        return without_secrets(command)

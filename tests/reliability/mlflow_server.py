@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import os
 import socket
 import time
@@ -12,15 +14,19 @@ from typing import Any
 from tests.reliability.processes import Command, start_call, wait_until
 
 MODES = ("ok", "500", "hang")
-MODE_FILE, ANSWERED_FILE = "mode", "answered"
+MODE_FILE, ANSWERED_FILE, CREDENTIALS_FILE = "mode", "answered", "credentials"
 
 
 class Server:
     """One server on a port of its own; its database outlives it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, credentials: str | None = None) -> None:
+        """Do not start it yet; `credentials` are `user:password`, asked for in HTTP's basic way."""
         self.folder = folder
         folder.mkdir()
+        if credentials is not None:
+            expected = f"Basic {base64.b64encode(credentials.encode()).decode()}"
+            (folder / CREDENTIALS_FILE).write_text(hashlib.sha256(expected.encode()).hexdigest())
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = int(free.getsockname()[1])
@@ -77,6 +83,10 @@ def serve(port: int) -> None:
         if mode == "500":
             start_response("500 Internal Server Error", [("Content-Type", "text/plain")])
             return [b"no"]
+        authorization = hashlib.sha256(environ.get("HTTP_AUTHORIZATION", "").encode()).hexdigest()
+        if (here / CREDENTIALS_FILE).exists() and authorization != (here / CREDENTIALS_FILE).read_text():
+            start_response("401 Unauthorized", [("WWW-Authenticate", 'Basic realm="mlflow"')])
+            return [b"who are you?"]
         with (here / ANSWERED_FILE).open("a") as count:
             count.write(".")
         return app(environ, start_response)

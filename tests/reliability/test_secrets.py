@@ -1,0 +1,117 @@
+"""Passwords stay where they were given: a real server that asks for one, and a search through all that is left."""
+
+from __future__ import annotations
+
+import base64
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+
+from deepcolor.printable import _known
+from deepcolor.tracking.writer import Writer
+from tests.reliability.conftest import Place
+from tests.reliability.mlflow_server import Server
+from tests.running import Said, run_commands
+
+USER, PASSWORD = "alice", "sw0rd/f1sh@sea:#%?x"
+WORDS = [PASSWORD, quote(PASSWORD, safe=""), "sw0rd", "f1sh", base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()]
+"""The password in every form in which it might be told."""
+SWEEP = """
+study: tiny
+stage: colorizer
+data: {name: faces, size_px: 64, augment: {random_crop: null, random_vertical_flip: null, random_rotation: null,
+       random_adjust_sharpness: null}}
+model: {feature_maps: 1}
+training: {epochs: 1}
+search: {space: {lr: [1e-2]}}
+"""
+
+
+@pytest.fixture
+def server(template: Path, tmp_path: Path) -> Iterator[Server]:
+    made = Server(tmp_path / "server", credentials=f"{USER}:{PASSWORD}")
+    shutil.copy(template / "mlruns" / "mlflow.db", made.folder / "mlflow.db")
+    made.start()
+    yield made
+    made.stop()
+
+
+def assert_untold(said: list[Said], *folders: Path) -> None:
+    """No form of the password is in what was said, or in any file."""
+    for each in said:
+        for word in WORDS:
+            assert word not in each.out + each.err, (word, each)
+    files = [file for folder in folders for file in folder.rglob("*") if file.is_file()]
+    assert len(files) > 10
+    for file in files:
+        content = file.read_bytes()
+        assert not [word for word in WORDS if word.encode() in content], file
+
+
+@pytest.mark.timeout(1500)
+def test_a_password_in_the_tracking_uri_is_told_to_nobody(place: Place, server: Server) -> None:
+    """Every command works with it, given by option or by variable, and when it fails says nothing of it: not on the
+    screen, in the workspace, in a database, or in what the server keeps.
+    """
+    place.write("s.yaml", SWEEP)
+    uri = server.uri.replace("//", f"//{USER}:{quote(PASSWORD, safe='')}@")
+    dead, slashed = uri.replace(str(server.port), "9"), server.uri.replace("//", f"//{USER}:{PASSWORD}@")
+    photo, to = str(next((place.root.parent).rglob("*.png"), Path())), ["--tracking-uri", uri]
+    draw = ["--model", "colorizer@champion", "-o", "coloured", "--overwrite"]
+    commands = [
+        ["sweep", "s.yaml", "--executor", "serial", *to],
+        ["sweep", "s.yaml", "--executor", "serial", "--json", f"--tracking-uri={uri}"],
+        ["promote", "tiny", "--force", *to],
+        ["models", *to],
+        ["pull", "colorizer@champion", "-o", "pulled", *to],
+        ["colorize", photo, *draw, *to],
+        ["sync", "--to", uri],
+        ["gc", "--also", uri],
+        ["ui", "tiny", *to],
+    ]
+    failing = [
+        ["rollback", "colorizer", *to],
+        ["pull", "colorizer@9", "-o", "elsewhere", *to],
+        ["models", "--tracking-uri", uri.replace(USER, "bob")],
+        ["models", "--debug", "--tracking-uri", dead],
+        ["sync", "--to", dead],
+        ["models", "--tracking-uri", slashed],
+        ["models", "--tracking-uri", f"postgresql://{USER}:{quote(PASSWORD, safe='')}@127.0.0.1:9/x"],
+        ["models", "--tracking-uri", f"mssql+nothing://h/d?password={quote(PASSWORD, safe='')}"],
+    ]
+    impatient = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "5", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
+    done = run_commands([*commands, *failing], folder=place.root, environment=impatient)
+    assert [said.code for said in done[: len(commands)]] == [0] * len(commands), done
+    assert all(said.code for said in done[len(commands) :]), done
+    for said in done:
+        assert "in the list of processes" in said.err, said
+    assert json.loads((place.root / "studies" / "tiny" / "start.json").read_text())["command"].endswith(server.uri)
+    bare = ["models", "--tracking-uri", server.uri]
+    done += run_commands([["models"]], folder=place.root, environment={"MLFLOW_TRACKING_URI": uri})
+    known = {"MLFLOW_TRACKING_USERNAME": USER, "MLFLOW_TRACKING_PASSWORD": PASSWORD}
+    done += run_commands([bare, ["sync", "--to", server.uri]], folder=place.root, environment=known)
+    for said in done[-3:]:
+        assert (said.code, said.err.count("list of processes")) == (0, 0), said
+    assert_untold(done, place.root, server.folder)
+
+
+def test_the_process_that_writes_is_told_in_private(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither its arguments nor its environment, which the list of processes shows, hold a password."""
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", PASSWORD)
+    uri = f"http://{USER}:{quote(PASSWORD, safe='')}@127.0.0.1:9"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    writer = Writer(uri, None)
+    writer.open()
+    try:
+        assert writer._process is not None
+        seen = Path(f"/proc/{writer._process.pid}/cmdline").read_bytes()
+        seen += Path(f"/proc/{writer._process.pid}/environ").read_bytes()
+    finally:
+        writer.close()
+        _known.clear()
+    assert b"OMP" in seen or b"PATH" in seen
+    assert not [word for word in WORDS if word.encode() in seen]
