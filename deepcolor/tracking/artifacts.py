@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from deepcolor.scratch import temporary_folder
+from deepcolor.sqlite import sqlite_file
 from deepcolor.tracking import layout, store
 
 SAMPLES = "samples.png"
@@ -33,7 +34,7 @@ def without_run(tracking_uri: str, root: Path) -> list[Path]:
         TrackingError: The database cannot be opened.
     """
     folders = [path for path in sorted(root.glob("*/*")) if _RUN_ID.fullmatch(path.name) and path.is_dir()]
-    database = store.sqlite_file(tracking_uri)
+    database = sqlite_file(tracking_uri)
     if not folders or database is None or not database.exists():
         return []
     known = store.run_ids(tracking_uri)
