@@ -11,8 +11,10 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 DEMO := demo
 TEST_WORKERS ?= 2
+ROUNDS ?= 100
+FAULTS_ARGS ?= --jobs 2
 
-.PHONY: help install demo test check format docs bench constraints clean
+.PHONY: help install demo test faults check format docs bench constraints clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,6 +40,9 @@ demo: $(INSTALLED) ## The whole pipeline on drawn pictures, into ./demo (minutes
 # early; sorted by their number of tests, they would come last, one after the other on one core.
 test: $(INSTALLED) ## Run the tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
+
+faults: $(INSTALLED) ## Hurt sweeps at random and check what is left; ROUNDS=100 (an hour on two cores)
+	$(BIN)/python -m tests.faults.rounds --rounds $(ROUNDS) $(FAULTS_ARGS)
 
 check: $(INSTALLED) ## ruff, mypy --strict, import contracts, generated documents
 	$(BIN)/ruff check .
