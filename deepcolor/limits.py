@@ -140,6 +140,14 @@ def refusal(error: BaseException) -> Refusal | None:
     return None
 
 
+def text_of(error: BaseException) -> str:
+    """Return what an error says, whatever it is: one that cannot say it is told of, too."""
+    try:
+        return str(error)
+    except Exception as fault:  # noqa: BLE001  # an exception that raises when asked must still be told of
+        return f"no message: saying it raised {type(fault).__name__}"
+
+
 def hits_all(error: BaseException) -> bool:
     """Whether an error met with one file would be met with every other: the process itself is at its limits."""
     found = refusal(error)
@@ -236,7 +244,7 @@ def _kind(error: BaseException) -> Kind | None:
             return known
     if isinstance(error, OSError) and error.errno is not None:
         return None
-    text = str(error).lower()
+    text = text_of(error).lower()
     if "cuda" in text:
         return None  # A GPU's memory is not the machine's.
     return next((kind for sign, kind in _BY_TEXT if sign in text), None)
@@ -253,7 +261,7 @@ def _is_of_shared_memory(error: OSError) -> bool:
 
 
 def _said(error: BaseException) -> str:
-    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    text = error.strerror if isinstance(error, OSError) and error.strerror else text_of(error)
     return " ".join(text.split()) or type(error).__name__
 
 

@@ -144,8 +144,9 @@ def held_interrupts() -> Iterator[None]:
     finally:
         for number, handler in heard.items():
             signal.signal(number, handler)
-    for late in held:
-        heard[signal.Signals(late)](late, None)
+        # Also where starting them has failed: what was sent to all processes of a job ends the children first.
+        for late in held:
+            heard[signal.Signals(late)](late, None)
 
 
 def end_with_server() -> None:

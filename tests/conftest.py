@@ -2,10 +2,13 @@
 
 import multiprocessing
 import os
+import signal
 from multiprocessing import forkserver
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from deepcolor.cli import console
 
 # How long a machine takes says nothing about what is tested; a loaded one must not fail.
 settings.register_profile("deepcolor", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -14,6 +17,9 @@ settings.load_profile("deepcolor")
 
 def pytest_sessionstart(session: pytest.Session) -> None:
     """Start the one server that this process's children are forked from, with all that any of them imports."""
+    # Started in the background of a script, or by nohup, the tests would hand on that these are to be ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     if getattr(session.config.option, "numprocesses", None):
         return  # The tests run in processes of this one.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -25,3 +31,9 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 def _no_tracking_uri_of_another_test() -> None:
     """MLflow keeps the store it was last told of in the environment, where a command would find it."""
     os.environ.pop("MLFLOW_TRACKING_URI", None)
+
+
+@pytest.fixture(autouse=True)
+def _no_options_of_another_test() -> None:
+    """A command that ran in this process has set how everything is printed."""
+    console.settings = console.Settings()

@@ -13,11 +13,14 @@ from pathlib import Path
 import deepcolor
 
 _COMMANDS = """
-import io, json, sys, traceback
+import io, json, os, sys, traceback
 from contextlib import redirect_stderr, redirect_stdout
 from deepcolor.cli import console
 from deepcolor.cli.app import main
+environment = dict(os.environ)
 for words in json.loads(sys.stdin.read()):
+    os.environ.clear()  # MLflow keeps the store it was last told of there.
+    os.environ.update(environment)
     sys.argv, console.settings = ["deepcolor", *words], console.Settings()
     with redirect_stdout(io.StringIO()) as out, redirect_stderr(io.StringIO()) as err:
         try:

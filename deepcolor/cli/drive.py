@@ -19,7 +19,7 @@ from deepcolor.cli.live import Steps, starting, watching
 from deepcolor.cli.signals import StopSignals
 from deepcolor.config.schema import Sweep
 from deepcolor.counting import counted
-from deepcolor.errors import DataError, Interrupted
+from deepcolor.errors import Interrupted
 from deepcolor.printable import resume_line, shown_command, shown_uri
 from deepcolor.tracking.records import Provenance
 from deepcolor.workspace import Workspace
@@ -102,8 +102,8 @@ def _ready_and_drive(sweep: Sweep, how: How, stop: StopSignals, *, executor: Exe
             cache, manifest = open_data(
                 how.workspace, sweep, before_decoding=get_ready, between_steps=stop.heed, steps=steps
             )
-        except DataError:
-            stop.heed()  # Sent to all processes of a job, as schedulers do, SIGTERM ends those that decode.
+        except Exception:
+            stop.heed()  # Sent to all processes of a job, as schedulers do, SIGTERM ends those that are just starting.
             raise
         return _drive(sweep, how, stop, executor=executor, tracker=tracker, cache=cache, manifest=manifest, steps=steps)
 

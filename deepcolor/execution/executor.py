@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from deepcolor.errors import DeepcolorError, StoreError
-from deepcolor.limits import refusal
+from deepcolor.limits import refusal, text_of
 from deepcolor.training.trajectory import EpochMetrics, Segment, SegmentOutcome
 
 RunSegment = Callable[[Segment, Callable[[EpochMetrics], None] | None], SegmentOutcome]
@@ -89,7 +89,7 @@ def run_segment(segment: Segment, on_epoch: Callable[[EpochMetrics], None] | Non
 def failure(digest: str, error: BaseException) -> Failed:
     """Put an error into the form the driver records: one line, and the end of its traceback."""
     lines = traceback.format_exception(error)
-    text = _text_of(error)
+    text = text_of(error)
     message = " ".join(text.split()) or "no message"
     reason = message if isinstance(error, DeepcolorError) else f"{type(error).__name__}: {message}"
     reason = reason[:_LONGEST_REASON]
@@ -100,13 +100,6 @@ def failure(digest: str, error: BaseException) -> Failed:
         reason = f"{refused}"[:_LONGEST_REASON]
         return Failed(digest, reason=reason, details="".join(lines)[-2000:], store_failed=True)
     return Failed(digest, reason=reason, details="".join(lines)[-2000:], store_failed=isinstance(error, StoreError))
-
-
-def _text_of(error: BaseException) -> str:
-    try:
-        return str(error)
-    except Exception as fault:  # noqa: BLE001  # an exception that cannot say what it is must still end its segment
-        return f"no message: saying it raised {type(fault).__name__}"
 
 
 def _wants_memory(error: BaseException, text: str) -> bool:

@@ -39,6 +39,7 @@ def writing_below(workspace: Workspace) -> Iterator[None]:
 
 def _advice(error: Exception) -> str:
     refused = refusal(error)
-    if refused is not None and refused.kind != "space":
+    # What SQLite calls an error of the disk is most often the want of space.
+    if refused is not None and refused.kind not in {"space", "device"}:
         return refused.advice
     return "Free disk space, or end what locks it, then run the same command again: it goes on where it was."

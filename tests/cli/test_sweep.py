@@ -127,13 +127,13 @@ def test_a_driver_stopped_while_it_decodes_leaves_no_process(prepared: Cli, stop
     assert json.loads(prepared.run(*words, "--json").stdout)["complete"] == 1
 
 
-SLOW_PYPLOT = """
+SLOW_DRAWING = """
 import sys, time
 class Slow:
     @staticmethod
     def find_spec(name, path=None, target=None):
-        if name == "matplotlib.style" and "matplotlib.pyplot" in sys.modules:
-            print("pyplot is half made")
+        if name == "matplotlib.layout_engine" and "matplotlib.figure" in sys.modules:
+            print("the library is half made")
             time.sleep(10)
 sys.meta_path.insert(0, Slow)
 """
@@ -141,12 +141,12 @@ sys.meta_path.insert(0, Slow)
 
 def test_a_report_waits_for_what_draws_it(prepared: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     """A training that ends while the library that draws the report is still being imported has its pictures."""
-    prepared.write("slow/sitecustomize.py", SLOW_PYPLOT)
+    prepared.write("slow/sitecustomize.py", SLOW_DRAWING)
     monkeypatch.setitem(ENVIRONMENT, "PYTHONPATH", str(prepared.workspace / "slow"))
     prepared.write("grid.yaml", GRID)
     space = "search.space={lr: [1e-2], feature_maps: [2], epochs: [2]}"
     done = prepared.run("sweep", "grid.yaml", "--workers", "1", "-o", space)
-    assert "pyplot is half made" in done.stdout
+    assert "the library is half made" in done.stdout
     assert (prepared.workspace / "studies" / "grid" / "report" / "optimization_history.png").stat().st_size > 0
 
 

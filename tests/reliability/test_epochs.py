@@ -75,13 +75,14 @@ def assert_every_epoch_once(place: Place) -> None:
 @pytest.mark.timeout(300)
 def test_epochs_faster_than_messages_are_all_there(place: Place) -> None:
     """Two workers whose epochs take no time at all, beside trials that end on the way of others: nothing is missing,
-    nothing is there twice; neither after the study grew by a shorter trial on each trajectory.
+    nothing is there twice; neither after the study grew by a shorter trial on each trajectory, whose weights are
+    trained anew, and by a longer one.
     """
     write(place, 40, 120)
     assert place.sweep(*WORKERS, study="fast")["complete"] == 4
     assert_every_epoch_once(place)
     write(place, 20, 40, 120, 130)
-    assert place.sweep(*WORKERS, "--extend", study="fast")["trained_now"] == 20
+    assert place.sweep(*WORKERS, "--extend", study="fast")["trained_now"] == 2 * (20 + 10)
     assert_every_epoch_once(place)
 
 

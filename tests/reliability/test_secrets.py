@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 import pytest
 
+from deepcolor.data.drawn import draw_set
 from deepcolor.printable import _known
 from deepcolor.tracking.writer import Writer
 from tests.reliability.conftest import Place
@@ -60,7 +61,8 @@ def test_a_password_in_the_tracking_uri_is_told_to_nobody(place: Place, server: 
     place.write("s.yaml", SWEEP)
     uri = server.uri.replace("//", f"//{USER}:{quote(PASSWORD, safe='')}@")
     dead, slashed = uri.replace(str(server.port), "9"), server.uri.replace("//", f"//{USER}:{PASSWORD}@")
-    photo, to = str(next((place.root.parent).rglob("*.png"), Path())), ["--tracking-uri", uri]
+    (photo,) = map(str, draw_set("faces", place.root.parent / "photo", count=1, size_px=64, seed=1))
+    to = ["--tracking-uri", uri]
     draw = ["--model", "colorizer@champion", "-o", "coloured", "--overwrite"]
     commands = [
         ["sweep", "s.yaml", "--executor", "serial", *to],
@@ -85,7 +87,7 @@ def test_a_password_in_the_tracking_uri_is_told_to_nobody(place: Place, server: 
     ]
     impatient = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "5", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
     done = run_commands([*commands, *failing], folder=place.root, environment=impatient)
-    assert [said.code for said in done[: len(commands)]] == [0] * len(commands), done
+    assert [said.code for said in done[: len(commands)]] == [0] * len(commands), [said.err for said in done]
     assert all(said.code for said in done[len(commands) :]), done
     for said in done:
         assert "in the list of processes" in said.err, said
