@@ -102,14 +102,11 @@ class LocalExecutor:
     def close(self) -> None:
         if self._starting is not None:
             self._starting.exception()  # Its processes are ended once all of them are known.
-        # A cluster whose start was cut off raises that again; it must not hide why it is being closed.
-        with suppress(Exception):
-            if self._client is not None:
-                self._client.close(timeout=5)
+        if self._client is not None:
+            self._client.close(timeout=5)
         if self._cluster is not None:
             self._end_workers(self._cluster)
-            with suppress(Exception):
-                self._cluster.close(timeout=5)
+            self._cluster.close(timeout=5)
         self._until_closed.close()
 
     def _end_workers(self, cluster: SpecCluster) -> None:
