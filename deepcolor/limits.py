@@ -18,6 +18,7 @@ from typing import Literal
 
 from deepcolor.counting import counted
 from deepcolor.errors import UserError
+from deepcolor.scratch import name_what_is_left_behind
 
 Kind = Literal["files", "processes", "memory", "space", "shared memory", "rights", "device"]
 
@@ -188,6 +189,7 @@ def check_room(*, workers: int) -> None:
         if most != resource.RLIM_INFINITY:
             _check("processes", most, _THREADS + _THREADS_A_WORKER * workers, threads_of_user(), workers=workers)
     try:
+        name_what_is_left_behind()
         held = [multiprocessing.get_context("spawn").Lock() for _ in range(_SEMAPHORES)]
         del held
     except OSError as error:

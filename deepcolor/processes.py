@@ -8,18 +8,18 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from functools import partial
-from multiprocessing import util
 from pathlib import Path
 from typing import Any
 
 import deepcolor
 from deepcolor.limits import check_room
 from deepcolor.memory import keep_freed_memory
-from deepcolor.scratch import process_folder, remove_semaphores, socket_folder
+from deepcolor.scratch import name_what_is_left_behind, process_folder
 
 METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
 """How children are started; where nothing can be forked, each imports for itself."""
@@ -30,7 +30,7 @@ DECODING = ("deepcolor.data.decode",)
 """What children that train, or that decode pictures, import; it takes seconds."""
 
 _INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-_AFTER_ALL_ELSE = -1000
+_LONGEST_END_S = 5.0
 _PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 # A server with threads could not be forked safely, and children are given theirs. What happens to lie in the present
 # folder is not imported.
@@ -50,9 +50,10 @@ def start_server(*modules: str) -> None:
     from multiprocessing import forkserver
 
     multiprocessing.set_forkserver_preload(list(modules))
-    _name_what_is_left_behind()
+    name_what_is_left_behind()
     server: Any = forkserver._forkserver  # noqa: SLF001  # as in `_ensure_running`
     server.ensure_running = partial(_ensure_running, server)
+    forkserver.connect_to_new_process = partial(_connect_to_new_process, server)
     server.ensure_running()
 
 
@@ -62,30 +63,43 @@ def _ensure_running(server: Any) -> None:
     It restarts a server that died by itself, but as the child of whatever thread comes first: with its signals, and
     without the environment that the children need.
     """
-    pid = server._forkserver_pid  # noqa: SLF001
-    if pid is not None and os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+    if _runs(server):
         return
     with _set_up_for_the_server():
         type(server).ensure_running(server)
 
 
-def _name_what_is_left_behind() -> None:
-    """Let the sockets and semaphores of multiprocessing carry the name of this process, for who comes after a kill.
-
-    That takes the place of multiprocessing's own tracker, one more process, which is killed together with this one and
-    fills the screen with tracebacks when it is killed before.
-    """
-    from multiprocessing import resource_tracker
-
-    config: dict[str, str] = multiprocessing.current_process()._config  # type: ignore[attr-defined]  # noqa: SLF001
-    folder = socket_folder()
-    if config.get("tempdir") == str(folder):
+def await_end_of_server() -> None:
+    """Wait for the end of a server that has broken off a start: it is ending, and must be replaced, not asked again."""
+    if METHOD != "forkserver":
         return
-    config |= {"tempdir": str(folder), "semprefix": f"/{folder.name}"}
-    util.Finalize(None, remove_semaphores, args=(folder,), exitpriority=_AFTER_ALL_ELSE)
-    tracker: Any = resource_tracker._resource_tracker  # noqa: SLF001
-    if tracker._fd is None:  # noqa: SLF001
-        tracker._fd = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)  # noqa: SLF001
+    from multiprocessing import forkserver
+
+    server: Any = forkserver._forkserver  # noqa: SLF001
+    deadline = time.monotonic() + _LONGEST_END_S
+    while _runs(server) and time.monotonic() < deadline:
+        time.sleep(0.01)
+
+
+def _runs(server: Any) -> bool:
+    pid = server._forkserver_pid  # noqa: SLF001
+    return pid is not None and os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
+
+
+def _connect_to_new_process(server: Any, descriptors: list[int]) -> tuple[int, int]:
+    """Ask the server for a child that takes over these descriptors; it returns what multiprocessing's own does.
+
+    A pool that loses a child closes its descriptors, also while another thread starts the next child with them. The
+    server would end on a request that brings none, and all its children with it: so they are held before it is asked.
+    """
+    held: list[int] = []
+    try:
+        held.extend(map(os.dup, descriptors))
+        pipes: tuple[int, int] = server.connect_to_new_process(held)
+        return pipes
+    finally:
+        for descriptor in held:
+            os.close(descriptor)
 
 
 def import_path() -> list[str]:
@@ -112,7 +126,7 @@ def plain_pool(processes: int) -> Iterator[Callable[..., Future[Any]]]:
     Yields:
         Submits a task: a module-level function, and its arguments.
     """
-    _name_what_is_left_behind()
+    name_what_is_left_behind()
     pool = ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), initializer=_set_up_child)
 
     def submit(function: Callable[..., Any], *arguments: Any) -> Future[Any]:

@@ -19,10 +19,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from secrets import token_hex
+from typing import Any
 
 _NAME = re.compile(r"deepcolor-(?P<pid>\d+)-(?P<start>\d+)-[0-9a-f]{8}")
 _LOCK = ".lock"
 _SEMAPHORES = Path("/dev/shm")  # noqa: S108  # where Linux keeps them; not a temporary file
+_AFTER_ALL_ELSE = -1000
 _HALF_MADE_S = 60.0
 """A folder without a lock may be one that is being made this moment."""
 
@@ -65,6 +67,25 @@ def socket_folder() -> Path:
     """Return this process's folder for sockets: the same, unless its path is too long for one."""
     folder = process_folder()
     return folder if len(os.fsencode(folder)) <= _LONGEST_SOCKET_FOLDER else process_folder(Path("/tmp"))  # noqa: S108
+
+
+def name_what_is_left_behind() -> None:
+    """Let the sockets and semaphores of multiprocessing carry the name of this process, for who comes after a kill.
+
+    Called before the first of them is made. It takes the place of multiprocessing's own tracker, one more process,
+    which is killed together with this one and fills the screen with tracebacks when it is killed before.
+    """
+    from multiprocessing import current_process, resource_tracker, util
+
+    config: dict[str, str] = current_process()._config  # type: ignore[attr-defined]  # noqa: SLF001
+    folder = socket_folder()
+    if config.get("tempdir") == str(folder):
+        return
+    config |= {"tempdir": str(folder), "semprefix": f"/{folder.name}"}
+    util.Finalize(None, remove_semaphores, args=(folder,), exitpriority=_AFTER_ALL_ELSE)
+    tracker: Any = resource_tracker._resource_tracker  # noqa: SLF001
+    if tracker._fd is None:  # noqa: SLF001
+        tracker._fd = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)  # noqa: SLF001
 
 
 @contextmanager

@@ -27,7 +27,7 @@ from deepcolor.data.manifest import Manifest, PictureFile, UndecodableError
 from deepcolor.data.splits import SPLIT_NAMES, SplitName
 from deepcolor.data.stored import INDEX_NAME, RGB_PART, ArrayFile, Augmentations, CacheIndex, array_name
 from deepcolor.errors import DataError
-from deepcolor.processes import decoding_pool, held_interrupts
+from deepcolor.processes import await_end_of_server, decoding_pool, held_interrupts
 
 _PORTION = 8
 """Pictures a child decodes at a time: short enough for an even share and a live progress bar."""
@@ -151,6 +151,8 @@ def _decode(portions: Sequence[Portion], *, on_progress: Progress | None) -> lis
                     left.pop(0)
                     _tell(on_progress, total - _pictures(left), total)
         except (BrokenProcessPool, EOFError, ConnectionError) as error:  # One of them, or the server that forks them.
+            if not isinstance(error, BrokenProcessPool):
+                await_end_of_server()
             losses += 1
             done = total - _pictures(left)
             if losses > _LOSSES_ALLOWED:

@@ -33,6 +33,8 @@ def test_the_start_after_kill_9_leaves_nothing_temporary(
     training = prepared.start("sweep", "grid.yaml", "--workers", "2")
     wait_for_trials(prepared.workspace, 1)
     assert list(temporary.iterdir()) != []
+    family = [Path(f"/proc/{pid}/cmdline").read_bytes() for pid in descendants(training.pid)]
+    assert not any(b"resource_tracker" in words for words in family), "a tracker that a signal may end, with tracebacks"
     os.killpg(training.pid, signal.SIGKILL)
     words = training.communicate()[0]
     shutil.rmtree(prepared.workspace / "studies" / "datasets" / "faces" / "cache")
