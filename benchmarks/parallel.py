@@ -185,6 +185,10 @@ class VirtualWorkers:
     def slots(self) -> int:
         return self._slots
 
+    @property
+    def child_imports(self) -> tuple[str, ...]:
+        return ()
+
     def prepare(self) -> None:
         pass
 

@@ -29,6 +29,7 @@ TRAINING = ("deepcolor.training.advance", "torch._dynamo", "deepcolor.execution.
 DECODING = ("deepcolor.data.decode",)
 """What children that train, or that decode pictures, import; it takes seconds."""
 
+_imported: list[str] = []
 _INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _LONGEST_END_S = 5.0
 _PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
@@ -43,13 +44,15 @@ def start_server(*modules: str) -> None:
     One that dies is replaced when the next child is started.
 
     Args:
-        modules: Imported by the server, and so there in every child from the start.
+        modules: Imported by the server, and so there in every child from the start; one that takes its place imports
+            all that was ever asked for.
     """
     if METHOD != "forkserver":
         return
     from multiprocessing import forkserver
 
-    multiprocessing.set_forkserver_preload(list(modules))
+    _imported.extend(module for module in modules if module not in _imported)
+    multiprocessing.set_forkserver_preload(_imported)
     name_what_is_left_behind()
     server: Any = forkserver._forkserver  # noqa: SLF001  # as in `_ensure_running`
     server.ensure_running = partial(_ensure_running, server)
@@ -115,7 +118,7 @@ def decoding_pool(processes: int) -> ProcessPoolExecutor:
         LimitError: This shell allows too little for that.
     """
     check_room(workers=processes)
-    start_server(*DECODING, *TRAINING)
+    start_server(*DECODING)
     return ProcessPoolExecutor(processes, multiprocessing.get_context(METHOD), initializer=_set_up_child)
 
 

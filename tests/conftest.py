@@ -9,6 +9,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from deepcolor.cli import console
+from deepcolor.tracking import writer
+from tests.processes import ForkedWriter
 
 # How long a machine takes says nothing about what is tested; a loaded one must not fail.
 settings.register_profile("deepcolor", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -37,3 +39,9 @@ def _no_tracking_uri_of_another_test() -> None:
 def _no_options_of_another_test() -> None:
     """A command that ran in this process has set how everything is printed."""
     console.settings = console.Settings()
+
+
+@pytest.fixture(autouse=True)
+def _writers_start_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sweeps that run in a test's own process have their real writer, which need not import MLflow each time."""
+    monkeypatch.setattr(writer, "_launch", ForkedWriter)

@@ -1,9 +1,19 @@
-"""The processes of this machine, as /proc shows them."""
+"""The processes of this machine, as /proc shows them, and one that need not import anything to start."""
 
 from __future__ import annotations
 
+import multiprocessing
 import os
+import subprocess
+from collections.abc import Mapping
+from multiprocessing.connection import Connection
 from pathlib import Path
+
+from deepcolor.printable import environment_of_child
+from deepcolor.tracking import writer
+
+WAIT_S = 300
+"""Longest wait for what must come; only a failing test ever waits that long."""
 
 
 def descendants(pid: int) -> list[int]:
@@ -28,3 +38,32 @@ def is_alive(pid: int) -> bool:
         return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
     except OSError:
         return False
+
+
+class ForkedWriter:
+    """The process that writes to MLflow, forked from the tests' server, which has imported it; like a `Popen`."""
+
+    def __init__(self, pipe: Connection) -> None:
+        self._process = multiprocessing.get_context("forkserver").Process(
+            target=_serve, args=(pipe, environment_of_child()), daemon=True
+        )
+        self._process.start()
+
+    @property
+    def pid(self) -> int | None:
+        return self._process.pid
+
+    def wait(self, timeout: float | None = None) -> None:
+        self._process.join(timeout)
+        if self._process.is_alive():
+            raise subprocess.TimeoutExpired("writer", timeout or 0.0)
+
+    def kill(self) -> None:
+        self._process.kill()
+
+
+def _serve(pipe: Connection, environment: Mapping[str, str]) -> None:
+    os.setsid()
+    os.environ.clear()
+    os.environ.update(environment)
+    writer.serve(os.dup(pipe.fileno()))

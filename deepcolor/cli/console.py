@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import codecs
 import json
+import math
 import shutil
 import sys
 from collections.abc import Collection, Mapping, Sequence
@@ -115,11 +116,24 @@ def fail(message: str) -> None:
 
 
 def result(human: str, data: Mapping[str, Any] | Sequence[Any]) -> None:
-    """Print a command's result: `human`, or `data` as one JSON object with --json."""
+    """Print a command's result: `human`, or `data` as one JSON object with --json, where no number is not finite."""
     if settings.json:
-        print(without_secrets(json.dumps(data, default=str)))
+        print(without_secrets(json.dumps(_finite(data), default=str, allow_nan=False)))
     else:
         _print(human)
+
+
+def _finite(value: Any) -> Any:
+    """Put null in place of infinities and of what is no number, for which JSON has no words."""
+    match value:
+        case float() if not math.isfinite(value):
+            return None
+        case Mapping():
+            return {name: _finite(each) for name, each in value.items()}
+        case list() | tuple():
+            return [_finite(each) for each in value]
+        case _:
+            return value
 
 
 def table(

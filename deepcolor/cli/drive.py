@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -100,7 +100,12 @@ def _ready_and_drive(sweep: Sweep, how: How, stop: StopSignals, *, executor: Exe
 
         try:
             cache, manifest = open_data(
-                how.workspace, sweep, before_decoding=get_ready, between_steps=stop.heed, steps=steps
+                how.workspace,
+                sweep,
+                child_imports=executor.child_imports,
+                before_decoding=get_ready,
+                between_steps=stop.heed,
+                steps=steps,
             )
         except Exception:
             stop.heed()  # Sent to all processes of a job, as schedulers do, SIGTERM ends those that are just starting.
@@ -183,6 +188,7 @@ def open_data(
     workspace: Workspace,
     sweep: Sweep,
     *,
+    child_imports: Sequence[str] = (),
     before_decoding: Callable[[], None] = lambda: None,
     between_steps: Callable[[], None] = lambda: None,
     steps: Steps | None = None,
@@ -192,6 +198,7 @@ def open_data(
     Args:
         workspace: Where the data set lies.
         sweep: Names it, its size and its augmentation.
+        child_imports: What the processes that train later import beside; all are forked from one server.
         before_decoding: Called if it is not decoded yet, while the processes that decode start: then nothing is
             trained yet either.
         steps: Gives way to the bar of decoding, where there is any to be done.
@@ -200,7 +207,7 @@ def open_data(
     from deepcolor.cli.progress import progress
     from deepcolor.data.manifest import UndecodableError, leave_out, verify
     from deepcolor.data.stored import ensure_cache, is_decoded
-    from deepcolor.processes import DECODING, TRAINING, start_server
+    from deepcolor.processes import DECODING, start_server
     from deepcolor.search.pictures import is_begun, is_former, manifest_of
 
     manifest = manifest_of(workspace, sweep)
@@ -214,7 +221,7 @@ def open_data(
         # They are looked at before they are decoded.
         if steps is not None:
             steps.step("starting the processes that decode pictures")
-        start_server(*DECODING, *TRAINING)
+        start_server(*DECODING, *child_imports)
         before_decoding()
     elif not former and manifest.source.is_dir():  # The pictures of a former data set may be gone.
         verify(manifest)

@@ -66,6 +66,10 @@ class Executor(Protocol):
     def slots(self) -> int:
         """How many segments run at the same time."""
 
+    @property
+    def child_imports(self) -> Sequence[str]:
+        """Modules for the server that its processes are forked from, together with those that decode; none if empty."""
+
     def prepare(self) -> None:
         """Start in the background what the first segment would wait for; called when segments are sure to come."""
 

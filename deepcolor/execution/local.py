@@ -71,10 +71,14 @@ class LocalExecutor:
     def slots(self) -> int:
         return self._workers
 
+    @property
+    def child_imports(self) -> Sequence[str]:
+        return TRAINING if self._run is run_segment else ()
+
     def prepare(self) -> None:
         if self._starting is None:
             self._folder = self._until_closed.enter_context(temporary_folder("segments"))
-            start_server(*(TRAINING if self._run is run_segment else ()))
+            start_server(*self.child_imports)
             starter = ThreadPoolExecutor(1, "deepcolor-cluster")
             self._starting = starter.submit(self._start)
             starter.shutdown(wait=False)

@@ -27,6 +27,10 @@ class SerialExecutor:
     def slots(self) -> int:
         return 1
 
+    @property
+    def child_imports(self) -> Sequence[str]:
+        return ()
+
     def prepare(self) -> None:
         """Do nothing: this process is ready."""
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -16,11 +18,13 @@ from typer.testing import CliRunner
 from deepcolor.cli import console
 from deepcolor.cli.app import app
 from deepcolor.cli.drive import How, run_sweep
-from deepcolor.config.schema import Sweep
+from deepcolor.config.schema import DataConfig, Sweep
 from deepcolor.data.drawn import draw_set
 from deepcolor.data.manifest import prepare
+from deepcolor.data.stored import ensure_cache
 from deepcolor.search.summary import Summary
 from deepcolor.workspace import Workspace
+from tests.processes import WAIT_S
 from tests.tracking.building import new_store, template_database
 
 ENVIRONMENT = {name: value for name, value in os.environ.items() if name not in {"MLFLOW_TRACKING_URI", "FORCE_COLOR"}}
@@ -35,7 +39,7 @@ class Cli:
     def arguments(self, *words: str) -> list[str]:
         return [sys.executable, "-m", "deepcolor", *words]
 
-    def run(self, *words: str, code: int = 0, timeout_s: float = 110) -> subprocess.CompletedProcess[str]:
+    def run(self, *words: str, code: int = 0, timeout_s: float = WAIT_S) -> subprocess.CompletedProcess[str]:
         """Run a command to its end, and check its exit code."""
         done = subprocess.run(
             self.arguments(*words),
@@ -81,20 +85,34 @@ def mlflow_database(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) ->
     new_store(template_database(tmp_path_factory.getbasetemp()), tmp_path)
 
 
+@pytest.fixture(scope="session")
+def decoded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace with 30 drawn faces prepared as `faces`, and decoded as the sweeps here have them; to be copied."""
+    return _decoded(tmp_path_factory.mktemp("decoded"))
+
+
+@functools.cache
+def _decoded(root: Path) -> Path:
+    draw_set("faces", root / "pictures", count=30, size_px=64, seed=0)
+    workspace = Workspace.at(root).create()
+    manifest = prepare(root / "pictures", name="faces", workspace=workspace)
+    ensure_cache(workspace, manifest, DataConfig(name="faces", size_px=64))
+    return root
+
+
 @pytest.fixture
-def prepared(cli: Cli, mlflow_database: None) -> Cli:
-    """A workspace with 40 drawn faces prepared as `faces`."""
-    draw_set("faces", cli.workspace / "pictures", count=40, size_px=64, seed=0)
-    cli.run("data", "prepare", "pictures", "--name", "faces")
+def prepared(cli: Cli, mlflow_database: None, decoded: Path) -> Cli:
+    """A workspace with 30 drawn faces prepared as `faces`, and not yet decoded."""
+    shutil.copytree(decoded, cli.workspace, dirs_exist_ok=True)
+    shutil.rmtree(Workspace.at(cli.workspace).datasets / "faces" / "cache")
     return cli
 
 
 @pytest.fixture
-def how(tmp_path: Path, mlflow_database: None) -> How:
+def how(tmp_path: Path, mlflow_database: None, decoded: Path) -> How:
     """A workspace with 30 drawn faces, for commands called as functions; segments run in this process."""
-    draw_set("faces", tmp_path / "pictures", count=30, size_px=64, seed=0)
-    workspace = Workspace.at(tmp_path).create()
-    prepare(tmp_path / "pictures", name="faces", workspace=workspace)
+    shutil.copytree(decoded, tmp_path, dirs_exist_ok=True)
+    workspace = Workspace.at(tmp_path)
     return How(workspace, workspace.mlflow_uri, executor="serial", command="deepcolor sweep grid.yaml")
 
 

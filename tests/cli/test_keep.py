@@ -29,6 +29,7 @@ from deepcolor.search.study import StoredTrial, StudyStorage, owned
 from deepcolor.tracking.rebuild import Rebuilt
 from deepcolor.workspace import Workspace
 from tests.cli.conftest import ENVIRONMENT, Cli, run
+from tests.processes import WAIT_S
 
 SWEEP = Sweep.model_validate(
     {
@@ -50,7 +51,7 @@ def mlflow_server(folder: Path, port: int) -> Iterator[str]:
     with (folder / "log").open("w") as log:
         process = subprocess.Popen([*command, *stores], env=ENVIRONMENT, stdout=log, stderr=log)
     try:
-        deadline = time.monotonic() + 90
+        deadline = time.monotonic() + WAIT_S
         while not _answers(uri):
             assert process.poll() is None, (folder / "log").read_text()
             assert time.monotonic() < deadline, "the server does not come up"
@@ -58,7 +59,7 @@ def mlflow_server(folder: Path, port: int) -> Iterator[str]:
         yield uri
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(WAIT_S)
 
 
 def test_a_sweep_without_its_server_is_made_good_by_sync(how: How, cli: Cli, tmp_path: Path) -> None:
@@ -186,7 +187,7 @@ def _runs(uri: str) -> list[Run]:
 
 def _answers(uri: str) -> bool:
     try:
-        with urllib.request.urlopen(f"{uri}/health", timeout=2) as response:
+        with urllib.request.urlopen(f"{uri}/health", timeout=WAIT_S) as response:
             return bool(response.status == 200)
     except OSError:
         return False

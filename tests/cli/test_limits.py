@@ -21,17 +21,17 @@ from deepcolor.limits import LimitError, check_room, hits_all, refusal
 from deepcolor.search.faults import writing_below
 from deepcolor.workspace import Workspace
 from tests.cli.conftest import ENVIRONMENT
+from tests.processes import WAIT_S
 
 COMMAND = f"{sys.executable} -m deepcolor"
 
 
 def shell(line: str, folder: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        ["bash", "-c", line], cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, timeout=300, check=False
+        ["bash", "-c", line], cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, timeout=WAIT_S, check=False
     )
 
 
-@pytest.mark.timeout(400)
 @pytest.mark.parametrize(
     ("line", "code", "said"),
     [

@@ -7,11 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
 from mlflow import MlflowClient
 
 from deepcolor.workspace import Workspace
 from tests.cli.conftest import ENVIRONMENT, Cli
+from tests.processes import WAIT_S
 
 PLAIN = {"LC_ALL": "C", "LANG": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": ""}
 SWEEP = """
@@ -36,7 +36,6 @@ main()
 """The command without what takes longest and is not looked at here: networks and pictures."""
 
 
-@pytest.mark.timeout(600)
 def test_a_description_beyond_ascii_under_a_plain_c_locale(prepared: Cli) -> None:
     """The sweep ends well, its runs are FINISHED, and description, command and the sweep's file are what they are."""
     (prepared.workspace / "maße.yaml").write_text(SWEEP, encoding="utf-8")
@@ -47,7 +46,7 @@ def test_a_description_beyond_ascii_under_a_plain_c_locale(prepared: Cli) -> Non
         cwd=prepared.workspace,
         env=environment,
         capture_output=True,
-        timeout=500,
+        timeout=WAIT_S,
         check=False,
     )
     assert done.returncode == 0, done.stderr

@@ -38,7 +38,6 @@ sweeps:
 """Nothing is learned by a learning rate of 1e-9, so no stage has a worthy champion."""
 
 
-@pytest.mark.timeout(600)
 def test_a_pipeline_goes_on_without_a_champion_where_it_can(how: How) -> None:
     """A stage without a worthy champion ends the pipeline before one that starts from it, and is no obstacle to one
     that does not; nothing is trained twice.

@@ -100,7 +100,6 @@ def spot(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Spot]:
     shutil.rmtree(made.base)
 
 
-@pytest.mark.timeout(1500)
 def test_folders_may_be_called_anything(spot: Spot, tmp_path: Path) -> None:
     """Quotes, percent signs, question marks, brackets and emoji in every folder's name, or a dash before a long one:
     every command works, and nothing appears beside the folders that were named.
@@ -119,7 +118,6 @@ def test_folders_may_be_called_anything(spot: Spot, tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == {f"{DASHED} {kind}" for kind in kinds}
 
 
-@pytest.mark.timeout(1500)
 def test_a_copied_and_a_moved_workspace_work_where_they_lie(spot: Spot, tmp_path: Path) -> None:
     """A copy never writes into its original, and a moved one finds its models; neither needs the photos."""
     here = Spot(tmp_path, "moved")
@@ -145,7 +143,6 @@ def test_a_copied_and_a_moved_workspace_work_where_they_lie(spot: Spot, tmp_path
                 assert location.startswith((copied / "mlruns" / "artifacts").as_uri()), (table, location)
 
 
-@pytest.mark.timeout(1500)
 def test_a_read_only_workspace_can_be_read(spot: Spot, tmp_path: Path) -> None:
     """Moved and without any right to write, all that reads still works; what would write says so in one line."""
     here = Spot(tmp_path, "read-only")
@@ -169,7 +166,6 @@ def test_a_read_only_workspace_can_be_read(spot: Spot, tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
-@pytest.mark.timeout(1500)
 def test_another_user_goes_on_with_a_workspace(spot: Spot, tmp_path: Path) -> None:
     """Who may write the files, without owning one of them, can do all with them."""
     here = Spot(tmp_path, "theirs")

@@ -15,7 +15,7 @@ import pytest
 from mlflow import MlflowClient
 
 from tests.cli.conftest import ENVIRONMENT, Cli
-from tests.processes import descendants, is_alive
+from tests.processes import WAIT_S, descendants, is_alive
 
 GRID = """
 study: grid
@@ -54,13 +54,12 @@ def finished_trials(workspace: Path) -> int:
 
 
 def wait_for_trials(workspace: Path, count: int) -> None:
-    deadline = time.monotonic() + 200
+    deadline = time.monotonic() + WAIT_S
     while finished_trials(workspace) < count:
         assert time.monotonic() < deadline, "the sweep does not get on"
         time.sleep(0.05)
 
 
-@pytest.mark.timeout(300)
 def test_a_killed_driver_goes_on_where_it_was(prepared: Cli) -> None:
     """A grid of 12 points on two workers, its driver killed with -9 in the middle: each point ends up complete once."""
     prepared.write("grid.yaml", GRID)
@@ -80,14 +79,13 @@ def test_a_killed_driver_goes_on_where_it_was(prepared: Cli) -> None:
     assert trial_runs(prepared.workspace) == Counter({str(number): 1 for number in range(12)})
 
 
-@pytest.mark.timeout(300)
 def test_ctrl_c_saves_and_says_how_to_resume(prepared: Cli) -> None:
     """One Ctrl-C ends with 130 and the line that resumes; that line finishes the study, and again it trains nothing."""
     prepared.write("grid.yaml", GRID)
     process = prepared.start("sweep", "grid.yaml", "--executor", "serial", "-o", "search.space.lr=[1e-2]")
     wait_for_trials(prepared.workspace, 1)
     process.send_signal(signal.SIGINT)
-    output = process.communicate(timeout=60)[0]
+    output = process.communicate(timeout=WAIT_S)[0]
     assert process.returncode == 130, output
     resume = output.strip().splitlines()[-1].partition("Resume with: ")[2]
     assert resume.endswith("sweep grid.yaml --executor serial -o 'search.space.lr=[1e-2]'")
@@ -107,7 +105,7 @@ def test_a_driver_stopped_while_it_decodes_leaves_no_process(prepared: Cli, stop
     words = ["sweep", "grid.yaml", "--workers", "2", "-o", "search.space={lr: [1e-2], feature_maps: [2], epochs: [2]}"]
     process = prepared.start(*words)
     started: set[int] = set()
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + WAIT_S
     # The server that decoders and workers are forked from, the process that writes to MLflow, and one more.
     while len(started) < 4:
         assert time.monotonic() < deadline
@@ -115,12 +113,12 @@ def test_a_driver_stopped_while_it_decodes_leaves_no_process(prepared: Cli, stop
         time.sleep(0.01)
     if stop != signal.SIGKILL:
         os.killpg(process.pid, stop)
-        output = process.communicate(timeout=60)[0]
+        output = process.communicate(timeout=WAIT_S)[0]
         assert process.returncode == 130, output
         assert output.strip().splitlines()[-1].startswith("stopped while getting ready. Resume with: deepcolor")
     else:
         process.kill()
-        process.communicate(timeout=60)
+        process.communicate(timeout=WAIT_S)
     while any(is_alive(pid) for pid in started):
         assert time.monotonic() < deadline, "a process is left"
         time.sleep(0.05)

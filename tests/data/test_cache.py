@@ -22,6 +22,7 @@ from deepcolor.data.manifest import Manifest, prepare
 from deepcolor.data.stored import ensure_cache
 from deepcolor.errors import CorruptFileError, DataError
 from deepcolor.workspace import Workspace
+from tests.processes import WAIT_S
 
 NOTHING = AugmentConfig(
     random_crop=None,
@@ -236,7 +237,7 @@ def test_two_processes_build_one_cache(workspace: Workspace, manifest: Manifest)
     worker = context.Process(target=_build, args=(str(workspace.root), "fruit", results))
     worker.start()
     folder = ensure_cache(workspace, manifest, FULL)
-    assert results.get(timeout=90) == str(folder)
+    assert results.get(timeout=WAIT_S) == str(folder)
     worker.join()
     shared = {path.name: path.read_bytes() for path in folder.iterdir()}
     shutil.rmtree(folder)

@@ -74,7 +74,6 @@ def test_one_data_set_is_prepared_by_one_process_at_a_time(pictures: Path, works
         prepare(pictures, name="f", workspace=workspace)
 
 
-@pytest.mark.timeout(300)
 def test_many_pictures_are_looked_at_by_processes_to_the_same_end(
     pictures: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,6 +16,7 @@ from deepcolor.execution.local import LocalExecutor
 from deepcolor.execution.serial import SerialExecutor
 from deepcolor.training.trajectory import EpochMetrics, Segment, SegmentOutcome, Trajectory
 from tests.execution import unreadable
+from tests.processes import WAIT_S
 
 EXECUTORS: dict[str, Callable[[], Executor]] = {
     "serial": lambda: SerialExecutor(run),
@@ -65,7 +66,7 @@ def segment(store: Path, *, epochs: int, lr: float) -> Segment:
 def outcomes(executor: Executor, count: int) -> list[Event]:
     """Collect the events until `count` segments have ended."""
     events: list[Event] = []
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + WAIT_S
     while sum(not isinstance(event, Progress) for event in events) < count and time.monotonic() < deadline:
         events += executor.events(0.5)
     return events

@@ -14,7 +14,7 @@ from deepcolor.execution.cluster import throw_away_security
 from deepcolor.execution.executor import Finished
 from deepcolor.execution.local import LocalExecutor
 from tests.execution.test_executors import outcomes, run, segment
-from tests.processes import descendants
+from tests.processes import WAIT_S, descendants
 
 
 def listening() -> dict[tuple[str, int], int]:
@@ -39,7 +39,7 @@ def sockets() -> set[Path]:
 
 def answer(address: tuple[str, int], request: bytes) -> bytes:
     """What comes back for a request in plain text; nothing when the connection is cut."""
-    with socket.create_connection(address, timeout=60) as stranger:
+    with socket.create_connection(address, timeout=WAIT_S) as stranger:
         stranger.sendall(request)
         try:
             return stranger.recv(100)

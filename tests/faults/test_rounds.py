@@ -30,7 +30,6 @@ def played(world: World, tmp_path_factory: pytest.TempPathFactory) -> Outcome:
     return run_round(world, SEED, tmp_path_factory.mktemp("rounds"), kinds=[KIND])
 
 
-@pytest.mark.timeout(1200)
 def test_a_sweep_through_random_faults_ends_as_if_nothing_had_been(played: Outcome) -> None:
     """Killed, stopped, paused, out of space, started again and grown: every epoch, value and weight is there, once."""
     assert played.violations == ()

@@ -39,6 +39,7 @@ import deepcolor.training.advance  # noqa: F401
 from deepcolor.cli.app import main
 from deepcolor.execution import devices
 from deepcolor.tracking import store, writer
+from tests.processes import WAIT_S
 from tests.search.trivial import trivial
 
 store.prepare_environment()
@@ -53,8 +54,6 @@ for _module in (
     importlib.import_module(_module)
 
 ON_TERMINAL = b"on a terminal"
-WAIT_S = 100
-"""Longest wait for what must come; only a failing test ever waits that long."""
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from deepcolor.execution.serial import SerialExecutor
 from deepcolor.search.ownership import owned, shared_store
 from deepcolor.training.figures import read_result
 from deepcolor.workspace import Workspace
+from tests.processes import WAIT_S
 from tests.search.conftest import Bench, Memory, no_pictures
 from tests.search.trivial import trivial
 
@@ -88,7 +89,7 @@ def test_a_sweep_that_starts_while_trainings_are_removed_waits_and_loses_nothing
         with owned(bench.workspace, "after", on_wait=let_it_go):
             summary = bench.driver(sweep_of("after"), executor).run()
         executor.close()
-        assert process.wait(60) == 0
+        assert process.wait(WAIT_S) == 0
     finally:
         process.kill()
     assert process.stdout is not None

@@ -74,7 +74,6 @@ def test_pictures_changed_or_removed_stop_a_sweep_before_it_trains(place: Place,
     place.assert_whole()
 
 
-@pytest.mark.timeout(400)
 def test_a_study_keeps_its_pictures_when_their_data_set_is_prepared_anew(place: Place, tmp_path: Path) -> None:
     """Another folder under the same name is refused, with the studies that it would concern. Put in its place all the
     same, the study goes on with the pictures it was begun with, and a new one trains on the new ones.
@@ -100,7 +99,6 @@ def test_a_study_keeps_its_pictures_when_their_data_set_is_prepared_anew(place: 
     assert len(digests) == 2
 
 
-@pytest.mark.timeout(400)
 def test_a_picture_that_can_no_longer_be_decoded_is_left_out_of_a_new_study(place: Place, template: Path) -> None:
     """As after an upgrade to stricter decoders: the picture is named, the rest is trained on, the exit code says so."""
     pictures = place.root / "pictures"

@@ -9,8 +9,6 @@ from collections import Counter
 from contextlib import closing
 from typing import Any
 
-import pytest
-
 from tests.reliability.conftest import Place
 from tests.reliability.processes import Faults, wait_until
 
@@ -72,7 +70,6 @@ def assert_every_epoch_once(place: Place) -> None:
                 assert dict(rows)[max(epochs)] == trial.value
 
 
-@pytest.mark.timeout(300)
 def test_epochs_faster_than_messages_are_all_there(place: Place) -> None:
     """Two workers whose epochs take no time at all, beside trials that end on the way of others: nothing is missing,
     nothing is there twice; neither after the study grew by a shorter trial on each trajectory, whose weights are
@@ -86,7 +83,6 @@ def test_epochs_faster_than_messages_are_all_there(place: Place) -> None:
     assert_every_epoch_once(place)
 
 
-@pytest.mark.timeout(300)
 def test_a_driver_killed_while_it_shows_a_training_leaves_no_gap(place: Place) -> None:
     """Killed with live epochs in MLflow that no checkpoint holds, and between an epoch and what is said of it: gone on
     with, every epoch is there once.
@@ -102,7 +98,6 @@ def test_a_driver_killed_while_it_shows_a_training_leaves_no_gap(place: Place) -
     assert_every_epoch_once(place)
 
 
-@pytest.mark.timeout(300)
 def test_runs_of_an_early_release_are_made_whole(place: Place) -> None:
     """What an early release left out is added by the next start and by `sync`, and its runs with epochs too many are
     made again: with the name and the tags that people gave them. A second time changes nothing.

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import ENVIRONMENT, Cli, cli, mlflow_database, prepared  # noqa: F401  # fixtures
+from tests.cli.conftest import ENVIRONMENT, Cli, cli, decoded, mlflow_database, prepared  # noqa: F401  # fixtures
 from tests.cli.test_sweep import GRID, wait_for_trials
 from tests.processes import descendants, is_alive
 from tests.reliability.processes import wait_until
@@ -18,7 +18,6 @@ def semaphores(pids: list[int]) -> list[str]:
     return [path.name for path in Path("/dev/shm").glob("sem.*") for pid in pids if f"-{pid}-" in path.name]
 
 
-@pytest.mark.timeout(300)
 def test_the_start_after_kill_9_leaves_nothing_temporary(
     prepared: Cli,  # noqa: F811
     tmp_path_factory: pytest.TempPathFactory,

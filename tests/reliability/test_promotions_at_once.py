@@ -46,7 +46,6 @@ def promote_now(registry: World, number: int) -> None:
     registry.promote(number)
 
 
-@pytest.mark.timeout(600)
 def test_promotions_at_the_same_moment_end_as_one_after_the_other(registry: World) -> None:
     """Four processes promote two models at once: two versions, the better one champion, the other one beside it. One
     that is killed while it holds the registry's lock does not keep the next one out.

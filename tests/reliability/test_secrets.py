@@ -53,7 +53,6 @@ def assert_untold(said: list[Said], *folders: Path) -> None:
         assert not [word for word in WORDS if word.encode() in content], file
 
 
-@pytest.mark.timeout(1500)
 def test_a_password_in_the_tracking_uri_is_told_to_nobody(place: Place, server: Server) -> None:
     """Every command works with it, given by option or by variable, and when it fails says nothing of it: not on the
     screen, in the workspace, in a database, or in what the server keeps.

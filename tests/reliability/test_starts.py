@@ -4,7 +4,7 @@ import platform
 import shutil
 import signal
 
-from tests.processes import descendants, is_alive
+from tests.processes import WAIT_S, descendants, is_alive
 from tests.reliability.conftest import EPOCHS, POINTS, Place
 from tests.reliability.processes import Faults, wait_until
 
@@ -21,7 +21,7 @@ def test_a_study_changes_hands_without_losing_anything(place: Place) -> None:
     assert f"driven already on {platform.node()} by process {first.pid} since 20" in refused[0]
 
     first.signal(signal.SIGTERM)
-    first.process.join(30)
+    first.process.join(WAIT_S)
     assert "Resume with: deepcolor sweep grid.yaml --executor serial" in first.ends(130)
     assert {run.info.status for run in place.runs()} <= {"FINISHED", "KILLED"}
 

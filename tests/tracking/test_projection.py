@@ -17,6 +17,7 @@ from deepcolor.config.schema import SearchConfig, Sweep
 from deepcolor.tracking import layout, store
 from deepcolor.tracking.projection import MlflowTracker
 from deepcolor.tracking.records import Tracker
+from tests.processes import WAIT_S
 from tests.tracking.building import T0_MS, make_history, make_result, make_sweep, study_record, trial_record
 
 FLUSH_S = 60
@@ -319,7 +320,7 @@ def test_several_processes_may_set_up_the_database_at_once(tmp_path: Path) -> No
     uri = f"sqlite:///{tmp_path / 'new' / 'mlflow.db'}"
     code = f"from deepcolor.tracking import store; store.open_client({uri!r}).search_experiments()"
     processes = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(2)]
-    assert [process.wait(100) for process in processes] == [0, 0]
+    assert [process.wait(WAIT_S) for process in processes] == [0, 0]
 
 
 def test_importing_the_tracker_does_not_import_mlflow() -> None:

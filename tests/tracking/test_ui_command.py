@@ -20,6 +20,7 @@ from deepcolor.cli import console
 from deepcolor.cli.ui import ui
 from deepcolor.errors import StudyError, UserError, WorkspaceError
 from deepcolor.tracking.projection import MlflowTracker
+from tests.processes import WAIT_S
 from tests.tracking.building import make_sweep, study_record, trial_record
 
 
@@ -65,12 +66,12 @@ def serving(workspace: Path, *words: str) -> Iterator[tuple[subprocess.Popen[str
         yield process, json.loads(process.stdout.readline())
     finally:
         process.send_signal(signal.SIGTERM)
-        assert process.wait(60) == 0
+        assert process.wait(WAIT_S) == 0
 
 
 def answer(host: str, port: int, *, name: str, origin: str | None = None) -> int:
     """Search for experiments as the page does, under a name for the server; return the status of the answer."""
-    connection = http.client.HTTPConnection(host, port, timeout=60)
+    connection = http.client.HTTPConnection(host, port, timeout=WAIT_S)
     headers = {"Host": name, "Content-Type": "application/json"} | ({"Origin": origin} if origin else {})
     connection.request("POST", "/ajax-api/2.0/mlflow/experiments/search", '{"max_results": 1}', headers)
     return connection.getresponse().status
@@ -85,7 +86,7 @@ def test_the_pages_are_served_until_the_command_is_ended(workspace: Path) -> Non
     port = free_port()
     with serving(workspace, "--port", str(port)) as (_, said):
         assert said["studies"]["grid"].startswith(f"http://127.0.0.1:{port}/#/experiments/1/runs?workflowType=")
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=60) as page:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=WAIT_S) as page:
             assert b"MLflow" in page.read()
     with socket.socket() as probe:
         assert probe.connect_ex(("127.0.0.1", port)) != 0
