@@ -25,7 +25,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     if getattr(session.config.option, "numprocesses", None):
         return  # The tests run in processes of this one.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    multiprocessing.set_forkserver_preload(["tests.reliability.processes"])
+    multiprocessing.set_forkserver_preload(["tests.reliability.processes", "tests.running"])
     forkserver.ensure_running()
 
 

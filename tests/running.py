@@ -1,37 +1,34 @@
-"""Several commands in one process of their own, each as if it were alone: the libraries are imported once for all."""
+"""Commands in processes of their own that need not import anything: they are forked from the tests' server."""
 
 from __future__ import annotations
 
+import atexit
+import ctypes
+import io
 import json
+import multiprocessing
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+import tempfile
+import traceback
+from collections.abc import Mapping, Sequence
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from pathlib import Path
+from typing import Any
 
 import deepcolor
-
-_COMMANDS = """
-import io, json, os, sys, traceback
-from contextlib import redirect_stderr, redirect_stdout
 from deepcolor.cli import console
 from deepcolor.cli.app import main
-environment = dict(os.environ)
-for words in json.loads(sys.stdin.read()):
-    os.environ.clear()  # MLflow keeps the store it was last told of there.
-    os.environ.update(environment)
-    sys.argv, console.settings = ["deepcolor", *words], console.Settings()
-    with redirect_stdout(io.StringIO()) as out, redirect_stderr(io.StringIO()) as err:
-        try:
-            code = main()
-        except SystemExit as end:
-            code = end.code
-        except Exception:  # With --debug, as Python would print it.
-            traceback.print_exc()
-            code = 1
-    print(json.dumps([code or 0, out.getvalue(), err.getvalue()]), flush=True)
-"""
+from tests.processes import WAIT_S
+
+_CONTEXT = multiprocessing.get_context("forkserver")
+_PROGRAM = "import sys; from tests.running import run_all; run_all(sys.stdin.read())"
+_ANY_FILE = (0, 1, 2, 3)
+"""Capabilities by which root may do to any file what its rights forbid: change owner, write, read, act as its owner."""
 
 
 @dataclass(frozen=True)
@@ -44,37 +41,113 @@ class Said:
 
 
 def run_commands(
-    commands: Sequence[Sequence[str]],
-    *,
-    folder: Path,
-    environment: Mapping[str, str],
-    prepare: Callable[[], None] | None = None,
+    commands: Sequence[Sequence[str]], *, folder: Path, environment: Mapping[str, str], plain_user: bool = False
 ) -> list[Said]:
-    """Run commands one after the other.
+    """Run commands in one process, one after the other, each as if it were alone.
 
     Args:
         commands: The words of each, without the program.
         folder: Where they are started.
         environment: What is added to this process's.
-        prepare: Called in their process before it begins.
+        plain_user: As one who has no rights but a file's own.
     """
-    inherited = {name: value for name, value in os.environ.items() if name != "MLFLOW_TRACKING_URI"}
-    done = subprocess.run(
-        [sys.executable, "-P", "-c", _COMMANDS],
-        input=json.dumps(list(commands)),
-        cwd=folder,
-        env={
-            **inherited,
-            "PYTHONPATH": str(Path(deepcolor.__file__).parent.parent),
-            "OMP_NUM_THREADS": "1",
-            **environment,
-        },
-        capture_output=True,
-        text=True,
-        check=False,
-        preexec_fn=prepare,
-    )
-    assert done.returncode == 0, done.stderr
+    text = json.dumps(list(commands))
+    if plain_user:  # These rights are given up for the next program only.
+        done = subprocess.run(
+            [sys.executable, "-P", "-c", _PROGRAM],
+            input=text,
+            cwd=folder,
+            env=_environment({"PYTHONPATH": str(Path(deepcolor.__file__).parent.parent), **environment}),
+            capture_output=True,
+            text=True,
+            check=True,
+            preexec_fn=_give_up_rights,
+        )
+    else:
+        done = _forked(run_all, text, folder=folder, environment=environment)
+        assert done.returncode == 0, done.stderr
     said = [Said(*json.loads(line)) for line in done.stdout.splitlines()]
     # What the processes behind a command wrote is nobody's in particular.
     return [*said[:-1], Said(said[-1].code, said[-1].out, said[-1].err + done.stderr)]
+
+
+def run_command(
+    words: Sequence[str], *, folder: Path, environment: Mapping[str, str]
+) -> subprocess.CompletedProcess[str]:
+    """Run one command as the process's only one, in nothing but this environment."""
+    return _forked(_run_one, list(words), folder=folder, environment=environment)
+
+
+def as_new_process() -> None:
+    """Let this process, which was forked, be as a new one: a group of its own, default signals, no tracker at hand."""
+    os.setsid()
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    tempfile.tempdir = None
+    tracker: Any = resource_tracker._resource_tracker
+    tracker._fd = None
+
+
+def run_all(text: str) -> None:
+    """Run the commands of a JSON list; print for each its exit code and what it said."""
+    environment, printed = dict(os.environ), sys.stdout
+    for words in json.loads(text):
+        os.environ.clear()  # MLflow keeps the store it was last told of there.
+        os.environ.update(environment)
+        sys.argv, console.settings = ["deepcolor", *words], console.Settings()
+        with redirect_stdout(io.StringIO()) as out, redirect_stderr(io.StringIO()) as err:
+            try:
+                main()
+                code: Any = 0
+            except SystemExit as end:
+                code = end.code
+            except Exception:  # noqa: BLE001  # With --debug, as Python would print it.
+                traceback.print_exc()
+                code = 1
+        print(json.dumps([code or 0, out.getvalue(), err.getvalue()]), file=printed, flush=True)
+
+
+def _environment(more: Mapping[str, str]) -> dict[str, str]:
+    inherited = {name: value for name, value in os.environ.items() if name != "MLFLOW_TRACKING_URI"}
+    return {**inherited, "OMP_NUM_THREADS": "1", **more}
+
+
+def _forked(
+    target: Any, what: Any, *, folder: Path, environment: Mapping[str, str]
+) -> subprocess.CompletedProcess[str]:
+    with tempfile.TemporaryDirectory(prefix="said-") as said:
+        process = _CONTEXT.Process(target=_begin, args=(target, what, folder, _environment(environment), Path(said)))
+        process.start()
+        process.join(WAIT_S)
+        if process.exitcode is None:
+            process.kill()
+            process.join()
+        out, err = ((Path(said) / name).read_text(encoding="utf-8") for name in ("out", "err"))
+        assert process.exitcode is not None
+        return subprocess.CompletedProcess([str(what)], process.exitcode, out, err)
+
+
+def _begin(target: Any, what: Any, folder: Path, environment: Mapping[str, str], said: Path) -> None:
+    as_new_process()
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(environment)
+    for number, name in ((1, "out"), (2, "err")):
+        os.dup2(os.open(said / name, os.O_WRONLY | os.O_CREAT | os.O_APPEND), number)
+    try:
+        target(what)
+    finally:
+        atexit._run_exitfuncs()  # What is forked ends without.
+
+
+def _run_one(words: Sequence[str]) -> None:
+    sys.argv = ["deepcolor", *words]
+    main()
+
+
+def _give_up_rights() -> None:
+    if os.geteuid() == 0:
+        for capability in _ANY_FILE:
+            assert ctypes.CDLL(None).prctl(24, capability, 0, 0, 0) == 0  # PR_CAPBSET_DROP

@@ -122,7 +122,8 @@ def _told(error: Exception) -> int:
     if refusal is not None:
         console.fail(str(refusal))
         return EXIT_USER_ERROR
+    said = str(error).rstrip(".")
     console.fail(
-        f"{type(error).__name__}: {error}. This is a fault in deepcolor; run again with --debug for the traceback."
+        f"{type(error).__name__}: {said}. This is a fault in deepcolor; run again with --debug for the traceback."
     )
     return EXIT_FAILURE

@@ -31,6 +31,7 @@ _LOSSES_BESIDE_ALLOWED = 100
 _CONNECTIONS_A_SEGMENT = 3
 """A segment whose connection is lost is asked for again; more often, something is wrong that asking does not mend."""
 _START_TIMEOUT_S = 120
+_GOODBYE_S = 5
 _NEVER_STARTED = (
     f"{_LOSSES_BESIDE_ALLOWED + 1} worker processes died before they started this segment; "
     "see what ends them (memory, a signal), then run the same command again"
@@ -106,11 +107,14 @@ class LocalExecutor:
     def close(self) -> None:
         if self._starting is not None:
             self._starting.exception()  # Its processes are ended once all of them are known.
+        # On a busy machine they may take longer to say goodbye; the processes end all the same.
         if self._client is not None:
-            self._client.close(timeout=5)
+            with suppress(TimeoutError):
+                self._client.close(timeout=_GOODBYE_S)
         if self._cluster is not None:
             self._end_workers(self._cluster)
-            self._cluster.close(timeout=5)
+            with suppress(TimeoutError):
+                self._cluster.close(timeout=_GOODBYE_S)
         self._until_closed.close()
 
     def _end_workers(self, cluster: SpecCluster) -> None:

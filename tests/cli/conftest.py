@@ -24,7 +24,7 @@ from deepcolor.data.manifest import prepare
 from deepcolor.data.stored import ensure_cache
 from deepcolor.search.summary import Summary
 from deepcolor.workspace import Workspace
-from tests.processes import WAIT_S
+from tests.running import run_command
 from tests.tracking.building import new_store, template_database
 
 ENVIRONMENT = {name: value for name, value in os.environ.items() if name not in {"MLFLOW_TRACKING_URI", "FORCE_COLOR"}}
@@ -36,27 +36,16 @@ class Cli:
 
     workspace: Path
 
-    def arguments(self, *words: str) -> list[str]:
-        return [sys.executable, "-m", "deepcolor", *words]
-
-    def run(self, *words: str, code: int = 0, timeout_s: float = WAIT_S) -> subprocess.CompletedProcess[str]:
+    def run(self, *words: str, code: int = 0) -> subprocess.CompletedProcess[str]:
         """Run a command to its end, and check its exit code."""
-        done = subprocess.run(
-            self.arguments(*words),
-            cwd=self.workspace,
-            env=ENVIRONMENT,
-            capture_output=True,
-            text=True,
-            timeout=timeout_s,
-            check=False,
-        )
+        done = run_command(words, folder=self.workspace, environment=ENVIRONMENT)
         assert done.returncode == code, f"{words}: exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done
 
     def start(self, *words: str) -> subprocess.Popen[str]:
         """Start a command in a process group of its own."""
         return subprocess.Popen(
-            self.arguments(*words),
+            [sys.executable, "-m", "deepcolor", *words],
             cwd=self.workspace,
             env=ENVIRONMENT,
             stdout=subprocess.PIPE,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
 import shutil
@@ -29,8 +28,6 @@ model: {feature_maps: 1}
 training: {epochs: 1}
 search: {space: {lr: [1e-2, 1e-3]}}
 """
-_ANY_FILE = (0, 1, 2, 3)
-"""Capabilities by which root may do to any file what its rights forbid: change owner, write, read, act as its owner."""
 
 
 @dataclass(frozen=True)
@@ -50,14 +47,8 @@ class Spot:
             commands,
             folder=workspace or self.folder("workspace"),
             environment={"TMPDIR": str(self.folder("tmp"))},
-            prepare=_give_up_rights if plain_user else None,
+            plain_user=plain_user,
         )
-
-
-def _give_up_rights() -> None:
-    if os.geteuid() == 0:
-        for capability in _ANY_FILE:
-            assert ctypes.CDLL(None).prctl(24, capability, 0, 0, 0) == 0  # PR_CAPBSET_DROP
 
 
 def make_spot(base: Path, name: str) -> Spot:

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
@@ -12,7 +11,7 @@ from deepcolor.cli.estimate import estimate
 from deepcolor.config.schema import Sweep, TrainingConfig
 from deepcolor.errors import ModelError, StudyError
 from deepcolor.training import calibration
-from tests.cli.conftest import Cli, run
+from tests.cli.conftest import command, run
 
 GRID = """
 study: grid
@@ -86,10 +85,10 @@ def test_a_plan_measures_as_much_as_its_sweep_is_worth(how: How, monkeypatch: py
     assert len(set(names)) == len(names) == 4
 
 
-def test_a_plan_is_one_json_object(prepared: Cli) -> None:
+def test_a_plan_is_one_json_object(how: How) -> None:
     """On the command line: the sum and each sweep, for a script to read."""
-    prepared.write("grid.yaml", GRID)
-    plan = json.loads(prepared.run("plan", "grid.yaml", "--executor", "serial", "--json").stdout)
+    (how.workspace.root / "grid.yaml").write_text(GRID)
+    plan = command(how.workspace.root, "plan", "grid.yaml", "--executor", "serial")
     assert [cost["study"] for cost in plan["sweeps"]] == ["grid"]
     assert plan["hours"] * 3600 == pytest.approx(plan["wall_s"])
     assert plan["disk_bytes"] > 0

@@ -11,12 +11,14 @@ from typing import Any
 import pytest
 
 from deepcolor.config.schema import Sweep
+from deepcolor.execution import local
 from deepcolor.execution.executor import Event, Executor, Failed, Finished, Progress
 from deepcolor.execution.local import LocalExecutor
 from deepcolor.execution.serial import SerialExecutor
 from deepcolor.training.trajectory import EpochMetrics, Segment, SegmentOutcome, Trajectory
 from tests.execution import unreadable
-from tests.processes import WAIT_S
+from tests.processes import WAIT_S, is_alive
+from tests.reliability.processes import wait_until
 
 EXECUTORS: dict[str, Callable[[], Executor]] = {
     "serial": lambda: SerialExecutor(run),
@@ -150,6 +152,20 @@ def test_no_end_of_a_segment_is_lost(tmp_path: Path) -> None:
         assert executor.events(0.2) == []
     finally:
         executor.close()
+
+
+def test_a_cluster_too_busy_to_say_goodbye_is_ended_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where Dask does not get to closing in time, closing raises nothing, and the workers end."""
+    monkeypatch.setattr(local, "_GOODBYE_S", 0.1)
+    executor = LocalExecutor(run, workers=1, threads=1)
+    executor.submit(segment(tmp_path, epochs=1, lr=0.1))
+    (worker,) = {int(event.outcome.host) for event in outcomes(executor, 1) if isinstance(event, Finished)}
+    loop: Any = executor._client and executor._client.loop
+    loop.add_callback(time.sleep, 1.0)
+    executor.close()
+    wait_until(lambda: not is_alive(worker), "the worker ends")
 
 
 async def lose_connection(client: Any) -> None:

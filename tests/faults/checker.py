@@ -14,7 +14,7 @@ import sqlite3
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ EPOCH_KEYS = {
 """MLflow's keys of the epochs' figures, and their names in the records of checkpoints."""
 MEASURED_ANEW = {"epoch_s", "time_ms"}
 """What differs between two trainings of the same epochs."""
-STATUS = {"COMPLETE": "FINISHED", "PRUNED": "KILLED", "FAIL": "FAILED"}
+STATUS = {"COMPLETE": "FINISHED", "PRUNED": "KILLED", "FAIL": "FAILED", "WAITING": "KILLED"}
 CUT_OFF = "its start was cut off"
 """Why a trial fails whose driver was killed while the sampler wrote its parameters; another one takes its place."""
 MLFLOW_DIGITS = 1e-12
@@ -52,7 +52,7 @@ class Trial:
         return self.state == "FAIL" and self.error == CUT_OFF
 
 
-def violations(workspace: Path, *, study: str, reference: Path, grid: int | None) -> list[str]:
+def violations(workspace: Path, *, study: str, reference: Path, grid: int | None, budgeted: bool = False) -> list[str]:
     """Say what is wrong in a workspace whose sweep has come to its end.
 
     Args:
@@ -60,10 +60,13 @@ def violations(workspace: Path, *, study: str, reference: Path, grid: int | None
         study: The name of its one study.
         reference: The trajectory store of an undisturbed training of the same settings.
         grid: The number of points, where the study is a grid; each must be complete exactly once.
+        budgeted: A budget ends the study: its open trials wait for a larger one.
     """
     leavings = list(_leavings(workspace))  # Before anything is opened: reading a database may put files beside it.
     store = workspace / "studies" / "trajectories"
     trials = read_trials(workspace / "studies" / "optuna.db", study)
+    if budgeted:
+        trials = [replace(trial, state="WAITING") if trial.state == "RUNNING" else trial for trial in trials]
     return [
         *leavings,
         *_wrong_trials(trials, grid),
@@ -143,7 +146,7 @@ def _wrong_trials(trials: Sequence[Trial], grid: int | None) -> Iterator[str]:
 
 def _wrong_values(trials: Sequence[Trial], store: Path) -> Iterator[str]:
     for trial in trials:
-        if trial.state == "FAIL":
+        if trial.state == "FAIL" or (trial.state == "WAITING" and trial.outcome is None):
             continue
         if trial.place is None or trial.outcome is None:
             yield f"trial {trial.number} ({trial.state}) has no place or no outcome"

@@ -23,6 +23,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from tests.faults.checker import violations
@@ -68,12 +69,12 @@ def build_world(root: Path, kinds: Sequence[Kind] = KINDS) -> World:
     if whole.exists():
         return world
     draw_set("faces", root / "pictures", count=24, size_px=64, seed=3)
-    for name, workspace in workspaces.items():
-        _undisturbed(root, name, "data", "prepare", "pictures", "--name", "faces", "--workspace", str(workspace))
+    at = ("--workspace", str(workspaces["reference"]))
+    _undisturbed(root, "reference", "data", "prepare", "pictures", "--name", "faces", *at)
     for name in sorted({kind.reference for kind in kinds}):
         file = root / f"{name}-reference.yaml"
         file.write_text(REFERENCES[name], encoding="utf-8")
-        _undisturbed(root, "reference", "sweep", file.name, "--workspace", str(workspaces["reference"]))
+        _undisturbed(root, "reference", "sweep", file.name, *at)
     datasets = Path("studies") / "datasets"
     shutil.copytree(workspaces["reference"] / datasets, workspaces["template"] / datasets, dirs_exist_ok=True)
     store.open_client(Workspace.at(workspaces["template"]).mlflow_uri)
@@ -102,10 +103,11 @@ def run_round(world: World, seed: int, root: Path, *, kinds: Sequence[Kind] = KI
         (workspace / "studies" / "optuna.db").unlink()
     round_ = _Round(folder, workspace, kind, chance, seed)
     found = list(round_.play(kind.text, grown=False))
-    found += violations(workspace, study=kind.name, reference=world.reference, grid=kind.points)
+    check = partial(violations, workspace, study=kind.name, reference=world.reference, budgeted=kind.budgeted)
+    found += check(grid=kind.points)
     if kind.grown and not found:
         found += round_.play(kind.grown, grown=True)
-        found += violations(workspace, study=kind.name, reference=world.reference, grid=kind.grown_points)
+        found += check(grid=kind.grown_points)
     return Outcome(seed, kind.name, tuple(round_.faults), tuple(found), folder)
 
 

@@ -22,6 +22,10 @@ class Kind:
     """Points of the grid, where it is one."""
     grown_points: int | None = None
 
+    @property
+    def budgeted(self) -> bool:
+        return "budget:" in self.text
+
 
 def _grid(name: str, *, training: str, lr: str, epochs: str) -> str:
     return f"""

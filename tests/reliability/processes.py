@@ -40,6 +40,7 @@ from deepcolor.cli.app import main
 from deepcolor.execution import devices
 from deepcolor.tracking import store, writer
 from tests.processes import WAIT_S
+from tests.running import as_new_process
 from tests.search.trivial import trivial
 
 store.prepare_environment()
@@ -204,7 +205,7 @@ def _main(words: Sequence[str]) -> None:
 
 
 def _run(function: Callable[..., None], arguments: Sequence[Any], folder: Path, faults: Faults, output: Path) -> None:
-    os.setsid()
+    as_new_process()
     os.chdir(folder)
     descriptor = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     for standard in (1, 2):
@@ -225,11 +226,8 @@ def _arrange(faults: Faults) -> None:
     if faults.largest_file_bytes is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (faults.largest_file_bytes,) * 2)
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # as a shell starts a command
-        signal.signal(number, signal.SIG_IGN if number in faults.ignored else signal.SIG_DFL)
-    if signal.SIGINT not in faults.ignored:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    for number in faults.ignored:
+        signal.signal(number, signal.SIG_IGN)
     if faults.clock_shift_s:
         _shift_clock(faults.clock_shift_s)
     launch: Any = _StandByWriter(faults.dies_at).launch
