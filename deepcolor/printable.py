@@ -36,7 +36,8 @@ _URI_OPTIONS = ("--tracking-uri", "--to")
 
 _START = r"(?P<start>[A-Za-z][A-Za-z0-9+.-]*://)"
 _IN_A_URI = re.compile(rf"{_START}(?P<user>.*@)", re.DOTALL)
-_IN_A_TEXT = re.compile(rf"{_START}(?P<user>[^\s'\"<>]*@)")
+# Looked for from its `://` on: from its first letter, a long word would be looked through from each of its letters.
+_IN_A_TEXT = re.compile(r"(?P<start>(?<=[A-Za-z0-9+.-])://)(?P<user>[^\s'\"<>]*@)")
 """User and password reach to the last `@`: a password may hold one, or a slash, unquoted."""
 _PARAMETER = re.compile(
     r"(?P<name>[?&;#](?:[\w.-]*(?:pass|pwd|token|secret|credential|auth|signature|api_?key|access_?key|private_?key)[\w.-]*"

@@ -40,6 +40,10 @@ def is_alive(pid: int) -> bool:
         return False
 
 
+launch_writer = writer._launch
+"""How the product starts that process: with nothing imported yet."""
+
+
 class ForkedWriter:
     """The process that writes to MLflow, forked from the tests' server, which has imported it; like a `Popen`."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
@@ -152,6 +153,8 @@ class StudyStorage:
         from sqlalchemy.exc import SQLAlchemyError
 
         optuna.logging.set_verbosity(optuna.logging.ERROR)
+        # A second Ctrl-C raises in the middle of a query, and the pool prints what it meets when it clears up.
+        logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)
         database = self._workspace.optuna_db
         try:
             if is_read_only(database):

@@ -41,7 +41,7 @@ _ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_LOGGING_LEVEL": "WARNING",
 }
-_TALKATIVE = ("alembic", "mlflow.store.db.utils", "urllib3.connectionpool")
+_TALKATIVE = ("alembic", "mlflow.store.db.utils", "urllib3.connectionpool", "sqlalchemy.pool")
 """Loggers that print migrations, tracebacks and retries for what deepcolor reports in one line."""
 _LASTING = {
     "BAD_REQUEST",

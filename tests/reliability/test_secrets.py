@@ -13,7 +13,9 @@ import pytest
 
 from deepcolor.data.drawn import draw_set
 from deepcolor.printable import _known
+from deepcolor.tracking import writer as writing
 from deepcolor.tracking.writer import Writer
+from tests.processes import launch_writer
 from tests.reliability.conftest import Place
 from tests.reliability.mlflow_server import Server
 from tests.running import Said, run_commands
@@ -105,6 +107,7 @@ def test_the_process_that_writes_is_told_in_private(monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", PASSWORD)
     uri = f"http://{USER}:{quote(PASSWORD, safe='')}@127.0.0.1:9"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    monkeypatch.setattr(writing, "_launch", launch_writer)
     writer = Writer(uri, None)
     writer.open()
     try:
