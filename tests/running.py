@@ -64,7 +64,7 @@ def run_commands(
             preexec_fn=_give_up_rights,
         )
     else:
-        done = _forked(run_all, text, folder=folder, environment=environment)
+        done = _forked(run_all, text, folder=folder, environment=_environment(environment))
         assert done.returncode == 0, done.stderr
     said = [Said(*json.loads(line)) for line in done.stdout.splitlines()]
     # What the processes behind a command wrote is nobody's in particular.
@@ -75,7 +75,7 @@ def run_command(
     words: Sequence[str], *, folder: Path, environment: Mapping[str, str]
 ) -> subprocess.CompletedProcess[str]:
     """Run one command as the process's only one, in nothing but this environment."""
-    return _forked(_run_one, list(words), folder=folder, environment=environment)
+    return _forked(_run_one, list(words), folder=folder, environment={"OMP_NUM_THREADS": "1", **environment})
 
 
 def as_new_process() -> None:
@@ -118,7 +118,7 @@ def _forked(
     target: Any, what: Any, *, folder: Path, environment: Mapping[str, str]
 ) -> subprocess.CompletedProcess[str]:
     with tempfile.TemporaryDirectory(prefix="said-") as said:
-        process = _CONTEXT.Process(target=_begin, args=(target, what, folder, _environment(environment), Path(said)))
+        process = _CONTEXT.Process(target=_begin, args=(target, what, folder, dict(environment), Path(said)))
         process.start()
         process.join(WAIT_S)
         if process.exitcode is None:
