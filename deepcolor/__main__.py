@@ -1,4 +1,4 @@
-"""`python -m deepcolor`: the same as the `deepcolor` command."""
+"""What the `deepcolor` command and `python -m deepcolor` run."""
 
 import os
 import sys
@@ -14,8 +14,16 @@ def _leave_present_folder() -> None:
         del sys.path[0]
 
 
+def main() -> None:
+    """Run the command line; Ctrl-C while it is still being imported ends it as quietly as later."""
+    try:
+        from deepcolor.cli.app import main as run
+    except KeyboardInterrupt:
+        sys.stderr.write("error: interrupted\n")
+        sys.exit(130)
+    run()
+
+
 if __name__ == "__main__":
     _leave_present_folder()
-    from deepcolor.cli.app import main
-
     main()

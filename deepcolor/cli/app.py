@@ -90,6 +90,8 @@ def main() -> None:
     except Interrupted as stop:
         console.tell(str(stop))
         sys.exit(stop.exit_code)
+    except KeyboardInterrupt:  # Typer takes only those that come while a command runs.
+        sys.exit(_interrupted())
     except Exception as error:  # the last resort: even a fault of ours is one line
         if console.settings.debug:
             raise
@@ -101,12 +103,16 @@ def _run() -> int:
     try:
         app()
     except SystemExit as end:
-        # Typer ends a command silently after Ctrl-C.
-        if end.code == EXIT_INTERRUPTED:
-            console.fail("interrupted; what is done is kept, the same command goes on")
+        if end.code == EXIT_INTERRUPTED:  # Typer ends a command silently after Ctrl-C.
+            return _interrupted()
         if end.code:
             return end.code if isinstance(end.code, int) else EXIT_FAILURE
     return EXIT_FAILURE if console.settings.left_out else 0
+
+
+def _interrupted() -> int:
+    console.fail("interrupted; what is done is kept, the same command goes on")
+    return EXIT_INTERRUPTED
 
 
 def _told(error: Exception) -> int:

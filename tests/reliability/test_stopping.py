@@ -29,6 +29,21 @@ MOMENTS = (
 )
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize(
+    ("owner", "function"),
+    [("typer.main", "get_command"), ("deepcolor.scratch", "claim"), ("deepcolor.cli.streams", "check_output")],
+)
+def test_stopped_before_or_after_its_work_a_command_says_so(
+    place: Place, owner: str, function: str, number: int
+) -> None:
+    """A signal while the words are read, or when all is done, is one line and 130, as it is in between."""
+    faults = Faults(dies_at=Moment(owner, function, signals=(number,)))
+    text = place.start("studies", faults=faults).ends(130)
+    assert text.splitlines()[-1] == "error: interrupted; what is done is kept, the same command goes on"
+    assert "Traceback" not in text
+
+
 def test_stopped_at_once_at_any_moment_no_trial_is_blamed(place: Place) -> None:
     """Two signals at one moment after another end every start with the line that resumes; none is taken for an error
     of a trial, and the last start finds everything as if nobody had stopped anything.
