@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
+import platform
+import re
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from secrets import token_hex
 
+from deepcolor.scratch import started
+
 TEMPORARY_PREFIX = ".tmp-"
 """What a process that was killed leaves behind starts with this; readers pass over it, and it may be deleted."""
+_OWNED = re.compile(r"\.tmp-.*-(?P<place>[0-9a-f]{8})-(?P<pid>\d+)-(?P<start>\d+)-[0-9a-f]{8}", re.DOTALL)
+_LONGEST = 40
+"""Characters of a file's name in that of its temporary one: the system takes 255 bytes in all."""
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -75,8 +85,33 @@ def _move_into_place(temporary: Path, folder: Path) -> None:
         shutil.rmtree(aside, ignore_errors=True)
 
 
+def remove_left_behind(folder: Path) -> None:
+    """Remove what processes of this machine were writing into a folder when they were killed.
+
+    What cannot be removed, or is perhaps still being written by a process that cannot be seen from here, stays.
+    """
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            owner = _OWNED.fullmatch(entry.name)
+            if owner and owner["place"] == _place() and started(int(owner["pid"])) != int(owner["start"]):
+                if entry.is_dir(follow_symlinks=False):
+                    shutil.rmtree(entry.path, ignore_errors=True)
+                else:
+                    Path(entry.path).unlink(missing_ok=True)
+
+
 def _temporary_beside(path: Path) -> Path:
-    return path.parent / f"{TEMPORARY_PREFIX}{path.name}-{token_hex(4)}"
+    owner = f"{_place()}-{os.getpid()}-{started(os.getpid())}"
+    return path.parent / f"{TEMPORARY_PREFIX}{path.name[:_LONGEST]}-{owner}-{token_hex(4)}"
+
+
+@cache
+def _place() -> str:
+    """Return what tells the processes that can be seen from here from those of other machines and containers."""
+    seen = [platform.node()]
+    with suppress(OSError):
+        seen += [Path("/proc/sys/kernel/random/boot_id").read_text(), str(Path("/proc/self/ns/pid").readlink())]
+    return hashlib.sha256("\n".join(seen).encode()).hexdigest()[:8]
 
 
 def _sync_folder(folder: Path) -> None:

@@ -104,7 +104,7 @@ def remove_left_behind(root: Path) -> None:
 
 
 def _make(root: Path) -> Path:
-    folder = root / f"deepcolor-{os.getpid()}-{_started(os.getpid())}-{token_hex(4)}"
+    folder = root / f"deepcolor-{os.getpid()}-{started(os.getpid())}-{token_hex(4)}"
     folder.mkdir(mode=0o700)
     lock = os.open(folder / _LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
     with suppress(OSError):  # Where nothing can be locked, nothing is ever removed.
@@ -118,7 +118,7 @@ def _is_left_behind(folder: Path) -> bool:
     status = folder.lstat()
     if name is None or status.st_uid != os.geteuid() or not stat.S_ISDIR(status.st_mode):
         return False
-    if _started(int(name["pid"])) == int(name["start"]):
+    if started(int(name["pid"])) == int(name["start"]):
         return False
     # Processes of another container or machine cannot be seen from here, and may still share the folder: they hold
     # the lock.
@@ -154,8 +154,8 @@ def _remove(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def _started(pid: int) -> int:
-    """When a process started, in the kernel's ticks since the machine did; 0 if there is none, or none can be seen."""
+def started(pid: int) -> int:
+    """Return when a process started, in the kernel's ticks since the machine did; 0 where none can be seen."""
     try:
         return int(Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[19])
     except (OSError, ValueError, IndexError):

@@ -37,6 +37,7 @@ from deepcolor.search.confirmation import confirmation_of
 from deepcolor.search.confirming import Confirming
 from deepcolor.search.ending import Ending
 from deepcolor.search.ladder import Ladder
+from deepcolor.search.leavings import clear_up
 from deepcolor.search.projection import Projection
 from deepcolor.search.proposals import Proposals
 from deepcolor.search.pruning import Drop
@@ -251,6 +252,7 @@ class Driver:
 
     def _take_over(self) -> None:
         trials = self._study.trials()
+        clear_up(self._places.stop_file.parent, self._places.store, trials)
         self._board.finished.update({trial.number: trial for trial in trials if trial.finished})
         self._study.put_retried(frozenset(trial.number for trial in trials if trial.state == "failed"))
         self._learnt_from = offer(

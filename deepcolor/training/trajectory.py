@@ -191,6 +191,10 @@ class TrajectoryPaths:
         """
         return self.checkpoints / f"e{epoch:06d}.json"
 
+    @property
+    def results(self) -> Path:
+        return self.folder / "results"
+
     def result(self, view: View) -> Path:
         """What one view of the trajectory leaves: a model folder with metrics, contact sheet and loss curve."""
-        return self.folder / "results" / f"e{view.end_epoch:06d}-w{view.chosen_epoch:06d}"
+        return self.results / f"e{view.end_epoch:06d}-w{view.chosen_epoch:06d}"

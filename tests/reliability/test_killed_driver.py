@@ -15,16 +15,21 @@ MOMENTS = {
     "between telling and MLflow": Moment(STORAGE, "set_trial_state_values", nth=2, after=True),
     "with a run made and nothing in it": Moment(CLIENT, "create_run", nth=3, after=True),
     "with a run filled and still RUNNING": Moment(CLIENT, "set_terminated", nth=2),
+    "with its first file half written": Moment("deepcolor.atomic", "_write_through", after=True),
+    "with a later file half written": Moment("deepcolor.atomic", "_write_through", nth=6, after=True),
     "while the report is written": Moment("deepcolor.search.driver", "write_report"),
 }
 
 
 @pytest.mark.parametrize("moment", MOMENTS.values(), ids=MOMENTS)
 def test_a_driver_killed_at_any_moment_is_gone_on_with(place: Place, moment: Moment) -> None:
-    """Each grid point ends up complete once, its run whole and FINISHED, and at most one segment is trained twice."""
+    """Each grid point ends up complete once, its run whole and FINISHED, at most one segment is trained twice, and no
+    half-written file stays.
+    """
     place.start("sweep", "grid.yaml", "--executor", "serial", faults=Faults(dies_at=moment)).ends(-signal.SIGKILL)
     done = place.sweep("--executor", "serial")
     place.assert_whole()
+    assert list(place.root.rglob(".tmp-*")) == []
     assert (done["complete"], done["trained_epochs"]) == (POINTS, EPOCHS)
     again = place.sweep("--executor", "serial")
     assert (again["trained_now"], again["trials"], again["best"]) == (0, done["trials"], done["best"])

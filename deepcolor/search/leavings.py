@@ -1,0 +1,26 @@
+"""What a driver and its workers were writing when they were killed: removed by the next driver of their study."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from deepcolor.atomic import remove_left_behind
+from deepcolor.search.trials import StoredTrial
+from deepcolor.training.trajectory import TrajectoryPaths
+
+
+def clear_up(folder: Path, store: Path, trials: Iterable[StoredTrial]) -> None:
+    """Remove half-written files of dead processes; those of living ones, and of other machines, stay for `gc`.
+
+    Args:
+        folder: The study's.
+        store: Holds the trajectories.
+        trials: The study's; only where one was not finished can anything lie.
+    """
+    remove_left_behind(folder)
+    for trial in trials:
+        if not trial.finished and trial.place is not None:
+            paths = TrajectoryPaths(store, trial.place.trajectory)
+            for each in (paths.folder, paths.checkpoints, paths.results):
+                remove_left_behind(each)
