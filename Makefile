@@ -10,8 +10,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 DEMO := demo
-# One more than the cores of a small machine: tests wait, too.
-TEST_WORKERS ?= 3
+TEST_WORKERS ?= 2
 ROUNDS ?= 100
 FAULTS_ARGS ?= --jobs 2
 

@@ -110,7 +110,10 @@ def _place() -> str:
     """Return what tells the processes that can be seen from here from those of other machines and containers."""
     seen = [platform.node()]
     with suppress(OSError):
-        seen += [Path("/proc/sys/kernel/random/boot_id").read_text(), str(Path("/proc/self/ns/pid").readlink())]
+        seen += [
+            Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii"),
+            str(Path("/proc/self/ns/pid").readlink()),
+        ]
     return hashlib.sha256("\n".join(seen).encode()).hexdigest()[:8]
 
 

@@ -17,6 +17,7 @@ from deepcolor.printable import without_secrets
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _DRAWING_S = 0.02
 """A view is drawn in a few milliseconds."""
+_LAST_WORDS_S = 1.0
 _AT_ONCE_S = 15.0
 """Longest time that 'at once' may take, all cleaning up included."""
 _AT_ONCE = "stopped at once"
@@ -56,11 +57,13 @@ class StopSignals:
         self._before: dict[int, signal._HANDLER] = {}
         self._ended = threading.Event()
         self._wakes, self._wake = -1, -1
+        self._attending: threading.Thread | None = None
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
             self._wakes, self._wake = os.pipe2(os.O_CLOEXEC)
-            threading.Thread(target=self._attend, name="deepcolor-signals", daemon=True).start()
+            self._attending = threading.Thread(target=self._attend, name="deepcolor-signals", daemon=True)
+            self._attending.start()
             heard = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
             self._before = {number: signal.signal(number, self._on_signal) for number in heard}
         return self
@@ -76,6 +79,8 @@ class StopSignals:
         if self._wake >= 0:
             wake, self._wake = self._wake, -1
             os.close(wake)  # The thread reads its end.
+        if self._attending is not None:
+            self._attending.join(_LAST_WORDS_S)  # What it has to say comes before what the caller says at the end.
 
     def heed(self) -> None:
         """Stop here if it was asked for.

@@ -152,7 +152,7 @@ def test_whatever_goes_wrong_with_one_picture_is_its_own(
     is coloured, the exit code is 1.
     """
     draw_photos(tmp_path / "in", count=3)
-    long = tmp_path / "in" / f"{'x' * 245}.jpg"
+    long = tmp_path / "in" / f"{'x' * 250}.jpg"
     (tmp_path / "in" / "000.jpg").rename(tmp_path / "in" / "odd.png")
     Image.new("RGB", (40, 40)).save(long)
     (tmp_path / "in" / "circle.jpg").symlink_to("circle.jpg")
