@@ -41,7 +41,7 @@ demo: $(INSTALLED) ## The whole pipeline on drawn pictures, into ./demo (minutes
 test: $(INSTALLED) ## Run the tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
-faults: $(INSTALLED) ## Hurt sweeps at random and check what is left; ROUNDS=100 (an hour on two cores)
+faults: $(INSTALLED) ## Hurt sweeps at random and check what is left; ROUNDS=100 (an hour and a half on two cores)
 	$(BIN)/python -m tests.faults.rounds --rounds $(ROUNDS) $(FAULTS_ARGS)
 
 check: $(INSTALLED) ## ruff, mypy --strict, import contracts, generated documents

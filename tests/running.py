@@ -75,7 +75,7 @@ def run_command(
     words: Sequence[str], *, folder: Path, environment: Mapping[str, str]
 ) -> subprocess.CompletedProcess[str]:
     """Run one command as the process's only one, in nothing but this environment."""
-    return _forked(_run_one, list(words), folder=folder, environment={"OMP_NUM_THREADS": "1", **environment})
+    return _forked(run_one, list(words), folder=folder, environment={"OMP_NUM_THREADS": "1", **environment})
 
 
 def as_new_process() -> None:
@@ -142,7 +142,8 @@ def _begin(target: Any, what: Any, folder: Path, environment: Mapping[str, str],
         atexit._run_exitfuncs()  # What is forked ends without.
 
 
-def _run_one(words: Sequence[str]) -> None:
+def run_one(words: Sequence[str]) -> None:
+    """Be the command with these words."""
     sys.argv = ["deepcolor", *words]
     main()
 

@@ -15,7 +15,6 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from deepcolor.cli import console
 from deepcolor.cli.app import app
 from deepcolor.cli.drive import How, run_sweep
 from deepcolor.config.schema import DataConfig, Sweep
@@ -103,12 +102,6 @@ def how(tmp_path: Path, mlflow_database: None, decoded: Path) -> How:
     shutil.copytree(decoded, tmp_path, dirs_exist_ok=True)
     workspace = Workspace.at(tmp_path)
     return How(workspace, workspace.mlflow_uri, executor="serial", command="deepcolor sweep grid.yaml")
-
-
-@pytest.fixture(autouse=True)
-def _own_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Options that a command sets in this process are for one test alone."""
-    monkeypatch.setattr(console, "settings", console.Settings())
 
 
 def command(root: Path, *words: str) -> dict[str, Any]:

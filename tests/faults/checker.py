@@ -251,10 +251,11 @@ def _stray_artifacts(mlruns: Path) -> Iterator[str]:
 def _leavings(workspace: Path) -> Iterator[str]:
     for path in sorted(workspace.rglob("*")):
         name = path.name
-        if name.startswith(".tmp-") or name.endswith((".unfinished", "-wal", "-shm", "-journal")) or name == "stop":
-            yield f"left lying about: {path.relative_to(workspace)}"
-    for name in ("driver.json",):
-        for path in (workspace / "studies").glob(f"*/{name}"):
+        if (
+            name.startswith(".tmp-")
+            or name.endswith((".unfinished", "-wal", "-shm", "-journal"))
+            or name in {"stop", "driver.json"}
+        ):
             yield f"left lying about: {path.relative_to(workspace)}"
 
 

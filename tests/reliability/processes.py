@@ -36,11 +36,10 @@ import deepcolor.data.stored
 import deepcolor.search.driver
 import deepcolor.search.report
 import deepcolor.training.advance  # noqa: F401
-from deepcolor.cli.app import main
 from deepcolor.execution import devices
 from deepcolor.tracking import store, writer
 from tests.processes import WAIT_S
-from tests.running import as_new_process
+from tests.running import as_new_process, run_one
 from tests.search.trivial import trivial
 
 store.prepare_environment()
@@ -124,7 +123,7 @@ _CONTEXT = multiprocessing.get_context("forkserver")
 
 def start(folder: Path, *words: str, faults: Faults | None = None) -> Command:
     """Start `deepcolor` with `words` in `folder`, as the leader of a process group."""
-    return start_call(_main, tuple(words), folder=folder, faults=faults)
+    return start_call(run_one, words, folder=folder, faults=faults)
 
 
 @dataclass
@@ -196,12 +195,7 @@ def _main_on_terminal(words: Sequence[str], name: str) -> None:
     os.environ["TERM"] = "xterm-256color"
     sys.stdout.write(f"{ON_TERMINAL.decode()}\n")
     sys.stdout.flush()
-    _main(words)
-
-
-def _main(words: Sequence[str]) -> None:
-    sys.argv = ["deepcolor", *words]
-    main()
+    run_one(words)
 
 
 def _run(function: Callable[..., None], arguments: Sequence[Any], folder: Path, faults: Faults, output: Path) -> None:
