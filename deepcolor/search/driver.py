@@ -252,7 +252,7 @@ class Driver:
 
     def _take_over(self) -> None:
         trials = self._study.trials()
-        clear_up(self._places.stop_file.parent, self._places.store, trials)
+        clear_up((self._places.stop_file.parent, self._places.report), self._places.store, trials)
         self._board.finished.update({trial.number: trial for trial in trials if trial.finished})
         self._study.put_retried(frozenset(trial.number for trial in trials if trial.state == "failed"))
         self._learnt_from = offer(

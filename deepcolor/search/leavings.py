@@ -10,17 +10,18 @@ from deepcolor.search.trials import StoredTrial
 from deepcolor.training.trajectory import TrajectoryPaths
 
 
-def clear_up(folder: Path, store: Path, trials: Iterable[StoredTrial]) -> None:
+def clear_up(folders: Iterable[Path], store: Path, trials: Iterable[StoredTrial]) -> None:
     """Remove half-written files of dead processes; those of living ones, and of other machines, stay for `gc`.
 
     Args:
-        folder: The study's.
+        folders: The study's: its own, and that of its report.
         store: Holds the trajectories.
         trials: The study's; only where one was not finished can anything lie.
     """
-    remove_left_behind(folder)
+    for folder in folders:
+        remove_left_behind(folder)
     for trial in trials:
         if not trial.finished and trial.place is not None:
             paths = TrajectoryPaths(store, trial.place.trajectory)
-            for each in (paths.folder, paths.checkpoints, paths.results):
-                remove_left_behind(each)
+            for folder in (paths.folder, paths.checkpoints, paths.results):
+                remove_left_behind(folder)

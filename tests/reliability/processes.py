@@ -149,6 +149,7 @@ class Terminal:
         """Wait for the command's end, check its exit code, and return all that was written."""
         wait_until(lambda: not (self._read() and self.command.process.is_alive()), "the command on a terminal ends")
         self.command.ends(code)
+        self._read()  # What it said between the last look and its end.
         return self.written
 
     def _read(self) -> bool:

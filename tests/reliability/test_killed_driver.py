@@ -17,6 +17,7 @@ MOMENTS = {
     "with a run filled and still RUNNING": Moment(CLIENT, "set_terminated", nth=2),
     "with its first file half written": Moment("deepcolor.atomic", "_write_through", after=True),
     "with a later file half written": Moment("deepcolor.atomic", "_write_through", nth=6, after=True),
+    "with its report half written": Moment("deepcolor.atomic", "_write_through", nth=31, after=True),
     "while the report is written": Moment("deepcolor.search.driver", "write_report"),
 }
 
@@ -27,6 +28,8 @@ def test_a_driver_killed_at_any_moment_is_gone_on_with(place: Place, moment: Mom
     half-written file stays.
     """
     place.start("sweep", "grid.yaml", "--executor", "serial", faults=Faults(dies_at=moment)).ends(-signal.SIGKILL)
+    if moment.function == "_write_through":
+        assert list(place.root.rglob(".tmp-*")) != []
     done = place.sweep("--executor", "serial")
     place.assert_whole()
     assert list(place.root.rglob(".tmp-*")) == []

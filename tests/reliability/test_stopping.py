@@ -117,7 +117,7 @@ def test_nothing_of_the_live_view_stays_on_the_screen(place: Place, keys: int, c
     """
     pyte = pytest.importorskip("pyte")
     terminal = start_on_terminal(place.root, "sweep", "grid.yaml", *SERIAL, faults=SLOW, columns=columns)
-    place.wait_for_trials(2)
+    terminal.wait_for(b"trial 1:")
     for _ in range(keys):
         terminal.type(b"\x03")
         terminal.wait_for(b"once more to stop")
