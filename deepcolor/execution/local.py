@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import logging
 import os
 import pickle
 import queue
@@ -137,9 +136,9 @@ class LocalExecutor:
         from distributed import Client
 
         from deepcolor.execution.cluster import local_cluster
-        from deepcolor.execution.worker import TOPIC, WorkerSetup
+        from deepcolor.execution.worker import TOPIC, WorkerSetup, silence_dask
 
-        logging.getLogger("distributed").setLevel(logging.CRITICAL)
+        silence_dask()
         # For as long as the cluster lives: workers that replace lost ones are started by the same settings.
         self._until_closed.enter_context(
             dask.config.set(

@@ -47,13 +47,20 @@ class QuietWorker(NoWebPages, Worker):
     """A worker without web pages."""
 
 
+def silence_dask() -> None:
+    """Keep what Dask says of its own troubles off the screen: the driver says what has come of them, in its words."""
+    # Each has a level and a stream of its own.
+    for name in ("distributed", "distributed.client", "tornado.application"):
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+
+
 class WorkerSetup(WorkerPlugin):
     """Prepares a worker to train, and makes it deaf to Ctrl-C: the driver alone decides what an interrupt means."""
 
     name = "deepcolor-worker-setup"
 
     def setup(self, worker: Any) -> None:  # noqa: ARG002  # the plugin's signature
-        logging.getLogger("distributed").setLevel(logging.CRITICAL)
+        silence_dask()
         keep_freed_memory()
         end_with_server()
         loop = asyncio.get_running_loop()

@@ -7,7 +7,7 @@ import math
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deepcolor.cli import console
@@ -15,7 +15,7 @@ from deepcolor.cli import console
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
     lambda each: st.lists(each) | st.tuples(each) | st.dictionaries(st.text(), each),
-    max_leaves=20,
+    max_leaves=10,
 )
 
 
@@ -32,6 +32,7 @@ def refuse(name: str) -> None:
     raise AssertionError(f"{name} is not JSON")
 
 
+@settings(max_examples=40)
 @given(data=st.dictionaries(st.text(), VALUES))
 def test_every_result_is_json_that_others_can_read(data: dict[str, Any]) -> None:
     """One line that holds what was given, with null where a diverged trial has infinity or no number."""

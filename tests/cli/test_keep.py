@@ -3,13 +3,7 @@
 from __future__ import annotations
 
 import json
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,8 +22,8 @@ from deepcolor.search.report import ranked
 from deepcolor.search.study import StoredTrial, StudyStorage, owned
 from deepcolor.tracking.rebuild import Rebuilt
 from deepcolor.workspace import Workspace
-from tests.cli.conftest import ENVIRONMENT, Cli, run
-from tests.processes import WAIT_S
+from tests.cli.conftest import Cli, run
+from tests.reliability.mlflow_server import Server
 
 SWEEP = Sweep.model_validate(
     {
@@ -41,43 +35,29 @@ SWEEP = Sweep.model_validate(
 )
 
 
-@contextmanager
-def mlflow_server(folder: Path, port: int) -> Iterator[str]:
-    """Serve an MLflow store of its own on 127.0.0.1, and give its URI."""
-    uri = f"http://127.0.0.1:{port}"
-    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    stores = ["--backend-store-uri", f"sqlite:///{folder}/server.db", "--artifacts-destination", str(folder / "files")]
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "log").open("w") as log:
-        process = subprocess.Popen([*command, *stores], env=ENVIRONMENT, stdout=log, stderr=log)
-    try:
-        deadline = time.monotonic() + WAIT_S
-        while not _answers(uri):
-            assert process.poll() is None, (folder / "log").read_text()
-            assert time.monotonic() < deadline, "the server does not come up"
-            time.sleep(0.2)
-        yield uri
-    finally:
-        process.terminate()
-        process.wait(WAIT_S)
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    """An MLflow server that has not been started."""
+    server = Server(tmp_path / "server")
+    yield server
+    server.stop()
 
 
-def test_a_sweep_without_its_server_is_made_good_by_sync(how: How, cli: Cli, tmp_path: Path) -> None:
+def test_a_sweep_without_its_server_is_made_good_by_sync(how: How, cli: Cli, server: Server) -> None:
     """With the server down a sweep ends all the same, and sync says so in one line, code 1; once it is up, sync makes
     every run, and a second sync changes nothing.
     """
-    port = _free_port()
-    uri = f"http://127.0.0.1:{port}"
+    uri = server.uri
     assert run(SWEEP, replace(how, tracking_uri=uri)).complete == 6
     refused = cli.run("sync", "grid", "--to", uri, code=1).stderr
     errors = [line for line in refused.splitlines() if line.startswith("error: ")]
     assert len(errors) == 1
     assert uri in errors[0]
-    with mlflow_server(tmp_path / "server", port):
-        assert sync_studies(how.workspace, uri) == ({"grid": Rebuilt(made=7)}, {})
-        runs = _runs(uri)
-        assert sync_studies(how.workspace, uri, study="grid") == ({"grid": Rebuilt(unchanged=7)}, {})
-        assert [one.to_dictionary() for one in _runs(uri)] == [one.to_dictionary() for one in runs]
+    server.start()
+    assert sync_studies(how.workspace, uri) == ({"grid": Rebuilt(made=7)}, {})
+    runs = _runs(uri)
+    assert sync_studies(how.workspace, uri, study="grid") == ({"grid": Rebuilt(unchanged=7)}, {})
+    assert [one.to_dictionary() for one in _runs(uri)] == [one.to_dictionary() for one in runs]
     assert {one.info.status for one in runs} == {"FINISHED"}
     trials = [one for one in runs if "deepcolor.trial" in one.data.tags]
     assert sorted(int(one.data.tags["deepcolor.trial"]) for one in trials) == list(range(6))
@@ -161,11 +141,11 @@ def test_a_collected_trial_is_listed_refused_and_brought_back(
     assert _trajectory(other) in kept_now
 
 
-def test_a_registry_that_cannot_be_asked_stops_gc(how: How) -> None:
+def test_a_registry_that_cannot_be_asked_stops_gc(how: How, server: Server) -> None:
     """Without knowing what is registered nothing is removed."""
     run(SWEEP, how)
     with pytest.raises(TrackingError):
-        collect_garbage(how.workspace, [how.tracking_uri, f"http://127.0.0.1:{_free_port()}"], keep=1, removing=True)
+        collect_garbage(how.workspace, [how.tracking_uri, server.uri], keep=1, removing=True)
     assert all(_result(how.workspace, trial).is_dir() for trial in StudyStorage(how.workspace).load("grid").trials())
 
 
@@ -183,17 +163,3 @@ def _runs(uri: str) -> list[Run]:
     client = MlflowClient(uri)
     experiments = [experiment.experiment_id for experiment in client.search_experiments()]
     return list(client.search_runs(experiments, order_by=["attributes.start_time", "attributes.run_id"]))
-
-
-def _answers(uri: str) -> bool:
-    try:
-        with urllib.request.urlopen(f"{uri}/health", timeout=WAIT_S) as response:
-            return bool(response.status == 200)
-    except OSError:
-        return False
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])

@@ -16,6 +16,7 @@ from mlflow import MlflowClient
 
 from tests.cli.conftest import ENVIRONMENT, Cli
 from tests.processes import WAIT_S, descendants, is_alive
+from tests.reliability.processes import Faults, start
 
 GRID = """
 study: grid
@@ -82,17 +83,17 @@ def test_a_killed_driver_goes_on_where_it_was(prepared: Cli) -> None:
 def test_ctrl_c_saves_and_says_how_to_resume(prepared: Cli) -> None:
     """One Ctrl-C ends with 130 and the line that resumes; that line finishes the study, and again it trains nothing."""
     prepared.write("grid.yaml", GRID)
-    process = prepared.start("sweep", "grid.yaml", "--executor", "serial", "-o", "search.space.lr=[1e-2]")
+    words = ("sweep", "grid.yaml", "--executor", "serial", "-o", "search.space.lr=[1e-2]")
+    process = start(prepared.workspace, *words, faults=Faults(formula=False))
     wait_for_trials(prepared.workspace, 1)
-    process.send_signal(signal.SIGINT)
-    output = process.communicate(timeout=WAIT_S)[0]
-    assert process.returncode == 130, output
+    process.signal(signal.SIGINT)
+    output = process.ends(130)
     resume = output.strip().splitlines()[-1].partition("Resume with: ")[2]
     assert resume.endswith("sweep grid.yaml --executor serial -o 'search.space.lr=[1e-2]'")
     assert running_runs(prepared.workspace) == []
-    words = shlex.split(resume)[1:]
-    first = json.loads(prepared.run(*words, "--json").stdout)
-    again = json.loads(prepared.run(*words, "--json").stdout)
+    same = shlex.split(resume)[1:]
+    first = json.loads(prepared.run(*same, "--json").stdout)
+    again = json.loads(prepared.run(*same, "--json").stdout)
     assert first["complete"] == again["complete"] == 4
     assert again["trained_now"] == 0
     assert again["best"] == first["best"]
@@ -127,13 +128,15 @@ def test_a_driver_stopped_while_it_decodes_leaves_no_process(prepared: Cli, stop
 
 
 SLOW_DRAWING = """
-import sys, time
+import pathlib, sys, time
 class Slow:
     @staticmethod
     def find_spec(name, path=None, target=None):
         if name == "matplotlib.layout_engine" and "matplotlib.figure" in sys.modules:
             print("the library is half made")
-            time.sleep(10)
+            while not any(pathlib.Path("studies/trajectories").glob("*/results/*")):
+                time.sleep(0.1)
+            time.sleep(1)
 sys.meta_path.insert(0, Slow)
 """
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import os
 import signal
@@ -96,7 +97,9 @@ def test_a_segment_that_raises_fails_with_one_line(executor: Executor, tmp_path:
 
 
 def test_a_lost_worker_is_replaced_and_its_segment_runs_again(tmp_path: Path) -> None:
-    """A worker killed with -9 costs nothing but time: its segment ends once, on another process."""
+    """A worker killed with -9 costs nothing but time: its segment ends once, on another process. Whatever Dask has to
+    say of such things, the driver's words are the only ones.
+    """
     executor = LocalExecutor(run, workers=2, threads=1)
     try:
         executor.submit(segment(tmp_path, epochs=99, lr=0.1))
@@ -104,6 +107,8 @@ def test_a_lost_worker_is_replaced_and_its_segment_runs_again(tmp_path: Path) ->
         assert [type(event) for event in events if not isinstance(event, Progress)] == [Finished]
     finally:
         executor.close()
+    for name in ("distributed.scheduler", "distributed.client", "tornado.application"):
+        assert not logging.getLogger(name).isEnabledFor(logging.CRITICAL)
 
 
 def test_a_segment_that_kills_its_workers_fails_alone(tmp_path: Path) -> None:

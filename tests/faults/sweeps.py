@@ -96,8 +96,13 @@ KINDS = (
         grown=_search("budget", trials=12, more="sampler: random\n  budget: {epochs: 150}"),
     ),
 )
+SMALL = Kind(
+    "small-grid", _grid("small-grid", training=_FAST, lr="[1e-2, 1e-3]", epochs="[9, 30]"), reference="small", points=4
+)
+"""For the tests, which play one round with it."""
 
 REFERENCES = {
+    "small": _grid("small-reference", training=_FAST, lr="[1e-2, 1e-3]", epochs="[9, 30]"),
     "fast": _grid("fast-reference", training=_FAST, lr="[1e-2, 1e-3, 3e-3]", epochs="[40, 120, 150]"),
     "slow": _grid("slow-reference", training=_SLOW, lr="[1e-3, 3e-4]", epochs="[2, 5]"),
     "search": """

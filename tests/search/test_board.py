@@ -61,7 +61,7 @@ def test_lost_late_and_repeated_messages_leave_no_gap(
     """Whatever becomes of the messages, every record holds its epochs from the first one on, none beyond its own end
     though others on its trajectory go further, and the last one holds all.
     """
-    rates = [0.3, 0.1, 0.03, 0.01]
+    rates = [0.3, 0.03]
     for epochs, extend in (([9, 40], False), ([5, 9, 40], True)):
         bench.run(sweep_of({"lr": rates, "epochs": epochs}), Gossip(), extend=extend)
     assert len(shown) > 100

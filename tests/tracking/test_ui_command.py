@@ -77,34 +77,37 @@ def answer(host: str, port: int, *, name: str, origin: str | None = None) -> int
     return connection.getresponse().status
 
 
+def assert_answers_to(host: str, port: int, names: list[str]) -> None:
+    """A page opened under one of the names may search; one under any other name, or of another origin, may not."""
+    for name in names:
+        assert answer(host, port, name=name, origin=f"http://{name}") == 200
+    assert answer(host, port, name=f"elsewhere.example:{port}") == 403
+    assert answer(host, port, name=names[0], origin="http://elsewhere.example") == 403
+
+
 def test_the_pages_are_served_until_the_command_is_ended(workspace: Path) -> None:
-    """It prints the study's link once the server answers, runs no code that lies in the present folder, and leaves no
-    process behind when it is ended.
+    """It prints the study's link once the server answers, answers to the name it was asked to serve and to no other,
+    runs no code that lies in the present folder, and leaves no process behind when it is ended.
     """
     for module in ("mlflow", "uvicorn", "numpy", "typing", "typer", "rich", "sqlalchemy", "flask", "click", "http"):
         (workspace / f"{module}.py").write_text(f"open({str(workspace / 'run')!r}, 'a').write({module!r} + ' ')")
-    port = free_port()
-    with serving(workspace, "--port", str(port)) as (_, said):
-        assert said["studies"]["grid"].startswith(f"http://127.0.0.1:{port}/#/experiments/1/runs?workflowType=")
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=WAIT_S) as page:
+    host, port = "127.0.0.2", free_port()
+    with serving(workspace, "--host", host, "--port", str(port)) as (_, said):
+        assert said["studies"]["grid"].startswith(f"http://{host}:{port}/#/experiments/1/runs?workflowType=")
+        with urllib.request.urlopen(f"http://{host}:{port}/", timeout=WAIT_S) as page:
             assert b"MLflow" in page.read()
+        assert_answers_to(host, port, [f"{host}:{port}"])
     with socket.socket() as probe:
-        assert probe.connect_ex(("127.0.0.1", port)) != 0
+        assert probe.connect_ex((host, port)) != 0
     assert not (workspace / "run").exists(), (workspace / "run").read_text()
 
 
-@pytest.mark.parametrize("host", ["127.0.0.2", "0.0.0.0"])
-def test_the_server_answers_to_the_names_it_was_asked_to_serve(workspace: Path, host: str) -> None:
+def test_a_server_on_all_addresses_answers_to_every_name_of_the_machine(workspace: Path) -> None:
     """A page opened by the address or a name of this machine can be searched; one by any other name is refused."""
     port = free_port()
-    names = [f"{socket.gethostname()}:{port}", f"localhost:{port}"] if host == "0.0.0.0" else [f"{host}:{port}"]
-    with serving(workspace, "--host", host, "--port", str(port)) as (_, said):
-        link = said["studies"]["grid"]
-        assert link.startswith(f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{port}/#/")
-        for name in names:
-            assert answer(host, port, name=name, origin=f"http://{name}") == 200
-        assert answer(host, port, name=f"elsewhere.example:{port}") == 403
-        assert answer(host, port, name=names[0], origin="http://elsewhere.example") == 403
+    with serving(workspace, "--host", "0.0.0.0", "--port", str(port)) as (_, said):
+        assert said["studies"]["grid"].startswith(f"http://127.0.0.1:{port}/#/")
+        assert_answers_to("0.0.0.0", port, [f"{socket.gethostname()}:{port}", f"localhost:{port}"])
 
 
 def test_a_port_in_use_is_refused(workspace: Path) -> None:
