@@ -15,13 +15,19 @@ def _leave_present_folder() -> None:
 
 
 def main() -> None:
-    """Run the command line; Ctrl-C while it is still being imported ends it as quietly as later."""
+    """Run the command line; what asks it to end while it is still being imported ends it as quietly as later."""
+    import signal  # Not above: where `python -m` looks first there may be one of this name.
+
     try:
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) is signal.SIG_DFL:
+                signal.signal(number, signal.default_int_handler)
         from deepcolor.cli.app import main as run
+
+        run()
     except KeyboardInterrupt:
         sys.stderr.write("error: interrupted\n")
         sys.exit(130)
-    run()
 
 
 if __name__ == "__main__":

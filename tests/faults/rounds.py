@@ -16,6 +16,7 @@ import json
 import random
 import re
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -32,6 +33,8 @@ from tests.faults.sweeps import KINDS, REFERENCES, Kind
 
 _UNWANTED = re.compile(r"Traceback|This is a fault in deepcolor|resource_tracker|KeyError|leaked")
 """No fault is a reason to show a person any of this."""
+_UNHEARD = {-signal.SIGTERM, -signal.SIGHUP}
+"""What ends a command that has not said anything, as Python itself had not yet started."""
 _MOST_FAULTS = 4
 _LATEST_S = 8.0
 """Longest time from a start, or from its first checkpoint, to the fault."""
@@ -160,7 +163,7 @@ class _Round:
     def _read(self, run: Run, code: int | None, allowed: set[int]) -> Iterator[str]:
         if code is None:
             yield f"hangs: {run.output.name}"
-        elif code not in allowed:
+        elif code not in allowed and not (code in _UNHEARD and not run.text):
             yield f"exit code {code}, not one of {sorted(allowed)} ({run.output.name}: {_last_line(run.text)})"
         for line in run.text.splitlines():
             if _UNWANTED.search(line):

@@ -2,13 +2,16 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from deepcolor.cli.app import main
+from tests.processes import WAIT_S
 from tests.reliability.conftest import EPOCHS, POINTS, Place
-from tests.reliability.processes import Faults, Moment, start_call, start_on_terminal
+from tests.reliability.processes import Faults, Moment, start_call, start_on_terminal, wait_until
 
 SERIAL = ("--executor", "serial")
 SLOW = Faults(environment={"TRIVIAL_EPOCH_S": "0.2"})
@@ -27,6 +30,30 @@ MOMENTS = (
     Moment("deepcolor.execution.serial:SerialExecutor", "submit", signals=TWICE),
     Moment("deepcolor.search.driver", "write_report", signals=TWICE),
 )
+
+
+SLOW_IMPORT = """
+import pathlib, sys, time
+class Slow:
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        if name == "deepcolor.cli.app":
+            pathlib.Path("importing").touch()
+            time.sleep(300)
+sys.meta_path.insert(0, Slow)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_stopped_while_it_is_imported_a_command_says_so(tmp_path: Path, number: int) -> None:
+    """Before it can do anything, a command that is asked to end does so with one line and 130."""
+    (tmp_path / "sitecustomize.py").write_text(SLOW_IMPORT)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
+    command = [sys.executable, "-m", "deepcolor", "studies"]
+    process = subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True)
+    wait_until((tmp_path / "importing").exists, "the command is imported")
+    process.send_signal(number)
+    assert (process.communicate(timeout=WAIT_S)[1], process.returncode) == ("error: interrupted\n", 130)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
