@@ -26,10 +26,11 @@ from typing import Any
 from deepcolor.cli.app import collect_rarely
 from deepcolor.config.schema import Sweep
 from deepcolor.execution.serial import SerialExecutor
-from deepcolor.search.driver import Driver, Places
-from deepcolor.search.projection import Projection
-from deepcolor.search.study import StoredTrial, StudyStorage, owned
-from deepcolor.search.summary import Snapshot
+from deepcolor.report.writing import ReportFolder
+from deepcolor.search.driver.loop import Driver, Places
+from deepcolor.search.recording import Projection
+from deepcolor.search.rules.summary import Snapshot
+from deepcolor.search.study.storage import StoredTrial, StudyStorage, owned
 from deepcolor.tracking.projection import MlflowTracker
 from deepcolor.tracking.records import Provenance
 from deepcolor.training.early_stopping import view_of
@@ -192,21 +193,21 @@ def _driver(
     workspace: Workspace, sweep: Sweep, *, executor: SerialExecutor, tracker: MlflowTracker, clock: _Clock
 ) -> Driver:
     study = StudyStorage(workspace).open(sweep, lambda: sweep)
-    folder = workspace.study(sweep.study)
+    folder, report = workspace.study(sweep.study), ReportFolder(workspace.report(sweep.study))
     provenance = Provenance(data_digest="0" * 32, data_folder="none", config_digest=sweep.digest())
     return Driver(
         study,
         executor=executor,
         tracker=tracker,
         watcher=clock,
-        projection=Projection(study, provenance, "deepcolor sweep FILE", workspace.trajectories, folder / "report"),
+        projection=Projection(study, provenance, "deepcolor sweep FILE", workspace.trajectories, report.folder),
         places=Places(
             store=workspace.trajectories,
             cache=workspace.root / "cache",
-            report=folder / "report",
             stop_file=folder / "stop",
             device="cpu",
         ),
+        report=report,
         parent_of=lambda _: None,
     )
 

@@ -28,10 +28,11 @@ from typing import Any
 
 from deepcolor.config.schema import Sweep
 from deepcolor.execution.executor import Event, Finished
-from deepcolor.search.driver import Driver, Places
-from deepcolor.search.projection import Projection
-from deepcolor.search.study import StoredTrial, StudyStorage, owned
-from deepcolor.search.summary import Snapshot
+from deepcolor.report.writing import ReportFolder
+from deepcolor.search.driver.loop import Driver, Places
+from deepcolor.search.recording import Projection
+from deepcolor.search.rules.summary import Snapshot
+from deepcolor.search.study.storage import StoredTrial, StudyStorage, owned
 from deepcolor.tracking.records import Provenance, StudyRecord, TrialRecord
 from deepcolor.training.checkpoint import read_history
 from deepcolor.training.early_stopping import view_of
@@ -263,7 +264,7 @@ def simulate(folder: Path, search: dict[str, Any], *, workers: int = SIMULATED_W
         }
     )
     workspace, executor, nobody = Workspace.at(folder).create(), VirtualWorkers(workers), _Nobody()
-    report, stop_file = folder / "report", folder / "stop"
+    report, stop_file = ReportFolder(folder / "report"), folder / "stop"
     with owned(workspace, sweep.study):
         study = StudyStorage(workspace).open(sweep, lambda: sweep)
         provenance = Provenance(data_digest="0" * 32, data_folder="none", config_digest=sweep.digest())
@@ -272,8 +273,9 @@ def simulate(folder: Path, search: dict[str, Any], *, workers: int = SIMULATED_W
             executor=executor,
             tracker=nobody,
             watcher=nobody,
-            projection=Projection(study, provenance, "deepcolor sweep FILE", workspace.trajectories, report),
-            places=Places(workspace.trajectories, workspace.root / "cache", report, stop_file, device="cpu"),
+            projection=Projection(study, provenance, "deepcolor sweep FILE", workspace.trajectories, report.folder),
+            places=Places(workspace.trajectories, workspace.root / "cache", stop_file, device="cpu"),
+            report=report,
             parent_of=lambda _: None,
         ).run()
     return executor.use(trials=len(study.trials()))

@@ -110,6 +110,10 @@ class Workspace:
             )
         return self.studies / name
 
+    def report(self, study: str) -> Path:
+        """The folder of one study's report."""
+        return self.study(study) / "report"
+
     def dataset(self, name: str) -> Path:
         """The folder of one prepared data set (manifest, caches)."""
         return self.datasets / checked_name(name, kind="data set")

@@ -13,8 +13,8 @@ from deepcolor.counting import counted
 if TYPE_CHECKING:
     from deepcolor.config.schema import Sweep
     from deepcolor.registry.confirmation import Confirmed, Contender
-    from deepcolor.search.confirmation import Confirmation, ConfirmedSetting
-    from deepcolor.search.study import StoredStudy, StoredTrial
+    from deepcolor.search.rules.confirmation import Confirmation, ConfirmedSetting
+    from deepcolor.search.study.storage import StoredStudy, StoredTrial
     from deepcolor.workspace import Workspace
 
 

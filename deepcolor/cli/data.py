@@ -217,7 +217,7 @@ def _what_of_studies(workspace: Workspace, name: str) -> str:
     """What becomes of the studies of a data set that is replaced; empty if there are none."""
     if not workspace.optuna_db.is_file():
         return ""
-    from deepcolor.search.study import StudyStorage
+    from deepcolor.search.study.storage import StudyStorage
 
     storage = StudyStorage(workspace)
     studies = [study for study in storage.names() if storage.load(study).sweep.data.name == name]

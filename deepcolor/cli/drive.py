@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from deepcolor.data.manifest import Manifest
     from deepcolor.execution.devices import Slots
     from deepcolor.execution.executor import Executor
-    from deepcolor.search.summary import Summary
+    from deepcolor.search.rules.summary import Summary
     from deepcolor.tracking.projection import MlflowTracker
 
 FLUSH_S = 60.0
@@ -96,7 +96,7 @@ def _ready_and_drive(sweep: Sweep, how: How, stop: StopSignals, *, executor: Exe
         def get_ready() -> None:
             executor.prepare()
             tracker.prepare()
-            importlib.import_module("deepcolor.search.driver")
+            importlib.import_module("deepcolor.search.driver.loop")
 
         try:
             cache, manifest = open_data(
@@ -125,12 +125,13 @@ def _drive(
     steps: Steps,
 ) -> Summary:
     steps.step("loading libraries")
-    from deepcolor.search.driver import Driver, Places
-    from deepcolor.search.faults import writing_below
-    from deepcolor.search.pictures import note_pictures
-    from deepcolor.search.projection import Projection
-    from deepcolor.search.starts import Start, write_start
-    from deepcolor.search.study import StudyStorage, owned
+    from deepcolor.report.writing import ReportFolder
+    from deepcolor.search.driver.loop import Driver, Places
+    from deepcolor.search.driver.refusals import writing_below
+    from deepcolor.search.recording import Projection
+    from deepcolor.search.study.pictures import note_pictures
+    from deepcolor.search.study.starts import Start, write_start
+    from deepcolor.search.study.storage import StudyStorage, owned
 
     workspace = how.workspace
     storage = StudyStorage(workspace)
@@ -146,17 +147,17 @@ def _drive(
         start = Start(provenance(study.sweep, manifest, cache, how), how.command, cut.workers, cut.threads)
         write_start(folder, start)
         note_pictures(workspace, sweep.study, manifest)
+        report = ReportFolder(workspace.report(sweep.study))
         projection = Projection(
             study=study,
             provenance=start.provenance,
             command=start.command,
             store=workspace.trajectories,
-            report=folder / "report",
+            report=report.folder,
         )
         places = Places(
             store=workspace.trajectories,
             cache=cache,
-            report=folder / "report",
             stop_file=folder / "stop",
             device=how.device,
         )
@@ -169,6 +170,7 @@ def _drive(
                 watcher=watcher,
                 projection=projection,
                 places=places,
+                report=report,
                 parent_of=lambda setting: parents.of(study, setting),
                 learn_from=[storage.load(name) for name in study.sweep.search.warm_start],
             )
@@ -208,7 +210,7 @@ def open_data(
     from deepcolor.data.manifest import UndecodableError, leave_out, verify
     from deepcolor.data.stored import ensure_cache, is_decoded
     from deepcolor.processes import DECODING, start_server
-    from deepcolor.search.pictures import is_begun, is_former, manifest_of
+    from deepcolor.search.study.pictures import is_begun, is_former, manifest_of
 
     manifest = manifest_of(workspace, sweep)
     former = is_former(workspace, manifest)

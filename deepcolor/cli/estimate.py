@@ -12,10 +12,10 @@ from deepcolor.cli.drive import How, open_data, parents_of
 from deepcolor.cli.measuring import Book, Calibration, Job
 from deepcolor.config.schema import ModelConfig, Setting, Sweep
 from deepcolor.errors import DeepcolorError, ModelError, StudyError
-from deepcolor.search.changes import refused
-from deepcolor.search.plan import Cost, Machine, price
-from deepcolor.search.study import StoredStudy, StudyStorage
-from deepcolor.search.workload import workload
+from deepcolor.search.plan.price import Cost, Machine, price
+from deepcolor.search.plan.workload import workload
+from deepcolor.search.study.changes import refused
+from deepcolor.search.study.storage import StoredStudy, StudyStorage
 from deepcolor.training.trajectory import InitWeights
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def _priced(book: Book, machine: Machine, *, promoted: bool) -> list[Cost]:
 def _stretch() -> float:
     """Seconds by the clock for one of the processor's, seen on what any driver has to do too: import its libraries."""
     began, busy = time.perf_counter(), time.process_time()
-    import deepcolor.search.report
+    import deepcolor.report.writing
     import deepcolor.training.calibration  # noqa: F401
 
     took_s, busy_s = time.perf_counter() - began, time.process_time() - busy

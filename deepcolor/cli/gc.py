@@ -23,8 +23,8 @@ from deepcolor.cli.words import size
 from deepcolor.workspace import Workspace
 
 if TYPE_CHECKING:
-    from deepcolor.search.collection import Garbage
-    from deepcolor.search.study import StudyStorage
+    from deepcolor.search.study.storage import StudyStorage
+    from deepcolor.search.upkeep.collection import Garbage
 
 _WHAT = {
     "checkpoints": "checkpoints of trainings that nothing needs; their histories stay",
@@ -89,9 +89,9 @@ def collect_garbage(workspace: Workspace, tracking_uris: list[str], *, keep: int
         TrackingError: A store cannot be read, so what its versions need cannot be known.
     """
     from deepcolor.registry.references import registered
-    from deepcolor.search.collection import Garbage, find_garbage, remove
-    from deepcolor.search.ownership import sole_store
-    from deepcolor.search.study import StudyStorage
+    from deepcolor.search.study.ownership import sole_store
+    from deepcolor.search.study.storage import StudyStorage
+    from deepcolor.search.upkeep.collection import Garbage, find_garbage, remove
     from deepcolor.tracking.artifacts import without_run
 
     if not workspace.studies.is_dir():
@@ -143,7 +143,7 @@ def show(garbage: Garbage, tracking_uris: list[str], *, removed: bool) -> None:
 
 def _lock_all(locks: ExitStack, workspace: Workspace, storage: StudyStorage) -> None:
     """Own every study: a driver of an older version does not share the store, and is known by its lock alone."""
-    from deepcolor.search.ownership import driver_lock
+    from deepcolor.search.study.ownership import driver_lock
 
     for name in storage.names():
         locks.enter_context(driver_lock(workspace, name, named=False))

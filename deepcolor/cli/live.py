@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.live import Live
 
-    from deepcolor.search.study import StoredTrial
-    from deepcolor.search.summary import RunningTrial, Snapshot, Watcher
+    from deepcolor.search.rules.summary import RunningTrial, Snapshot, Watcher
+    from deepcolor.search.study.storage import StoredTrial
 
 REDRAW_EVERY_S = 0.25
 PLAIN_EVERY_S = 15.0

@@ -15,10 +15,10 @@ from deepcolor.cli.words import duration, param_text
 from deepcolor.config.schema import Setting, Sweep
 from deepcolor.counting import counted
 from deepcolor.errors import SegmentError
-from deepcolor.search.paces import paces_in_store
-from deepcolor.search.plan import Machine, Pace, filled, spread
-from deepcolor.search.study import StudyStorage
-from deepcolor.search.workload import Form, Workload
+from deepcolor.search.plan.paces import paces_in_store
+from deepcolor.search.plan.price import Machine, Pace, filled, spread
+from deepcolor.search.plan.workload import Form, Workload
+from deepcolor.search.study.storage import StudyStorage
 from deepcolor.training.trajectory import Segment, SegmentOutcome, Trajectory
 from deepcolor.workspace import Workspace
 

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from deepcolor.config.schema import Pipeline, Sweep
     from deepcolor.registry.promotion import Promotion
     from deepcolor.registry.versions import ModelVersion
-    from deepcolor.search.summary import Summary
+    from deepcolor.search.rules.summary import Summary
 
 SUMMARY_FILE = "pipeline.json"
 
@@ -203,8 +203,8 @@ def _before(how: How, sweep: Sweep, promotion: Promotion) -> dict[str, float] | 
     """Figures of the model a transfer started from, on the transfer's test pictures; measured once, then remembered."""
     from deepcolor.data.stored import ensure_cache
     from deepcolor.models.description import read_description
-    from deepcolor.search.pictures import manifest_of
-    from deepcolor.search.study import StudyStorage
+    from deepcolor.search.study.pictures import manifest_of
+    from deepcolor.search.study.storage import StudyStorage
 
     pins = StudyStorage(how.workspace).load(sweep.study).pins
     pin = next((pin for pin in pins.values() if pin["ref"] == promotion.version.parent), None)

@@ -27,7 +27,7 @@ from deepcolor.workspace import Workspace
 
 if TYPE_CHECKING:
     from deepcolor.config.schema import Sweep
-    from deepcolor.search.plan import Cost
+    from deepcolor.search.plan.price import Cost
 
 
 def plan(

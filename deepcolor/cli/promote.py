@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from deepcolor.registry.confirmation import Evidence
     from deepcolor.registry.promote import Candidate
     from deepcolor.registry.promotion import Promotion
-    from deepcolor.search.study import StoredTrial
+    from deepcolor.search.study.storage import StoredTrial
     from deepcolor.training.conditions import Conditions
 
 
@@ -101,7 +101,7 @@ def promote_trial(
     """
     from deepcolor.inference.package import MODEL_CODE
     from deepcolor.registry.promote import promote as register
-    from deepcolor.search.ownership import shared_store
+    from deepcolor.search.study.ownership import shared_store
 
     with shared_store(workspace, on_wait=console.note):  # Nothing of the trial may be removed half way.
         candidate = _candidate(workspace, name, uri, number=number, device=device, retrain=retrain)
@@ -125,9 +125,9 @@ def _candidate(
     from deepcolor.cli.retrain import retrain as train_again
     from deepcolor.data.stored import ensure_cache
     from deepcolor.registry.promote import Candidate
-    from deepcolor.search.confirmation import confirmation_of
-    from deepcolor.search.pictures import manifest_of
-    from deepcolor.search.study import StudyStorage
+    from deepcolor.search.rules.confirmation import confirmation_of
+    from deepcolor.search.study.pictures import manifest_of
+    from deepcolor.search.study.storage import StudyStorage
 
     study = StudyStorage(workspace).load(name)
     trials = study.trials()
@@ -166,7 +166,7 @@ def conditions_of(
     workspace: Workspace, sweep: Sweep, setting: Setting | None = None, *, result: Path | None = None
 ) -> Conditions:
     """How torch computed in a study's trainings: in that of a result, and where that does not say it, in the last."""
-    from deepcolor.search.starts import read_start
+    from deepcolor.search.study.starts import read_start
     from deepcolor.training.conditions import Conditions
     from deepcolor.training.figures import read_threads
 
@@ -200,7 +200,7 @@ def evidence_as_dict(evidence: Evidence | None) -> dict[str, object] | None:
 
 
 def _chosen(name: str, trials: list[StoredTrial], number: int | None) -> StoredTrial:
-    from deepcolor.search.summary import best_of
+    from deepcolor.search.rules.summary import best_of
 
     if number is None:
         best = best_of(trials)

@@ -10,7 +10,7 @@ from deepcolor.errors import StudyError
 from deepcolor.workspace import Workspace
 
 if TYPE_CHECKING:
-    from deepcolor.search.study import StoredStudy, StoredTrial
+    from deepcolor.search.study.storage import StoredStudy, StoredTrial
 
 
 def refuse_collected(study: str, trial: StoredTrial, folder: Path) -> None:
@@ -33,7 +33,7 @@ def retrain(workspace: Workspace, study: StoredStudy, trial: StoredTrial, *, tra
     """
     from deepcolor.cli.drive import How, open_data, parents_of
     from deepcolor.execution.executor import run_segment
-    from deepcolor.search.study import StudyStorage, owned
+    from deepcolor.search.study.storage import StudyStorage, owned
     from deepcolor.training.trajectory import Segment, Trajectory
 
     assert trial.place is not None

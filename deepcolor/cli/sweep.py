@@ -32,8 +32,8 @@ from deepcolor.printable import shown_uri
 from deepcolor.workspace import Workspace
 
 if TYPE_CHECKING:
-    from deepcolor.search.study import StoredStudy, StoredTrial, StudyStorage
-    from deepcolor.search.summary import Summary
+    from deepcolor.search.rules.summary import Summary
+    from deepcolor.search.study.storage import StoredStudy, StoredTrial, StudyStorage
 
 SHOWN_TRIALS = 10
 _FIGURES = {"PSNR dB": "psnr_db", "SSIM": "ssim", "colour": "colourfulness"}
@@ -123,7 +123,7 @@ def studies(
       deepcolor studies tpe-regressor --write-sweep grown.yaml
     """
     from deepcolor.cli.sweepfile import write_sweep as write_held
-    from deepcolor.search.study import StudyStorage
+    from deepcolor.search.study.storage import StudyStorage
 
     place = Workspace.at(workspace)
     storage = StudyStorage(place)
@@ -137,7 +137,7 @@ def studies(
 
 def show_summary(summary: Summary, workspace: Workspace, uri: str) -> None:
     """Print what a sweep came to: leaderboard, best setting, figures, where to look."""
-    from deepcolor.search.study import StudyStorage
+    from deepcolor.search.study.storage import StudyStorage
 
     link = runs_link(uri, summary.study, workspace)
     if console.settings.json:
@@ -162,7 +162,7 @@ def leaderboard(
         limit: How many are shown.
         running: Numbers of those that are being trained now.
     """
-    from deepcolor.search.report import ranked
+    from deepcolor.search.rules.ranking import ranked
 
     order, names = ranked(trials), list(study.sweep.search_names)
     shown = order[:limit]
@@ -186,7 +186,7 @@ def leaderboard(
 
 def _figures(trial: StoredTrial, running: Collection[int]) -> list[str]:
     """A trial's state and what it came to, as the leaderboard shows it."""
-    from deepcolor.search.attendance import state_of
+    from deepcolor.search.study.attendance import state_of
 
     measured = [_metric(trial, name) for name in _FIGURES.values()]
     return [state_of(trial, running), value_text(trial.latest), *measured, _epochs(trial)]
@@ -219,7 +219,7 @@ def _summary_text(summary: Summary, workspace: Workspace, link: str) -> str:
         f"({_saved_text(summary)}); "
         f"{summary.trained_now} trained now, in {duration(summary.wall_s)}"
     )
-    lines.append(f"{console.bold('report')}    {workspace.study(summary.study) / 'report'}")
+    lines.append(f"{console.bold('report')}    {workspace.report(summary.study)}")
     lines.append(f"{console.bold('compare')}   {link}")
     if best is not None:
         lines.append(f"{console.bold('promote')}   deepcolor promote {summary.study}{in_workspace(workspace.root)}")
@@ -245,9 +245,9 @@ def _trials_text(summary: Summary) -> str:
 
 
 def _list_studies(workspace: Workspace, storage: StudyStorage) -> None:
-    from deepcolor.search.attendance import running_trials, state_of
-    from deepcolor.search.summary import best_as_dict, best_of
-    from deepcolor.search.trials import searched
+    from deepcolor.search.rules.summary import best_as_dict, best_of
+    from deepcolor.search.study.attendance import running_trials, state_of
+    from deepcolor.search.study.trials import searched
 
     rows, data = [], []
     for name in storage.names():
@@ -295,10 +295,10 @@ def _list_studies(workspace: Workspace, storage: StudyStorage) -> None:
 
 
 def _show_study(workspace: Workspace, study: StoredStudy, limit: int) -> None:
-    from deepcolor.search.attendance import running_trials, state_of
-    from deepcolor.search.confirmation import confirmation_of
-    from deepcolor.search.report import ranked
-    from deepcolor.search.summary import best_as_dict
+    from deepcolor.search.rules.confirmation import confirmation_of
+    from deepcolor.search.rules.ranking import ranked
+    from deepcolor.search.rules.summary import best_as_dict
+    from deepcolor.search.study.attendance import running_trials, state_of
 
     running = running_trials(workspace, study.name)
     trials = study.trials()

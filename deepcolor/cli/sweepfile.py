@@ -10,7 +10,7 @@ from deepcolor.cli import console
 from deepcolor.errors import ConfigError, StudyError
 
 if TYPE_CHECKING:
-    from deepcolor.search.study import StudyStorage
+    from deepcolor.search.study.storage import StudyStorage
 
 PRINTED = Path("-")
 

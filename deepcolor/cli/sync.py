@@ -75,8 +75,9 @@ def sync_studies(
         StudyError: The one study asked for does not exist, or a driver is at work on it.
         TrackingError: The store cannot be reached, or refuses a record.
     """
-    from deepcolor.search.replay import replay
-    from deepcolor.search.study import StudyStorage, owned
+    from deepcolor.report.writing import ReportFolder
+    from deepcolor.search.study.storage import StudyStorage, owned
+    from deepcolor.search.upkeep.replay import replay
     from deepcolor.tracking.rebuild import rebuild
 
     storage = StudyStorage(workspace)
@@ -86,8 +87,10 @@ def sync_studies(
     for name in [study] if study is not None else storage.names():
         try:
             stored = storage.load(name)
+            report = ReportFolder(workspace.report(name))
             with owned(workspace, name, on_wait=console.note):
-                done[name] = rebuild(replay(workspace, stored), tracking_uri=uri, artifact_root=artifact_root)
+                records = replay(workspace, stored, report=report)
+                done[name] = rebuild(records, tracking_uri=uri, artifact_root=artifact_root)
         except StudyError as error:
             if study is not None:
                 raise

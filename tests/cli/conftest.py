@@ -21,7 +21,7 @@ from deepcolor.config.schema import DataConfig, Sweep
 from deepcolor.data.drawn import draw_set
 from deepcolor.data.manifest import prepare
 from deepcolor.data.stored import ensure_cache
-from deepcolor.search.summary import Summary
+from deepcolor.search.rules.summary import Summary
 from deepcolor.workspace import Workspace
 from tests.running import run_command
 from tests.tracking.building import new_store, template_database

@@ -9,8 +9,8 @@ from deepcolor.cli.confirmation import warn_of_few_seeds
 from deepcolor.cli.drive import How
 from deepcolor.config.confirm import ConfirmConfig
 from deepcolor.registry.versions import resolve
-from deepcolor.search.study import StudyStorage
-from deepcolor.search.trials import searched
+from deepcolor.search.study.storage import StudyStorage
+from deepcolor.search.study.trials import searched
 from tests.cli.conftest import command
 from tests.tracking.building import make_sweep
 

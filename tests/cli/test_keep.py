@@ -18,8 +18,8 @@ from deepcolor.cli.promote import promote_trial
 from deepcolor.cli.sync import sync_studies
 from deepcolor.config.schema import Sweep
 from deepcolor.errors import StudyError, TrackingError
-from deepcolor.search.report import ranked
-from deepcolor.search.study import StoredTrial, StudyStorage, owned
+from deepcolor.search.rules.ranking import ranked
+from deepcolor.search.study.storage import StoredTrial, StudyStorage, owned
 from deepcolor.tracking.rebuild import Rebuilt
 from deepcolor.workspace import Workspace
 from tests.cli.conftest import Cli, run

@@ -18,7 +18,7 @@ from deepcolor.errors import WorkspaceError
 from deepcolor.execution.devices import make_executor
 from deepcolor.execution.executor import failure
 from deepcolor.limits import LimitError, check_room, hits_all, refusal
-from deepcolor.search.faults import writing_below
+from deepcolor.search.driver.refusals import writing_below
 from deepcolor.workspace import Workspace
 from tests.cli.conftest import ENVIRONMENT
 from tests.processes import WAIT_S

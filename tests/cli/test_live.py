@@ -14,9 +14,9 @@ from deepcolor.cli import console
 from deepcolor.cli.live import LiveWatcher, Steps, starting, view
 from deepcolor.config.schema import ParamValue
 from deepcolor.errors import WorkspaceError
-from deepcolor.search.study import StudyStorage
-from deepcolor.search.summary import RunningTrial, Snapshot
-from deepcolor.search.trials import Outcome, StoredTrial
+from deepcolor.search.rules.summary import RunningTrial, Snapshot
+from deepcolor.search.study.storage import StudyStorage
+from deepcolor.search.study.trials import Outcome, StoredTrial
 from deepcolor.training.trajectory import View
 from deepcolor.waiting import locked, told_of_waits
 from deepcolor.workspace import Workspace

@@ -27,10 +27,10 @@ COMMAND = """
 import functools
 from deepcolor.cli.app import main
 from deepcolor.execution import devices
-from deepcolor.search import driver
+from deepcolor.report.writing import ReportFolder
 from tests.search.trivial import trivial
 devices.make_executor = functools.partial(devices.make_executor, run=trivial)
-driver.import_drawing, driver.write_report = (lambda: None), (lambda *_: None)
+ReportFolder.write, ReportFolder.prepare = (lambda *_: None), (lambda _: None)
 main()
 """
 """The command without what takes longest and is not looked at here: networks and pictures."""

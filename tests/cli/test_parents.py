@@ -7,8 +7,8 @@ import pytest
 from deepcolor.cli.drive import How
 from deepcolor.config.load import load_sweep
 from deepcolor.errors import ConfigError
-from deepcolor.search.study import StoredStudy, StudyStorage
-from deepcolor.search.summary import best_of
+from deepcolor.search.rules.summary import best_of
+from deepcolor.search.study.storage import StoredStudy, StudyStorage
 from tests.cli.conftest import command, run
 
 REGRESSOR = """

@@ -12,7 +12,7 @@ from deepcolor.config.load import load_pipeline
 from deepcolor.config.schema import DataConfig, InitConfig, Sweep
 from deepcolor.errors import ModelError
 from deepcolor.registry.promotion import Promotion
-from deepcolor.search.study import StudyStorage
+from deepcolor.search.study.storage import StudyStorage
 from deepcolor.workspace import Workspace
 from tests.registry.conftest import base_world, world  # noqa: F401  # fixtures
 from tests.registry.world import World

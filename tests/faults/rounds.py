@@ -62,7 +62,7 @@ class Outcome:
 def build_world(root: Path, kinds: Sequence[Kind] = KINDS) -> World:
     """Draw and prepare pictures, and train every setting of `kinds` undisturbed. Takes about a minute, once."""
     from deepcolor.data.drawn import draw_set
-    from deepcolor.search.study import StudyStorage
+    from deepcolor.search.study.storage import StudyStorage
     from deepcolor.tracking import store
     from deepcolor.workspace import Workspace
 

@@ -19,7 +19,7 @@ from deepcolor.config.schema import AugmentConfig, DataConfig
 from deepcolor.data.drawn import draw_set
 from deepcolor.data.manifest import prepare
 from deepcolor.data.stored import ensure_cache
-from deepcolor.search.study import StoredTrial, StudyStorage
+from deepcolor.search.study.storage import StoredTrial, StudyStorage
 from deepcolor.tracking import store
 from deepcolor.workspace import Workspace
 from tests.reliability.processes import Command, Faults, start, wait_until

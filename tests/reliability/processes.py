@@ -33,8 +33,8 @@ from typing import Any
 import deepcolor.cli.drive
 import deepcolor.data.decode
 import deepcolor.data.stored
-import deepcolor.search.driver
-import deepcolor.search.report
+import deepcolor.report.writing
+import deepcolor.search.driver.loop
 import deepcolor.training.advance  # noqa: F401
 from deepcolor.execution import devices
 from deepcolor.tracking import store, writer

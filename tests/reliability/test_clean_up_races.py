@@ -13,7 +13,7 @@ from deepcolor.cli.gc import collect_garbage
 from deepcolor.config.schema import Sweep
 from deepcolor.errors import StudyError
 from deepcolor.execution.serial import SerialExecutor
-from deepcolor.search.ownership import owned, shared_store
+from deepcolor.search.study.ownership import owned, shared_store
 from deepcolor.training.figures import read_result
 from deepcolor.workspace import Workspace
 from tests.processes import WAIT_S
@@ -26,7 +26,7 @@ HELD_CLEAN_UP = """
 import sys, time
 from pathlib import Path
 from deepcolor.cli.gc import collect_garbage
-from deepcolor.search import collection
+from deepcolor.search.upkeep import collection
 from deepcolor.workspace import Workspace
 
 root, remove = Path(sys.argv[1]), collection.remove

@@ -18,7 +18,7 @@ MOMENTS = {
     "with its first file half written": Moment("deepcolor.atomic", "_write_through", after=True),
     "with a later file half written": Moment("deepcolor.atomic", "_write_through", nth=6, after=True),
     "with its report half written": Moment("deepcolor.atomic", "_write_through", nth=31, after=True),
-    "while the report is written": Moment("deepcolor.search.driver", "write_report"),
+    "while the report is written": Moment("deepcolor.report.writing:ReportFolder", "write"),
 }
 
 

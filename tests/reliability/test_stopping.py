@@ -15,20 +15,20 @@ from tests.reliability.processes import Faults, Moment, start_call, start_on_ter
 
 SERIAL = ("--executor", "serial")
 SLOW = Faults(environment={"TRIVIAL_EPOCH_S": "0.2"})
-DRIVER, STUDY = "deepcolor.search.driver:Driver", "deepcolor.search.study:StoredStudy"
+DRIVER, STUDY = "deepcolor.search.driver.loop:Driver", "deepcolor.search.study.storage:StoredStudy"
 TWICE = (signal.SIGINT, signal.SIGINT)
 MOMENTS = (
     Moment("deepcolor.cli.drive", "provenance", signals=TWICE),
     Moment(DRIVER, "_trajectory", nth=2, signals=TWICE),
-    Moment("deepcolor.search.driver", "offer", signals=TWICE),
+    Moment("deepcolor.search.driver.loop", "offer", signals=TWICE),
     Moment(STUDY, "place", nth=2, after=True, signals=(signal.SIGTERM, signal.SIGTERM)),
-    Moment("deepcolor.search.settling:Settling", "settle", nth=2, signals=TWICE),
+    Moment("deepcolor.search.driver.settling:Settling", "settle", nth=2, signals=TWICE),
     Moment(STUDY, "tell", signals=TWICE),
     Moment(STUDY, "tell", after=True, signals=(signal.SIGHUP, signal.SIGTERM)),
-    Moment("deepcolor.search.showing:Showing", "trial", nth=3, signals=TWICE),
+    Moment("deepcolor.search.driver.showing:Showing", "trial", nth=3, signals=TWICE),
     Moment("deepcolor.tracking.projection:MlflowTracker", "put_trial", nth=4, signals=TWICE),
     Moment("deepcolor.execution.serial:SerialExecutor", "submit", signals=TWICE),
-    Moment("deepcolor.search.driver", "write_report", signals=TWICE),
+    Moment("deepcolor.report.writing:ReportFolder", "write", signals=TWICE),
 )
 
 

@@ -12,11 +12,12 @@ import pytest
 from deepcolor.config.schema import Sweep
 from deepcolor.execution.executor import Executor
 from deepcolor.execution.serial import SerialExecutor
-from deepcolor.search import driver, replay
-from deepcolor.search.driver import Driver, Places
-from deepcolor.search.projection import Projection
-from deepcolor.search.study import StoredTrial, StudyStorage, owned
-from deepcolor.search.summary import Snapshot, Summary
+from deepcolor.report.writing import ReportFolder
+from deepcolor.search.driver.loop import Driver, Places
+from deepcolor.search.recording import Projection
+from deepcolor.search.rules.summary import Snapshot, Summary
+from deepcolor.search.study.storage import StoredTrial, StudyStorage, owned
+from deepcolor.search.upkeep.replay import replay
 from deepcolor.tracking.records import Provenance, StudyRecord, TrialRecord
 from deepcolor.workspace import Workspace
 from tests.search.trivial import trivial
@@ -64,16 +65,23 @@ class Bench:
         folder = self.workspace.study(sweep.study)
         provenance = Provenance(data_digest="d" * 32, data_folder="photos", config_digest=sweep.digest())
         store = self.workspace.trajectories
+        report = ReportFolder(self.workspace.report(sweep.study))
         return Driver(
             study,
             executor=executor,
             tracker=self.memory,
             watcher=self.memory,
-            projection=Projection(study, provenance, "deepcolor sweep x.yaml", store, folder / "report"),
-            places=Places(store, self.workspace.root / "cache", folder / "report", folder / "stop", device),
+            projection=Projection(study, provenance, "deepcolor sweep x.yaml", store, report.folder),
+            places=Places(store, self.workspace.root / "cache", folder / "stop", device),
+            report=report,
             parent_of=lambda setting: None,
             learn_from=[self.storage().load(name) for name in sweep.search.warm_start],
         )
+
+    def replay(self, study: str) -> list[StudyRecord | TrialRecord]:
+        """Every record of a study, as its driver would have put them."""
+        report = ReportFolder(self.workspace.report(study))
+        return list(replay(self.workspace, self.storage().load(study), report=report))
 
     def run(self, sweep: Sweep, executor: Executor | None = None, *, extend: bool = False) -> Summary:
         executor = executor or SerialExecutor(trivial)
@@ -92,9 +100,8 @@ def bench(tmp_path: Path) -> Bench:
 @pytest.fixture
 def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Write no reports: drawing them takes most of the time of a start."""
-    monkeypatch.setattr(driver, "write_report", lambda *_: None)
-    monkeypatch.setattr(driver, "import_drawing", lambda: None)
-    monkeypatch.setattr(replay, "write_report", lambda *_: None)
+    monkeypatch.setattr(ReportFolder, "write", lambda *_: None)
+    monkeypatch.setattr(ReportFolder, "prepare", lambda _: None)
 
 
 @pytest.fixture

@@ -11,7 +11,8 @@ import pytest
 from deepcolor.config.schema import Sweep
 from deepcolor.execution.executor import Event, Progress
 from deepcolor.execution.serial import SerialExecutor
-from deepcolor.search import driver, showing
+from deepcolor.report.writing import ReportFolder
+from deepcolor.search.driver import showing
 from deepcolor.tracking.records import TrialRecord
 from deepcolor.training.trajectory import EpochMetrics, Segment, SegmentOutcome
 from tests.search.conftest import Bench
@@ -43,7 +44,7 @@ class Gossip(SerialExecutor):
 def shown(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> list[TrialRecord]:
     """Every record that tracking gets, at every message."""
     monkeypatch.setattr(showing, "TRACK_EVERY_S", 0.0)
-    monkeypatch.setattr(driver, "write_report", lambda *_: None)  # Nobody looks at its pictures, which take longest.
+    monkeypatch.setattr(ReportFolder, "write", lambda *_: None)  # Nobody looks at its pictures, which take longest.
     records: list[TrialRecord] = []
     keep = bench.memory.put_trial
 

@@ -9,8 +9,8 @@ import pytest
 
 from deepcolor.config.schema import BudgetConfig, Sweep
 from deepcolor.execution.serial import SerialExecutor
-from deepcolor.search.budget import exhausted
-from deepcolor.search.study import Outcome, Spent, StoredTrial, owned
+from deepcolor.search.rules.budget import exhausted
+from deepcolor.search.study.storage import Outcome, Spent, StoredTrial, owned
 from deepcolor.training.trajectory import EpochMetrics, Segment, SegmentOutcome, View
 from tests.search.conftest import Bench
 from tests.search.trivial import loss, trivial

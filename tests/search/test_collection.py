@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from deepcolor.config.schema import Sweep
 from deepcolor.errors import StudyError
 from deepcolor.registry.references import References
-from deepcolor.search.collection import Garbage, find_garbage, remove
-from deepcolor.search.report import ranked
-from deepcolor.search.study import StudyStorage
+from deepcolor.search.rules.ranking import ranked
+from deepcolor.search.study.storage import StudyStorage
+from deepcolor.search.upkeep.collection import Garbage, find_garbage, remove
 from deepcolor.training.checkpoint import read_history, read_tensors, records
 from deepcolor.training.figures import read_result
 from deepcolor.training.trajectory import TrajectoryPaths

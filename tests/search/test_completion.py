@@ -8,12 +8,11 @@ import pytest
 from deepcolor.config.schema import Sweep
 from deepcolor.execution.serial import SerialExecutor
 from deepcolor.registry.references import References
-from deepcolor.search.collection import find_garbage
-from deepcolor.search.completion import is_finished
-from deepcolor.search.replay import replay
-from deepcolor.search.starts import Start, write_start
-from deepcolor.search.study import StoredTrial, owned
-from deepcolor.search.summary import Snapshot, Summary
+from deepcolor.search.rules.completion import is_finished
+from deepcolor.search.rules.summary import Snapshot, Summary
+from deepcolor.search.study.starts import Start, write_start
+from deepcolor.search.study.storage import StoredTrial, owned
+from deepcolor.search.upkeep.collection import find_garbage
 from deepcolor.tracking.records import Provenance, StudyRecord
 from tests.search.conftest import Bench
 from tests.search.trivial import trivial
@@ -48,7 +47,7 @@ def said_by_all(bench: Bench, sweep: Sweep) -> tuple[str, str, bool, bool]:
     provenance = Provenance(data_digest="d" * 32, data_folder="photos", config_digest=sweep.digest())
     write_start(bench.workspace.study(sweep.study), Start(provenance, "deepcolor sweep x.yaml"))
     study = bench.storage().load(sweep.study)
-    parent = next(iter(replay(bench.workspace, study)))
+    parent = bench.replay(sweep.study)[0]
     assert isinstance(parent, StudyRecord)
     assert bench.memory.study is not None
     garbage = find_garbage(bench.workspace, bench.storage(), keep=1, references=References())

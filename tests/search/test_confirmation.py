@@ -15,15 +15,14 @@ from deepcolor.config.schema import Sweep
 from deepcolor.errors import StudyError
 from deepcolor.execution.serial import SerialExecutor
 from deepcolor.registry.references import References
-from deepcolor.search.collection import find_garbage, remove
-from deepcolor.search.completion import is_finished
-from deepcolor.search.confirmation import confirmation_of, finalists, welch_interval
-from deepcolor.search.replay import replay
-from deepcolor.search.starts import Start, write_start
-from deepcolor.search.study import Confirms, Outcome, Place, Spent, StoredTrial, owned
-from deepcolor.search.summary import Snapshot, Summary, best_of
-from deepcolor.search.trials import searched
-from deepcolor.search.workload import workload
+from deepcolor.search.plan.workload import workload
+from deepcolor.search.rules.completion import is_finished
+from deepcolor.search.rules.confirmation import confirmation_of, finalists, welch_interval
+from deepcolor.search.rules.summary import Snapshot, Summary, best_of
+from deepcolor.search.study.starts import Start, write_start
+from deepcolor.search.study.storage import Confirms, Outcome, Place, Spent, StoredTrial, owned
+from deepcolor.search.study.trials import searched
+from deepcolor.search.upkeep.collection import find_garbage, remove
 from deepcolor.tracking import layout
 from deepcolor.tracking.records import StudyRecord
 from deepcolor.training.figures import read_result
@@ -154,7 +153,7 @@ def test_runs_say_what_they_confirm_and_can_be_rebuilt(confirmed: tuple[Bench, S
     assert (parent.best_trial, parent.confirmed_trial) == (3, 1)
     assert "other seeds could change that" in parent.confirmation
     write_start(bench.workspace.study("s"), Start(parent.provenance, parent.command))
-    rebuilt = list(replay(bench.workspace, bench.storage().load("s")))
+    rebuilt = bench.replay("s")
     assert {record.number: record for record in rebuilt if not isinstance(record, StudyRecord)} == bench.memory.trials
     again = next(record for record in rebuilt if isinstance(record, StudyRecord))
     assert (again.confirmation, again.state) == (parent.confirmation, "complete")

@@ -9,7 +9,7 @@ from deepcolor.config.schema import Sweep
 from deepcolor.errors import StudyError
 from deepcolor.execution.local import LocalExecutor
 from deepcolor.execution.serial import SerialExecutor
-from deepcolor.search.study import owned
+from deepcolor.search.study.storage import owned
 from tests.search.conftest import Bench
 from tests.search.trivial import loss, trivial
 

@@ -12,8 +12,8 @@ from deepcolor.cli.app import app
 from deepcolor.config.load import load_sweep
 from deepcolor.config.schema import ModelConfig, Sweep
 from deepcolor.errors import ConfigError, StudyError
-from deepcolor.search.extension import COPY_SUFFIX
-from deepcolor.search.starts import Start, write_start
+from deepcolor.search.study.extension import COPY_SUFFIX
+from deepcolor.search.study.starts import Start, write_start
 from deepcolor.tracking.records import Provenance
 from tests.cli.conftest import command
 from tests.search.conftest import Bench

@@ -5,8 +5,8 @@ from collections.abc import Callable
 import pytest
 
 from deepcolor.config.schema import Sweep
-from deepcolor.search.reading import read_trials
-from deepcolor.search.study import Outcome, Place, StoredStudy, owned
+from deepcolor.search.study.reading import read_trials
+from deepcolor.search.study.storage import Outcome, Place, StoredStudy, owned
 from deepcolor.training.trajectory import View
 from tests.search.conftest import Bench
 

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 
 from deepcolor.config.schema import ModelConfig, Sweep
 from deepcolor.registry.references import References
-from deepcolor.search.collection import find_garbage, remove
-from deepcolor.search.paces import paces_in_store
-from deepcolor.search.plan import Machine, Pace, filled, price, spread
-from deepcolor.search.starts import Start, write_start
-from deepcolor.search.workload import Form, Workload, workload
+from deepcolor.search.plan.paces import paces_in_store
+from deepcolor.search.plan.price import Machine, Pace, filled, price, spread
+from deepcolor.search.plan.workload import Form, Workload, workload
+from deepcolor.search.study.starts import Start, write_start
+from deepcolor.search.upkeep.collection import find_garbage, remove
 from deepcolor.tracking.records import Provenance
 from tests.search.conftest import Bench
 

@@ -10,8 +10,8 @@ from optuna.trial import TrialState
 
 from deepcolor.config.schema import Sweep
 from deepcolor.execution.serial import SerialExecutor
-from deepcolor.search.study import StoredTrial, owned
-from deepcolor.search.summary import Summary
+from deepcolor.search.rules.summary import Summary
+from deepcolor.search.study.storage import StoredTrial, owned
 from deepcolor.training.trajectory import Segment
 from tests.search.conftest import Bench
 from tests.search.trivial import loss, trivial

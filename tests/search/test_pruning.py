@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deepcolor.config.schema import PrunerConfig
-from deepcolor.search.pruning import Drop, GoOn, Standing, next_move, rungs
+from deepcolor.search.rules.pruning import Drop, GoOn, Standing, next_move, rungs
 
 MOST = 81
 _PRUNERS = st.builds(

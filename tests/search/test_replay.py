@@ -8,8 +8,7 @@ import pytest
 
 from deepcolor.config.schema import Sweep
 from deepcolor.errors import StudyError, TrackingError
-from deepcolor.search.replay import replay
-from deepcolor.search.starts import Start, read_start, write_start
+from deepcolor.search.study.starts import Start, read_start, write_start
 from deepcolor.tracking.payload import record_digest
 from deepcolor.tracking.rebuild import Rebuilt, rebuild
 from deepcolor.tracking.records import Provenance, StudyRecord, TrialRecord
@@ -28,7 +27,7 @@ def driven(bench: Bench, sweep: Sweep) -> list[StudyRecord | TrialRecord]:
     """Drive a sweep to its end, and return what is replayed of it."""
     bench.run(sweep)
     write_start(bench.workspace.study(sweep.study), start_of(sweep))
-    return list(replay(bench.workspace, bench.storage().load(sweep.study)))
+    return bench.replay(sweep.study)
 
 
 def test_a_replay_says_what_the_driver_said(bench: Bench, sweep_of: Make) -> None:
@@ -64,10 +63,10 @@ def test_rebuilding_twice_changes_nothing(bench: Bench, sweep_of: Make, tmp_path
 def test_a_study_that_went_on_is_brought_up_to_date(bench: Bench, sweep_of: Make, tmp_path: Path) -> None:
     """Runs made while a trial was open get its end; those that were whole are left alone."""
     sweep = sweep_of({"lr": [0.1, 0.01]})
-    study = bench.storage().open(sweep, lambda: sweep)
+    bench.storage().open(sweep, lambda: sweep)
     write_start(bench.workspace.study(sweep.study), start_of(sweep))
     uri = f"sqlite:///{tmp_path}/other/mlflow.db"
-    assert rebuild(replay(bench.workspace, study), tracking_uri=uri) == Rebuilt(made=1)
+    assert rebuild(bench.replay(sweep.study), tracking_uri=uri) == Rebuilt(made=1)
     records = driven(bench, sweep)
     assert rebuild(records, tracking_uri=uri) == Rebuilt(made=2, updated=1)
     assert rebuild(records, tracking_uri=uri) == Rebuilt(unchanged=3)
@@ -86,6 +85,6 @@ def test_a_dead_server_is_one_line_and_soon(bench: Bench, sweep_of: Make, monkey
 def test_a_study_without_a_past_cannot_be_replayed(bench: Bench, sweep_of: Make) -> None:
     """A study that neither says how it was started nor has a training is refused, with what to do."""
     sweep = sweep_of()
-    study = bench.storage().open(sweep, lambda: sweep)
+    bench.storage().open(sweep, lambda: sweep)
     with pytest.raises(StudyError, match="Run its sweep again"):
-        list(replay(bench.workspace, study))
+        bench.replay(sweep.study)

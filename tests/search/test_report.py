@@ -11,10 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deepcolor.config.schema import Choices, ParamValue, Sweep
-from deepcolor.search import report, report_figures
-from deepcolor.search.report_axis import axis_of
-from deepcolor.search.report_figures import Pictured, pictured
-from deepcolor.search.study import StoredTrial
+from deepcolor.report import figures as report_figures
+from deepcolor.report import writing as report_writing
+from deepcolor.report.axis import axis_of
+from deepcolor.report.figures import Pictured, pictured
+from deepcolor.search.study.storage import StoredTrial
 from deepcolor.training.trajectory import View
 from tests.search.conftest import Bench
 
@@ -26,7 +27,7 @@ SPACE: dict[str, Any] = {
 
 
 def trial(number: int, state: str, value: float | None, **params: ParamValue) -> StoredTrial:
-    from deepcolor.search.trials import Outcome
+    from deepcolor.search.study.trials import Outcome
 
     outcome = Outcome(View(3, 3, value)) if value is not None and state != "waiting" else None
     reached = {1: value} if state == "waiting" and value is not None else {}
@@ -104,7 +105,7 @@ def test_importances_need_trials(bench: Bench, sweep_of: Callable[..., Sweep]) -
     shown = {}
     for name in ("few", "many"):
         study = bench.storage().load(name)
-        shown[name] = report._importances(study, pictured(study.sweep, study.trials()))
+        shown[name] = report_writing._importances(study, pictured(study.sweep, study.trials()))
     (sentence,) = shown["few"].axes[0].texts
     assert sentence.get_text() == "Importances mean something from about 20 complete trials on; this study has 4."
     axes = shown["many"].axes[0]

@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deepcolor.search.schedule import Ask, Share, next_ask, trained_epochs
+from deepcolor.search.rules.schedule import Ask, Share, next_ask, trained_epochs
 
 _TRAJECTORIES = st.sampled_from(["a", "b", "c", "d"])
 _ASKS = st.lists(st.tuples(_TRAJECTORIES, st.integers(1, 9)), max_size=12).map(

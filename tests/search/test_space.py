@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from deepcolor.config.schema import SearchConfig
-from deepcolor.search.space import distributions, grid_points, point_key
+from deepcolor.search.study.space import distributions, grid_points, point_key
 
 
 @given(

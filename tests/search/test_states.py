@@ -16,8 +16,8 @@ from deepcolor.cli.app import app
 from deepcolor.config.schema import Sweep
 from deepcolor.execution.executor import Event
 from deepcolor.execution.serial import SerialExecutor
-from deepcolor.search.attendance import RUNNING_FILE, running_trials
-from deepcolor.search.study import owned
+from deepcolor.search.study.attendance import RUNNING_FILE, running_trials
+from deepcolor.search.study.storage import owned
 from tests.search.conftest import Bench
 from tests.search.test_pruned_studies import RATES
 from tests.search.trivial import trivial

@@ -18,11 +18,10 @@ from deepcolor.config.schema import Sweep
 from deepcolor.errors import StudyError
 from deepcolor.execution.serial import SerialExecutor
 from deepcolor.registry.references import References
-from deepcolor.search.collection import find_garbage, remove
-from deepcolor.search.replay import replay
-from deepcolor.search.starts import Start, read_start, write_start
-from deepcolor.search.study import StoredTrial, owned
-from deepcolor.search.summary import Snapshot
+from deepcolor.search.rules.summary import Snapshot
+from deepcolor.search.study.starts import Start, read_start, write_start
+from deepcolor.search.study.storage import StoredTrial, owned
+from deepcolor.search.upkeep.collection import find_garbage, remove
 from deepcolor.tracking.payload import record_digest
 from deepcolor.tracking.records import Provenance, TrialRecord
 from deepcolor.training import trajectory
@@ -45,11 +44,11 @@ NEW_FIELDS = {
     "config/space.py": {'sampler: Sampler = "grid"\n    """': 'notes: str = ""\n    """For people."""\n    '},
     "training/trajectory.py": {'"""Unix time at the epoch\'s end': "grad_norm: float = 0.5\n    "},
     "training/checkpoint.py": {'threads: tuple[int, ...] = ()\n    """The numbers': "seen: int = 7\n    "},
-    "search/trials.py": {
+    "search/study/trials.py": {
         'parent: str | None = None\n    """The model': 'queue: str = "main"\n    ',
         "wall_s: float = 0.0\n    gpu_s": "joules: float = 1.0\n    ",
     },
-    "search/starts.py": {"workers: int = 1\n    ": "nice: int = 5\n    "},
+    "search/study/starts.py": {"workers: int = 1\n    ": "nice: int = 5\n    "},
 }
 """Text in a file of the package, and the field that a later version has before it."""
 
@@ -57,12 +56,12 @@ LATER_VERSION = """
 import json, sys
 from pathlib import Path
 from deepcolor.config.schema import Sweep
-from deepcolor.search import driver
-from deepcolor.search.starts import Start, read_start, write_start
+from deepcolor.report.writing import ReportFolder
+from deepcolor.search.study.starts import Start, read_start, write_start
 from deepcolor.workspace import Workspace
 from tests.search.conftest import Bench, Memory
 
-driver.write_report, driver.import_drawing = (lambda *_: None), (lambda: None)
+ReportFolder.write, ReportFolder.prepare = (lambda *_: None), (lambda _: None)
 bench = Bench(Workspace.at(sys.argv[1]), Memory())
 said = {}
 for sweep in json.loads(sys.argv[2]):
@@ -120,7 +119,7 @@ def said_again(bench: Bench, sweep: Sweep) -> list[str]:
     """The digests of a study's trials as they are replayed from what is stored."""
     provenance = Provenance(data_digest="d" * 32, data_folder="photos", config_digest=sweep.digest())
     write_start(bench.workspace.study(sweep.study), Start(provenance, "deepcolor sweep x.yaml"))
-    _, *records = replay(bench.workspace, bench.storage().load(sweep.study))
+    _, *records = bench.replay(sweep.study)
     return [record_digest(record) for record in records]
 
 

@@ -1,0 +1,283 @@
+"""The pictures of a study's report. Trials keep their numbers; one that was pruned is drawn hollow, with its value at
+its last rung; every searched field has its place, whether it made a difference or not.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import textwrap
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from deepcolor.config.schema import Sweep
+from deepcolor.counting import counted
+from deepcolor.data.marks import FIGURE_METADATA
+from deepcolor.report.axis import Axis, axis_of
+from deepcolor.search.study.trials import StoredTrial, searched
+from deepcolor.tracking.layout import short
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+INK, PALE, GRID = "#222222", "#767676", "#e6e6e6"
+COMPLETE, PRUNED, BEST = "#1f6fb2", "#8a8a8a", "#c8102e"
+BAR_COLOURS = ("#1f6fb2", "#e08a1e")
+_DPI = 110
+_PANELS_A_ROW = 4
+_TITLE_CHARS = 110
+_LABELS_SIDE_BY_SIDE = 24
+"""Characters that fit below a panel."""
+_PALEST = 0.3
+"""The worst trial is drawn in this much of the blues, which is still seen on white."""
+
+
+@dataclass(frozen=True)
+class Pictured:
+    """What there is to be drawn of a study."""
+
+    study: str
+    objective: str
+    trials: tuple[StoredTrial, ...]
+    """Those of the search that have a finite value: complete, or at their last rung; by number."""
+    axes: Mapping[str, Axis]
+    """One for each searched field."""
+    left_out: int
+    """Trials of the search without a finite value: diverged, failed, or not yet at a rung."""
+
+    @property
+    def complete(self) -> tuple[StoredTrial, ...]:
+        return tuple(trial for trial in self.trials if trial.state == "complete")
+
+    @property
+    def note(self) -> str:
+        """What a reader of the pictures has to know, for a title; may be empty."""
+        hollow = len(self.trials) - len(self.complete)
+        said = [f"hollow: {counted(hollow, 'trial')} at the last rung reached"] if hollow else []
+        said += [f"{counted(self.left_out, 'trial')} without a finite value left out"] if self.left_out else []
+        return f" ({'; '.join(said)})" if said else ""
+
+
+def pictured(sweep: Sweep, trials: Sequence[StoredTrial]) -> Pictured:
+    """Take from a study's trials what can be drawn."""
+    own = searched(trials)
+    shown = tuple(t for t in own if t.state != "failed" and t.latest is not None and math.isfinite(t.latest))
+    axes = {
+        dimension.name: axis_of(dimension, [t.params[dimension.name] for t in shown if dimension.name in t.params])
+        for dimension in sweep.search.space
+    }
+    return Pictured(sweep.study, sweep.search.objective, shown, axes, left_out=len(own) - len(shown))
+
+
+def history_figure(of: Pictured) -> Figure:
+    """Draw the value of each trial by its number, and the best of the complete ones so far."""
+    figure = new_figure(8.2, 4.6)
+    axes = figure.subplots()
+    _dots(axes, {trial.number: trial.number for trial in of.trials}, of)
+    best: list[tuple[int, float]] = []
+    for trial in of.complete:
+        best.append((trial.number, min(_value(trial), best[-1][1] if best else math.inf)))
+    if best:
+        best.append((of.trials[-1].number, best[-1][1]))
+        axes.step(*zip(*best, strict=True), where="post", color=BEST, linewidth=1.2, zorder=1, label="best so far")
+    _name_dots(axes)
+    _log_values(axes, of)
+    axes.set_xlabel("trial", color=INK)
+    axes.set_ylabel(of.objective, color=INK)
+    axes.xaxis.set_major_locator(_whole_numbers())
+    put_title(figure, f"{of.study}: {of.objective} of each trial{of.note}")
+    return figure
+
+
+def slices_figure(of: Pictured) -> Figure:
+    """Draw the value of each trial over every searched field."""
+    columns = min(_PANELS_A_ROW, len(of.axes))
+    rows = -(-len(of.axes) // columns)
+    figure = new_figure(max(5.0, 0.7 + 2.5 * columns), 0.8 + 2.9 * rows)
+    panels = figure.subplots(rows, columns, sharey=True, squeeze=False)
+    for place, panel in enumerate(panels.flat):
+        if place >= len(of.axes):
+            panel.set_visible(False)
+            continue
+        name = list(of.axes)[place]
+        _slice(panel, name, of.axes[name], of)
+        if place % columns == 0:
+            panel.set_ylabel(of.objective, color=INK)
+    _name_dots(panels.flat[0])
+    put_title(figure, f"{of.study}: {of.objective} over each searched field{of.note}")
+    return figure
+
+
+def _slice(panel: Axes, name: str, axis: Axis, of: Pictured) -> None:
+    _dots(panel, {t.number: axis.place(t.params[name]) for t in of.trials if name in t.params}, of)
+    ticks = axis.ticks(narrow=True)
+    slanted = sum(len(label) + 2 for _, label in ticks) > _LABELS_SIDE_BY_SIDE
+    turned: dict[str, Any] = {"rotation": 40, "ha": "right", "rotation_mode": "anchor"} if slanted else {}
+    panel.set_xticks([at for at, _ in ticks], [label for _, label in ticks], fontsize=8, **turned)
+    panel.set_xlim(*axis.limits)
+    panel.set_xlabel(_named(name, axis), color=INK, fontsize=9)
+    _log_values(panel, of)
+
+
+def parallel_figure(of: Pictured) -> Figure:
+    """Draw each trial as a line from its value through its parameters, the best ones darkest."""
+    from matplotlib.collections import LineCollection
+
+    figure = new_figure(max(6.5, 2.2 + 1.7 * len(of.axes)), 4.8)
+    axes = figure.subplots()
+    value_axis = axis_of(None, [_value(trial) for trial in of.trials])
+    columns = {_named(of.objective, value_axis): value_axis}
+    columns |= {_named(name, axis): axis for name, axis in of.axes.items()}
+    for whole, style in ((False, {"linewidths": 0.9, "linestyles": "dashed"}), (True, {"linewidths": 1.6})):
+        trials = sorted((t for t in of.trials if (t.state == "complete") == whole), key=_value, reverse=True)
+        values = [[_value(trial), *(trial.params.get(name) for name in of.axes)] for trial in trials]
+        heights = [[axis.share(value) for axis, value in zip(columns.values(), row, strict=True)] for row in values]
+        colours = [_blue(row[0]) for row in heights]
+        axes.add_collection(LineCollection([[*enumerate(row)] for row in heights], colors=colours, **style))
+    for place, axis in enumerate(columns.values()):
+        _upright(axes, place, axis)
+    axes.set_xticks(range(len(columns)), list(columns), fontsize=9)
+    axes.set_xlim(-0.25, len(columns) - 0.45)
+    axes.set_ylim(-0.04, 1.04)
+    axes.set_yticks([])
+    axes.tick_params(axis="x", length=0)
+    axes.spines[["left", "right", "top", "bottom"]].set_visible(False)
+    note = of.note.replace("hollow", "dashed")
+    put_title(figure, f"{of.study}: settings and their {of.objective}, the best ones darkest{note}")
+    return figure
+
+
+def importances_figure(of: Pictured, shares: Mapping[str, Mapping[str, float]]) -> Figure:
+    """Draw what share of the objective's variation each searched field explains, by each evaluator.
+
+    Args:
+        of: The study.
+        shares: By evaluator, then by field; a field that took one value only has none.
+    """
+    first = next(iter(shares.values()))
+    order = sorted(of.axes, key=lambda name: -first.get(name, -1.0))
+    height = 0.8 / len(shares)
+    figure = new_figure(8.2, max(2.6, 1.2 + 0.75 * len(order)))
+    axes = figure.subplots()
+    for index, ((evaluator, values), colour) in enumerate(zip(shares.items(), BAR_COLOURS, strict=False)):
+        known = [(row, values[name]) for row, name in enumerate(order) if name in values]
+        places = [row + (index - (len(shares) - 1) / 2) * height for row, _ in known]
+        bars = axes.barh(places, [share for _, share in known], height=height, color=colour, label=evaluator)
+        axes.bar_label(bars, fmt="%.2f", padding=3, fontsize=8, color=INK)
+    axes.set_yticks(range(len(order)), [name if name in first else f"{name} (one value)" for name in order])
+    axes.invert_yaxis()
+    axes.set_xlim(0, 1.12)
+    axes.set_xlabel("share of the importance; where the two disagree, believe neither alone", color=INK)
+    light_frame(axes, grid="x")
+    axes.legend(fontsize=9, framealpha=0.9, edgecolor="none", loc="lower right")
+    trials = counted(len(of.complete), "complete trial")
+    put_title(figure, f"{of.study}: which field decides {of.objective}, from {trials}")
+    return figure
+
+
+def sentence_figure(of: Pictured, sentence: str) -> Figure:
+    """Say why a picture is not drawn, in its place."""
+    figure = new_figure(8.2, 2.2)
+    axes = figure.subplots()
+    axes.set_axis_off()
+    axes.text(0.5, 0.5, textwrap.fill(sentence, 80), ha="center", va="center", fontsize=10, color=INK)
+    put_title(figure, of.study)
+    return figure
+
+
+def png(figure: Figure) -> bytes:
+    """Return a figure as a PNG file."""
+    file = io.BytesIO()
+    figure.savefig(file, format="png", metadata=FIGURE_METADATA)
+    return file.getvalue()
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """Return an empty figure, its size in inches."""
+    # Not through pyplot, which keeps figures open, and picks a window system.
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), dpi=_DPI, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def put_title(figure: Figure, text: str) -> None:
+    """Write a title, in as many lines as it needs."""
+    width = int(_TITLE_CHARS * figure.get_figwidth() / 8.2)
+    figure.suptitle(textwrap.fill(text, width), fontsize=10, color=INK, x=0.01, ha="left")
+
+
+def _dots(axes: Axes, places: Mapping[int, float], of: Pictured) -> None:
+    """Draw the values of trials over the places of their numbers."""
+    both = len(of.complete) < len(of.trials)
+    for whole in (False, True):
+        trials = [t for t in of.trials if t.number in places and (t.state == "complete") == whole]
+        style: dict[str, Any] = {"color": COMPLETE} if whole else {"color": PRUNED, "fillstyle": "none"}
+        label = ("complete" if whole else "at its last rung") if both else None
+        xs, ys = [places[trial.number] for trial in trials], [_value(trial) for trial in trials]
+        axes.plot(xs, ys, "o", markersize=5.5, alpha=0.85, label=label, **style)
+
+
+def _name_dots(axes: Axes) -> None:
+    """Draw a legend where there is something to be told apart."""
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(fontsize=8, framealpha=0.9, edgecolor="none")
+
+
+def _named(name: str, axis: Axis) -> str:
+    return f"{name} (log)" if axis.log else name
+
+
+def _upright(axes: Axes, place: int, axis: Axis) -> None:
+    """One vertical axis of the parallel coordinates, with its ticks to the right of it."""
+    axes.axvline(place, color=INK, linewidth=0.8)
+    box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 0.6}
+    for at, label in axis.ticks(narrow=False):
+        height = axis.share_of(at)
+        axes.plot([place, place + 0.03], [height, height], color=INK, linewidth=0.8)
+        axes.text(place + 0.05, height, label, fontsize=8, va="center", color=INK, bbox=box, zorder=5)
+
+
+def _log_values(axes: Axes, of: Pictured) -> None:
+    """Let the vertical axis span the decades of an error, its labels short, its frame light."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    low, high = (edge(map(_value, of.trials)) for edge in (min, max))
+    if low > 0 and high / low > 2:
+        axes.set_yscale("log")
+        axes.yaxis.set_major_locator(
+            LogLocator(subs=(1,) if high / low > 1e4 else (1, 2, 5) if high / low > 10 else range(1, 10))
+        )
+        axes.yaxis.set_minor_formatter(NullFormatter())
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: short(float(value))))
+    axes.tick_params(axis="y", labelsize=8)
+    light_frame(axes)
+
+
+def light_frame(axes: Axes, *, grid: Literal["x", "y"] = "y") -> None:
+    """Leave only two sides of the frame, and a light grid below what is drawn."""
+    axes.grid(visible=True, axis=grid, color=GRID, linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _whole_numbers() -> Any:
+    from matplotlib.ticker import MaxNLocator
+
+    return MaxNLocator(integer=True, nbins=12, min_n_ticks=1, steps=[1, 2, 5, 10])
+
+
+def _blue(share: float) -> Any:
+    """The colour of a trial whose value lies so far between the best (0) and the worst (1)."""
+    from matplotlib import colormaps
+
+    return colormaps["Blues"](1 - (1 - _PALEST) * share)
+
+
+def _value(trial: StoredTrial) -> float:
+    assert trial.latest is not None, "only trials with a value are drawn"
+    return trial.latest

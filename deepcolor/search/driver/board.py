@@ -1,0 +1,290 @@
+"""What a driver knows at a moment: trials, busy trajectories, histories; and what follows from them."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from deepcolor.config.schema import Sweep
+from deepcolor.search.rules.pruning import Standing
+from deepcolor.search.rules.schedule import Ask
+from deepcolor.search.rules.summary import RunningTrial, Snapshot
+from deepcolor.search.rules.tally import Finished
+from deepcolor.search.study.space import grid_points
+from deepcolor.search.study.storage import StoredTrial
+from deepcolor.training.checkpoint import read_history
+from deepcolor.training.trajectory import EpochMetrics, Trajectory, TrajectoryPaths
+
+
+@dataclass
+class OpenTrial:
+    """A trial that is being trained or waits for its turn."""
+
+    trial: StoredTrial
+    trajectory: Trajectory
+    ask: Ask
+    """What it may train now: up to its next rung, or to its end."""
+    tracked_at: float = 0.0
+    """Monotonic time of the last record sent to tracking."""
+    tracked_running: bool = False
+    """Whether that record said that it is being trained."""
+
+    @property
+    def epochs(self) -> int:
+        """What it asks for in all."""
+        return self.trajectory.setting.training.epochs
+
+    @property
+    def waits(self) -> bool:
+        """Has reached its rung; `standing.waits`, asked of every open trial at every event."""
+        return self.ask.epochs < self.epochs and self.ask.epochs in self.trial.reached
+
+    @property
+    def standing(self) -> Standing:
+        """How far it has come, for its pruner."""
+        return Standing(
+            number=self.trial.number,
+            trajectory=self.ask.trajectory,
+            epochs=self.epochs,
+            target=self.ask.epochs,
+            values=self.trial.reached,
+        )
+
+
+@dataclass
+class Board:
+    """A driver's memory. All of it can be read again from the two places of truth."""
+
+    sweep: Sweep
+    store: Path
+    open: dict[int, OpenTrial] = field(default_factory=dict)
+    busy: dict[str, Ask] = field(default_factory=dict)
+    """The ask that each running segment works for, by trajectory."""
+    finished: Finished = field(default_factory=Finished)
+    failed_now: int = 0
+    """Trials of the search that failed since this start."""
+    confirming: bool = False
+    """The search has ended, and its best settings are trained again."""
+    to_confirm: int = 0
+    """Trainings that this takes in all."""
+    trained_now: int = 0
+    """Epochs of segments that have returned or failed."""
+    started_at: float = field(default_factory=time.monotonic)
+    _histories: dict[str, Sequence[EpochMetrics]] = field(default_factory=dict)
+    _live: dict[str, list[EpochMetrics]] = field(default_factory=dict)
+    """What running segments have said of themselves beyond the histories of their trajectories."""
+
+    def history(self, digest: str) -> Sequence[EpochMetrics]:
+        """All epochs of a trajectory that the store holds; what is decided is decided by these alone."""
+        if digest not in self._histories:
+            self._histories[digest] = read_history(TrajectoryPaths(self.store, digest))
+        return self._histories[digest]
+
+    def seen(self, digest: str) -> Sequence[EpochMetrics]:
+        """All epochs of a trajectory without a gap, those included that its running segment has only told of."""
+        live = self._live.get(digest)
+        return (*self.history(digest), *live) if live else self.history(digest)
+
+    def put_progress(self, digest: str, rows: Sequence[EpochMetrics]) -> None:
+        """Take note of epochs of a running segment, as far as they continue what is there.
+
+        Others are left to the segment's outcome: messages come late, get lost with a worker, and come again from the
+        run in its place.
+        """
+        if digest in self.busy:
+            live = self._live[digest]
+            for row in rows:
+                if row.epoch == len(self.history(digest)) + len(live) + 1:
+                    live.append(row)
+
+    def start(self, ask: Ask) -> None:
+        """Mark an ask's trajectory as being trained."""
+        self.busy[ask.trajectory] = ask
+        self._live[ask.trajectory] = []
+
+    def end(self, digest: str, history: Sequence[EpochMetrics]) -> Ask:
+        """Mark a trajectory as idle, with its epochs as the segment gave them back, and return the segment's ask."""
+        del self._live[digest]
+        self._histories[digest] = history
+        return self.busy.pop(digest)
+
+    def give_up(self, digest: str) -> Ask:
+        """Mark a trajectory whose segment failed as idle, and return its ask.
+
+        The epochs it was seen to train count as trained. Which of them are in the store, the store alone knows.
+        """
+        self.trained_now += len(self._live.pop(digest))
+        self._histories.pop(digest, None)
+        return self.busy.pop(digest)
+
+    def on(self, digest: str) -> list[OpenTrial]:
+        """The open trials of one trajectory."""
+        return [open_ for open_ in self.open.values() if open_.ask.trajectory == digest]
+
+    def trains(self, trial: StoredTrial) -> bool:
+        """Whether a segment is running for this trial."""
+        ask = self.busy.get(trial.place.trajectory) if trial.place else None
+        return ask is not None and ask.number == trial.number and not trial.finished
+
+    def asks(self) -> list[Ask]:
+        """What the open trials want that may train on: those of the search while it lasts, then those that confirm."""
+        own = [open_ for open_ in self.open.values() if (open_.trial.confirms is not None) == self.confirming]
+        return [open_.ask for open_ in own if not open_.waits]
+
+    def idle(self) -> set[str]:
+        """Trajectories that could be trained on now."""
+        return {ask.trajectory for ask in self.asks()} - self.busy.keys()
+
+    def left_s(self) -> dict[str, float]:
+        """Seconds to the end of each idle trajectory at the pace of its last epoch; one not begun at the mean pace."""
+        last = {digest: row for digest in self.idle() | self.busy.keys() if (row := self._last(digest)) is not None}
+        mean_s = sum(row.epoch_s for row in last.values()) / len(last) if last else 1.0
+        most = self.sweep.most_epochs
+        return {
+            digest: (most - row.epoch) * row.epoch_s if (row := last.get(digest)) else most * mean_s
+            for digest in self.idle()
+        }
+
+    def waiting(self) -> list[OpenTrial]:
+        """The open trials that wait at a rung."""
+        return [open_ for open_ in self.open.values() if open_.waits]
+
+    def standings(self) -> Iterator[Standing]:
+        """How far every trial has come that reached a rung, or trains towards one."""
+        yield from (open_.standing for open_ in self.open.values())
+        for trial in self.finished.values():
+            if trial.place and trial.state != "failed" and (trial.reached or trial.target_epoch):
+                yield _ended_standing(trial, trial.place.trajectory)
+
+    def trials(self) -> list[StoredTrial]:
+        """All of the study's, finished or open."""
+        return [*self.finished.values(), *(open_.trial for open_ in self.open.values())]
+
+    @property
+    def searching(self) -> int:
+        """Open trials of the search."""
+        return sum(open_.trial.confirms is None for open_ in self.open.values())
+
+    @property
+    def complete(self) -> int:
+        return self.finished.count("complete")
+
+    @property
+    def pruned(self) -> int:
+        return self.finished.count("pruned")
+
+    @property
+    def started(self) -> int:
+        """Trials that count towards the number asked for; failed ones run again on the next start."""
+        return self.complete + self.pruned + self.searching + self.failed_now
+
+    @property
+    def trained(self) -> int:
+        """Epochs trained since this start, those of running segments included."""
+        return self.trained_now + sum(len(live) for live in self._live.values())
+
+    @property
+    def total(self) -> int:
+        """Trials the study will have when it is done; 0 when only its budget ends it."""
+        return self.sweep.search.limit() or 0
+
+    def epoch_s(self) -> dict[str, float]:
+        """Mean seconds an epoch of every trajectory that a finished trial lies on."""
+        digests = {trial.place.trajectory for trial in self.finished.values() if trial.place}
+        histories = {digest: self.history(digest) for digest in digests}
+        return {digest: sum(row.epoch_s for row in rows) / len(rows) for digest, rows in histories.items() if rows}
+
+    def snapshot(self, *, stopping: bool) -> Snapshot:
+        """Say where the study stands."""
+        elapsed = time.monotonic() - self.started_at
+        trained = self.trained
+        speed = trained / elapsed if elapsed > 0 else 0.0
+        return Snapshot(
+            total=self.total,
+            complete=self.complete,
+            pruned=self.pruned,
+            waiting=self._open_now - sum(ask.number in self.open for ask in self.busy.values()),
+            at_rung=len(self.waiting()),
+            failed=self.failed_now,
+            running=tuple(
+                self._running(self.open[ask.number]) for ask in self.busy.values() if ask.number in self.open
+            ),
+            best=self.finished.best,
+            trained_epochs=trained,
+            epochs_per_s=speed,
+            remaining_s=self._remaining_epochs() / speed if speed else None,
+            elapsed_s=elapsed,
+            stopping=stopping,
+            confirmed=self._confirmed,
+            to_confirm=self.to_confirm,
+            confirming=self.confirming,
+            objective=self.sweep.search.objective,
+        )
+
+    @property
+    def _open_now(self) -> int:
+        """Open trials of the search while it lasts, then of those that confirm its best."""
+        return len(self.open) - self.searching if self.confirming else self.searching
+
+    @property
+    def _confirmed(self) -> int:
+        return self.finished.count("complete", searched=False)
+
+    def _last(self, digest: str) -> EpochMetrics | None:
+        """The furthest epoch that is known of a trajectory; looked at for every one at every snapshot."""
+        known = self._live.get(digest) or self.history(digest)
+        return known[-1] if known else None
+
+    def _running(self, open_: OpenTrial) -> RunningTrial:
+        last = self._last(open_.ask.trajectory)
+        return RunningTrial(
+            number=open_.ask.number,
+            params=open_.trial.params,
+            epoch=last.epoch if last else 0,
+            epochs=open_.ask.epochs,
+            value=last.objective(self.sweep.search.objective) if last else None,
+            confirms=open_.trial.confirms.trial if open_.trial.confirms else None,
+            seed=open_.trial.confirms.seed if open_.trial.confirms else None,
+        )
+
+    def _remaining_epochs(self) -> float:
+        """Epochs still to be trained; a trial not yet asked for counts as the mean of the others."""
+        furthest: dict[str, int] = {}
+        for ask in self.asks():
+            furthest[ask.trajectory] = max(furthest.get(ask.trajectory, 0), ask.epochs)
+        reached = {digest: row.epoch if (row := self._last(digest)) else 0 for digest in furthest}
+        opened = sum(max(0, epochs - reached[digest]) for digest, epochs in furthest.items())
+        unasked = 0 if self.confirming else max(0, self.total - self.started)
+        unasked += max(0, self.to_confirm - self._confirmed - (len(self.open) - self.searching))
+        return opened + unasked * self._mean_epochs()
+
+    def _mean_epochs(self) -> float:
+        """Epochs a trial costs on average."""
+        if self.sweep.search.sampler == "grid":
+            return self._mean_grid_epochs
+        waiting = [open_.ask.epochs for open_ in self.waiting()]
+        ended, epochs = self.finished.with_outcome + len(waiting), self.finished.end_epochs + sum(waiting)
+        return epochs / ended if ended else self.sweep.training.epochs
+
+    @cached_property
+    def _mean_grid_epochs(self) -> float:
+        """Grid points that differ in epochs alone cost the longest of them once. Asked for at every snapshot."""
+        points, training = grid_points(self.sweep.search), self.sweep.training
+        alone: dict[tuple[object, ...], int] = {}
+        for point in points:
+            rest = tuple((name, repr(value)) for name, value in point.items() if name != "epochs")
+            epochs = point.get("epochs", training.epochs)
+            alone[rest] = max(alone.get(rest, 0), int(epochs) if isinstance(epochs, int | float) else training.epochs)
+        return sum(alone.values()) / len(points)
+
+
+def _ended_standing(trial: StoredTrial, trajectory: str) -> Standing:
+    """A trial that ended on its way to a rung has reached it, with the value it ended with."""
+    target = trial.target_epoch or max(trial.reached)
+    value = math.inf if trial.value is None else trial.value
+    values = {target: value, **trial.reached}
+    return Standing(trial.number, trajectory, epochs=target, target=target, values=values, ended=True)

@@ -1,0 +1,71 @@
+"""Take a study's trials from rung to rung: do what `pruning` decides, and write it down."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from deepcolor.search.driver.board import Board, OpenTrial
+from deepcolor.search.rules.pruning import Drop, GoOn, next_move, rungs
+from deepcolor.search.rules.schedule import Ask
+from deepcolor.search.study.storage import Outcome, StoredStudy, StoredTrial
+from deepcolor.training.early_stopping import view_of
+from deepcolor.training.trajectory import Trajectory, View
+
+
+class Ladder:
+    """The rungs of one study. What it knows, the board and the study's storage know."""
+
+    def __init__(self, study: StoredStudy, board: Board) -> None:
+        self._study = study
+        self._sweep = study.sweep
+        self._board = board
+
+    def enter(self, trial: StoredTrial, trajectory: Trajectory) -> OpenTrial:
+        """Put a trial where it was, or on its way to its first rung."""
+        epochs = trajectory.setting.training.epochs
+        ladder = self._rungs(trial, epochs)
+        target = next(rung for rung in ladder if rung >= min(trial.target_epoch or 1, epochs))
+        if len(ladder) > 1 and trial.target_epoch != target:
+            trial = self._study.let_on(trial.number, to_epoch=target)
+        ask = Ask(trial.number, trajectory.digest, target, trajectory.setting.patience, result=target == epochs)
+        return OpenTrial(trial, trajectory, ask)
+
+    def move(self, *, more: bool) -> GoOn | Drop | None:
+        """Let a waiting trial on, or say which one is to end; None when all of them have to wait.
+
+        Args:
+            more: Whether other trials are still to come.
+        """
+        if not self._board.waiting():
+            return None
+        sweep = self._sweep
+        move = next_move(sweep.search.pruner, self._board.standings(), most_epochs=sweep.most_epochs, more=more)
+        if isinstance(move, GoOn):
+            open_ = self._board.open[move.number]
+            open_.trial = self._study.let_on(move.number, to_epoch=move.to_epoch)
+            open_.ask = replace(open_.ask, epochs=move.to_epoch, result=move.to_epoch == open_.epochs)
+        return move
+
+    def report(self, open_: OpenTrial, *, up_to: int) -> None:
+        """Record the trial's value at every rung that it has passed."""
+        for rung in self._rungs(open_.trial, open_.epochs)[:-1]:
+            view = self.view(open_, epochs=rung) if rung <= up_to and rung not in open_.trial.reached else None
+            if view is not None and view.end_epoch == rung:
+                open_.trial = self._study.report(open_.ask.number, epoch=rung, value=view.value)
+
+    def end(self, open_: OpenTrial) -> StoredTrial:
+        """Finish a waiting trial where it is."""
+        view = self.view(open_, epochs=open_.ask.epochs)
+        assert view is not None, "a trial that waits has reached its rung"
+        return self._study.prune(open_.ask.number, Outcome(view))
+
+    def view(self, open_: OpenTrial, *, epochs: int) -> View | None:
+        """What the trial would see of its trajectory if it asked for so many epochs; None while that is not trained."""
+        history, objective = self._board.history(open_.ask.trajectory), self._sweep.search.objective
+        return view_of(history, epochs=epochs, patience=open_.ask.patience, objective=objective)
+
+    def _rungs(self, trial: StoredTrial, epochs: int) -> tuple[int, ...]:
+        if trial.confirms is not None:
+            return (epochs,)  # It is not compared with the search's trials.
+        sweep = self._sweep
+        return rungs(sweep.search.pruner, number=trial.number, epochs=epochs, most_epochs=sweep.most_epochs)

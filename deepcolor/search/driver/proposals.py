@@ -1,0 +1,52 @@
+"""Which settings a study still has to try: the rest of its grid, or what its sampler draws."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+
+from deepcolor.search.study.space import Params, grid_points, point_key
+from deepcolor.search.study.storage import StoredStudy, StoredTrial
+from deepcolor.search.study.trials import searched
+
+
+class Proposals:
+    """Starts trials until the study has all that its sweep, or its budget, asks for."""
+
+    def __init__(self, study: StoredStudy) -> None:
+        self._study = study
+        self._search = study.sweep.search
+        self._points: deque[Params] = deque()
+
+    def take_over(self, trials: Sequence[StoredTrial]) -> None:
+        """Go on from what earlier drivers tried; a failed point is tried again."""
+        self._study.use_sampler(self._search)
+        if self._search.sampler == "grid":
+            there = {point_key(trial.params) for trial in searched(trials) if trial.state != "failed"}
+            self._points.extend(point for point in grid_points(self._search) if point_key(point) not in there)
+
+    def left(self, *, started: int) -> bool:
+        """Whether there is more to try.
+
+        Args:
+            started: Trials that count towards the number asked for.
+        """
+        limit = self._search.limit()
+        if self._search.sampler == "grid":
+            return bool(self._points) and (self._search.budget.trials is None or started < self._search.budget.trials)
+        return limit is None or started < limit
+
+    def next(self, *, started: int) -> StoredTrial | None:
+        """Start one more trial; None when the study has them all."""
+        if not self.left(started=started):
+            return None
+        if self._search.sampler == "grid":
+            return self._study.add(self._points.popleft(), self._search)
+        return self._study.ask(self._search)
+
+    def held_back(self, *, started: int) -> bool:
+        """Whether the budget alone keeps the study from trying more."""
+        search = self._search
+        if search.budget.trials is None or started < search.budget.trials:
+            return False
+        return bool(self._points) if search.sampler == "grid" else started < (search.trials or started + 1)

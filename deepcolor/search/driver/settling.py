@@ -1,0 +1,91 @@
+"""End a study's trials: with what the store holds of them, or with the reason why it holds nothing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from deepcolor.search.driver.board import Board, OpenTrial
+from deepcolor.search.driver.ending import Ending
+from deepcolor.search.driver.ladder import Ladder
+from deepcolor.search.driver.showing import Showing
+from deepcolor.search.rules.summary import Snapshot, Watcher
+from deepcolor.search.study.storage import Outcome, StoredStudy, StoredTrial
+from deepcolor.training.figures import read_result, read_threads
+from deepcolor.training.trajectory import TrajectoryPaths
+
+
+class Settling:
+    """Tells trials, and lets everybody know: the study's storage, the board, tracking and the watcher."""
+
+    def __init__(
+        self,
+        study: StoredStudy,
+        *,
+        board: Board,
+        ladder: Ladder,
+        showing: Showing,
+        watcher: Watcher,
+        ending: Ending,
+        store: Path,
+    ) -> None:
+        self._study = study
+        self._board = board
+        self._ladder = ladder
+        self._showing = showing
+        self._watcher = watcher
+        self._ending = ending
+        self._store = store
+
+    def snapshot(self) -> Snapshot:
+        """Say where the study stands."""
+        return self._board.snapshot(stopping=self._ending.due)
+
+    def settle(self, open_: OpenTrial, *, host: str = "", device: str = "") -> None:
+        """Tell a trial if the store holds all that it asks for; let it wait if it has come to its rung."""
+        ask, view = open_.ask, self._ladder.view(open_, epochs=open_.epochs)
+        if view is None:
+            self._ladder.report(open_, up_to=ask.epochs)
+            return
+        self._ladder.report(open_, up_to=view.end_epoch)
+        if view.diverged:
+            self._tell(ask.number, Outcome(view, host=host, device=device))
+            return
+        folder = TrajectoryPaths(self._store, ask.trajectory).result(view)
+        metrics = read_result(folder)
+        if metrics is not None:
+            threads = read_threads(folder)
+            self._tell(ask.number, Outcome(view, str(folder.relative_to(self._store)), metrics, host, device, threads))
+        else:  # The epochs are there but their result is not: a segment that trains nothing makes it.
+            open_.ask = replace(ask, epochs=open_.epochs, result=True)
+
+    def fail(self, number: int, reason: str, *, epochs: int | None = None, counts: bool = True) -> None:
+        """End a trial that gave no value.
+
+        Args:
+            number: Of the trial.
+            reason: In one line.
+            epochs: Of its trajectory that were known; None where its training was not what failed.
+            counts: Whether it takes the place of one of the search's trials until the next start.
+        """
+        trial = self._study.fail(number, reason, epochs=epochs)
+        self._board.failed_now += counts and trial.confirms is None
+        self._close(trial)
+
+    def end(self, open_: OpenTrial) -> None:
+        """End a trial that waits at a rung where it is."""
+        self._close(self._ladder.end(open_))
+
+    def end_waiting(self) -> None:
+        """End every trial that waits at a rung where it is."""
+        for open_ in self._board.waiting():
+            self.end(open_)
+
+    def _tell(self, number: int, outcome: Outcome) -> None:
+        self._close(self._study.tell(number, outcome))
+
+    def _close(self, trial: StoredTrial) -> None:
+        self._board.open.pop(trial.number, None)
+        self._board.finished[trial.number] = trial
+        self._showing.trial(trial)
+        self._watcher.finished(trial, self.snapshot())

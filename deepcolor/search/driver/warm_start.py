@@ -1,0 +1,49 @@
+"""Offer the finished trials of other studies to the sampler, as far as they say something about this study's space."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from deepcolor.config.schema import Setting
+from deepcolor.errors import DeepcolorError
+from deepcolor.search.study.space import misfits, params_of
+from deepcolor.search.study.storage import StoredStudy
+from deepcolor.search.study.trials import searched
+
+
+def offer(study: StoredStudy, others: Sequence[StoredStudy], *, trajectory_of: Callable[[Setting], str]) -> int:
+    """Add what is new of other studies' complete trials, and return how many the sampler learns from in all.
+
+    A trial says something about this study if the same setting here would be the same training: the same stage, data,
+    starting weights and objective, fixed fields included, at a point that the space covers.
+
+    Args:
+        study: The study that learns.
+        others: The studies it learns from.
+        trajectory_of: The digest of the trajectory that a setting has in this study.
+    """
+    sweep, there = study.sweep, study.foreign
+    points = {repr(sorted(trial.params.items())) for trial in study.trials()}
+    for other in others:
+        if other.sweep.search.objective != sweep.search.objective:
+            continue
+        for trial in searched(other.trials()):
+            if trial.state != "complete" or trial.value is None or trial.place is None:
+                continue
+            origin = (other.name, trial.number)
+            setting = trial.setting(other.sweep)
+            if origin in there or misfits(sweep, setting):
+                continue
+            params = params_of(sweep, setting)
+            if repr(sorted(params.items())) in points or _digest(trajectory_of, setting) != trial.place.trajectory:
+                continue
+            study.add_foreign(params, trial.value, sweep.search, origin=origin)
+            there.add(origin)
+    return len(there)
+
+
+def _digest(trajectory_of: Callable[[Setting], str], setting: Setting) -> str | None:
+    try:
+        return trajectory_of(setting)
+    except DeepcolorError:
+        return None  # Its starting weights are gone, so it cannot be the same training.

@@ -1,0 +1,249 @@
+"""What a sweep will cost: its workload, priced by what an epoch and a trial take on this machine. Pure.
+
+seconds of a step    from the store or a calibration; between measured forms by the work of a step
+a trajectory         its epochs, and for each trial on it a checkpoint and a result
+the sweep            trajectories in their order on the workers, between the driver's start and its report
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from deepcolor.config.schema import Sweep
+from deepcolor.search.plan.workload import Form, Workload
+
+Source = Literal["store", "calibration", "interpolation"]
+
+DRIVER_START_S = 2.5
+"""Processor seconds from the command to the first segment: imports, databases, the data set's checksums."""
+REPORT_S = 2.5
+"""Processor seconds of the report at the end."""
+TRACKING_S = 0.08
+"""Processor seconds that the driver spends on each trial: Optuna, MLflow, artifacts."""
+PROMOTION_S = 4.0
+"""Processor seconds of a promotion between two sweeps of a pipeline, on a small test split."""
+
+
+_LEAST_PART = 0.25
+"""Of a step's time, what does not go with its work."""
+
+
+@dataclass(frozen=True)
+class Pace:
+    """What one form costs; seconds while all workers are busy."""
+
+    epoch_s: float
+    trial_s: float
+    """Beside its epochs: build or load the network, write a checkpoint, measure and draw the result."""
+    checkpoint_bytes: float
+    result_bytes: float
+    source: Source
+
+
+@dataclass(frozen=True)
+class Machine:
+    """How the segments would run, and what starting to do so costs."""
+
+    workers: int
+    threads: int
+    device: str
+    """`cpu` or `cuda`."""
+    startup_s: float
+    """Until the workers train."""
+    cold_s: float = 0.0
+    """What only the first training of a worker costs."""
+    stretch: float = 1.0
+    """Seconds by the clock for one of the processor's: above 1 on a machine that others use too."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a sweep will take; the summary of a plan."""
+
+    study: str
+    trials: int
+    trajectories: int
+    requested_epochs: int
+    trained_epochs: int
+    epoch_s: float
+    """Mean over the epochs to be trained."""
+    trial_s: float
+    """Mean over the trials to be made."""
+    startup_s: float
+    """Of the driver and its workers; the report at the end is part of it."""
+    wall_s: float
+    gpu_hours: float
+    store_bytes: int
+    """Checkpoints and results in the trajectory store."""
+    tracking_bytes: int
+    """The same results as MLflow's artifacts."""
+    at_most: bool
+    """Early stopping, a pruner or a target may end it sooner."""
+    limited_by: str | None
+    """The limit of its budget that it will reach first."""
+    sources: dict[str, int]
+    """How many of its forms were priced from each source."""
+    confirmations: int = 0
+    """Trainings of the best settings under other seeds, beside the trials of the search."""
+    presumed_epochs: int | None = None
+    """What each of those is taken for: the longest trial's epochs, as the settings are not known yet; None where they
+    are."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """The cost as a JSON object."""
+        return asdict(self)
+
+
+def price(
+    sweep: Sweep, work: Workload, *, paces: Mapping[Form, Pace], machine: Machine, promoted: bool = False
+) -> Cost:
+    """Put seconds and bytes to a workload.
+
+    Args:
+        sweep: That the workload is of.
+        work: What is left to do.
+        paces: Of every form in it.
+        machine: That it would run on.
+        promoted: Whether its best trial is promoted afterwards.
+    """
+    blocks = [_block_s(paces[chain.form], chain.epochs) for chain in work.chains]
+    spans = _spans_s(blocks, workers=machine.workers)
+    own_s = DRIVER_START_S + REPORT_S + (PROMOTION_S if promoted else 0.0)
+    fixed_s = own_s * machine.stretch + (machine.startup_s if blocks else 0.0)
+    driver_s = TRACKING_S * machine.stretch * (work.trials + work.confirmations) / machine.workers
+    busy_s = max(spans, default=0.0) + (machine.cold_s if blocks else 0.0) + driver_s
+    trained = work.trained_epochs
+    share, limited_by = _within_budget(
+        sweep, fixed_s=fixed_s, busy_s=busy_s, gpu_s=_gpu_s(spans, machine), epochs=trained
+    )
+    results = [(paces[chain.form], len(chain.epochs)) for chain in work.chains]
+    return Cost(
+        study=sweep.study,
+        trials=work.trials,
+        trajectories=work.trajectories,
+        requested_epochs=work.requested_epochs,
+        trained_epochs=math.ceil(trained * share),
+        epoch_s=_mean([(paces[chain.form].epoch_s, sum(chain.epochs)) for chain in work.chains]),
+        trial_s=_mean([(pace.trial_s, count) for pace, count in results]),
+        startup_s=fixed_s,
+        wall_s=fixed_s + busy_s * share,
+        gpu_hours=_gpu_s(spans, machine) * share / 3600,
+        store_bytes=round(share * sum((pace.checkpoint_bytes + pace.result_bytes) * n for pace, n in results)),
+        tracking_bytes=round(share * sum(pace.result_bytes * n for pace, n in results)),
+        at_most=_may_end_sooner(sweep, work),
+        limited_by=limited_by,
+        sources=_sources(paces, work),
+        confirmations=work.confirmations,
+        presumed_epochs=work.presumed_epochs,
+    )
+
+
+def spread(forms: Sequence[Form], work: Mapping[Form, float], *, most: int) -> list[Form]:
+    """Choose the forms to measure: the one with the least work a step, the one with the most, and some between."""
+    by_work = sorted(forms, key=lambda form: work[form])
+    if len(by_work) <= most:
+        return by_work
+    return [by_work[round(index * (len(by_work) - 1) / (most - 1))] for index in range(most)]
+
+
+def filled(
+    known: Mapping[Form, Pace], forms: Sequence[Form], *, work: Mapping[Form, float], steps: Mapping[Form, int]
+) -> dict[Form, Pace]:
+    """Return a pace for every form: the known one, else from its neighbours by the work of a step.
+
+    Beyond the known ones a step takes as many times longer as it has more work; one with less work takes a quarter of
+    the nearest known one's time at least, for not all of that goes with the work.
+
+    Args:
+        known: Paces of some of the forms; at least one.
+        forms: All of them.
+        work: Floating point operations of a step of each, in any unit.
+        steps: Steps of an epoch of each.
+    """
+    by_work = sorted(known, key=lambda form: work[form])
+    return {
+        form: known[form] if form in known else _between(form, by_work, known, work=work, steps=steps) for form in forms
+    }
+
+
+def _between(
+    form: Form,
+    by_work: Sequence[Form],
+    known: Mapping[Form, Pace],
+    *,
+    work: Mapping[Form, float],
+    steps: Mapping[Form, int],
+) -> Pace:
+    below = max((f for f in by_work if work[f] <= work[form]), key=lambda f: work[f], default=by_work[0])
+    above = min((f for f in by_work if work[f] >= work[form]), key=lambda f: work[f], default=by_work[-1])
+    width = work[above] - work[below]
+    weight = (work[form] - work[below]) / width if width > 0 else 0.0
+
+    def mixed(low: float, high: float) -> float:
+        return low + weight * (high - low)
+
+    low, high = known[below], known[above]
+    beyond = max(_LEAST_PART, work[form] / work[below]) if below == above and work[below] > 0 else 1.0
+    step_s = beyond * mixed(low.epoch_s / steps[below], high.epoch_s / steps[above])
+    return Pace(
+        epoch_s=step_s * steps[form],
+        trial_s=mixed(low.trial_s, high.trial_s),
+        checkpoint_bytes=mixed(low.checkpoint_bytes, high.checkpoint_bytes),
+        result_bytes=mixed(low.result_bytes, high.result_bytes),
+        source="interpolation",
+    )
+
+
+def _block_s(pace: Pace, epochs: Sequence[int]) -> float:
+    return sum(epochs) * pace.epoch_s + len(epochs) * pace.trial_s
+
+
+def _spans_s(blocks: Sequence[float], *, workers: int) -> list[float]:
+    """Seconds that each worker is busy when the next block always goes to the one that is free first."""
+    spans = [0.0] * workers
+    for block in blocks:
+        heapq.heapreplace(spans, spans[0] + block)
+    return spans
+
+
+def _gpu_s(spans: Sequence[float], machine: Machine) -> float:
+    return sum(spans) if machine.device.startswith("cuda") else 0.0
+
+
+def _within_budget(
+    sweep: Sweep, *, fixed_s: float, busy_s: float, gpu_s: float, epochs: int
+) -> tuple[float, str | None]:
+    """The share of the work that the sweep's budget allows, and the limit that decides it."""
+    budget = sweep.search.budget
+    limits: list[tuple[float, str]] = []
+    if budget.wall_s is not None and busy_s > 0:
+        limits.append((max(0.0, budget.wall_s - fixed_s) / busy_s, "wall_s"))
+    if budget.gpu_hours is not None and gpu_s > 0:
+        limits.append((budget.gpu_hours * 3600 / gpu_s, "gpu_hours"))
+    if budget.epochs is not None and epochs > 0:
+        limits.append((budget.epochs / epochs, "epochs"))
+    share, name = min(limits, default=(1.0, ""))
+    return (share, name) if share < 1 else (1.0, None)
+
+
+def _may_end_sooner(sweep: Sweep, work: Workload) -> bool:
+    search = sweep.search
+    stops_early = any(chain.setting.patience is not None for chain in work.chains)
+    ends_early = search.budget.target is not None or search.budget.patience_trials is not None
+    return stops_early or ends_early or search.pruner.name != "none"
+
+
+def _mean(pairs: Sequence[tuple[float, int]]) -> float:
+    count = sum(n for _, n in pairs)
+    return sum(value * n for value, n in pairs) / count if count else 0.0
+
+
+def _sources(paces: Mapping[Form, Pace], work: Workload) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for form in work.forms():
+        counts[paces[form].source] = counts.get(paces[form].source, 0) + 1
+    return counts

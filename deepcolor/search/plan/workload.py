@@ -1,0 +1,192 @@
+"""What a sweep still has to train: trials, the trajectories they lie on, and the epochs the store does not hold yet."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from deepcolor.config.schema import Choices, Dimension, ModelConfig, ParamValue, Setting, Stage, Sweep
+from deepcolor.search.rules.confirmation import wanted
+from deepcolor.search.study.space import Params, grid_points, point_key
+from deepcolor.search.study.storage import StoredTrial
+from deepcolor.search.study.trials import searched
+from deepcolor.training.checkpoint import read_history
+from deepcolor.training.early_stopping import view_of
+from deepcolor.training.figures import read_result
+from deepcolor.training.remainder import resumable_epochs
+from deepcolor.training.trajectory import InitWeights, Trajectory, TrajectoryPaths
+
+_UNLIMITED_DRAWS = 1000
+"""Of a search that its budget alone ends."""
+
+
+@dataclass(frozen=True)
+class Form:
+    """What decides the seconds of an epoch on one data set and machine."""
+
+    stage: Stage
+    model: ModelConfig
+    batch_size: int
+    optimizer: str
+    freeze: str
+    mixed_precision: bool
+
+    @classmethod
+    def of(cls, setting: Setting) -> Form:
+        """The form of a setting."""
+        training = setting.training
+        return cls(
+            setting.stage,
+            setting.model,
+            training.batch_size,
+            training.optimizer,
+            setting.init.freeze,
+            training.mixed_precision,
+        )
+
+
+@dataclass(frozen=True)
+class Chain:
+    """The trials of one trajectory, the one that looks nearest first; only one of them can be trained at a time."""
+
+    form: Form
+    setting: Setting
+    """Of one of them."""
+    epochs: tuple[int, ...]
+    """To be trained for each trial that is not in the store as a whole."""
+
+
+@dataclass(frozen=True)
+class Workload:
+    """All that a sweep still has to do."""
+
+    trials: int
+    """Trials of the search to start; those that are finished in the study already do not count."""
+    trajectories: int
+    requested_epochs: int
+    """Epochs they would train, each alone."""
+    chains: tuple[Chain, ...]
+    """Trajectories on which something is left to do, in the order they start."""
+    confirmations: int = 0
+    """Trainings of the best settings under other seeds to start, beside the trials of the search."""
+    presumed_epochs: int | None = None
+    """What each of those is taken for while the search has yet to find the settings; None once it has."""
+
+    @property
+    def trained_epochs(self) -> int:
+        """Epochs that have to be trained."""
+        return sum(sum(chain.epochs) for chain in self.chains)
+
+    def forms(self) -> dict[Form, Setting]:
+        """Every form there is something to train of, with one setting that has it."""
+        return {chain.form: chain.setting for chain in self.chains}
+
+
+def workload(
+    sweep: Sweep,
+    trials: Sequence[StoredTrial],
+    *,
+    data_digest: str,
+    store: Path,
+    parent_of: Callable[[Setting], InitWeights | None],
+) -> Workload:
+    """Work out what a sweep would do now; nothing is written.
+
+    Args:
+        sweep: With what it takes over from its parent model.
+        trials: Of its study; none if it does not exist yet.
+        data_digest: Of the data in the sweep's form.
+        store: The folder of all trajectories.
+        parent_of: The weights a setting starts from; only their checksum matters.
+    """
+    trajectories: dict[str, list[Trajectory]] = {}
+    points = open_points(sweep, trials)
+    searched_for = [sweep.setting(params) for params in points]
+    confirming = [sweep.setting(params) for params in _confirming_points(sweep, trials, points)]
+    settings = searched_for + confirming
+    for setting in settings:
+        trajectory = Trajectory(setting, data_digest, parent_of(setting), sweep.search.objective)
+        trajectories.setdefault(trajectory.digest, []).append(trajectory)
+    chains = [_chain(same, store=store) for same in trajectories.values()]
+    return Workload(
+        trials=len(searched_for),
+        trajectories=len(trajectories),
+        requested_epochs=sum(setting.training.epochs for setting in settings),
+        chains=tuple(chain for chain in chains if chain.epochs),
+        confirmations=len(confirming),
+        presumed_epochs=sweep.most_epochs if confirming and points else None,
+    )
+
+
+def open_points(sweep: Sweep, trials: Sequence[StoredTrial]) -> list[Params]:
+    """Return the points a sweep has yet to finish: of a grid the true ones, else as many draws as trials are left."""
+    trials = searched(trials)
+    done = {point_key(trial.params) for trial in trials if trial.state in {"complete", "pruned"}}
+    limit = sweep.search.limit()
+    if sweep.search.sampler == "grid":
+        points = [point for point in grid_points(sweep.search) if point_key(point) not in done]
+        return points if limit is None else points[: max(0, limit - len(done))]
+    asked = _UNLIMITED_DRAWS if limit is None else limit
+    open_ = [dict(trial.params) for trial in trials if not trial.finished]
+    count = asked - sum(trial.state in {"complete", "pruned"} for trial in trials) - len(open_)
+    draw = random.Random(sweep.search.seed)
+    return open_ + [_drawn(sweep, draw) for _ in range(max(0, count))]
+
+
+def _confirming_points(sweep: Sweep, trials: Sequence[StoredTrial], open_: Sequence[Params]) -> list[Params]:
+    """The points, seed included, that the best settings would be trained at under other seeds.
+
+    While the search lasts they are not known: as many are taken from all over it, and each as long as the longest
+    trial, for the best are seldom the shortest.
+    """
+    confirm, first = sweep.search.confirm, sweep.training.seed + 1
+    if confirm is None:
+        return []
+    if not open_:
+        params = {trial.number: trial.params for trial in trials}
+        done = {trial.confirms for trial in trials if trial.state == "complete"}
+        to_do = [confirms for confirms in wanted(sweep, trials) if confirms not in done]
+        return [{**params[confirms.trial], "seed": confirms.seed} for confirms in to_do]
+    points = [dict(trial.params) for trial in searched(trials) if trial.state == "complete"] + [*open_]
+    count = min(confirm.top, len(points))
+    presumed = {"epochs": sweep.most_epochs} if "epochs" in sweep.search_names else {}
+    best = [points[index * len(points) // count] for index in range(count)]
+    return [{**point, **presumed, "seed": first + extra} for extra in range(confirm.seeds) for point in best]
+
+
+def _chain(same: Sequence[Trajectory], *, store: Path) -> Chain:
+    """Follow a driver through the trials of one trajectory, with what the store holds."""
+    paths = TrajectoryPaths(store, same[0].digest)
+    history = read_history(paths)
+    reached = 0
+    epochs: list[int] = []
+    asked = sorted({(t.setting.training.epochs, t.setting.patience or 0) for t in same})
+    for until, patience in asked:
+        view = view_of(history, epochs=until, patience=patience or None, objective=same[0].objective)
+        if view is not None and (view.diverged or read_result(paths.result(view)) is not None):
+            continue
+        end = until if view is None else view.chosen_epoch
+        begins = max(resumable_epochs(paths, view), reached if reached <= end else 0)
+        epochs.append(max(0, end - begins))
+        reached = max(reached, end)
+    return Chain(Form.of(same[0].setting), same[0].setting, tuple(epochs))
+
+
+def _drawn(sweep: Sweep, draw: random.Random) -> Params:
+    return {dimension.name: _value(dimension, draw) for dimension in sweep.search.space}
+
+
+def _value(dimension: Dimension, draw: random.Random) -> ParamValue:
+    if isinstance(dimension, Choices):
+        return draw.choice(dimension.values)
+    if dimension.step is not None:
+        return draw.choice(dimension.grid())
+    whole = isinstance(dimension.low, int) and isinstance(dimension.high, int)
+    if dimension.log:
+        value = math.exp(draw.uniform(math.log(dimension.low), math.log(dimension.high)))
+    else:
+        value = draw.uniform(dimension.low, dimension.high)
+    return round(value) if whole else min(max(value, dimension.low), dimension.high)

@@ -1,0 +1,145 @@
+"""From the two places of truth (Optuna's storage, the trajectory store) to the records that tracking shows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from deepcolor.config.load import to_yaml
+from deepcolor.config.schema import ParamValue, Sweep
+from deepcolor.search.rules.confirmation import confirmation_line
+from deepcolor.search.rules.summary import Summary, improvements
+from deepcolor.search.study.storage import StoredStudy, StoredTrial
+from deepcolor.tracking import layout
+from deepcolor.tracking.records import Provenance, State, StudyRecord, TrialRecord
+from deepcolor.training.early_stopping import view_of
+from deepcolor.training.trajectory import EpochMetrics
+
+
+@dataclass(frozen=True)
+class Projection:
+    """Builds the records of one study; holds what all of them share."""
+
+    study: StoredStudy
+    provenance: Provenance
+    command: str
+    """The command line that reproduces the study."""
+    store: Path
+    report: Path
+
+    @property
+    def sweep(self) -> Sweep:
+        return self.study.sweep
+
+    @cached_property
+    def _study_id(self) -> str:
+        # Once: the moment a study began lies in Optuna's database, and never changes.
+        return layout.study_id(self.study.name, self.study.started_ms)
+
+    def trial(self, trial: StoredTrial, history: Sequence[EpochMetrics], *, state: State | None = None) -> TrialRecord:
+        """Return the record of a trial as it stands.
+
+        Args:
+            trial: A trial that has a place: one that failed before it had a training has nothing to show.
+            history: The epochs of its trajectory without a gap; those beyond what the trial looks at are left out.
+            state: Replaces the stored state, for a trial that its driver is training now.
+        """
+        if trial.place is None:
+            raise ValueError(f"trial {trial.number} of {self.study.name} has no training")
+        outcome, end_epoch = trial.outcome, self._end_epoch(trial, history)
+        return TrialRecord(
+            study=self.study.name,
+            study_id=self._study_id,
+            number=trial.number,
+            state=state or _STATES[trial.state],
+            params={**_confirms(trial), **trial.params},
+            setting=trial.setting(self.sweep),
+            trajectory=trial.place.trajectory,
+            started_ms=trial.started_ms,
+            ended_ms=trial.ended_ms,
+            provenance=self.provenance,
+            history=tuple(history[:end_epoch]),
+            end_epoch=end_epoch,
+            value=trial.value,
+            metrics={**outcome.metrics, "best_epoch": float(outcome.view.chosen_epoch)} if outcome else {},
+            result=self.store / outcome.result if outcome and outcome.result else None,
+            error=trial.error,
+            diverged=trial.diverged,
+            parent_model=trial.place.parent,
+            host=outcome.host if outcome else "",
+            device=outcome.device if outcome else "",
+            threads=outcome.threads if outcome else (),
+            confirms=(trial.confirms.trial, trial.confirms.seed) if trial.confirms else None,
+        )
+
+    def _end_epoch(self, trial: StoredTrial, history: Sequence[EpochMetrics]) -> int:
+        """The furthest epoch that a trial may look at as it stands: others on its trajectory may have gone further."""
+        if trial.outcome is not None:
+            return trial.outcome.view.end_epoch
+        setting = trial.setting(self.sweep)
+        target = min(trial.target_epoch or setting.training.epochs, setting.training.epochs)
+        if trial.state == "failed":
+            known = trial.failed_at
+            if known is None:
+                known = sum(row.time_ms <= (trial.ended_ms or 0) for row in history)
+            return min(target, known)
+        objective = self.sweep.search.objective
+        view = view_of(history, epochs=target, patience=setting.patience, objective=objective)
+        return view.end_epoch if view else target
+
+    def parent(
+        self, trials: Sequence[StoredTrial], summary: Summary | None, *, state: State, ended_ms: int | None
+    ) -> StudyRecord:
+        """Return the record of the study; the report is part of it once there is a summary."""
+        steps = improvements(trials)
+        confirmation = summary.confirmation if summary else None
+        winner = confirmation.winner if confirmation else None
+        return StudyRecord(
+            sweep=self.sweep,
+            study_id=self._study_id,
+            resolved_yaml=to_yaml(self.sweep),
+            command=self.command,
+            state=state,
+            started_ms=self.study.started_ms,
+            ended_ms=ended_ms,
+            provenance=self.provenance,
+            best=steps,
+            summary=_figures(summary) if summary else {},
+            best_trial=steps[-1][0] if steps else None,
+            report=self.report if summary else None,
+            confirmed_trial=winner.trial if winner else None,
+            confirmation=confirmation_line(confirmation) if confirmation else "",
+        )
+
+
+_STATES: dict[str, State] = {"waiting": "waiting", "complete": "complete", "pruned": "pruned", "failed": "failed"}
+
+
+def _confirms(trial: StoredTrial) -> dict[str, ParamValue]:
+    """What tells a trial that confirms another one from it, beside the parameters that both have."""
+    return {"confirms": trial.confirms.trial, "seed": trial.confirms.seed} if trial.confirms else {}
+
+
+def _figures(summary: Summary) -> dict[str, float]:
+    figures = {
+        "trials": summary.trials,
+        "complete": summary.complete,
+        "failed": summary.failed,
+        "pruned": summary.pruned,
+        "waiting": summary.waiting,
+        "diverged": summary.diverged,
+        "requested_epochs": summary.requested_epochs,
+        "trained_epochs": summary.trained_epochs,
+        "saved_share": summary.saved,
+        "saved_s": summary.saved_s,
+    }
+    confirmation = summary.confirmation
+    if confirmation is not None and confirmation.winner is not None:
+        figures |= {"confirmed_mean": confirmation.winner.mean, "confirmed_std": confirmation.winner.std}
+        figures["confirmed_seeds"] = len(confirmation.winner.values)
+    if confirmation is not None and confirmation.runner_up is not None and confirmation.difference is not None:
+        low, high = confirmation.difference.interval
+        figures |= {"runner_up_mean": confirmation.runner_up.mean, "difference_low": low, "difference_high": high}
+    return {key: float(value) for key, value in figures.items()}

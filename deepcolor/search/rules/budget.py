@@ -1,0 +1,102 @@
+"""Decide whether a study has spent its budget, and keep the account over all of its starts."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+
+from deepcolor.config.schema import BudgetConfig, Limit
+from deepcolor.search.rules.summary import best_of
+from deepcolor.search.study.storage import Spent, StoredStudy, StoredTrial
+from deepcolor.search.study.trials import searched
+
+SAVE_EVERY_S = 5.0
+"""What a killed driver may leave uncounted."""
+
+
+def exhausted(budget: BudgetConfig, *, spent: Spent, trials: Iterable[StoredTrial]) -> Limit | None:
+    """Return the limit that a study has reached, or None. Pure.
+
+    `budget.trials` is not among them: it ends the asking for trials, and stops none.
+
+    Args:
+        budget: The sweep's budget.
+        spent: By all starts of the study's driver.
+        trials: The study's. Those that gave no value do not count, nor do those that confirm others.
+    """
+    known = [trial for trial in searched(trials) if trial.gave_value]
+    best = best_of(known)
+    if best is not None and budget.target is not None and best.value is not None and best.value <= budget.target:
+        return "target"
+    if (limit := overspent(budget, spent=spent)) is not None:
+        return limit
+    since = sum(trial.number > best.number for trial in known) if best is not None else 0
+    return "patience_trials" if budget.patience_trials is not None and since >= budget.patience_trials else None
+
+
+def overspent(budget: BudgetConfig, *, spent: Spent) -> Limit | None:
+    """Return the limit of time or work that a study has reached, or None: those that a confirmation keeps to as well.
+    Pure.
+    """
+    reached: dict[Limit, bool] = {
+        "epochs": budget.epochs is not None and spent.epochs >= budget.epochs,
+        "wall_s": budget.wall_s is not None and spent.wall_s >= budget.wall_s,
+        "gpu_hours": budget.gpu_hours is not None and spent.gpu_s >= budget.gpu_hours * 3600,
+    }
+    return next((limit for limit, is_reached in reached.items() if is_reached), None)
+
+
+class Account:
+    """What a study has spent: what its storage says of earlier starts, and what this start adds."""
+
+    def __init__(self, study: StoredStudy, *, on_gpu: bool) -> None:
+        """Begin to count.
+
+        Args:
+            study: Keeps the account.
+            on_gpu: Whether a running segment is taken to run on a GPU; once it has returned, it is known.
+        """
+        self._study = study
+        self._earlier = study.spent
+        self._started = self._saved_at = time.monotonic()
+        self._on_gpu = on_gpu
+        self._gpu_s = 0.0
+        self._running: dict[str, float] = {}
+
+    def segment_starts(self, digest: str) -> None:
+        """Take note of a segment that has been submitted."""
+        self._running[digest] = time.monotonic()
+
+    def segment_ends(self, digest: str, *, device: str, train_s: float) -> None:
+        """Take note of a segment that has returned."""
+        self._running.pop(digest, None)
+        if device.startswith("cuda"):
+            self._gpu_s += train_s
+
+    def segment_fails(self, digest: str) -> None:
+        """Take note of a segment that has failed: what it has cost is known by the clock alone."""
+        started = self._running.pop(digest, None)
+        if self._on_gpu and started is not None:
+            self._gpu_s += time.monotonic() - started
+
+    def spent(self, *, trained_now: int) -> Spent:
+        """Return the whole, and write it down now and then.
+
+        Args:
+            trained_now: Epochs trained since this start.
+        """
+        now = time.monotonic()
+        running_s = sum(now - started for started in self._running.values()) if self._on_gpu else 0.0
+        spent = Spent(
+            wall_s=self._earlier.wall_s + now - self._started,
+            gpu_s=self._earlier.gpu_s + self._gpu_s + running_s,
+            epochs=self._earlier.epochs + trained_now,
+        )
+        if now - self._saved_at >= SAVE_EVERY_S:
+            self._saved_at = now
+            self._study.put_spent(spent)
+        return spent
+
+    def close(self, *, trained_now: int) -> None:
+        """Write the whole down."""
+        self._study.put_spent(self.spent(trained_now=trained_now))

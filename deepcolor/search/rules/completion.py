@@ -1,0 +1,55 @@
+"""Whether a study has all that its sweep asks for: asked by its driver, by those who rebuild its runs, and by gc. Pure.
+
+A trial that failed has had its turn in the start that it failed in. The next start tries again, so from then on it
+counts no longer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from deepcolor.search.rules.budget import exhausted
+from deepcolor.search.rules.confirmation import is_pending
+from deepcolor.search.study.space import grid_points, point_key
+from deepcolor.search.study.storage import StoredStudy, StoredTrial
+from deepcolor.search.study.trials import searched
+
+
+def has_ended(study: StoredStudy, trials: Sequence[StoredTrial]) -> bool:
+    """Whether there is nothing left to do but to try again what failed: a driver that ends now is not interrupted.
+
+    A study whose budget is spent has ended, though some of its trials are open.
+
+    Raises:
+        StudyError: The study was not made by deepcolor, or its creation was cut off.
+    """
+    sweep, spent = study.sweep, study.spent
+    if is_pending(sweep, trials, spent=spent):
+        return False
+    if exhausted(sweep.search.budget, spent=spent, trials=trials) is not None:
+        return True
+    return all(trial.finished for trial in trials) and _has_all(study, trials)
+
+
+def is_finished(study: StoredStudy, trials: Sequence[StoredTrial]) -> bool:
+    """Whether a study has ended and none of its trials is open, so that nothing goes on from what they have trained.
+
+    Raises:
+        StudyError: As for `has_ended`.
+    """
+    return all(trial.finished for trial in trials) and has_ended(study, trials)
+
+
+def _has_all(study: StoredStudy, trials: Sequence[StoredTrial]) -> bool:
+    """Whether all trials have been tried that the sweep asks for and its budget allows."""
+    search, names = study.sweep.search, set(study.sweep.search_names)
+    retried = study.retried
+    # One whose parameters are not all there was cut off while it was drawn, and counts for nothing.
+    tried = [t for t in searched(trials) if t.number not in retried and set(t.params) == names]
+    limit = search.limit()
+    if limit is None:
+        return False
+    if search.sampler == "grid":
+        there = {point_key(trial.params) for trial in tried}
+        return len(there) >= limit or all(point_key(point) in there for point in grid_points(search))
+    return len(tried) >= limit

@@ -1,0 +1,268 @@
+"""Confirm a search's winner: which settings are trained again, what is left of that, and what it has shown. Pure.
+
+    the search's best settings -> each trained under other seeds -> the lowest mean over these seeds wins
+
+What the search saw of a setting is no part of its mean: it was chosen for being low, so it is lower than the setting
+deserves.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+import warnings
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from deepcolor.config.schema import ParamValue, Sweep
+from deepcolor.counting import counted
+from deepcolor.search.rules.budget import overspent
+from deepcolor.search.study.space import point_key
+from deepcolor.search.study.trials import Confirms, Spent, StoredTrial, finite
+
+LEVEL = 0.95
+"""Of the interval of a difference."""
+
+
+@dataclass(frozen=True)
+class ConfirmedSetting:
+    """One of the search's best settings, under other seeds."""
+
+    trial: int
+    """The trial of the search that found it."""
+    params: dict[str, ParamValue]
+    searched_value: float
+    """The objective that the search saw, under its own seed."""
+    values: dict[int, float]
+    """The objective under each other seed that has been trained; inf where that diverged or failed."""
+    trainings: tuple[int, ...] = ()
+    """The trials that gave a finite one."""
+
+    @property
+    def mean(self) -> float:
+        """Over the other seeds; inf when one of them gave no value."""
+        finite = self.values and all(math.isfinite(value) for value in self.values.values())
+        return statistics.fmean(self.values.values()) if finite else math.inf
+
+    @property
+    def std(self) -> float:
+        """Of one training from the mean (n - 1); inf when it cannot be said."""
+        finite = len(self.values) > 1 and math.isfinite(self.mean)
+        return statistics.stdev(self.values.values()) if finite else math.inf
+
+    def as_dict(self) -> dict[str, Any]:
+        """The setting as a JSON object; null stands for what is not finite."""
+        return {
+            "trial": self.trial,
+            "params": self.params,
+            "searched_value": self.searched_value,
+            "mean": _finite(self.mean),
+            "std": _finite(self.std),
+            "seeds": len(self.values),
+            "values": {str(seed): _finite(value) for seed, value in self.values.items()},
+        }
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The winner's mean less the runner-up's: how much lower it is, and how sure that is."""
+
+    value: float
+    interval: tuple[float, float]
+    """95 %, after Welch, from the spread over the seeds."""
+
+    @property
+    def clear(self) -> bool:
+        """Whether it is larger than what the choice of the seeds explains."""
+        return self.interval[1] < 0
+
+    @property
+    def verdict(self) -> str:
+        """Would other seeds have made another winner? In words; what other pictures would say is asked at promotion."""
+        return "other seeds would hardly change that" if self.clear else "other seeds could change that"
+
+
+@dataclass(frozen=True)
+class Confirmation:
+    """What is known of a search's best settings under other seeds."""
+
+    settings: tuple[ConfirmedSetting, ...]
+    """The lowest mean first; while there is no winner, in the search's order."""
+    trainings: int
+    """How many it consists of in all."""
+    missing: str = ""
+    """In words, why the winner is not confirmed; empty when it is."""
+    difference: Difference | None = None
+    """Between winner and runner-up; None where there are not two to compare."""
+
+    @property
+    def winner(self) -> ConfirmedSetting | None:
+        """None as long as not every training has been done."""
+        return None if self.missing else self.settings[0]
+
+    @property
+    def runner_up(self) -> ConfirmedSetting | None:
+        """None where no other setting gave a value under every seed."""
+        others = [] if self.missing else self.settings[1:2]
+        return next((setting for setting in others if math.isfinite(setting.mean)), None)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The confirmation as a JSON object."""
+        winner, runner_up, difference = self.winner, self.runner_up, self.difference
+        return {
+            "winner": winner.trial if winner else None,
+            "runner_up": runner_up.trial if runner_up else None,
+            "difference": difference.value if difference else None,
+            "interval": list(difference.interval) if difference else None,
+            "verdict": difference.verdict if difference else None,
+            "missing": self.missing or None,
+            "trainings": self.trainings,
+            "settings": [setting.as_dict() for setting in self.settings],
+        }
+
+
+def finalists(trials: Iterable[StoredTrial], *, top: int) -> list[StoredTrial]:
+    """Return a trial for each of the search's best settings, the best first.
+
+    Trials with the same parameters are one setting; so are those that took the same weights from one training, as after
+    an early stop before the end of both.
+    """
+    chosen: list[StoredTrial] = []
+    seen: set[object] = set()
+    for trial in sorted(finite(trials), key=lambda trial: (trial.value, trial.number)):
+        keys = {point_key(trial.params), _weights(trial)}
+        if seen.isdisjoint(keys):
+            chosen.append(trial)
+        seen |= keys
+    return chosen[:top]
+
+
+def wanted(sweep: Sweep, trials: Sequence[StoredTrial]) -> list[Confirms]:
+    """Return every training that a study's confirmation consists of, seed by seed; none where none is asked for."""
+    confirm, first = sweep.search.confirm, sweep.training.seed + 1
+    if confirm is None:
+        return []
+    best = finalists(trials, top=confirm.top)
+    return [Confirms(trial.number, seed) for seed in range(first, first + confirm.seeds) for trial in best]
+
+
+def left(sweep: Sweep, trials: Sequence[StoredTrial], *, failed_too: bool) -> list[Confirms]:
+    """Return those trainings that have not been started.
+
+    Args:
+        sweep: The study's.
+        trials: All of its trials.
+        failed_too: Whether one that failed is to be done again, as at each start of a driver.
+    """
+    done = {trial.confirms for trial in trials if trial.state != "failed" or not failed_too}
+    return [confirms for confirms in wanted(sweep, trials) if confirms not in done]
+
+
+def is_pending(sweep: Sweep, trials: Sequence[StoredTrial], *, spent: Spent) -> bool:
+    """Whether a study, its search having ended, has something left to confirm, and the budget for it."""
+    waits = bool(left(sweep, trials, failed_too=False)) or any(t.confirms and not t.finished for t in trials)
+    return waits and overspent(sweep.search.budget, spent=spent) is None
+
+
+def confirmation_of(sweep: Sweep, trials: Sequence[StoredTrial], *, spent: Spent) -> Confirmation | None:
+    """Return what is known of a study's best settings under other seeds; None where it is not to be confirmed.
+
+    Args:
+        sweep: The study's.
+        trials: All of its trials.
+        spent: By all starts of its driver.
+    """
+    if sweep.search.confirm is None:
+        return None
+    asked = wanted(sweep, trials)
+    ended = {trial.confirms: trial for trial in trials if trial.confirms is not None and trial.finished}
+    settings = tuple(
+        _setting(trial, [ended[c] for c in asked if c.trial == trial.number and c in ended])
+        for trial in finalists(trials, top=sweep.search.confirm.top)
+    )
+    to_do = sum(confirms not in ended for confirms in asked)
+    missing = _missing(sweep, settings, of=len(asked), to_do=to_do, spent=spent)
+    if missing:
+        return Confirmation(settings, len(asked), missing)
+    by_mean = tuple(sorted(settings, key=lambda setting: (setting.mean, setting.trial)))
+    return Confirmation(by_mean, len(asked), difference=_difference(by_mean))
+
+
+def confirmation_line(confirmation: Confirmation) -> str:
+    """Say in one line who has won, by how much, and how sure that is; or why nobody has."""
+    winner, runner_up, difference = confirmation.winner, confirmation.runner_up, confirmation.difference
+    if winner is None:
+        return f"The winner is not confirmed: {confirmation.missing}."
+    seeds = f"{winner.mean:.4g} ± {winner.std:.2g} over {counted(len(winner.values), 'other seed')}"
+    if runner_up is None or difference is None:
+        return f"Trial {winner.trial} is confirmed: {seeds}; there is no other to compare it with."
+    low, high = difference.interval
+    return (
+        f"Trial {winner.trial} is confirmed: {seeds}, against {runner_up.mean:.4g} ± {runner_up.std:.2g} of trial "
+        f"{runner_up.trial}; difference {difference.value:.2g} (95 %: {low:.2g} to {high:.2g}), {difference.verdict}."
+    )
+
+
+def welch_interval(first: Sequence[float], second: Sequence[float]) -> tuple[float, float]:
+    """Return the 95 % interval of the difference of two means, first less second, of unlike spread.
+
+    Args:
+        first: Two values at least, finite.
+        second: The same.
+    """
+    from scipy.stats import ttest_ind
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # on values that hardly differ, or not at all
+        interval = ttest_ind(first, second, equal_var=False).confidence_interval(LEVEL)
+    low, high = float(interval.low), float(interval.high)
+    if math.isnan(low) or math.isnan(high):  # no spread in either
+        low = high = statistics.fmean(first) - statistics.fmean(second)
+    return low, high
+
+
+def _weights(trial: StoredTrial) -> object:
+    """What is equal for trials that took the same weights from one training."""
+    if trial.place is None or trial.outcome is None:
+        return trial.number
+    return trial.place.trajectory, trial.outcome.view.end_epoch, trial.outcome.view.chosen_epoch
+
+
+def _setting(trial: StoredTrial, confirming: Sequence[StoredTrial]) -> ConfirmedSetting:
+    values = {
+        other.confirms.seed: other.value if other.state == "complete" and other.value is not None else math.inf
+        for other in confirming
+        if other.confirms is not None
+    }
+    return ConfirmedSetting(
+        trial=trial.number,
+        params=trial.params,
+        searched_value=math.inf if trial.value is None else trial.value,
+        values=values,
+        trainings=tuple(other.number for other in confirming if other.state == "complete" and not other.diverged),
+    )
+
+
+def _missing(sweep: Sweep, settings: Sequence[ConfirmedSetting], *, of: int, to_do: int, spent: Spent) -> str:
+    if not settings:
+        return "no trial of the search gave a finite value"
+    if to_do:
+        limit = overspent(sweep.search.budget, spent=spent)
+        why = f"; search.budget.{limit} is spent, go on with more by --extend" if limit else ""
+        return f"{to_do} of {counted(of, 'training')} {'is' if to_do == 1 else 'are'} left{why}"
+    if all(math.isinf(setting.mean) for setting in settings):
+        return "every one of the best settings diverged or failed under another seed"
+    return ""
+
+
+def _difference(by_mean: Sequence[ConfirmedSetting]) -> Difference | None:
+    if len(by_mean) < 2 or math.isinf(by_mean[1].mean):
+        return None
+    first, second = by_mean[0], by_mean[1]
+    interval = welch_interval([*first.values.values()], [*second.values.values()])
+    return Difference(first.mean - second.mean, interval)
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None

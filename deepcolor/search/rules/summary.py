@@ -1,0 +1,246 @@
+"""What is said about a study while it runs and when it ends."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Protocol
+
+from deepcolor.config.schema import Limit, ParamValue
+from deepcolor.search.rules.schedule import Share, trained_epochs
+from deepcolor.search.study.storage import Place, StoredStudy, StoredTrial
+from deepcolor.search.study.trials import finite, searched
+
+if TYPE_CHECKING:
+    from deepcolor.search.rules.confirmation import Confirmation
+
+
+@dataclass(frozen=True)
+class RunningTrial:
+    """An open trial, as the live view shows it."""
+
+    number: int
+    params: dict[str, ParamValue]
+    epoch: int
+    epochs: int
+    value: float | None
+    """The objective at the last epoch."""
+    confirms: int | None = None
+    """The trial that it confirms, under `seed`."""
+    seed: int | None = None
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A study at one moment of a driver's run."""
+
+    total: int
+    """Trials the study will have when it is done."""
+    complete: int
+    failed: int
+    running: tuple[RunningTrial, ...]
+    best: StoredTrial | None
+    trained_epochs: int
+    """Epochs trained since this start."""
+    epochs_per_s: float
+    remaining_s: float | None
+    """None while there is nothing to estimate from."""
+    elapsed_s: float
+    stopping: bool
+    pruned: int = 0
+    """Trials of the search that ended at a rung."""
+    waiting: int = 0
+    """Open trials that are not being trained: at a rung, or before their turn."""
+    at_rung: int = 0
+    """Of these, the ones at a rung: their pruner may let none of them on."""
+    confirmed: int = 0
+    """Trainings of the best settings under other seeds that are done."""
+    to_confirm: int = 0
+    """How many there will be."""
+    confirming: bool = False
+    """The search has ended, and they are under way."""
+    objective: str = "val/mse"
+
+    @property
+    def done(self) -> int:
+        """Trainings that are done as far as is known: a trial at a rung may be let on, or not."""
+        return self.complete + self.pruned + self.at_rung + self.confirmed
+
+
+class Watcher(Protocol):
+    """Sees a study go by; prints or draws it."""
+
+    def update(self, snapshot: Snapshot) -> None:
+        """Take a new picture of the whole; called a few times a second at most."""
+
+    def finished(self, trial: StoredTrial, snapshot: Snapshot) -> None:
+        """Take note of a trial that has just finished or failed."""
+
+
+class Report(Protocol):
+    """What people look at when a study has ended."""
+
+    @property
+    def folder(self) -> Path:
+        """Where it lies."""
+
+    def prepare(self) -> None:
+        """Get ready to write; it may take seconds, and may be called from a thread."""
+
+    def write(self, study: StoredStudy, summary: Summary) -> None:
+        """Write it, as far as anything has changed."""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A study at the end of a driver's run."""
+
+    study: str
+    state: str
+    """complete or interrupted."""
+    trials: int
+    """Those of the search, as in all counts here; the ones that confirm its best are part of the epochs alone."""
+    complete: int
+    failed: int
+    diverged: int
+    requested_epochs: int
+    """Epochs the finished trials would have trained if each had been trained alone, and to its end."""
+    trained_epochs: int
+    """Epochs of them that had to be trained for this study; the others were shared between trials, or in the store
+    already."""
+    trained_now: int
+    """Epochs trained since this start."""
+    wall_s: float
+    best: StoredTrial | None
+    pruned: int = 0
+    """Trials that ended at a rung."""
+    waiting: int = 0
+    """Trials that are open still: at a rung, or before their turn."""
+    saved_s: float = 0.0
+    """Seconds that the epochs which needed no training would have taken, at the measured pace of their trajectories."""
+    stopped_by: Limit | None = None
+    """The limit of the budget that ended the search."""
+    learnt_from: int = 0
+    """Trials of other studies that the sampler learnt from."""
+    confirmation: Confirmation | None = None
+    """What is known of the best settings under other seeds; None where the sweep does not ask for it."""
+
+    @property
+    def saved(self) -> float:
+        """Share of the requested epochs that needed no training, because trials shared them or were pruned; 0 to 1."""
+        return 1 - self.trained_epochs / self.requested_epochs if self.requested_epochs else 0.0
+
+    def as_dict(self) -> dict[str, Any]:
+        """The summary as a JSON object."""
+        best = self.best
+        fields = {key: value for key, value in vars(self).items() if key not in {"best", "confirmation"}}
+        return {
+            **fields,
+            "wall_s": round(self.wall_s, 3),
+            "saved_s": round(self.saved_s, 3),
+            "saved": round(self.saved, 4),
+            "best": best_as_dict(best) if best else None,
+            "confirmation": self.confirmation.as_dict() if self.confirmation else None,
+        }
+
+
+def best_as_dict(trial: StoredTrial) -> dict[str, Any]:
+    """A trial as a JSON object; the value of one that has none yet is that at its last rung."""
+    return {
+        "trial": trial.number,
+        "value": trial.latest,
+        "params": trial.params,
+        "epoch": trial.outcome.view.chosen_epoch if trial.outcome else None,
+        "metrics": trial.outcome.metrics if trial.outcome else {},
+    }
+
+
+def best_of(trials: Sequence[StoredTrial]) -> StoredTrial | None:
+    """The search's complete trial with the lowest finite value; the earlier one of two equals."""
+    return min(finite(trials), key=lambda trial: (trial.value, trial.number), default=None)
+
+
+def improvements(trials: Sequence[StoredTrial]) -> tuple[tuple[int, int, float], ...]:
+    """(trial number, unix ms of its end, value) of each trial of the search that was the best when it ended."""
+    ended = sorted(
+        (t for t in searched(trials) if t.state == "complete" and t.ended_ms), key=lambda t: (t.ended_ms or 0, t.number)
+    )
+    steps: list[tuple[int, int, float]] = []
+    for trial in ended:
+        value = math.inf if trial.value is None else trial.value
+        if value < (steps[-1][2] if steps else math.inf):
+            steps.append((trial.number, trial.ended_ms or 0, value))
+    return tuple(steps)
+
+
+def shares(trials: Sequence[StoredTrial]) -> list[Share]:
+    """What each trial that has a trajectory asked for of it."""
+    return [_share(trial, trial.place) for trial in trials if trial.place is not None]
+
+
+def _share(trial: StoredTrial, place: Place) -> Share:
+    outcome = trial.outcome
+    if outcome is None:
+        return Share(trial.number, place.trajectory, 0, place.in_store_epochs, resumed_epochs=place.resumed_epochs)
+    end = outcome.view.end_epoch
+    return Share(
+        trial.number,
+        place.trajectory,
+        place.epochs if trial.state == "pruned" and place.epochs else end,
+        place.in_store_epochs,
+        seen_epochs=end,
+        resumed_epochs=place.resumed_epochs if outcome.result else None,
+        weights_epoch=outcome.view.chosen_epoch if outcome.result else None,
+    )
+
+
+def summarise(
+    study: str,
+    trials: Sequence[StoredTrial],
+    *,
+    interrupted: bool,
+    trained_now: int,
+    wall_s: float,
+    epoch_s: Mapping[str, float] = MappingProxyType({}),
+    stopped_by: Limit | None = None,
+    learnt_from: int = 0,
+    confirmation: Confirmation | None = None,
+) -> Summary:
+    """Put a study's trials into figures.
+
+    Args:
+        study: The study's name.
+        trials: All of its trials, those included that confirm its best ones.
+        interrupted: The driver was stopped before the end.
+        trained_now: Epochs trained since this start.
+        wall_s: Seconds since this start.
+        epoch_s: Mean seconds an epoch of each trajectory; those of unknown pace save no seconds.
+        stopped_by: The limit of the budget that ended the search.
+        learnt_from: Trials of other studies that the sampler learnt from.
+        confirmation: What is known of the best settings under other seeds.
+    """
+    asked = shares(trials)
+    paid = trained_epochs(asked)
+    own = searched(trials)
+    return Summary(
+        study=study,
+        state="interrupted" if interrupted else "complete",
+        trials=len(own),
+        complete=sum(trial.state == "complete" for trial in own),
+        failed=sum(trial.state == "failed" for trial in own),
+        diverged=sum(trial.diverged for trial in own),
+        requested_epochs=sum(share.requested_epochs for share in asked),
+        trained_epochs=sum(paid.values()),
+        trained_now=trained_now,
+        wall_s=wall_s,
+        best=best_of(trials),
+        pruned=sum(trial.state == "pruned" for trial in own),
+        waiting=sum(not trial.finished for trial in own),
+        saved_s=sum((s.requested_epochs - paid[s.number]) * epoch_s.get(s.trajectory, 0.0) for s in asked),
+        stopped_by=stopped_by,
+        learnt_from=learnt_from,
+        confirmation=confirmation,
+    )

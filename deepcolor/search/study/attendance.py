@@ -1,0 +1,66 @@
+"""Which trials are being trained at this moment: the driver of their study says so, and whoever reads the study asks.
+
+    studies/<study>/.driver.lock   held as long as a driver lives
+    studies/<study>/running.json   what it said last; after a kill it may lie there still, and is believed no longer
+
+Optuna's storage knows only that a trial is open, which may be at a rung, before its turn, or left by a stopped driver.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Collection
+from contextlib import suppress
+from pathlib import Path
+
+from deepcolor.atomic import write_atomically
+from deepcolor.plainfile import read_plain
+from deepcolor.search.study.ownership import is_owned
+from deepcolor.search.study.trials import StoredTrial
+from deepcolor.workspace import Workspace
+
+RUNNING_FILE = "running.json"
+_SAID_EVERY_S = 1.0
+
+
+class Attendance:
+    """Says which trials a driver is training. What cannot be written is left unsaid: it is for people to read."""
+
+    def __init__(self, folder: Path) -> None:
+        """Say nothing yet.
+
+        Args:
+            folder: The study's.
+        """
+        self._file = folder / RUNNING_FILE
+        self._said: list[int] | None = None
+        self._said_at = 0.0
+
+    def say(self, numbers: Collection[int]) -> None:
+        """Say that these trials are being trained, and no others; at most every second."""
+        now, running = time.monotonic(), sorted(numbers)
+        if running != self._said and now - self._said_at >= _SAID_EVERY_S:
+            self._said, self._said_at = running, now
+            with suppress(OSError):
+                write_atomically(self._file, json.dumps(running).encode())
+
+    def clear(self) -> None:
+        """Say that none is."""
+        with suppress(OSError):
+            self._file.unlink(missing_ok=True)
+
+
+def running_trials(workspace: Workspace, study: str) -> frozenset[int]:
+    """Return the numbers of the trials that a living driver is training; none when no driver is at work."""
+    try:
+        said = json.loads(read_plain(workspace.study(study) / RUNNING_FILE, most_bytes=2**24))
+        running = frozenset(int(number) for number in said)
+    except (OSError, ValueError, TypeError):
+        return frozenset()
+    return running if is_owned(workspace, study) else frozenset()
+
+
+def state_of(trial: StoredTrial, running: Collection[int]) -> str:
+    """Return a trial's state in words: running, waiting, complete, pruned or failed."""
+    return "running" if trial.number in running and not trial.finished else trial.state

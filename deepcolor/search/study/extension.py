@@ -1,0 +1,159 @@
+"""Let a study grow: check that its trials keep their meaning, and write them again as trials of the larger sweep.
+
+Optuna holds a study to the choices it began with, and a finished trial to its end. So a study that grows is written
+anew, with the same trials under the same numbers; those that were pruned are open again, and wait at their rung.
+
+    write the trials into a copy, and mark it whole
+    remove the study
+    write the copy into a study of the old name
+    remove the copy
+
+A copy that is not marked was cut off and goes; one that is marked is carried on from, whatever has been done since.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import optuna
+from optuna.distributions import BaseDistribution
+from optuna.storages import BaseStorage
+from optuna.study import Study
+from optuna.trial import FrozenTrial, TrialState
+
+from deepcolor.config.schema import Setting, Sweep
+from deepcolor.errors import StudyError
+from deepcolor.search.study.space import distributions, misfits, params_of
+
+COPY_SUFFIX = "~extended"
+"""No study can have it in its name."""
+_WHOLE = "whole"
+
+
+def refuse_changed_meaning(old: Sweep, new: Sweep, settings: Mapping[int, Setting]) -> None:
+    """Raise StudyError where a larger sweep would give a study's trials another meaning.
+
+    Args:
+        old: The sweep the study was made from.
+        new: The one it is to go on with.
+        settings: Of each trial that has a value or is being trained, by number.
+    """
+    reasons = [f"stage: {old.stage} -> {new.stage}"] if old.stage != new.stage else []
+    if old.search.objective != new.search.objective:
+        reasons.append(f"search.objective: {old.search.objective} -> {new.search.objective}")
+    for number, setting in settings.items():
+        found = misfits(new, setting)
+        if found and not reasons:
+            reasons = [f"trial {number} would be none of its trials any more: {'; '.join(found)}"]
+    if reasons:
+        raise StudyError(
+            f"study: {new.study!r} cannot be extended so, as its finished trials would mean something else; "
+            f"{'; '.join(reasons)}. Give the sweep another study name, or undo that change."
+        )
+
+
+def keep_adopted(old: Sweep, new: Sweep) -> Sweep:
+    """Return the larger sweep with the model fields that the old one took over from its parent, where it still does."""
+    if new.init.init_from is None or new.init.init_from != old.init.init_from:
+        return new
+    free = [
+        field
+        for field in type(new.model).model_fields
+        if field not in new.model.model_fields_set and field not in new.search_names
+    ]
+    taken = {field: getattr(old.model, field) for field in free}
+    return new.model_copy(update={"model": new.model.model_copy(update=taken)})
+
+
+def rewrite(
+    storage: BaseStorage,
+    name: str,
+    *,
+    trials: Sequence[FrozenTrial],
+    attrs: Mapping[str, Any],
+) -> None:
+    """Write a study anew, with these trials and attributes; cut off anywhere, `recover` finishes or undoes it.
+
+    Args:
+        storage: Holds the study.
+        name: Its name.
+        trials: All of them, by number.
+        attrs: The study's attributes; the last one is written last.
+    """
+    copy = optuna.create_study(study_name=name + COPY_SUFFIX, storage=storage, direction="minimize")
+    _fill(copy, trials, attrs)
+    copy.set_user_attr(_WHOLE, value=True)
+    recover(storage, name)
+
+
+def recover(storage: BaseStorage, name: str) -> None:
+    """Finish or undo a rewriting that was cut off; without one, change nothing."""
+    names = {study.study_name for study in storage.get_all_studies()}
+    if name + COPY_SUFFIX not in names:
+        return
+    copy = optuna.load_study(study_name=name + COPY_SUFFIX, storage=storage)
+    attrs = dict(copy.user_attrs)
+    if attrs.pop(_WHOLE, False):
+        if name in names:
+            optuna.delete_study(study_name=name, storage=storage)
+        study = optuna.create_study(study_name=name, storage=storage, direction="minimize")
+        _fill(study, copy.get_trials(deepcopy=False), attrs)
+    optuna.delete_study(study_name=name + COPY_SUFFIX, storage=storage)
+
+
+def rewritten(
+    trial: FrozenTrial, *, old: Sweep, new: Sweep, reopened: frozenset[str], marks: frozenset[str]
+) -> FrozenTrial:
+    """Return a trial as it stands in the larger sweep.
+
+    Args:
+        trial: As stored.
+        old: The sweep it was a trial of.
+        new: The sweep it becomes one of.
+        reopened: Attributes that a pruned trial loses when it is open again.
+        marks: Attributes of trials that are none of the study's own.
+    """
+    setting = _setting(old, trial)
+    fits = setting is not None and not misfits(new, setting)
+    own = not marks & trial.user_attrs.keys()
+    opened = own and fits and trial.state == TrialState.PRUNED and (new.search.pruner.resume or _unpruned(new))
+    state = TrialState.RUNNING if opened else trial.state
+    if not fits and state == TrialState.COMPLETE:
+        state = TrialState.FAIL  # Another study's, outside of the new space: its number stays taken.
+    finished = state.is_finished()
+    params = params_of(new, setting) if setting is not None and fits else {}
+    return FrozenTrial(
+        number=trial.number,
+        state=state,
+        value=None,
+        values=trial.values if finished and state != TrialState.FAIL else None,
+        datetime_start=trial.datetime_start,
+        datetime_complete=trial.datetime_complete if finished else None,
+        params=dict(params),
+        distributions=_of(distributions(new.search), params),
+        user_attrs={key: value for key, value in trial.user_attrs.items() if not (opened and key in reopened)},
+        system_attrs={},
+        intermediate_values=trial.intermediate_values if fits else {},
+        trial_id=-1,
+    )
+
+
+def _setting(sweep: Sweep, trial: FrozenTrial) -> Setting | None:
+    """The trial's setting; None where its parameters were cut off while they were drawn."""
+    return sweep.setting(trial.params) if set(trial.params) == set(sweep.search_names) else None
+
+
+def _unpruned(sweep: Sweep) -> bool:
+    return sweep.search.pruner.name == "none"
+
+
+def _of(all_distributions: Mapping[str, BaseDistribution], params: Mapping[str, Any]) -> dict[str, BaseDistribution]:
+    return {name: all_distributions[name] for name in params}
+
+
+def _fill(study: Study, trials: Sequence[FrozenTrial], attrs: Mapping[str, Any]) -> None:
+    for trial in trials:
+        study.add_trial(trial)
+    for key, value in attrs.items():
+        study.set_user_attr(key, value)

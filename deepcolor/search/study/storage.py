@@ -1,0 +1,422 @@
+"""The one door to Optuna's storage: studies and their trials, opened, asked, told and read."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.study import Study
+from optuna.trial import FrozenTrial, TrialState
+from pydantic import ValidationError
+
+from deepcolor.columns import from_columns
+from deepcolor.config.schema import ParamValue, SearchConfig, Sweep, unknown_name
+from deepcolor.config.stored import Stored, read_stored
+from deepcolor.config.yamlfile import dump
+from deepcolor.counting import counted
+from deepcolor.errors import StudyError, WorkspaceError
+from deepcolor.search.study.changes import changes_of, refused, write_resolved
+from deepcolor.search.study.extension import (
+    COPY_SUFFIX,
+    keep_adopted,
+    recover,
+    refuse_changed_meaning,
+    rewrite,
+    rewritten,
+)
+from deepcolor.search.study.mirror import mirrored, trials_of
+from deepcolor.search.study.ownership import owned
+from deepcolor.search.study.sampling import asking, sampler_of
+from deepcolor.search.study.space import distributions
+from deepcolor.search.study.trials import (
+    CONFIRMS,
+    ERROR,
+    FOREIGN,
+    OUTCOME,
+    PLACE,
+    TARGET,
+    Confirms,
+    Outcome,
+    Place,
+    Spent,
+    StoredTrial,
+    now_ms,
+    stored_trial,
+)
+from deepcolor.sqlite import is_read_only, private_copy, sqlite_url, use_write_ahead_log
+from deepcolor.waiting import locked
+from deepcolor.workspace import Workspace
+
+__all__ = [
+    "Confirms",
+    "Outcome",
+    "Place",
+    "Spent",
+    "StoredStudy",
+    "StoredTrial",
+    "StudyStorage",
+    "now_ms",
+    "owned",
+]
+
+LOCK_WAIT_S = 120
+"""How long a writer waits for a database that another process holds."""
+
+_SWEEP, _RESOLVED, _PINS, _STARTED, _SPENT, _RETRIED = "sweep", "resolved", "pins", "started_ms", "spent", "retried"
+
+
+class StudyStorage:
+    """All studies of a workspace."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
+
+    def names(self) -> list[str]:
+        """Names of all studies, in order of creation; none when the workspace has no database yet."""
+        if not self._workspace.optuna_db.exists():
+            return []
+        names = (summary.study_name for summary in self._storage.get_all_studies())
+        return [name for name in names if not name.endswith(COPY_SUFFIX)]
+
+    def load(self, name: str) -> StoredStudy:
+        """Open a study to read it.
+
+        Raises:
+            StudyError: There is no such study.
+        """
+        names = self.names()
+        if name not in names:
+            known = (
+                unknown_name(name, names) if names else "there are no studies yet; start one with: deepcolor sweep FILE"
+            )
+            raise StudyError(f"study: {name!r} is not in {self._workspace.studies}; {known}.")
+        return StoredStudy(optuna.load_study(study_name=name, storage=self._storage))
+
+    def open(self, sweep: Sweep, resolve: Callable[[], Sweep], *, extend: bool = False) -> StoredStudy:
+        """Create the sweep's study, or go on with it. The study's lock is held by the caller.
+
+        Args:
+            sweep: The sweep as its file gives it.
+            resolve: Fills in what the sweep takes over from its parent model; called only when the study is new.
+            extend: Let the study grow where the sweep has changed, as long as its trials keep their meaning.
+        Raises:
+            StudyError: A study of this name was made from another sweep, or cannot be extended to this one.
+        """
+        recover(self._storage, sweep.study)
+        study = StoredStudy(mirrored(self._opened(sweep, resolve, extend=extend).optuna_study))
+        write_resolved(self._workspace, study.sweep)
+        return study
+
+    def _opened(self, sweep: Sweep, resolve: Callable[[], Sweep], *, extend: bool) -> StoredStudy:
+        if sweep.study in self.names():
+            study = self.load(sweep.study)
+            if study.written:
+                study.refuse_unknown()
+                changes = study.changes_to(sweep)
+                if changes and not extend:
+                    raise refused(self._workspace, sweep.study, changes)
+                return self._extended(study, sweep) if changes else study
+        resolved = resolve().settled()
+        new = optuna.create_study(
+            study_name=sweep.study, storage=self._storage, direction="minimize", load_if_exists=True
+        )
+        # The sweep is written last: a study without it was cut off while it was created, and is created again.
+        for key, value in ((_STARTED, now_ms()), (_RESOLVED, resolved.identity()), (_SWEEP, sweep.identity())):
+            new.set_user_attr(key, value)
+        return StoredStudy(new)
+
+    def _extended(self, study: StoredStudy, sweep: Sweep) -> StoredStudy:
+        old, new = study.sweep, keep_adopted(study.sweep, sweep).settled(study.sweep)
+        alive = [trial for trial in study.trials() if trial.state != "failed"]
+        settings = {t.number: old.setting(t.params) for t in alive if set(t.params) == set(old.search_names)}
+        refuse_changed_meaning(old, new, settings)
+        attrs = {**study.optuna_study.user_attrs, _RESOLVED: new.identity()}
+        attrs.pop(_SWEEP)
+        rewrite(
+            self._storage,
+            study.name,
+            trials=[
+                rewritten(trial, old=old, new=new, reopened=frozenset({OUTCOME}), marks=frozenset({FOREIGN}))
+                for trial in study.optuna_study.get_trials(deepcopy=False)
+            ],
+            attrs={**attrs, _SWEEP: sweep.identity()},
+        )
+        return self.load(study.name)
+
+    @cached_property
+    def _storage(self) -> optuna.storages.BaseStorage:
+        from sqlalchemy.exc import SQLAlchemyError
+
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        # A second Ctrl-C raises in the middle of a query, and the pool prints what it meets when it clears up.
+        logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)
+        database = self._workspace.optuna_db
+        try:
+            if is_read_only(database):
+                return self._opened_database(private_copy(database, owner=self))
+            with self._creation_lock():
+                return self._opened_database(database)
+        except (SQLAlchemyError, OSError) as error:
+            reason = str(getattr(error, "orig", error))
+            raise WorkspaceError(
+                f"studies database: cannot be opened; {reason} ({database}). "
+                "Mend the folder's permissions, or choose another --workspace."
+            ) from error
+
+    def _opened_database(self, database: Path) -> optuna.storages.BaseStorage:
+        storage = optuna.storages.RDBStorage(
+            sqlite_url(database), engine_kwargs={"connect_args": {"timeout": LOCK_WAIT_S}}
+        )
+        use_write_ahead_log(storage.engine, owner=storage)
+        return storage
+
+    @contextmanager
+    def _creation_lock(self) -> Iterator[None]:
+        # Several processes that set the database up at once would each create its tables.
+        self._workspace.create()
+        until = "another process to open the studies database"
+        with locked(self._workspace.studies / ".optuna.lock", until=until, timeout_s=LOCK_WAIT_S):
+            yield
+
+
+class StoredStudy:
+    """One study: its sweep, its trials, and the only way to change them."""
+
+    def __init__(self, study: Study) -> None:
+        self._study = study
+        self._asking = study
+
+    def __repr__(self) -> str:
+        try:
+            about = f"{self.sweep.stage} on {self.sweep.data.name}"
+        except (StudyError, ValidationError):
+            about = "of another version"
+        return f"<study {self.name}: {about}, {counted(len(self._study.get_trials(deepcopy=False)), 'trial')}>"
+
+    @property
+    def name(self) -> str:
+        return self._study.study_name
+
+    @cached_property
+    def written(self) -> dict[str, Any]:
+        """The sweep as its file gave it, as a JSON value."""
+        return dict(self._study.user_attrs.get(_SWEEP, {}))
+
+    @cached_property
+    def sweep(self) -> Sweep:
+        """The sweep as it runs, with what it took over from its parent model."""
+        return self._stored.value
+
+    @property
+    def unknown(self) -> tuple[str, ...]:
+        """What its sweep sets that this version of deepcolor does not know."""
+        return self._stored.unknown
+
+    @cached_property
+    def _stored(self) -> Stored[Sweep]:
+        attrs = self._study.user_attrs
+        if _RESOLVED not in attrs:
+            raise StudyError(
+                f"study: {self.name!r} was not made by deepcolor, or its creation was cut off. Choose another name."
+            )
+        try:
+            return read_stored(Sweep, attrs[_RESOLVED])
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_context=False)[0]
+            key = ".".join(str(part) for part in first["loc"])
+            raise StudyError(
+                f"study: {self.name!r} holds a sweep that this version of deepcolor cannot read; {key or 'sweep'}: "
+                f"{first['msg']}. Use the version that made it."
+            ) from error
+
+    def refuse_unknown(self) -> None:
+        """Raise StudyError if the study's sweep sets what this version does not know: it would train something else."""
+        if self.unknown:
+            raise StudyError(
+                f"study: {self.name!r} was made by a later version of deepcolor, and sets what this one does not know: "
+                f"{', '.join(self.unknown)}. Go on with that version, or give the sweep another study name."
+            )
+
+    def changes_to(self, sweep: Sweep) -> list[str]:
+        """Say what differs between the study's sweep and another one: nothing where that is what its file gave, or what
+        it runs.
+        """
+        given = sweep.model_dump(mode="json")
+        resolved = self.sweep.model_dump(mode="json")
+        return changes_of(self.written, given) if changes_of(resolved, given) else []
+
+    def file_text(self) -> str:
+        """Return a sweep file that goes on with the study as it is.
+
+        What was taken over from a parent model is left out, so that the file can begin another study as well.
+        """
+        self.refuse_unknown()
+        tree = read_stored(Sweep, self.written).value.model_dump(mode="json")
+        runs = self.sweep.model_dump(mode="json")["model"]
+        tree["model"] = {field: value for field, value in tree["model"].items() if value == runs[field]}
+        return dump(tree)
+
+    @property
+    def started_ms(self) -> int:
+        return int(self._study.user_attrs.get(_STARTED, 0))
+
+    @property
+    def pins(self) -> dict[str, dict[str, str]]:
+        """Parent weights by reference, as they were when first used."""
+        return dict(self._study.user_attrs.get(_PINS, {}))
+
+    def pin(self, key: str, value: Mapping[str, str]) -> None:
+        """Remember what a reference stood for, so that the study keeps it whatever becomes of the alias."""
+        self._study.set_user_attr(_PINS, {**self.pins, key: dict(value)})
+
+    def trials(self) -> list[StoredTrial]:
+        """All trials of its own, by number: those of the search, and those that confirm them."""
+        return [stored_trial(trial) for trial in trials_of(self._study) if FOREIGN not in trial.user_attrs]
+
+    @property
+    def spent(self) -> Spent:
+        """What the study has cost up to the last time it was written down."""
+        return from_columns(Spent, self._study.user_attrs.get(_SPENT, {}))
+
+    def put_spent(self, spent: Spent) -> None:
+        """Write down what the study has cost."""
+        self._study.set_user_attr(_SPENT, vars(spent))
+
+    @property
+    def retried(self) -> frozenset[int]:
+        """Numbers of the trials that had failed when a driver was last started, which tries again what they tried."""
+        return frozenset(self._study.user_attrs.get(_RETRIED, ()))
+
+    def put_retried(self, numbers: frozenset[int]) -> None:
+        """Write down which trials had failed before this start."""
+        if numbers != self.retried:
+            self._study.set_user_attr(_RETRIED, sorted(numbers))
+
+    def use_sampler(self, search: SearchConfig) -> None:
+        """Set the sampler that `ask` draws from."""
+        known = [trial for trial in self._study.get_trials(deepcopy=False) if CONFIRMS not in trial.user_attrs]
+        self._asking = asking(self._study, sampler_of(search, trials=len(known)))
+
+    def ask(self, search: SearchConfig) -> StoredTrial:
+        """Draw a new setting from the sampler and start its trial."""
+        drawn = self._asking.ask(fixed_distributions=distributions(search))
+        return self.add(drawn.params, search)
+
+    @property
+    def foreign(self) -> set[tuple[str, int]]:
+        """(study, number) of each trial of another study that the sampler learns from."""
+        marks = (trial.user_attrs.get(FOREIGN) for trial in self._study.get_trials(deepcopy=False))
+        return {(mark["study"], mark["trial"]) for mark in marks if mark}
+
+    def add_foreign(
+        self, params: Mapping[str, ParamValue], value: float, search: SearchConfig, *, origin: tuple[str, int]
+    ) -> None:
+        """Offer another study's finished trial to the sampler; it takes a number, and is seen nowhere else."""
+        study, trial = origin
+        self._study.add_trial(
+            optuna.trial.create_trial(
+                params=dict(params),
+                distributions=distributions(search),
+                value=value,
+                user_attrs={FOREIGN: {"study": study, "trial": trial}},
+            )
+        )
+
+    def add(
+        self, params: Mapping[str, ParamValue], search: SearchConfig, *, confirms: Confirms | None = None
+    ) -> StoredTrial:
+        """Start the trial of a given setting; whole or not at all, as far as a crash can tell."""
+        template = optuna.trial.create_trial(
+            state=TrialState.RUNNING,
+            params=dict(params),
+            distributions=distributions(search),
+            user_attrs={CONFIRMS: vars(confirms)} if confirms else {},
+        )
+        return stored_trial(self._storage.get_trial(self._storage.create_new_trial(self._study_id, template)))
+
+    def place(self, number: int, place: Place) -> StoredTrial:
+        """Record where a trial's training lies.
+
+        One that is placed anew, for its setting has come to name another training, begins there from the start.
+        """
+        before, passed = self._trial(number).place, tuple(self._frozen(number).intermediate_values)
+        started_ms = before.started_ms if before else self._never_back(place.started_ms)
+        self._set(number, PLACE, {**vars(place), "passed": passed, "started_ms": started_ms})
+        return self._trial(number)
+
+    def tell(self, number: int, outcome: Outcome) -> StoredTrial:
+        """Finish a trial with its outcome; telling it again changes nothing."""
+        self._set(number, OUTCOME, self._written_outcome(outcome))
+        self._study.tell(number, outcome.view.value, skip_if_finished=True)
+        return self._trial(number)
+
+    def report(self, number: int, *, epoch: int, value: float) -> StoredTrial:
+        """Record the objective of a trial at a rung; recording it again changes nothing."""
+        trial, frozen = self._trial(number), self._frozen(number)
+        if epoch not in trial.reached:
+            self._storage.set_trial_intermediate_value(frozen._trial_id, epoch, value)  # noqa: SLF001  # it has no public name
+            if trial.place is not None and epoch in trial.place.passed:
+                left = tuple(rung for rung in trial.place.passed if rung != epoch)
+                self._set(number, PLACE, {**vars(trial.place), "passed": left})
+        return self._trial(number)
+
+    def let_on(self, number: int, *, to_epoch: int) -> StoredTrial:
+        """Record that a trial may train to an epoch."""
+        self._set(number, TARGET, to_epoch)
+        return self._trial(number)
+
+    def prune(self, number: int, outcome: Outcome) -> StoredTrial:
+        """Finish a trial that does not go on; its value is the one at its last rung."""
+        self._set(number, OUTCOME, self._written_outcome(outcome))
+        self._study.tell(number, state=TrialState.PRUNED, skip_if_finished=True)
+        return self._trial(number)
+
+    def fail(self, number: int, reason: str, *, epochs: int | None = None) -> StoredTrial:
+        """Finish a trial that gave no value, after so many epochs of its trajectory."""
+        error = {"reason": reason, "ended_ms": self._never_back(now_ms()), "epochs": epochs}
+        self._set(number, ERROR, error)
+        self._study.tell(number, state=TrialState.FAIL, skip_if_finished=True)
+        return self._trial(number)
+
+    @cached_property
+    def _latest_ms(self) -> int:
+        """The latest moment on record."""
+        return max([self.started_ms, *(max(trial.started_ms, trial.ended_ms or 0) for trial in self.trials())])
+
+    @property
+    def optuna_study(self) -> Study:
+        """For Optuna's own analyses; not to be changed."""
+        return self._study
+
+    def _written_outcome(self, outcome: Outcome) -> dict[str, Any]:
+        return {**vars(outcome), "view": vars(outcome.view), "ended_ms": self._never_back(outcome.ended_ms)}
+
+    def _never_back(self, moment_ms: int) -> int:
+        """Keep the study's times in the order of its events, though the machine's clock be set back."""
+        self._latest_ms = max(self._latest_ms, moment_ms)
+        return self._latest_ms
+
+    def _trial(self, number: int) -> StoredTrial:
+        return stored_trial(self._frozen(number))
+
+    def _frozen(self, number: int) -> FrozenTrial:
+        # Through the study this would read all of its open trials again.
+        return self._storage.get_trial(self._storage.get_trial_id_from_study_id_trial_number(self._study_id, number))
+
+    @property
+    def _storage(self) -> optuna.storages.BaseStorage:
+        return self._study._storage  # noqa: SLF001  # it has no public name
+
+    @property
+    def _study_id(self) -> int:
+        return self._study._study_id  # noqa: SLF001  # it has no public name
+
+    def _set(self, number: int, key: str, value: Any) -> None:
+        frozen = self._frozen(number)
+        if not frozen.state.is_finished():
+            self._storage.set_trial_user_attr(frozen._trial_id, key, value)  # noqa: SLF001  # it has no public name

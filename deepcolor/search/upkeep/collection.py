@@ -1,0 +1,253 @@
+"""Find what nothing needs any more in the trajectory store, and remove it.
+
+    a trajectory is kept whole, with the reason, when
+        a registered version, or the parent of one, came from it
+        a study has pinned weights of it to start from
+        a study that is not finished mentions it
+        one of a study's best trials lies on it, or the best of a network form (`init_from: study:NAME` asks for it)
+        it confirmed a study's winner or runner-up under another seed
+    any other that a study mentions gives up checkpoints and results, and keeps its history
+    one that no study mentions goes altogether
+    a folder of artifacts whose run MLflow does not know goes as well
+
+Finding is separate from removing, so what is said is what is done.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from pydantic import ValidationError
+
+from deepcolor.atomic import TEMPORARY_PREFIX
+from deepcolor.errors import DeepcolorError, StudyError
+from deepcolor.models.description import WEIGHTS_FILE, read_description
+from deepcolor.plainfile import open_plain
+from deepcolor.registry.references import References, trial_of
+from deepcolor.search.rules.completion import is_finished
+from deepcolor.search.rules.confirmation import confirmation_of
+from deepcolor.search.rules.ranking import ranked
+from deepcolor.search.study.storage import StoredStudy, StoredTrial, StudyStorage
+from deepcolor.training.checkpoint import collect
+from deepcolor.training.trajectory import TrajectoryPaths
+from deepcolor.workspace import Workspace
+
+Kind = Literal["checkpoints", "results", "unmentioned", "artifacts", "temporary"]
+KINDS: tuple[Kind, ...] = ("checkpoints", "results", "unmentioned", "artifacts", "temporary")
+Reason = Literal["registered", "pinned", "unfinished", "best", "confirmed"]
+REASONS: tuple[Reason, ...] = ("registered", "pinned", "unfinished", "best", "confirmed")
+
+TEMPORARY_AGE_S = 24 * 3600.0
+"""A temporary file this old belongs to no process that is still writing it."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """One thing that can go."""
+
+    kind: Kind
+    path: Path
+    """A trajectory's `checkpoints` or `results` folder, a whole trajectory, a run's artifacts, or what is temporary."""
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Garbage:
+    """What can go, and why the rest stays."""
+
+    items: tuple[Item, ...]
+    kept: dict[str, Reason] = field(default_factory=dict)
+    """Trajectories that stay whole, by digest, with the first of the reasons that holds."""
+    kept_bytes: int = 0
+
+    @property
+    def bytes(self) -> int:
+        """What removing all of it frees."""
+        return sum(item.bytes for item in self.items)
+
+    def bytes_by_kind(self) -> dict[Kind, int]:
+        """Bytes of each kind, all kinds named."""
+        return {kind: sum(item.bytes for item in self.items if item.kind == kind) for kind in KINDS}
+
+    def count_by_kind(self) -> dict[Kind, int]:
+        """Things of each kind, all kinds named."""
+        counts = Counter(item.kind for item in self.items)
+        return {kind: counts[kind] for kind in KINDS}
+
+
+def find_garbage(
+    workspace: Workspace,
+    storage: StudyStorage,
+    *,
+    keep: int,
+    references: References,
+    artifacts: Sequence[Path] = (),
+    now_s: float | None = None,
+) -> Garbage:
+    """Look through the workspace for what nothing needs; nothing is changed.
+
+    Args:
+        workspace: Where to look.
+        storage: Its studies.
+        keep: How many of each study's best trials keep their weights; 1 or more.
+        references: What the registries refer to.
+        artifacts: Folders of artifacts that belong to no run.
+        now_s: Unix time by which temporary files are old; None: now.
+    Raises:
+        StudyError: There are trajectories, but no database that says which of them are needed.
+    """
+    if not workspace.optuna_db.exists() and any(_folders(workspace.trajectories)):
+        raise StudyError(
+            f"gc: the studies' database says which trajectories are needed; got none ({workspace.optuna_db}). "
+            "Bring it back, or choose another --workspace."
+        )
+    studies = [(study, study.trials()) for study in map(storage.load, storage.names())]
+    mentioned = {trial.place.trajectory for _, trials in studies for trial in trials if trial.place}
+    reasons = _reasons(studies, keep=keep, references=references)
+    pinned = frozenset(pin["sha256"] for study, _ in studies for pin in study.pins.values())
+    items: list[Item] = []
+    kept: dict[str, Reason] = {}
+    kept_bytes = 0
+    for folder in _folders(workspace.trajectories):
+        reason = reasons.get(folder.name) or _by_weights(folder, registered=references.weights, pinned=pinned)
+        if reason is not None:
+            kept[folder.name] = reason
+            kept_bytes += size_bytes(folder)
+        elif folder.name in mentioned:
+            items += _parts(folder)
+        else:
+            items.append(Item("unmentioned", folder, size_bytes(folder)))
+    items += [Item("artifacts", folder, size_bytes(folder)) for folder in artifacts]
+    before_s = (time.time() if now_s is None else now_s) - TEMPORARY_AGE_S
+    going = {item.path for item in items if item.kind != "checkpoints"}
+    items += [item for item in _temporary(workspace, before_s=before_s) if going.isdisjoint(item.path.parents)]
+    return Garbage(tuple(items), kept, kept_bytes)
+
+
+def remove(garbage: Garbage) -> None:
+    """Remove what was found. Cut off in the middle, it can be done again.
+
+    Raises:
+        OSError: Something cannot be removed.
+    """
+    for item in garbage.items:
+        if item.kind == "checkpoints":
+            collect(TrajectoryPaths(item.path.parent.parent, item.path.parent.name))
+        elif item.path.is_dir() and not item.path.is_symlink():
+            _remove_folder(item.path)
+        else:
+            item.path.unlink(missing_ok=True)
+
+
+def size_bytes(path: Path) -> int:
+    """Bytes of a file, or of all files below a folder; links are not followed."""
+    if path.is_symlink() or not path.is_dir():
+        return path.lstat().st_size
+    return sum(size_bytes(child) for child in path.iterdir())
+
+
+def _reasons(
+    studies: Sequence[tuple[StoredStudy, Sequence[StoredTrial]]], *, keep: int, references: References
+) -> dict[str, Reason]:
+    """Every trajectory that must stay for what the studies and registries say of trials."""
+    pins = {trial_of(pin["ref"]) for study, _ in studies for pin in study.pins.values()}
+    found: dict[str, Reason] = {}
+    for study, trials in studies:
+        needed = _needed(study, trials, keep=keep)
+        for trial in trials:
+            if trial.place is None:
+                continue
+            key = (study.name, trial.number)
+            reason: Reason | None = (
+                "registered" if key in references.trials else "pinned" if key in pins else needed.get(trial.number)
+            )
+            known = found.get(trial.place.trajectory)
+            if reason is not None and (known is None or REASONS.index(reason) < REASONS.index(known)):
+                found[trial.place.trajectory] = reason
+    return found
+
+
+def _needed(study: StoredStudy, trials: Sequence[StoredTrial], *, keep: int) -> dict[int, Reason]:
+    """The trials of one study that must keep their weights for the study's own sake."""
+    complete = [trial for trial in ranked(trials) if trial.outcome is not None and trial.outcome.result]
+    try:
+        finished = is_finished(study, trials) and not study.unknown
+        best_of_form = {trial.setting(study.sweep).model: trial.number for trial in reversed(complete)}
+        confirmation = confirmation_of(study.sweep, trials, spent=study.spent)
+    except (StudyError, ValidationError):
+        finished = False  # Made by another version: what it needs cannot be known.
+    if not finished:
+        return {trial.number: "unfinished" for trial in trials}
+    numbers = [trial.number for trial in complete[:keep]] + list(best_of_form.values())
+    pair = [one for one in (confirmation.winner, confirmation.runner_up) if one] if confirmation else []
+    # A promotion compares the two by what their trainings give on the test split, and takes one of the winner's.
+    compared: list[int] = [number for one in pair for number in (one.trial, *one.trainings)]
+    return {**dict.fromkeys(compared, "confirmed"), **dict.fromkeys(numbers, "best")}
+
+
+def _by_weights(folder: Path, *, registered: frozenset[str], pinned: frozenset[str]) -> Reason | None:
+    """The same weights may have been registered or pinned under another study, or from another workspace."""
+    held = {_weights_sha256(result) for result in _folders(folder / "results")} if registered or pinned else set()
+    return "registered" if held & registered else "pinned" if held & pinned else None
+
+
+def _weights_sha256(result: Path) -> str:
+    try:
+        return read_description(result).weights_sha256
+    except DeepcolorError:
+        try:
+            with open_plain(result / WEIGHTS_FILE) as weights:
+                return hashlib.file_digest(weights, "sha256").hexdigest()
+        except FileNotFoundError:
+            return ""
+
+
+def _parts(folder: Path) -> Iterator[Item]:
+    tensors = sorted((folder / "checkpoints").glob("e*.safetensors"))
+    if tensors:
+        # The furthest record stays: it is the history.
+        passing = sorted((folder / "checkpoints").glob("e*.json"))[:-1]
+        yield Item("checkpoints", folder / "checkpoints", sum(path.lstat().st_size for path in [*tensors, *passing]))
+    if any(_folders(folder / "results")):
+        yield Item("results", folder / "results", size_bytes(folder / "results"))
+
+
+def _temporary(workspace: Workspace, *, before_s: float) -> Iterator[Item]:
+    """Left-overs of killed processes."""
+    for path in _walk(workspace.studies):
+        if path.name.startswith(TEMPORARY_PREFIX) and path.lstat().st_mtime < before_s:
+            yield Item("temporary", path, size_bytes(path))
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    if not folder.is_dir():
+        return
+    for path in sorted(folder.iterdir()):
+        yield path
+        if path.is_dir() and not path.is_symlink() and not path.name.startswith(TEMPORARY_PREFIX):
+            yield from _walk(path)
+
+
+def _folders(parent: Path) -> Iterator[Path]:
+    if not parent.is_dir():
+        return
+    for path in sorted(parent.iterdir()):
+        if path.is_dir() and not path.is_symlink() and not path.name.startswith("."):
+            yield path
+
+
+def _remove_folder(folder: Path) -> None:
+    """Out of sight first: a folder that is half gone must not be taken for a whole one."""
+    aside = folder
+    if not folder.name.startswith(TEMPORARY_PREFIX):
+        aside = folder.with_name(f"{TEMPORARY_PREFIX}{folder.name}-collected")
+        shutil.rmtree(aside, ignore_errors=True)
+        folder.rename(aside)
+    shutil.rmtree(aside)

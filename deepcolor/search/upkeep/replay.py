@@ -1,0 +1,94 @@
+"""From what is stored to every record of a study, as its driver would have put them: the way to rebuild its runs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+
+from deepcolor.errors import StudyError
+from deepcolor.plainfile import read_plain
+from deepcolor.search.recording import Projection
+from deepcolor.search.rules.completion import has_ended
+from deepcolor.search.rules.confirmation import confirmation_of
+from deepcolor.search.rules.summary import Report, summarise
+from deepcolor.search.study.starts import Start, read_start
+from deepcolor.search.study.storage import StoredStudy, StoredTrial
+from deepcolor.tracking.records import Provenance, StudyRecord, TrialRecord
+from deepcolor.training.checkpoint import read_history
+from deepcolor.training.trajectory import EpochMetrics, TrajectoryPaths
+from deepcolor.workspace import Workspace
+
+
+def replay(workspace: Workspace, study: StoredStudy, *, report: Report) -> Iterator[StudyRecord | TrialRecord]:
+    """Yield the record of a study that no driver owns now, then one of each trial that has a training.
+
+    Args:
+        workspace: Where its trajectories lie.
+        study: The study; its lock is held by the caller.
+        report: Its report; a missing one is written.
+    Raises:
+        StudyError: Nothing says what data the study was trained on.
+    """
+    trials = study.trials()
+    start = read_start(workspace.study(study.name)) or _reconstructed(workspace, study, trials)
+    projection = Projection(
+        study=study,
+        provenance=start.provenance,
+        command=start.command,
+        store=workspace.trajectories,
+        report=report.folder,
+    )
+    digests = {trial.place.trajectory for trial in trials if trial.place}
+    histories = {digest: read_history(TrajectoryPaths(workspace.trajectories, digest)) for digest in sorted(digests)}
+    yield _parent(projection, trials, histories, report)
+    for trial in trials:
+        if trial.place is not None:
+            history = histories[trial.place.trajectory]
+            yield projection.trial(trial, history)
+
+
+def _parent(
+    projection: Projection,
+    trials: Sequence[StoredTrial],
+    histories: Mapping[str, Sequence[EpochMetrics]],
+    report: Report,
+) -> StudyRecord:
+    study = projection.study
+    sweep, spent = study.sweep, study.spent
+    finished = has_ended(study, trials)
+    ended = {trial.place.trajectory for trial in trials if trial.place and trial.finished}
+    epoch_s = {digest: sum(row.epoch_s for row in rows) / len(rows) for digest in ended if (rows := histories[digest])}
+    summary = summarise(
+        study.name,
+        trials,
+        interrupted=not finished,
+        trained_now=0,
+        wall_s=spent.wall_s,
+        epoch_s=epoch_s,
+        confirmation=confirmation_of(sweep, trials, spent=spent),
+    )
+    if not report.folder.is_dir():
+        report.write(study, summary)
+    ended_ms = max((trial.ended_ms or 0 for trial in trials), default=study.started_ms)
+    return projection.parent(trials, summary, state="complete" if finished else "interrupted", ended_ms=ended_ms)
+
+
+_MOST_BYTES = 2**24
+
+
+def _reconstructed(workspace: Workspace, study: StoredStudy, trials: Sequence[StoredTrial]) -> Start:
+    """What can still be known of a study that does not say how it was started."""
+    for trial in trials:
+        if trial.place is None:
+            continue
+        try:
+            identity = TrajectoryPaths(workspace.trajectories, trial.place.trajectory).identity
+            data_digest = str(json.loads(read_plain(identity, most_bytes=_MOST_BYTES))["identity"]["data"])
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+        provenance = Provenance(data_digest=data_digest, data_folder="", config_digest=study.sweep.digest())
+        return Start(provenance, command="deepcolor sweep FILE")
+    raise StudyError(
+        f"study: {study.name!r} must say what it was trained on; got no record of a start and no training "
+        f"({workspace.study(study.name)}). Run its sweep again."
+    )
