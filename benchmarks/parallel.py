@@ -116,7 +116,8 @@ def _rounds(folder: Path, options: argparse.Namespace) -> list[dict[str, Any]]:
 
 
 def _sweep_s(folder: Path, name: str, *, workers: int, epochs: int) -> dict[str, float]:
-    from deepcolor.cli.drive import How, run_sweep
+    from deepcolor.app.how import How
+    from deepcolor.app.sweep import run_sweep
     from deepcolor.data.manifest import prepare
     from deepcolor.data.stored import ensure_cache
     from deepcolor.execution.local import LocalExecutor

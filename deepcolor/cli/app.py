@@ -13,8 +13,8 @@ from typing import Annotated
 import typer
 
 from deepcolor import __version__, limits, scratch
+from deepcolor.app.signals import listen
 from deepcolor.cli import console, streams
-from deepcolor.cli.signals import listen
 from deepcolor.errors import EXIT_FAILURE, EXIT_INTERRUPTED, EXIT_USER_ERROR, DeepcolorError, Interrupted, UserError
 
 app = typer.Typer(

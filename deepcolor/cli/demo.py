@@ -22,12 +22,12 @@ from deepcolor.cli.options import (
     in_workspace,
     tracking_uri,
 )
-from deepcolor.cli.words import duration
+from deepcolor.words import duration
 from deepcolor.workspace import Workspace
 
 if TYPE_CHECKING:
-    from deepcolor.cli.drive import How
-    from deepcolor.cli.pipeline import StageResult
+    from deepcolor.app.how import How
+    from deepcolor.app.pipeline import StageResult
 
 TEMPLATE = Path(__file__).with_name("demo.yaml")
 SETS: tuple[tuple[str, Literal["faces", "fruit"]], ...] = (("drawn-faces", "faces"), ("drawn-fruit", "fruit"))
@@ -53,15 +53,17 @@ def demo(
 
       deepcolor demo --workspace demo
     """
-    from deepcolor.cli.drive import How
-    from deepcolor.cli.pipeline import reference, run_pipeline, show_pipeline
+    from deepcolor.app.how import How
+    from deepcolor.app.pipeline import run_pipeline
+    from deepcolor.cli.pipeline import reference, show_pipeline
+    from deepcolor.cli.reporter import ConsoleReporter
     from deepcolor.config.load import load_pipeline
 
     started = time.monotonic()
     place = Workspace.at(workspace).create()
     file = _own_copy(place)
     command = shlex.join(["deepcolor", "demo", "--workspace", str(workspace)])
-    how = How(place, tracking_uri(place, None), executor, workers, device, command=command)
+    how = How(place, tracking_uri(place, None), executor, workers, device, command=command, reporter=ConsoleReporter())
     _draw_sets(place, pictures)
     parsed = load_pipeline(file)
     results = run_pipeline(parsed, how)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from contextlib import ExitStack
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -19,11 +18,10 @@ from deepcolor.cli.options import (
     guard_secrets,
     tracking_uri,
 )
-from deepcolor.cli.words import size
+from deepcolor.words import size
 from deepcolor.workspace import Workspace
 
 if TYPE_CHECKING:
-    from deepcolor.search.study.storage import StudyStorage
     from deepcolor.search.upkeep.collection import Garbage
 
 _WHAT = {
@@ -77,38 +75,10 @@ def gc(
     for uri in also or ():
         guard_secrets(uri, option="--also")
     uris = list(dict.fromkeys([tracking_uri(place, tracking), place.mlflow_uri, *(also or ())]))
+    from deepcolor.app.gc import collect_garbage
+
     garbage = collect_garbage(place, uris, keep=keep, removing=yes)
     show(garbage, uris, removed=yes)
-
-
-def collect_garbage(workspace: Workspace, tracking_uris: list[str], *, keep: int, removing: bool) -> Garbage:
-    """Find what nothing needs and, while nobody can begin to need it, remove it.
-
-    Raises:
-        StudyError: A driver or a promotion is at work; or there is no database that says what is needed.
-        TrackingError: A store cannot be read, so what its versions need cannot be known.
-    """
-    from deepcolor.registry.references import registered
-    from deepcolor.search.study.ownership import sole_store
-    from deepcolor.search.study.storage import StudyStorage
-    from deepcolor.search.upkeep.collection import Garbage, find_garbage, remove
-    from deepcolor.tracking.artifacts import without_run
-
-    if not workspace.studies.is_dir():
-        return Garbage(())
-    storage = StudyStorage(workspace)
-    references = registered(tracking_uris)
-    if not removing:
-        artifacts = without_run(workspace.mlflow_uri, workspace.artifacts)
-        return find_garbage(workspace, storage, keep=keep, references=references, artifacts=artifacts)
-    with sole_store(workspace), ExitStack() as locks:
-        _lock_all(locks, workspace, storage)
-        # Promotions that came before the store was had alone are seen by this second look.
-        references |= registered(tracking_uris)
-        artifacts = without_run(workspace.mlflow_uri, workspace.artifacts)
-        garbage = find_garbage(workspace, storage, keep=keep, references=references, artifacts=artifacts)
-        remove(garbage)
-        return garbage
 
 
 def show(garbage: Garbage, tracking_uris: list[str], *, removed: bool) -> None:
@@ -139,11 +109,3 @@ def show(garbage: Garbage, tracking_uris: list[str], *, removed: bool) -> None:
         console.result(f"{size(garbage.bytes)} can go; {size(garbage.kept_bytes)} stay. Remove with: --yes", data)
     else:
         console.result(f"nothing can go; {size(garbage.kept_bytes)} stay", data)
-
-
-def _lock_all(locks: ExitStack, workspace: Workspace, storage: StudyStorage) -> None:
-    """Own every study: a driver of an older version does not share the store, and is known by its lock alone."""
-    from deepcolor.search.study.ownership import driver_lock
-
-    for name in storage.names():
-        locks.enter_context(driver_lock(workspace, name, named=False))

@@ -9,11 +9,12 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
+from deepcolor.app.reporter import SilentWatcher
 from deepcolor.cli import console
 from deepcolor.cli.screen import alone, screen_console
-from deepcolor.cli.words import duration, params_line, value_text
 from deepcolor.counting import counted
 from deepcolor.waiting import told_of_waits
+from deepcolor.words import duration, params_line, value_text
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -110,16 +111,6 @@ class Steps:
             if step and step != self._said and (self._waits or time.monotonic() - self._since >= SLOW_S):
                 self._said = step
                 console.note(f"{self._title}: {self._waits or self._slow or self._step}")
-
-
-class SilentWatcher:
-    """Prints nothing."""
-
-    def update(self, snapshot: Snapshot) -> None:
-        pass
-
-    def finished(self, trial: StoredTrial, snapshot: Snapshot) -> None:
-        pass
 
 
 class PlainWatcher:

@@ -21,7 +21,9 @@ from deepcolor.printable import (
     call_tracking_uri,
     has_secret,
     note_secrets,
+    resume_line,
     secrets_of_environment,
+    shown_command,
     shown_uri,
 )
 from deepcolor.workspace import Workspace
@@ -205,3 +207,10 @@ def _check_form(uri: str, *, option: str) -> None:
             advice = "Write http://HOST:PORT; in a password, write / as %2F and @ as %40."
     if advice:
         raise UserError(f"tracking URI: must name a server or a database; got {shown_uri(uri)} ({option}). {advice}")
+
+
+def command_lines() -> tuple[str, str]:
+    """The command as the user gave it: for a reader to run again, and for its user to go on with."""
+    program = Path(sys.argv[0]).name
+    arguments = ["deepcolor" if program == "__main__.py" else program, *sys.argv[1:]]
+    return shown_command(arguments), resume_line(arguments)

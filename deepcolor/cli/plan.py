@@ -21,8 +21,9 @@ from deepcolor.cli.options import (
     WorkspaceOption,
     tracking_uri,
 )
-from deepcolor.cli.words import duration, size
+from deepcolor.cli.reporter import ConsoleReporter
 from deepcolor.counting import counted
+from deepcolor.words import duration, size
 from deepcolor.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -59,12 +60,12 @@ def plan(
 
       deepcolor plan sweep.yaml -o model.feature_maps=64 --json
     """
-    from deepcolor.cli.drive import How
-    from deepcolor.cli.estimate import estimate
+    from deepcolor.app.how import How
+    from deepcolor.app.plan import estimate
     from deepcolor.config.load import kind_of, load_pipeline, load_sweep
 
     place = Workspace.at(workspace)
-    how = How(place, tracking_uri(place, tracking), executor, workers, device)
+    how = How(place, tracking_uri(place, tracking), executor, workers, device, reporter=ConsoleReporter())
     is_pipeline = kind_of(file) == "pipeline"
     sweeps = load_pipeline(file, override or ()).sweeps if is_pipeline else (load_sweep(file, override or ()),)
     show(estimate(sweeps, how, promoted=is_pipeline, extend=extend), sweeps)

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 
 from deepcolor.cli import console
 from deepcolor.cli.screen import alone, screen_console
-from deepcolor.cli.words import duration
 from deepcolor.counting import counted
+from deepcolor.words import duration
 
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-OnProgress = Callable[[int, int], None]
+    from deepcolor.app.reporter import OnProgress
 
 _LINE_EVERY_S = 30.0
 

@@ -23,12 +23,14 @@ from deepcolor.cli.options import (
     TrackingOption,
     WorkersOption,
     WorkspaceOption,
+    command_lines,
     in_workspace,
     tracking_uri,
 )
-from deepcolor.cli.words import duration, param_text, params_line, percent, value_text
+from deepcolor.cli.reporter import ConsoleReporter
 from deepcolor.counting import counted
 from deepcolor.printable import shown_uri
+from deepcolor.words import duration, param_text, params_line, percent, value_text
 from deepcolor.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -76,13 +78,24 @@ def sweep(
 
       deepcolor sweep sweep.yaml --executor serial --json
     """
-    from deepcolor.cli.drive import How, command_lines, run_sweep
+    from deepcolor.app.how import How
+    from deepcolor.app.sweep import run_sweep
     from deepcolor.config.load import load_sweep
 
     place = Workspace.at(workspace)
     parsed = load_sweep(file, override or ())
     command, resume = command_lines()
-    how = How(place, tracking_uri(place, tracking), executor, workers, device, command, extend, resume)
+    how = How(
+        place,
+        tracking_uri(place, tracking),
+        executor,
+        workers,
+        device,
+        command,
+        extend=extend,
+        resume=resume,
+        reporter=ConsoleReporter(),
+    )
     runner = how.make_executor()
     try:
         summary = run_sweep(parsed, how, executor=runner)

@@ -18,8 +18,7 @@ from deepcolor.cli.options import (
     noted,
     tracking_uri,
 )
-from deepcolor.counting import counted
-from deepcolor.errors import StudyError
+from deepcolor.cli.reporter import ConsoleReporter
 from deepcolor.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -60,44 +59,10 @@ def sync(
     """
     place = Workspace.at(workspace)
     uri = tracking_uri(place, to)
-    rebuilt, skipped = sync_studies(place, uri, study=study)
+    from deepcolor.app.sync import sync_studies
+
+    rebuilt, skipped = sync_studies(place, uri, study=study, reporter=ConsoleReporter())
     show(rebuilt, skipped, uri)
-
-
-def sync_studies(
-    workspace: Workspace, uri: str, *, study: str | None = None
-) -> tuple[dict[str, Rebuilt], dict[str, str]]:
-    """Rebuild the runs of one study, or of all that no driver is at work on.
-
-    Returns:
-        What was done for each study; and the reason for each that was left out.
-    Raises:
-        StudyError: The one study asked for does not exist, or a driver is at work on it.
-        TrackingError: The store cannot be reached, or refuses a record.
-    """
-    from deepcolor.report.writing import ReportFolder
-    from deepcolor.search.study.storage import StudyStorage, owned
-    from deepcolor.search.upkeep.replay import replay
-    from deepcolor.tracking.rebuild import rebuild
-
-    storage = StudyStorage(workspace)
-    done: dict[str, Rebuilt] = {}
-    skipped: dict[str, str] = {}
-    artifact_root = workspace.artifacts if uri == workspace.mlflow_uri else None
-    for name in [study] if study is not None else storage.names():
-        try:
-            stored = storage.load(name)
-            report = ReportFolder(workspace.report(name))
-            with owned(workspace, name, on_wait=console.note):
-                records = replay(workspace, stored, report=report)
-                done[name] = rebuild(records, tracking_uri=uri, artifact_root=artifact_root)
-        except StudyError as error:
-            if study is not None:
-                raise
-            skipped[name] = str(error)
-            continue
-        console.note(f"{name}: {_counts(done[name])}")
-    return done, skipped
 
 
 def show(rebuilt: dict[str, Rebuilt], skipped: dict[str, str], uri: str) -> None:
@@ -115,10 +80,6 @@ def show(rebuilt: dict[str, Rebuilt], skipped: dict[str, str], uri: str) -> None
         "skipped": skipped,
     }
     if rebuilt or skipped:
-        console.result(f"{_counts(total)}, in {shown_uri(uri)}", data)
+        console.result(f"{total.sentence}, in {shown_uri(uri)}", data)
     else:
         console.result("No studies yet. Start one with: deepcolor sweep FILE", data)
-
-
-def _counts(rebuilt: Rebuilt) -> str:
-    return f"{counted(rebuilt.made, 'run')} made, {rebuilt.updated} brought up to date, {rebuilt.unchanged} left alone"

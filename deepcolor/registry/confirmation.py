@@ -75,6 +75,10 @@ class Evidence:
             return "the runner-up is better there, and other pictures would hardly change that"
         return "other pictures would hardly change that" if self.high < 0 else "other pictures could change that"
 
+    def as_dict(self) -> dict[str, object]:
+        """The evidence as a JSON object."""
+        return {**vars(self), "verdict": self.verdict}
+
     @property
     def sentence(self) -> str:
         """The whole in one line."""

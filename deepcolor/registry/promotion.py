@@ -35,6 +35,23 @@ class Promotion:
     other_pictures: bool = False
     """The champion was trained on other pictures of the data set, or on another split of them."""
 
+    def as_dict(self) -> dict[str, object]:
+        """The promotion as a JSON object."""
+        evidence = self.version.evidence
+        return {
+            "version": self.version.ref,
+            "data": self.data,
+            "verdict": self.verdict,
+            "promoted": self.promoted,
+            "registered": self.registered,
+            "test": self.test,
+            "champion_before": self.champion_before.ref if self.champion_before else None,
+            "relative": self.comparison.relative if self.comparison else None,
+            "interval": self.comparison.interval if self.comparison else None,
+            "confirmation": evidence.as_dict() if evidence else None,
+            "warnings": list(self.warnings),
+        }
+
     @property
     def promoted(self) -> bool:
         """Whether the version is the champion now."""

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from deepcolor.counting import counted
 from deepcolor.errors import TrackingError
 from deepcolor.printable import shown_uri, tracking_option
 from deepcolor.tracking import store
@@ -28,6 +29,11 @@ class Rebuilt:
             self.updated + (change == "updated"),
             self.unchanged + (change == "unchanged"),
         )
+
+    @property
+    def sentence(self) -> str:
+        """The counts in words."""
+        return f"{counted(self.made, 'run')} made, {self.updated} brought up to date, {self.unchanged} left alone"
 
     def __add__(self, other: Rebuilt) -> Rebuilt:
         return Rebuilt(self.made + other.made, self.updated + other.updated, self.unchanged + other.unchanged)

@@ -15,8 +15,10 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from deepcolor.app.how import How
+from deepcolor.app.sweep import run_sweep
 from deepcolor.cli.app import app
-from deepcolor.cli.drive import How, run_sweep
+from deepcolor.cli.reporter import ConsoleReporter
 from deepcolor.config.schema import DataConfig, Sweep
 from deepcolor.data.drawn import draw_set
 from deepcolor.data.manifest import prepare
@@ -101,7 +103,13 @@ def how(tmp_path: Path, mlflow_database: None, decoded: Path) -> How:
     """A workspace with 30 drawn faces, for commands called as functions; segments run in this process."""
     shutil.copytree(decoded, tmp_path, dirs_exist_ok=True)
     workspace = Workspace.at(tmp_path)
-    return How(workspace, workspace.mlflow_uri, executor="serial", command="deepcolor sweep grid.yaml")
+    return How(
+        workspace,
+        workspace.mlflow_uri,
+        executor="serial",
+        command="deepcolor sweep grid.yaml",
+        reporter=ConsoleReporter(),
+    )
 
 
 def command(root: Path, *words: str) -> dict[str, Any]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from deepcolor.cli.drive import How
-from deepcolor.cli.estimate import estimate
-from deepcolor.cli.gc import collect_garbage
+from deepcolor.app.gc import collect_garbage
+from deepcolor.app.how import How
+from deepcolor.app.plan import estimate
 from deepcolor.config.schema import Sweep
 from deepcolor.training import calibration
 from tests.cli.conftest import run

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import pytest
 from mlflow import MlflowClient
 
-from deepcolor.cli.confirmation import warn_of_few_seeds
-from deepcolor.cli.drive import How
+from deepcolor.app.how import How
+from deepcolor.app.sweep import warn_of_few_seeds
 from deepcolor.config.confirm import ConfirmConfig
 from deepcolor.registry.versions import resolve
 from deepcolor.search.study.storage import StudyStorage
 from deepcolor.search.study.trials import searched
 from tests.cli.conftest import command
+from tests.reporting import Heard
 from tests.tracking.building import make_sweep
 
 GRID = """
@@ -72,10 +72,11 @@ def kinds(client: MlflowClient) -> dict[str, int]:
     return {kind: found.count(kind) for kind in found}
 
 
-def test_two_seeds_are_warned_of(capsys: pytest.CaptureFixture[str]) -> None:
+def test_two_seeds_are_warned_of() -> None:
     """They can hardly tell two settings apart; three are not spoken of, nor is a sweep that confirms nothing."""
     for seeds, warned in ((2, True), (3, False), (None, False)):
         confirm = None if seeds is None else ConfirmConfig(top=2, seeds=seeds)
-        sweep = make_sweep()
-        warn_of_few_seeds(sweep.model_copy(update={"search": sweep.search.model_copy(update={"confirm": confirm})}))
-        assert ("2 seeds can hardly tell two settings apart" in capsys.readouterr().err) == warned
+        sweep, reporter = make_sweep(), Heard()
+        search = sweep.search.model_copy(update={"confirm": confirm})
+        warn_of_few_seeds(sweep.model_copy(update={"search": search}), reporter)
+        assert ("2 seeds can hardly tell two settings apart" in "".join(reporter.warnings)) == warned

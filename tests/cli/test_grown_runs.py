@@ -8,8 +8,8 @@ from dataclasses import replace
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from deepcolor.cli.drive import How
-from deepcolor.cli.sync import sync_studies
+from deepcolor.app.how import How
+from deepcolor.app.sync import sync_studies
 from deepcolor.config.schema import Sweep
 from deepcolor.tracking.rebuild import Rebuilt
 from tests.cli.conftest import run

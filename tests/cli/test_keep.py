@@ -11,11 +11,11 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from deepcolor.cli import console
-from deepcolor.cli.drive import How
-from deepcolor.cli.gc import collect_garbage
-from deepcolor.cli.promote import promote_trial
-from deepcolor.cli.sync import sync_studies
+from deepcolor.app.gc import collect_garbage
+from deepcolor.app.how import How
+from deepcolor.app.promote import promote_trial
+from deepcolor.app.reporter import Silent
+from deepcolor.app.sync import sync_studies
 from deepcolor.config.schema import Sweep
 from deepcolor.errors import StudyError, TrackingError
 from deepcolor.search.rules.ranking import ranked
@@ -91,9 +91,7 @@ def test_a_driven_study_is_left_out_of_sync(how: How) -> None:
             sync_studies(how.workspace, how.tracking_uri, study="grid")
 
 
-def test_a_collected_trial_is_listed_refused_and_brought_back(
-    how: How, cli: Cli, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_collected_trial_is_listed_refused_and_brought_back(how: How, cli: Cli) -> None:
     """What gc says it removes; the study lists as before and trains nothing; promoting a collected trial names the
     way back, which gives the same weights; a registered trial stays. While it is promoted nothing can be removed.
     """
@@ -107,14 +105,13 @@ def test_a_collected_trial_is_listed_refused_and_brought_back(
     weights = (_result(workspace, other) / "model.safetensors").read_bytes()
     refusals: list[str] = []
 
-    def clean_up_now(_: str) -> None:
-        with pytest.raises(StudyError, match="a promotion") as refused:
-            collect_garbage(workspace, [uri], keep=1, removing=True)
-        refusals.append(str(refused.value))
+    class CleansUp(Silent):
+        def note(self, message: str) -> None:
+            with pytest.raises(StudyError, match="a promotion") as refused:
+                collect_garbage(workspace, [uri], keep=1, removing=True)
+            refusals.append(str(refused.value))
 
-    with monkeypatch.context() as while_promoting:
-        while_promoting.setattr(console, "note", clean_up_now)
-        promote_trial(workspace, "grid", uri, number=worst.number)
+    promote_trial(workspace, "grid", uri, number=worst.number, reporter=CleansUp())
     assert refusals
 
     said = json.loads(cli.run("gc", "--keep", "1", "--json").stdout)

@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from deepcolor.cli.drive import How
+from deepcolor.app.how import How
 from deepcolor.config.load import load_sweep
 from deepcolor.errors import ConfigError
 from deepcolor.search.rules.summary import best_of

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from deepcolor.cli.drive import How
-from deepcolor.cli.pipeline import run_pipeline
-from deepcolor.cli.succession import check_succession
+from deepcolor.app.how import How
+from deepcolor.app.pipeline import run_pipeline
+from deepcolor.app.succession import check_succession
 from deepcolor.config.load import load_pipeline
 from deepcolor.config.schema import DataConfig, InitConfig, Sweep
 from deepcolor.errors import ModelError
@@ -16,6 +16,7 @@ from deepcolor.search.study.storage import StudyStorage
 from deepcolor.workspace import Workspace
 from tests.registry.conftest import base_world, world  # noqa: F401  # fixtures
 from tests.registry.world import World
+from tests.reporting import Heard
 from tests.tracking.building import make_sweep
 
 PIPELINE = """
@@ -55,11 +56,12 @@ def test_a_pipeline_goes_on_without_a_champion_where_it_can(how: How) -> None:
     assert [result.summary.trained_now for result in done] == [0, 1]
 
 
-def test_a_stage_starts_from_the_pipelines_own_champion(world: World, capsys: pytest.CaptureFixture[str]) -> None:  # noqa: F811
+def test_a_stage_starts_from_the_pipelines_own_champion(world: World) -> None:  # noqa: F811
     """The champion may be an older one of the same data set, which is said; one of another data set is refused, with
     what to write instead.
     """
-    how = How(Workspace.at(world.root), world.uri)
+    reporter = Heard()
+    how = How(Workspace.at(world.root), world.uri, reporter=reporter)
     fruits: dict[str, Any] = {"data": "fruits", "data_digest": "f" * 32}
     of_fruits = world.sweep.model_copy(update={"data": DataConfig(name="fruits")})
 
@@ -70,7 +72,7 @@ def test_a_stage_starts_from_the_pipelines_own_champion(world: World, capsys: py
     first = world.promote(1)
     check(first)
     check(world.promote(2))
-    assert "moved: starts from colorizer@1, which stays the champion of faces" in capsys.readouterr().err
+    assert reporter.notes == ["moved: starts from colorizer@1, which stays the champion of faces"]
     stranger = world.promote(0, **fruits)
     with pytest.raises(ModelError, match="must start from a colorizer of fruits, as grid before it") as refused:
         check(stranger, of_fruits)

@@ -1,17 +1,18 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from deepcolor.cli import console
-from deepcolor.cli import estimate as planning
-from deepcolor.cli.drive import How
-from deepcolor.cli.estimate import estimate
+from deepcolor.app import plan as planning
+from deepcolor.app.how import How
+from deepcolor.app.plan import estimate
 from deepcolor.config.schema import Sweep, TrainingConfig
 from deepcolor.errors import ModelError, StudyError
 from deepcolor.training import calibration
 from tests.cli.conftest import command, run
+from tests.reporting import Heard
 
 GRID = """
 study: grid
@@ -63,8 +64,8 @@ def test_a_plan_measures_as_much_as_its_sweep_is_worth(how: How, monkeypatch: py
     the others follow from it, those of other sweeps too; where there is time, three of each sweep are. What is said of
     a form names the stage and whatever tells it from the others, and nothing else.
     """
-    said: list[str] = []
-    monkeypatch.setattr(console, "note", said.append)
+    reporter = Heard()
+    said, how = reporter.notes, replace(how, reporter=reporter)
     wide = sweep_of("wide", search={"space": {"feature_maps": [2, 4], "batch_size": [4, 8]}})
     colorizer = sweep_of("two", "colorizer", search={"space": {"lr": [1e-2]}}, model={"feature_maps": 2})
 

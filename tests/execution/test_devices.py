@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from deepcolor.cli import console
-from deepcolor.cli.drive import How
+from deepcolor.app.how import How
 from deepcolor.errors import UserError
 from deepcolor.execution import devices
 from deepcolor.execution.devices import Gpus, cut, gpus_for, make_executor, on_gpu, slots, usable_by_torch
 from deepcolor.workspace import Workspace
+from tests.reporting import Heard
 
 NONE, TWO, BROKEN = Gpus(listed=False, usable=0), Gpus(listed=True, usable=2), Gpus(listed=True, usable=0)
 
@@ -54,9 +54,7 @@ def test_unknown_devices_are_refused_by_every_executor(device: str, kind: str) -
         make_executor(kind, workers=None, device=device)
 
 
-def test_a_gpu_without_a_torch_that_can_use_it_leaves_the_cpu(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_gpu_without_a_torch_that_can_use_it_leaves_the_cpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The system lists one, torch (the real one, asked in a process of its own) sees none: said in one line."""
     seen = subprocess.run(
         [sys.executable, "-c", "import torch; print(torch.cuda.is_available())"],
@@ -68,14 +66,13 @@ def test_a_gpu_without_a_torch_that_can_use_it_leaves_the_cpu(
         pytest.skip("torch can use a GPU here")
     (tmp_path / "gpus" / "0000:01:00.0").mkdir(parents=True)
     monkeypatch.setattr(devices, "_SIGNS_OF_A_GPU", (tmp_path / "gpus",))
-    monkeypatch.setattr(console, "settings", console.Settings())
     usable_by_torch.cache_clear()
     assert gpus_for("auto") == BROKEN
     assert slots(workers=None, device="auto").devices == ()
     assert not on_gpu("auto")
-    how = How(Workspace.at(tmp_path), "")
-    how.make_executor().close()
-    (line,) = capsys.readouterr().err.splitlines()
+    reporter = Heard()
+    How(Workspace.at(tmp_path), "", reporter=reporter).make_executor().close()
+    (line,) = reporter.warnings
     assert "torch cannot use" in line
     with pytest.raises(UserError, match="torch sees 0 GPUs"):
         How(Workspace.at(tmp_path), "", executor="serial", device="cuda:0").make_executor()

@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import Any
 
 # Imported here for the server: every process forked from it has them already.
-import deepcolor.cli.drive
+import deepcolor.app.sweep
 import deepcolor.data.decode
 import deepcolor.data.stored
 import deepcolor.report.writing

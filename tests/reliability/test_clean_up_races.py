@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from deepcolor.cli.gc import collect_garbage
+from deepcolor.app.gc import collect_garbage
 from deepcolor.config.schema import Sweep
 from deepcolor.errors import StudyError
 from deepcolor.execution.serial import SerialExecutor
@@ -25,7 +25,7 @@ __all__ = ["no_pictures"]
 HELD_CLEAN_UP = """
 import sys, time
 from pathlib import Path
-from deepcolor.cli.gc import collect_garbage
+from deepcolor.app.gc import collect_garbage
 from deepcolor.search.upkeep import collection
 from deepcolor.workspace import Workspace
 

@@ -18,7 +18,7 @@ SLOW = Faults(environment={"TRIVIAL_EPOCH_S": "0.2"})
 DRIVER, STUDY = "deepcolor.search.driver.loop:Driver", "deepcolor.search.study.storage:StoredStudy"
 TWICE = (signal.SIGINT, signal.SIGINT)
 MOMENTS = (
-    Moment("deepcolor.cli.drive", "provenance", signals=TWICE),
+    Moment("deepcolor.app.sweep", "provenance", signals=TWICE),
     Moment(DRIVER, "_trajectory", nth=2, signals=TWICE),
     Moment("deepcolor.search.driver.loop", "offer", signals=TWICE),
     Moment(STUDY, "place", nth=2, after=True, signals=(signal.SIGTERM, signal.SIGTERM)),

@@ -266,3 +266,17 @@ def _difference(by_mean: Sequence[ConfirmedSetting]) -> Difference | None:
 
 def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
+
+
+def confirmed_weights(confirmation: Confirmation, trials: Sequence[StoredTrial]) -> StoredTrial | None:
+    """Return the training of the winning setting with the lowest value: the search's, or one under another seed.
+
+    None when there is no winner, or it is not among the trials.
+    """
+    winner = confirmation.winner
+    if winner is None:
+        return None
+    trainings = [trial for trial in trials if trial.number in {winner.trial, *winner.trainings}]
+    return min(
+        trainings, key=lambda trial: (math.inf if trial.value is None else trial.value, trial.number), default=None
+    )

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from deepcolor.cli import console
 from deepcolor.errors import ModelError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from deepcolor.cli.drive import How
+    from deepcolor.app.how import How
     from deepcolor.config.schema import Sweep
     from deepcolor.registry.names import Ref
     from deepcolor.registry.promotion import Promotion
@@ -30,7 +29,7 @@ def check_succession(sweep: Sweep, before: Sequence[tuple[Sweep, Promotion]], ho
     Raises:
         ModelError: There is no such champion, or the one there is was trained on another data set.
     """
-    from deepcolor.cli.parents import champions_asked_for
+    from deepcolor.app.parents import champions_asked_for
 
     for ref in champions_asked_for(sweep, how.workspace):
         earlier = [(done, promotion) for done, promotion in before if done.stage == ref.stage]
@@ -48,7 +47,7 @@ def check_succession(sweep: Sweep, before: Sequence[tuple[Sweep, Promotion]], ho
             continue
         if champion.data not in {done.data.name for done, _ in earlier}:
             raise ModelError(_of_other_data(sweep, ref, champion, done, promotion))
-        console.note(f"{sweep.study}: starts from {champion.ref}, which stays the champion of {champion.data}")
+        how.reporter.note(f"{sweep.study}: starts from {champion.ref}, which stays the champion of {champion.data}")
 
 
 def _champion(ref: Ref, tracking_uri: str) -> ModelVersion | None:

@@ -6,10 +6,11 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from deepcolor.cli.drive import How, open_data, parents_of
-from deepcolor.cli.measuring import Book, Calibration, Job
+from deepcolor.app.data import open_data
+from deepcolor.app.how import How
+from deepcolor.app.measuring import Book, Calibration, Job
+from deepcolor.app.parents import Parents
 from deepcolor.config.schema import ModelConfig, Setting, Sweep
 from deepcolor.errors import DeepcolorError, ModelError, StudyError
 from deepcolor.search.plan.price import Cost, Machine, price
@@ -17,9 +18,6 @@ from deepcolor.search.plan.workload import workload
 from deepcolor.search.study.changes import refused
 from deepcolor.search.study.storage import StoredStudy, StudyStorage
 from deepcolor.training.trajectory import InitWeights
-
-if TYPE_CHECKING:
-    from deepcolor.cli.parents import Parents
 
 SHARE = 0.1
 """Of the seconds that a plan announces, what it may take itself."""
@@ -88,13 +86,13 @@ def _stretch() -> float:
 
 
 def _job(sweep: Sweep, how: How, storage: StudyStorage, *, before: Sequence[Sweep], extend: bool) -> Job:
-    parents: Parents = parents_of(how, storage)
+    parents = Parents(how.workspace, storage, tracking_uri=how.tracking_uri)
     stored = storage.load(sweep.study) if sweep.study in storage.names() else None
     changes = stored.changes_to(sweep) if stored else []
     if changes and not extend:
         raise refused(how.workspace, sweep.study, changes)
     resolved = stored.sweep if stored and not changes else _adopted(sweep, parents, before=before)
-    cache, _ = open_data(how.workspace, sweep)
+    cache, _ = open_data(how.workspace, sweep, reporter=how.reporter)
     work = workload(
         resolved,
         stored.trials() if stored else [],

@@ -6,11 +6,10 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deepcolor.cli.confirmation import confirmed_weights
 from deepcolor.config.schema import INIT_REF, Choices, ModelConfig, Setting, Stage, Sweep
 from deepcolor.errors import ConfigError, ModelError
 from deepcolor.models.description import ModelDescription, read_description
-from deepcolor.search.rules.confirmation import confirmation_of
+from deepcolor.search.rules.confirmation import confirmation_of, confirmed_weights
 from deepcolor.search.rules.summary import best_of
 from deepcolor.search.study.storage import StoredStudy, StoredTrial, StudyStorage
 from deepcolor.training.trajectory import InitWeights

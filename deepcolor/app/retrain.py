@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deepcolor.cli import console
+from deepcolor.app.reporter import Reporter
 from deepcolor.errors import StudyError
 from deepcolor.workspace import Workspace
 
@@ -22,7 +22,9 @@ def refuse_collected(study: str, trial: StoredTrial, folder: Path) -> None:
         )
 
 
-def retrain(workspace: Workspace, study: StoredStudy, trial: StoredTrial, *, tracking_uri: str, device: str) -> Path:
+def retrain(
+    workspace: Workspace, study: StoredStudy, trial: StoredTrial, *, tracking_uri: str, device: str, reporter: Reporter
+) -> Path:
     """Train a finished trial again, in this process, as far as its weights need it; nothing is told to the study.
 
     Returns:
@@ -31,7 +33,8 @@ def retrain(workspace: Workspace, study: StoredStudy, trial: StoredTrial, *, tra
         StudyError: A driver is at work on the study, or the trial's data or parent are not what they were.
         DataError: The pictures are gone or have changed.
     """
-    from deepcolor.cli.drive import How, open_data, parents_of
+    from deepcolor.app.data import open_data
+    from deepcolor.app.parents import Parents
     from deepcolor.execution.executor import run_segment
     from deepcolor.search.study.storage import StudyStorage, owned
     from deepcolor.training.trajectory import Segment, Trajectory
@@ -40,9 +43,9 @@ def retrain(workspace: Workspace, study: StoredStudy, trial: StoredTrial, *, tra
     assert trial.outcome is not None
     sweep = study.sweep
     setting = trial.setting(sweep)
-    parents = parents_of(How(workspace, tracking_uri), StudyStorage(workspace))
-    with owned(workspace, study.name, on_wait=console.note):
-        cache, _ = open_data(workspace, sweep)
+    parents = Parents(workspace, StudyStorage(workspace), tracking_uri=tracking_uri)
+    with owned(workspace, study.name, on_wait=reporter.note):
+        cache, _ = open_data(workspace, sweep, reporter=reporter)
         trajectory = Trajectory(
             setting, data_digest=cache.name, init=parents.of(study, setting), objective=sweep.search.objective
         )
@@ -53,7 +56,7 @@ def retrain(workspace: Workspace, study: StoredStudy, trial: StoredTrial, *, tra
                 "the data set as it was, or use the version that trained it."
             )
         view = trial.outcome.view
-        console.note(f"training trial {trial.number} of {study.name} again, to epoch {view.chosen_epoch}")
+        reporter.note(f"training trial {trial.number} of {study.name} again, to epoch {view.chosen_epoch}")
         run_segment(
             Segment(
                 trajectory,

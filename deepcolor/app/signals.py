@@ -10,7 +10,6 @@ from contextlib import suppress
 from types import FrameType
 from typing import Self
 
-from deepcolor.cli import console
 from deepcolor.errors import EXIT_INTERRUPTED, Interrupted
 from deepcolor.printable import without_secrets
 
@@ -42,12 +41,14 @@ class StopSignals:
     imported: both can then wait for ever.
     """
 
-    def __init__(self, *, resume: str) -> None:
+    def __init__(self, *, resume: str, tell: Callable[[str], None]) -> None:
         """Do not listen yet.
 
         Args:
             resume: The command line that goes on with the work.
+            tell: Says what must be seen; called from a thread.
         """
+        self._tell = tell
         self._resume = resume
         self._asked = False
         self._at_once = False
@@ -140,7 +141,7 @@ class StopSignals:
             what = "stopping: running segments finish their epoch and are saved"
         with suppress(OSError, ValueError):  # nowhere to say it
             # Above a live view, if there is one: it takes what is written to standard error.
-            console.tell(f"{what}; once more to stop at once")
+            self._tell(f"{what}; once more to stop at once")
 
     def _see_to_it(self) -> None:
         """Stop at once, also where an exception cannot be raised, is swallowed, or the way out takes long."""

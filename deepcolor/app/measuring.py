@@ -9,9 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from deepcolor.cli import console
-from deepcolor.cli.drive import How
-from deepcolor.cli.words import duration, param_text
+from deepcolor.app.how import How
 from deepcolor.config.schema import Setting, Sweep
 from deepcolor.counting import counted
 from deepcolor.errors import SegmentError
@@ -20,6 +18,7 @@ from deepcolor.search.plan.price import Machine, Pace, filled, spread
 from deepcolor.search.plan.workload import Form, Workload
 from deepcolor.search.study.storage import StudyStorage
 from deepcolor.training.trajectory import Segment, SegmentOutcome, Trajectory
+from deepcolor.words import duration, param_text
 from deepcolor.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -173,14 +172,16 @@ class Calibration:
 
     def say_rest_is_derived(self) -> None:
         """Say why the other forms are not measured."""
-        console.note("the other forms are derived from these: to measure them would take too much of what is planned")
+        self._how.reporter.note(
+            "the other forms are derived from these: to measure them would take too much of what is planned"
+        )
 
     def measure(self, job: Job, form: Form, *, machine: Machine) -> Pace:
         """Measure one form on all workers at once; the first one measured also shows what starting them takes."""
         setting = job.work.forms()[form]
         first = self._executor is None
         if first:
-            console.note(f"measuring on {counted(machine.workers, 'worker')}")
+            self._how.reporter.note(f"measuring on {counted(machine.workers, 'worker')}")
         started = time.perf_counter()
         outcomes = self._run(job, setting, machine=machine)
         elapsed_s = time.perf_counter() - started
@@ -189,7 +190,7 @@ class Calibration:
         self.longest_s = max(self.longest_s, measured_s)
         if first:
             self._start_costs = max(0.0, elapsed_s - measured_s), figures["cold_s"]
-        console.note(f"{self._names[form]}: {duration(figures['epoch_s'])} an epoch")
+        self._how.reporter.note(f"{self._names[form]}: {duration(figures['epoch_s'])} an epoch")
         return Pace(
             epoch_s=figures["epoch_s"],
             trial_s=figures["begin_s"] + figures["checkpoint_s"] + figures["result_s"],

@@ -1,0 +1,47 @@
+"""The options of every use case that trains."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from deepcolor.app.reporter import SILENT, Reporter
+from deepcolor.workspace import Workspace
+
+if TYPE_CHECKING:
+    from deepcolor.execution.devices import Slots
+    from deepcolor.execution.executor import Executor
+
+
+@dataclass(frozen=True)
+class How:
+    """How trainings are run, and who is told of them."""
+
+    workspace: Workspace
+    tracking_uri: str
+    executor: str = "local"
+    workers: int | None = None
+    device: str = "auto"
+    command: str = ""
+    """The command line that reproduces the work, without what must not be told (see `resume`)."""
+    extend: bool = False
+    """Let a study grow to a sweep that has changed."""
+    resume: str = ""
+    """The line that goes on with the work after an interrupt: the command, and the variables it needs; "": as above."""
+    reporter: Reporter = SILENT
+
+    def make_executor(self) -> Executor:
+        """The executor asked for; its processes start with the first segment."""
+        from deepcolor.execution.devices import make_executor, slots
+
+        if self.executor == "local" and (note := slots(workers=self.workers, device=self.device).note):
+            self.reporter.warn(note)
+        return make_executor(self.executor, workers=self.workers, device=self.device)
+
+    def slots(self) -> Slots:
+        """How that executor is cut to this machine."""
+        from deepcolor.execution.devices import Slots, cores, slots
+
+        if self.executor == "serial":
+            return Slots(workers=1, threads=cores(), devices=())
+        return slots(workers=self.workers, device=self.device)

@@ -1,0 +1,120 @@
+"""Run the sweeps of a pipeline one after the other, each one's best trial promoted before the next one starts."""
+
+from __future__ import annotations
+
+import json as jsonlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from deepcolor.app.how import How
+from deepcolor.app.promote import conditions_of, promote_trial
+from deepcolor.app.succession import check_succession
+from deepcolor.app.sweep import run_sweep
+from deepcolor.plainfile import read_plain
+from deepcolor.workspace import Workspace
+
+if TYPE_CHECKING:
+    from deepcolor.config.schema import Pipeline, Sweep
+    from deepcolor.registry.promotion import Promotion
+    from deepcolor.search.rules.summary import Summary
+
+SUMMARY_FILE = "pipeline.json"
+
+
+@dataclass(frozen=True)
+class StageResult:
+    """What one sweep of a pipeline came to."""
+
+    sweep: Sweep
+    summary: Summary
+    promotion: Promotion
+    before: dict[str, float] | None = None
+    """Transfer: figures of the model it started from, on the same test pictures."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """The result as a JSON object."""
+        return {
+            "study": self.sweep.study,
+            "stage": self.sweep.stage,
+            "data": self.sweep.data.name,
+            **{key: value for key, value in self.summary.as_dict().items() if key != "study"},
+            "promotion": self.promotion.as_dict(),
+            "before": self.before,
+        }
+
+
+def run_pipeline(parsed: Pipeline, how: How, *, own_name: str | None = None, force: bool = False) -> list[StageResult]:
+    """Run every sweep of a pipeline and promote its best trial; write the summary after each.
+
+    Raises:
+        ModelError: A sweep starts from a champion that the pipeline's own stage before it did not become.
+    """
+    results: list[StageResult] = []
+    executor = how.make_executor()
+    try:
+        for sweep in parsed.sweeps:
+            check_succession(sweep, [(done.sweep, done.promotion) for done in results], how)
+            summary = run_sweep(sweep, how, executor=executor)
+            promotion = promote_trial(
+                how.workspace,
+                sweep.study,
+                how.tracking_uri,
+                own_name=own_name,
+                force=force,
+                device=how.device,
+                reporter=how.reporter,
+            )
+            for warning in promotion.warnings:
+                how.reporter.warn(f"{sweep.study}: {warning}")
+            (how.reporter.note if promotion.promoted else how.reporter.warn)(f"{sweep.study}: {promotion.sentence}")
+            if promotion.version.evidence is not None:
+                how.reporter.note(f"{sweep.study}: {promotion.version.evidence.sentence}")
+            before = _before(how, sweep, promotion) if sweep.stage == "transfer" else None
+            results.append(StageResult(sweep, summary, promotion, before))
+            _write(parsed, results, how.workspace)
+    finally:
+        executor.close()
+    return results
+
+
+def _before(how: How, sweep: Sweep, promotion: Promotion) -> dict[str, float] | None:
+    """Figures of the model a transfer started from, on the transfer's test pictures; measured once, then remembered."""
+    from deepcolor.data.stored import ensure_cache
+    from deepcolor.models.description import read_description
+    from deepcolor.search.study.pictures import manifest_of
+    from deepcolor.search.study.storage import StudyStorage
+
+    pins = StudyStorage(how.workspace).load(sweep.study).pins
+    pin = next((pin for pin in pins.values() if pin["ref"] == promotion.version.parent), None)
+    if pin is None:
+        return None
+    folder = how.workspace.study(sweep.study) / "parents" / pin["folder"]
+    cache = ensure_cache(how.workspace, manifest_of(how.workspace, sweep), sweep.data)
+    remembered = folder / f"test-{cache.name}.json"
+    key = read_description(folder).weights_sha256
+    try:
+        figures: dict[str, Any] = jsonlib.loads(read_plain(remembered, most_bytes=2**16))
+        if figures.pop("weights_sha256") == key:
+            return figures
+    except (OSError, ValueError, KeyError):
+        pass  # measured for the first time
+    from deepcolor.atomic import write_atomically
+    from deepcolor.training.metrics import measure
+
+    measured = measure(folder, cache, device=how.device, conditions=conditions_of(how.workspace, sweep))
+    figures = {name: float(value) for name, value in vars(measured).items() if name != "per_image_mse"}
+    write_atomically(remembered, jsonlib.dumps({**figures, "weights_sha256": key}).encode())
+    return figures
+
+
+def summary_path(parsed: Pipeline, workspace: Workspace) -> Path:
+    """Where a pipeline's summary lies."""
+    return workspace.study(parsed.pipeline) / SUMMARY_FILE
+
+
+def _write(parsed: Pipeline, results: list[StageResult], workspace: Workspace) -> None:
+    from deepcolor.atomic import write_atomically
+
+    content = {"pipeline": parsed.pipeline, "stages": [result.as_dict() for result in results]}
+    write_atomically(summary_path(parsed, workspace), jsonlib.dumps(content, indent=2, default=str).encode() + b"\n")

@@ -1,0 +1,190 @@
+"""Promote a study's winner, or one of its trials, with all that the registry is told of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from deepcolor.app.reporter import SILENT, Reporter
+from deepcolor.counting import counted
+from deepcolor.errors import StudyError
+from deepcolor.workspace import Workspace
+
+if TYPE_CHECKING:
+    from deepcolor.config.schema import Setting, Sweep
+    from deepcolor.registry.confirmation import Confirmed, Contender
+    from deepcolor.registry.promote import Candidate
+    from deepcolor.registry.promotion import Promotion
+    from deepcolor.search.rules.confirmation import Confirmation, ConfirmedSetting
+    from deepcolor.search.study.storage import StoredStudy
+    from deepcolor.search.study.trials import StoredTrial
+    from deepcolor.training.conditions import Conditions
+
+
+def promote_trial(
+    workspace: Workspace,
+    name: str,
+    uri: str,
+    *,
+    number: int | None = None,
+    own_name: str | None = None,
+    force: bool = False,
+    device: str = "auto",
+    retrain: bool = False,
+    reporter: Reporter = SILENT,
+) -> Promotion:
+    """Promote the winner of a study, or the trial of a number, as `own_name` if given; `retrain` brings back weights
+    that were collected.
+
+    Raises:
+        StudyError: There is no such study or trial, or the trial has no model to promote.
+    """
+    from deepcolor.inference.package import MODEL_CODE
+    from deepcolor.registry.promote import promote as register
+    from deepcolor.search.study.ownership import shared_store
+
+    with shared_store(workspace, on_wait=reporter.note):  # Nothing of the trial may be removed half way.
+        candidate = _candidate(workspace, name, uri, number=number, device=device, retrain=retrain, reporter=reporter)
+        return register(
+            candidate,
+            tracking_uri=uri,
+            model_code=MODEL_CODE,
+            force=force,
+            name=own_name,
+            device=device,
+            on_step=reporter.note,
+        )
+
+
+def _candidate(
+    workspace: Workspace,
+    name: str,
+    uri: str,
+    *,
+    number: int | None,
+    device: str,
+    retrain: bool,
+    reporter: Reporter,
+) -> Candidate:
+    """Find the trial that is to be promoted, with all that the registry is told of it."""
+    from deepcolor.app.retrain import refuse_collected
+    from deepcolor.app.retrain import retrain as train_again
+    from deepcolor.data.stored import ensure_cache
+    from deepcolor.registry.promote import Candidate
+    from deepcolor.search.rules.confirmation import confirmation_of, confirmed_weights
+    from deepcolor.search.study.pictures import manifest_of
+    from deepcolor.search.study.storage import StudyStorage
+
+    study = StudyStorage(workspace).load(name)
+    trials = study.trials()
+    confirmation = confirmation_of(study.sweep, trials, spent=study.spent) if number is None else None
+    best = confirmed_weights(confirmation, trials) if confirmation else None
+    trial = best or _chosen(name, trials, number)
+    if confirmation is not None:
+        _say_whose_weights(confirmation, trial, reporter)
+    assert trial.outcome is not None
+    assert trial.outcome.result is not None
+    assert trial.place is not None
+    sweep = study.sweep
+    folder = workspace.trajectories / trial.outcome.result
+    if retrain and not folder.is_dir():
+        train_again(workspace, study, trial, tracking_uri=uri, device=device, reporter=reporter)
+    refuse_collected(name, trial, folder)
+    setting = trial.setting(sweep)
+    settings = setting.model_dump(mode="json", include={"model", "training", "init"})
+    cache = ensure_cache(workspace, manifest_of(workspace, sweep), sweep.data)
+    return Candidate(
+        stage=sweep.stage,
+        model_folder=folder,
+        cache_folder=cache,
+        study=name,
+        trial=trial.number,
+        params={key: value for part in settings.values() for key, value in part.items()},
+        data=sweep.data.name,
+        data_digest=cache.name,
+        parent=trial.place.parent,
+        confirmed=_confirmed(confirmation, study, trials, workspace, reporter) if confirmation else None,
+        conditions=conditions_of(workspace, sweep, setting, result=folder),
+    )
+
+
+def conditions_of(
+    workspace: Workspace, sweep: Sweep, setting: Setting | None = None, *, result: Path | None = None
+) -> Conditions:
+    """How torch computed in a study's trainings: in that of a result, and where that does not say it, in the last."""
+    from deepcolor.search.study.starts import read_start
+    from deepcolor.training.conditions import Conditions
+    from deepcolor.training.figures import read_threads
+
+    start = read_start(workspace.study(sweep.study))
+    threads = read_threads(result) if result else ()
+    training = setting.training if setting else sweep.training
+    return Conditions.of(training, threads=threads[-1] if threads else start.threads if start else None)
+
+
+def _chosen(name: str, trials: list[StoredTrial], number: int | None) -> StoredTrial:
+    from deepcolor.search.rules.summary import best_of
+
+    if number is None:
+        best = best_of(trials)
+        if best is None:
+            raise StudyError(
+                f"study: {name!r} has no complete trial to promote. Run its sweep first, or see: deepcolor studies"
+            )
+        return best
+    trial = next((trial for trial in trials if trial.number == number), None)
+    if trial is None:
+        last = max((trial.number for trial in trials), default=0)
+        raise StudyError(f"--trial: must be one of 0 to {last}; got {number} (study {name}).")
+    if trial.outcome is None or trial.outcome.result is None:
+        raise StudyError(f"--trial: trial {number} of {name} is {trial.state} and has no model. Choose another one.")
+    return trial
+
+
+def _say_whose_weights(confirmation: Confirmation, trial: StoredTrial, reporter: Reporter) -> None:
+    """Say which training of the winning setting is promoted, or that the winner is not confirmed."""
+    winner = confirmation.winner
+    if winner is None:
+        reporter.warn(f"the winner is not confirmed: {confirmation.missing}; trial {trial.number} has the lowest value")
+        return
+    seed = f"under seed {trial.confirms.seed}" if trial.confirms else "as the search trained it"
+    others = f"the lowest of its {counted(1 + len(winner.trainings), 'training')}"
+    reporter.note(f"promoting trial {trial.number}: the setting of trial {winner.trial} {seed}, {others}")
+
+
+def _confirmed(
+    confirmation: Confirmation,
+    study: StoredStudy,
+    trials: list[StoredTrial],
+    workspace: Workspace,
+    reporter: Reporter,
+) -> Confirmed | None:
+    """Put a confirmation into the registry's terms; None when there is no winner."""
+    from deepcolor.registry.confirmation import Confirmed
+
+    winner, runner_up = confirmation.winner, confirmation.runner_up
+    if winner is None:
+        return None
+    results = {trial.number: str(trial.outcome.result) for trial in trials if trial.outcome and trial.outcome.result}
+    folders = {number: workspace.trajectories / result for number, result in results.items()}
+    for one in (winner, runner_up):
+        if one is not None and not _folders(one, folders):
+            reporter.warn(f"trial {one.trial} is left out of the comparison on the test pictures: weights are gone")
+    return Confirmed(
+        objective=study.sweep.search.objective,
+        seeds=len(winner.values),
+        winner=_contender(winner, folders),
+        runner_up=_contender(runner_up, folders) if runner_up else None,
+    )
+
+
+def _contender(one: ConfirmedSetting, folders: dict[int, Path]) -> Contender:
+    from deepcolor.registry.confirmation import Contender
+
+    return Contender(one.trial, one.mean, one.std, _folders(one, folders))
+
+
+def _folders(one: ConfirmedSetting, folders: dict[int, Path]) -> tuple[Path, ...]:
+    """The result folders of all of its trainings; empty when one of them is gone."""
+    found = tuple(folders[number] for number in one.trainings if number in folders and folders[number].is_dir())
+    return found if len(found) == len(one.trainings) else ()

@@ -1,0 +1,101 @@
+"""What a use case tells while it is at work; the command line, a notebook and a service each pass it on as they can."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from deepcolor.search.rules.summary import Snapshot, Watcher
+    from deepcolor.search.study.storage import StoredTrial
+
+OnProgress = Callable[[int, int], None]
+"""Called with what is done and how much there is to do."""
+
+
+class Steps(Protocol):
+    """Shows which step of getting ready is being taken."""
+
+    def step(self, what: str, *, slow: str = "") -> None:
+        """Say what is being done now, and what to say in its place when it takes long."""
+
+    def hide(self) -> None:
+        """Leave the screen to something else, until the next step."""
+
+
+class Reporter(Protocol):
+    """Tells a person what goes on; it decides nothing."""
+
+    def note(self, message: str) -> None:
+        """Say what is going on."""
+
+    def warn(self, message: str) -> None:
+        """Say what went wrong without ending the work."""
+
+    def left_out(self, message: str) -> None:
+        """Warn that something was left out while the rest goes on."""
+
+    def tell(self, message: str) -> None:
+        """Say what must be seen, at any moment, from any thread."""
+
+    def progress(self, title: str) -> AbstractContextManager[OnProgress]:
+        """Show how far work on pictures has come."""
+
+    def starting(self, study: str) -> AbstractContextManager[Steps]:
+        """Show the steps before, and after, there is a study to watch."""
+
+    def watching(self, study: str) -> AbstractContextManager[Watcher]:
+        """Show a study while it runs."""
+
+
+class Silent:
+    """Tells nobody anything."""
+
+    def note(self, message: str) -> None:
+        pass
+
+    def warn(self, message: str) -> None:
+        pass
+
+    def left_out(self, message: str) -> None:
+        pass
+
+    def tell(self, message: str) -> None:
+        pass
+
+    @contextmanager
+    def progress(self, title: str) -> Iterator[OnProgress]:  # noqa: ARG002  # see Reporter
+        """Show nothing."""
+        yield lambda _done, _total: None
+
+    @contextmanager
+    def starting(self, study: str) -> Iterator[Steps]:  # noqa: ARG002  # see Reporter
+        """Show nothing."""
+        yield _SilentSteps()
+
+    @contextmanager
+    def watching(self, study: str) -> Iterator[Watcher]:  # noqa: ARG002  # see Reporter
+        """Show nothing."""
+        yield SilentWatcher()
+
+
+class SilentWatcher:
+    """Shows nothing."""
+
+    def update(self, snapshot: Snapshot) -> None:
+        pass
+
+    def finished(self, trial: StoredTrial, snapshot: Snapshot) -> None:
+        pass
+
+
+class _SilentSteps:
+    def step(self, what: str, *, slow: str = "") -> None:
+        pass
+
+    def hide(self) -> None:
+        pass
+
+
+SILENT = Silent()
