@@ -1,4 +1,4 @@
-"""What lies on disk outlives the code: a workspace made by an earlier release is gone on with as if nothing had been."""
+"""What lies on disk outlives the code: later releases go on with a workspace as if nothing had been."""
 
 from __future__ import annotations
 

@@ -3,8 +3,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from optuna.storages import RDBStorage
 
 from deepcolor.config.schema import Sweep
+from deepcolor.search.study import reading
 from deepcolor.search.study.reading import read_trials
 from deepcolor.search.study.storage import Outcome, Place, StoredStudy, owned
 from deepcolor.training.trajectory import View
@@ -28,12 +30,18 @@ def test_a_driver_remembers_what_the_database_holds(bench: Bench, sweep: Sweep) 
         assert [trial.state for trial in study.trials()] == ["complete", "complete", "pruned", "failed", "waiting"]
 
 
-def test_trials_are_read_as_optuna_reads_them(bench: Bench, sweep: Sweep) -> None:
-    """The short way to read all trials of a study gives the same as Optuna's, each field of it."""
+def test_trials_are_read_as_optuna_reads_them(bench: Bench, sweep: Sweep, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The short way to read all trials of a study gives the same as Optuna's, each field of it; where the tables of
+    another Optuna have other columns, it is asked in its own way.
+    """
     with owned(bench.workspace, sweep.study):
         _trials_of_every_kind(bench.storage().open(sweep, lambda: sweep), sweep)
-    stored = bench.storage().load(sweep.study).optuna_study
-    assert read_trials(stored) == stored.get_trials(deepcopy=False)
+    study = bench.storage().load(sweep.study)
+    by_optuna = study.optuna_study.get_trials(deepcopy=False)
+    assert isinstance(study._storage, RDBStorage)
+    assert list(read_trials(study._storage, study._study_id).values()) == by_optuna
+    monkeypatch.setattr(reading, "_OF_TRIAL", ("trial_id", "a_column_of_another_optuna"))
+    assert list(read_trials(study._storage, study._study_id).values()) == by_optuna
 
 
 def test_a_draw_that_is_not_started_leaves_nothing(bench: Bench, sweep: Sweep) -> None:

@@ -12,106 +12,91 @@ from collections.abc import Collection, Container, Sequence
 from datetime import datetime
 from typing import Any
 
-import optuna
 from optuna.distributions import BaseDistribution
-from optuna.storages import BaseStorage
-from optuna.study import Study
+from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
+from deepcolor.search.study.in_front import StorageInFront, numbered
 from deepcolor.search.study.reading import read_trials
 
 
-def mirrored(study: Study) -> Study:
-    """Return the study with its trials held in memory; its lock is held by the caller, for as long as it is used."""
-    storage: Any = Mirror(study._storage, study._study_id, read_trials(study))  # noqa: SLF001  # they have no public name
-    return optuna.load_study(study_name=study.study_name, storage=storage)
-
-
-def trials_of(study: Study) -> list[FrozenTrial]:
-    """Return a study's trials by number: from memory where it is mirrored, else as the database holds them now."""
-    mirror: Any = study._storage  # noqa: SLF001  # it has no public name
-    return list(mirror.trials) if isinstance(mirror, Mirror) else read_trials(study)
-
-
-class Mirror:
-    """An Optuna storage in front of another one, for one study: writes go to both, reads of trials end here.
+class Mirror(StorageInFront):
+    """Holds the trials of one study: writes go to both storages, reads of its trials end here.
 
     The storage behind is written first, so that what it refuses is not taken for written. A trial handed out never
     changes: a write puts a changed copy in its place.
     """
 
-    def __init__(self, storage: BaseStorage, study_id: int, trials: Sequence[FrozenTrial]) -> None:
-        """Take over what has been read.
+    def __init__(self, behind: RDBStorage, study: str) -> None:
+        """Read the trials; the study's lock is held by the caller, for as long as this is used.
 
         Args:
-            storage: Holds the study, and all else that is asked for.
-            study_id: Optuna's id of the study.
-            trials: All of the study's, by number.
+            behind: Holds the study, and all else that is asked for.
+            study: Its name.
         """
-        self._storage = storage
-        self._study_id = study_id
-        self._trials = {trial.number: trial for trial in trials}
-        self._numbers = {trial._trial_id: trial.number for trial in trials}  # noqa: SLF001  # it has no public name
+        super().__init__(behind)
+        self._study_id = behind.get_study_id_from_name(study)
+        found = read_trials(behind, self._study_id)
+        self._trials = {trial.number: trial for trial in found.values()}
+        self._numbers = {trial_id: trial.number for trial_id, trial in found.items()}
+        self._ids = {number: trial_id for trial_id, number in self._numbers.items()}
 
     @property
     def trials(self) -> Collection[FrozenTrial]:
         """The study's trials, by number."""
         return self._trials.values()
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._storage, name)
-
     def get_trial(self, trial_id: int) -> FrozenTrial:
         number = self._numbers.get(trial_id)
-        return self._storage.get_trial(trial_id) if number is None else self._trials[number]
+        return self._behind.get_trial(trial_id) if number is None else self._trials[number]
 
     def get_trial_id_from_study_id_trial_number(self, study_id: int, trial_number: int) -> int:
-        if study_id == self._study_id and trial_number in self._trials:
-            return self._trials[trial_number]._trial_id  # noqa: SLF001  # it has no public name
-        return self._storage.get_trial_id_from_study_id_trial_number(study_id, trial_number)
+        if study_id == self._study_id and trial_number in self._ids:
+            return self._ids[trial_number]
+        return self._behind.get_trial_id_from_study_id_trial_number(study_id, trial_number)
 
     def get_all_trials(
         self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None
     ) -> list[FrozenTrial]:
         if study_id != self._study_id:
-            return self._storage.get_all_trials(study_id, deepcopy=deepcopy, states=states)
+            return self._behind.get_all_trials(study_id, deepcopy=deepcopy, states=states)
         trials = [trial for trial in self._trials.values() if states is None or trial.state in states]
         return copy.deepcopy(trials) if deepcopy else trials
 
     def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:
-        trial_id = self._storage.create_new_trial(study_id, template_trial)
+        trial_id = self._behind.create_new_trial(study_id, template_trial)
         if study_id == self._study_id:
-            trial = self._made_from(template_trial, trial_id) or self._storage.get_trial(trial_id)
+            trial = self._made_from(template_trial, trial_id) or self._behind.get_trial(trial_id)
             self._trials[trial.number] = trial
-            self._numbers[trial_id] = trial.number
+            self._numbers[trial_id], self._ids[trial.number] = trial.number, trial_id
         return trial_id
 
     def set_trial_param(
         self, trial_id: int, param_name: str, param_value_internal: float, distribution: BaseDistribution
     ) -> None:
-        self._storage.set_trial_param(trial_id, param_name, param_value_internal, distribution)
+        self._behind.set_trial_param(trial_id, param_name, param_value_internal, distribution)
         value = distribution.to_external_repr(param_value_internal)
         if changed := self._changed(trial_id):
             changed.params = {**changed.params, param_name: value}
             changed.distributions = {**changed.distributions, param_name: distribution}
 
     def set_trial_intermediate_value(self, trial_id: int, step: int, intermediate_value: float) -> None:
-        self._storage.set_trial_intermediate_value(trial_id, step, intermediate_value)
+        self._behind.set_trial_intermediate_value(trial_id, step, intermediate_value)
         if changed := self._changed(trial_id):
             changed.intermediate_values = {**changed.intermediate_values, step: intermediate_value}
 
     def set_trial_user_attr(self, trial_id: int, key: str, value: Any) -> None:
-        self._storage.set_trial_user_attr(trial_id, key, value)
+        self._behind.set_trial_user_attr(trial_id, key, value)
         if changed := self._changed(trial_id):
             changed.user_attrs = {**changed.user_attrs, key: _as_read(value)}
 
     def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
-        self._storage.set_trial_system_attr(trial_id, key, value)
+        self._behind.set_trial_system_attr(trial_id, key, value)
         if changed := self._changed(trial_id):
             changed.system_attrs = {**changed.system_attrs, key: _as_read(value)}
 
     def set_trial_state_values(self, trial_id: int, state: TrialState, values: Sequence[float] | None = None) -> bool:
-        done = self._storage.set_trial_state_values(trial_id, state, values)
+        done = self._behind.set_trial_state_values(trial_id, state, values)
         if done and (changed := self._changed(trial_id)):
             changed.state = state
             if values is not None:
@@ -123,13 +108,9 @@ class Mirror:
     def _made_from(self, template: FrozenTrial | None, trial_id: int) -> FrozenTrial | None:
         """The new trial without a read; None where its number has to be asked for."""
         number = len(self._trials)
-        if (
-            template is None
-            or self._storage.get_trial_id_from_study_id_trial_number(self._study_id, number) != trial_id
-        ):
+        if template is None or self._behind.get_trial_id_from_study_id_trial_number(self._study_id, number) != trial_id:
             return None
-        trial = copy.deepcopy(template)
-        trial.number, trial._trial_id = number, trial_id  # noqa: SLF001  # it has no public name
+        trial = numbered(template, number=number, trial_id=trial_id)
         trial.user_attrs = _as_read(trial.user_attrs)
         return trial
 

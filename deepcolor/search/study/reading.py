@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from collections import defaultdict
 from collections.abc import Sequence
@@ -10,41 +11,45 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from optuna.distributions import BaseDistribution, json_to_distribution
-from optuna.study import Study
+from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
+_OF_TRIAL = ("trial_id", "number", "state", "_datetime_start_utc", "_datetime_complete_utc")
+_BESIDE = {
+    "TrialParamModel": ("param_name", "param_value", "distribution_json"),
+    "TrialValueModel": ("value", "value_type"),
+    "TrialIntermediateValueModel": ("step", "intermediate_value", "intermediate_value_type"),
+    "TrialUserAttributeModel": ("key", "value_json"),
+    "TrialSystemAttributeModel": ("key", "value_json"),
+}
+"""The tables of what belongs to a trial, and what is read of them."""
 _Rows = dict[int, list[Any]]
 """The rows that belong to each trial, by Optuna's id of it."""
 
 
-def read_trials(study: Study) -> list[FrozenTrial]:
-    """Return a study's trials as its database holds them now, by number: what `study.get_trials()` would return.
-
-    Args:
-        study: In an `RDBStorage`, opened with its URL or as an object.
+def read_trials(storage: RDBStorage, study_id: int) -> dict[int, FrozenTrial]:
+    """Return a study's trials as its database holds them now, by Optuna's id of each, in the order of their numbers:
+    what `get_all_trials` would return, in a few statements.
     """
-    from optuna.storages._rdb import models  # Optuna's tables have no public name, nor has a study's database.
-
-    engine, study_id = study._storage._backend.engine, study._study_id  # type: ignore[attr-defined]  # noqa: SLF001
+    # Optuna's tables have no public name; one in which they are others is asked in its own way.
+    models = _tables()
+    if models is None:
+        trials = storage.get_all_trials(study_id, deepcopy=False)
+        return {storage.get_trial_id_from_study_id_trial_number(study_id, trial.number): trial for trial in trials}
     value, step = models.TrialValueModel, models.TrialIntermediateValueModel
-    with engine.connect() as connection:
+    with storage.engine.connect() as connection:
         # The trials come first: what belongs to one that is finished is all there by then.
-        trials = _trials(connection, study_id)
+        rows = _trials(connection, study_id, models.TrialModel)
         params, values, steps, user_attrs, system_attrs = (
-            _rows(connection, study_id, model, columns)
-            for model, columns in (
-                (models.TrialParamModel, ("param_name", "param_value", "distribution_json")),
-                (value, ("value", "value_type")),
-                (step, ("step", "intermediate_value", "intermediate_value_type")),
-                (models.TrialUserAttributeModel, ("key", "value_json")),
-                (models.TrialSystemAttributeModel, ("key", "value_json")),
-            )
+            _rows(connection, study_id, models.TrialModel, getattr(models, model), columns)
+            for model, columns in _BESIDE.items()
         )
-    return [
-        FrozenTrial(
+    found = {}
+    for trial_id, number, state, started, completed in rows:
+        found[trial_id] = FrozenTrial(
             number=number,
             state=state,
             value=None,
@@ -60,27 +65,39 @@ def read_trials(study: Study) -> list[FrozenTrial]:
             },
             trial_id=trial_id,
         )
-        for trial_id, number, state, started, completed in trials
-    ]
+    return found
 
 
-def _trials(connection: Connection, study_id: int) -> Sequence[Any]:
-    from optuna.storages._rdb.models import TrialModel
+def _tables() -> Any:
+    """Optuna's tables; None where they are not as they are known here."""
+    try:
+        models = importlib.import_module("optuna.storages._rdb.models")
+    except ImportError:
+        return None
+    needed = {
+        "TrialModel": _OF_TRIAL,
+        **_BESIDE,
+        "TrialValueModel": (*_BESIDE["TrialValueModel"], "stored_repr_to_value"),
+        "TrialIntermediateValueModel": (*_BESIDE["TrialIntermediateValueModel"], "stored_repr_to_intermediate_value"),
+    }
+    known = all(hasattr(getattr(models, model, None), name) for model, names in needed.items() for name in names)
+    return models if known else None
+
+
+def _trials(connection: Connection, study_id: int, trial: Any) -> Sequence[Any]:
     from sqlalchemy import select
 
-    columns = ("trial_id", "number", "state", "_datetime_start_utc", "_datetime_complete_utc")
-    statement = select(*(getattr(TrialModel, name) for name in columns))
-    return connection.execute(statement.where(TrialModel.study_id == study_id).order_by(TrialModel.number)).all()
+    statement = select(*(getattr(trial, name) for name in _OF_TRIAL))
+    return connection.execute(statement.where(trial.study_id == study_id).order_by(trial.number)).all()
 
 
-def _rows(connection: Connection, study_id: int, model: Any, columns: Sequence[str]) -> _Rows:
+def _rows(connection: Connection, study_id: int, trial: Any, model: Any, columns: Sequence[str]) -> _Rows:
     """The rows of one table that belong to a study's trials, in the order in which they were written."""
-    from optuna.storages._rdb.models import TrialModel
     from sqlalchemy import inspect, select
 
     statement = select(model.trial_id, *(getattr(model, name) for name in columns))
-    statement = statement.join(TrialModel, TrialModel.trial_id == model.trial_id)
-    statement = statement.where(TrialModel.study_id == study_id).order_by(*inspect(model).primary_key)
+    statement = statement.join(trial, trial.trial_id == model.trial_id)
+    statement = statement.where(trial.study_id == study_id).order_by(*inspect(model).primary_key)
     rows: _Rows = defaultdict(list)
     for trial_id, *row in connection.execute(statement).all():
         rows[trial_id].append(row)

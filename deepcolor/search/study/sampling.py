@@ -14,6 +14,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from deepcolor.config.schema import SearchConfig
+from deepcolor.search.study.in_front import StorageInFront, numbered
 from deepcolor.search.study.trials import CONFIRMS
 
 _DRAFT_ID = -1
@@ -28,13 +29,12 @@ def sampler_of(search: SearchConfig, *, trials: int) -> BaseSampler:
     return optuna.samplers.TPESampler(seed=seed) if search.sampler == "tpe" else optuna.samplers.RandomSampler(seed)
 
 
-def asking(study: Study, sampler: BaseSampler) -> Study:
-    """Return the study as a sampler should see it; a trial that it asks for is a draft, to be started by its params."""
-    shown: Any = _Shown(study._storage)  # noqa: SLF001  # a study's storage has no public name
-    return optuna.load_study(study_name=study.study_name, storage=shown, sampler=sampler)
+def asking(study: str, storage: BaseStorage, sampler: BaseSampler) -> Study:
+    """Return a study as a sampler should see it; a trial that it asks for is a draft, to be started by its params."""
+    return optuna.load_study(study_name=study, storage=_Shown(storage), sampler=sampler)
 
 
-class _Shown:
+class _Shown(StorageInFront):
     """A storage whose trials look to a sampler like what is known of them: each one is worth its latest value.
 
     A trial that waits at a rung is open, as it may go on; Optuna would take it for a bad one. A pruned one it ranks
@@ -49,12 +49,9 @@ class _Shown:
     transaction for every parameter, and a crash could leave half of it.
     """
 
-    def __init__(self, storage: BaseStorage) -> None:
-        self._storage = storage
+    def __init__(self, behind: BaseStorage) -> None:
+        super().__init__(behind)
         self._draft = _new_draft(number=0)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._storage, name)
 
     def get_all_trials(
         self,
@@ -62,19 +59,16 @@ class _Shown:
         deepcopy: bool = True,
         states: Container[TrialState] | None = None,
     ) -> list[FrozenTrial]:
-        stored = self._storage.get_all_trials(study_id, deepcopy=deepcopy)
+        stored = self._behind.get_all_trials(study_id, deepcopy=deepcopy)
         shown = [_shown(trial) for trial in stored if CONFIRMS not in trial.user_attrs]
         return shown if states is None else [trial for trial in shown if trial.state in states]
 
     def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:  # noqa: ARG002  # Optuna's signature
-        self._draft = _new_draft(number=len(self._storage.get_all_trials(study_id, deepcopy=False)))
+        self._draft = _new_draft(number=len(self._behind.get_all_trials(study_id, deepcopy=False)))
         return _DRAFT_ID
 
     def get_trial(self, trial_id: int) -> FrozenTrial:
-        return self._draft if trial_id == _DRAFT_ID else self._storage.get_trial(trial_id)
-
-    def get_trial_system_attrs(self, trial_id: int) -> dict[str, Any]:
-        return self.get_trial(trial_id).system_attrs
+        return self._draft if trial_id == _DRAFT_ID else self._behind.get_trial(trial_id)
 
     def set_trial_param(
         self, trial_id: int, param_name: str, param_value_internal: float, distribution: BaseDistribution
@@ -89,9 +83,7 @@ class _Shown:
 
 
 def _new_draft(*, number: int) -> FrozenTrial:
-    draft = optuna.trial.create_trial(state=TrialState.RUNNING)
-    draft.number, draft._trial_id = number, _DRAFT_ID  # noqa: SLF001  # it has no public name
-    return draft
+    return numbered(optuna.trial.create_trial(state=TrialState.RUNNING), number=number, trial_id=_DRAFT_ID)
 
 
 def _shown(trial: FrozenTrial) -> FrozenTrial:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import optuna
+from optuna.storages import RDBStorage
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 from pydantic import ValidationError
@@ -29,8 +30,9 @@ from deepcolor.search.study.extension import (
     rewrite,
     rewritten,
 )
-from deepcolor.search.study.mirror import mirrored, trials_of
+from deepcolor.search.study.mirror import Mirror
 from deepcolor.search.study.ownership import owned
+from deepcolor.search.study.reading import read_trials
 from deepcolor.search.study.sampling import asking, sampler_of
 from deepcolor.search.study.space import distributions
 from deepcolor.search.study.trials import (
@@ -95,7 +97,7 @@ class StudyStorage:
                 unknown_name(name, names) if names else "there are no studies yet; start one with: deepcolor sweep FILE"
             )
             raise StudyError(f"study: {name!r} is not in {self._workspace.studies}; {known}.")
-        return StoredStudy(optuna.load_study(study_name=name, storage=self._storage))
+        return StoredStudy(name, self._storage)
 
     def open(self, sweep: Sweep, resolve: Callable[[], Sweep], *, extend: bool = False) -> StoredStudy:
         """Create the sweep's study, or go on with it. The study's lock is held by the caller.
@@ -108,11 +110,13 @@ class StudyStorage:
             StudyError: A study of this name was made from another sweep, or cannot be extended to this one.
         """
         recover(self._storage, sweep.study)
-        study = StoredStudy(mirrored(self._opened(sweep, resolve, extend=extend).optuna_study))
+        self._make(sweep, resolve, extend=extend)
+        study = StoredStudy(sweep.study, Mirror(self._storage, sweep.study))
         write_resolved(self._workspace, study.sweep)
         return study
 
-    def _opened(self, sweep: Sweep, resolve: Callable[[], Sweep], *, extend: bool) -> StoredStudy:
+    def _make(self, sweep: Sweep, resolve: Callable[[], Sweep], *, extend: bool) -> None:
+        """Make the study, or make it grow, as far as there is any need."""
         if sweep.study in self.names():
             study = self.load(sweep.study)
             if study.written:
@@ -120,7 +124,9 @@ class StudyStorage:
                 changes = study.changes_to(sweep)
                 if changes and not extend:
                     raise refused(self._workspace, sweep.study, changes)
-                return self._extended(study, sweep) if changes else study
+                if changes:
+                    self._extend(study, sweep)
+                return
         resolved = resolve().settled()
         new = optuna.create_study(
             study_name=sweep.study, storage=self._storage, direction="minimize", load_if_exists=True
@@ -128,9 +134,8 @@ class StudyStorage:
         # The sweep is written last: a study without it was cut off while it was created, and is created again.
         for key, value in ((_STARTED, now_ms()), (_RESOLVED, resolved.identity()), (_SWEEP, sweep.identity())):
             new.set_user_attr(key, value)
-        return StoredStudy(new)
 
-    def _extended(self, study: StoredStudy, sweep: Sweep) -> StoredStudy:
+    def _extend(self, study: StoredStudy, sweep: Sweep) -> None:
         old, new = study.sweep, keep_adopted(study.sweep, sweep).settled(study.sweep)
         alive = [trial for trial in study.trials() if trial.state != "failed"]
         settings = {t.number: old.setting(t.params) for t in alive if set(t.params) == set(old.search_names)}
@@ -146,10 +151,9 @@ class StudyStorage:
             ],
             attrs={**attrs, _SWEEP: sweep.identity()},
         )
-        return self.load(study.name)
 
     @cached_property
-    def _storage(self) -> optuna.storages.BaseStorage:
+    def _storage(self) -> RDBStorage:
         from sqlalchemy.exc import SQLAlchemyError
 
         optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -168,10 +172,8 @@ class StudyStorage:
                 "Mend the folder's permissions, or choose another --workspace."
             ) from error
 
-    def _opened_database(self, database: Path) -> optuna.storages.BaseStorage:
-        storage = optuna.storages.RDBStorage(
-            sqlite_url(database), engine_kwargs={"connect_args": {"timeout": LOCK_WAIT_S}}
-        )
+    def _opened_database(self, database: Path) -> RDBStorage:
+        storage = RDBStorage(sqlite_url(database), engine_kwargs={"connect_args": {"timeout": LOCK_WAIT_S}})
         use_write_ahead_log(storage.engine, owner=storage)
         return storage
 
@@ -187,9 +189,16 @@ class StudyStorage:
 class StoredStudy:
     """One study: its sweep, its trials, and the only way to change them."""
 
-    def __init__(self, study: Study) -> None:
-        self._study = study
-        self._asking = study
+    def __init__(self, name: str, storage: RDBStorage | Mirror) -> None:
+        """Open a study that exists.
+
+        Args:
+            name: Its name.
+            storage: Holds it; mirrored by the driver that owns it.
+        """
+        self._storage = storage
+        self._study_id = storage.get_study_id_from_name(name)
+        self._study = self._asking = optuna.load_study(study_name=name, storage=storage)
 
     def __repr__(self) -> str:
         try:
@@ -276,7 +285,7 @@ class StoredStudy:
 
     def trials(self) -> list[StoredTrial]:
         """All trials of its own, by number: those of the search, and those that confirm them."""
-        return [stored_trial(trial) for trial in trials_of(self._study) if FOREIGN not in trial.user_attrs]
+        return [stored_trial(trial) for trial in self._trials() if FOREIGN not in trial.user_attrs]
 
     @property
     def spent(self) -> Spent:
@@ -300,7 +309,7 @@ class StoredStudy:
     def use_sampler(self, search: SearchConfig) -> None:
         """Set the sampler that `ask` draws from."""
         known = [trial for trial in self._study.get_trials(deepcopy=False) if CONFIRMS not in trial.user_attrs]
-        self._asking = asking(self._study, sampler_of(search, trials=len(known)))
+        self._asking = asking(self.name, self._storage, sampler_of(search, trials=len(known)))
 
     def ask(self, search: SearchConfig) -> StoredTrial:
         """Draw a new setting from the sampler and start its trial."""
@@ -357,9 +366,9 @@ class StoredStudy:
 
     def report(self, number: int, *, epoch: int, value: float) -> StoredTrial:
         """Record the objective of a trial at a rung; recording it again changes nothing."""
-        trial, frozen = self._trial(number), self._frozen(number)
+        trial = self._trial(number)
         if epoch not in trial.reached:
-            self._storage.set_trial_intermediate_value(frozen._trial_id, epoch, value)  # noqa: SLF001  # it has no public name
+            self._storage.set_trial_intermediate_value(self._id(number), epoch, value)
             if trial.place is not None and epoch in trial.place.passed:
                 left = tuple(rung for rung in trial.place.passed if rung != epoch)
                 self._set(number, PLACE, {**vars(trial.place), "passed": left})
@@ -406,17 +415,17 @@ class StoredStudy:
 
     def _frozen(self, number: int) -> FrozenTrial:
         # Through the study this would read all of its open trials again.
-        return self._storage.get_trial(self._storage.get_trial_id_from_study_id_trial_number(self._study_id, number))
+        return self._storage.get_trial(self._id(number))
 
-    @property
-    def _storage(self) -> optuna.storages.BaseStorage:
-        return self._study._storage  # noqa: SLF001  # it has no public name
+    def _id(self, number: int) -> int:
+        return self._storage.get_trial_id_from_study_id_trial_number(self._study_id, number)
 
-    @property
-    def _study_id(self) -> int:
-        return self._study._study_id  # noqa: SLF001  # it has no public name
+    def _trials(self) -> Iterable[FrozenTrial]:
+        """All trials by number: from memory where the study is mirrored, else as the database holds them now."""
+        if isinstance(self._storage, Mirror):
+            return self._storage.trials
+        return read_trials(self._storage, self._study_id).values()
 
     def _set(self, number: int, key: str, value: Any) -> None:
-        frozen = self._frozen(number)
-        if not frozen.state.is_finished():
-            self._storage.set_trial_user_attr(frozen._trial_id, key, value)  # noqa: SLF001  # it has no public name
+        if not self._frozen(number).state.is_finished():
+            self._storage.set_trial_user_attr(self._id(number), key, value)
