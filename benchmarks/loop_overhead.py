@@ -23,7 +23,7 @@ from torch import nn
 
 from deepcolor.color import normalise_ab
 from deepcolor.config.schema import DataConfig, InitConfig, ModelConfig, Setting, Stage, TrainingConfig
-from deepcolor.data.cache import CachedData, Split
+from deepcolor.data.cache.arrays import CachedData, Split
 from deepcolor.execution.devices import cores
 from deepcolor.memory import keep_freed_memory
 from deepcolor.models import build

@@ -118,8 +118,8 @@ def _rounds(folder: Path, options: argparse.Namespace) -> list[dict[str, Any]]:
 def _sweep_s(folder: Path, name: str, *, workers: int, epochs: int) -> dict[str, float]:
     from deepcolor.app.how import How
     from deepcolor.app.sweep import run_sweep
+    from deepcolor.data.cache.stored import ensure_cache
     from deepcolor.data.manifest import prepare
-    from deepcolor.data.stored import ensure_cache
     from deepcolor.execution.local import LocalExecutor
 
     sweep = Sweep.model_validate(

@@ -33,7 +33,7 @@ def write_atomically(path: Path, content: bytes) -> None:
         OSError: The disk is full or the folder is read-only; what was at `path` is untouched.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = _temporary_beside(path)
+    temporary = temporary_beside(path)
     try:
         _write_through(temporary, content)
         temporary.replace(path)
@@ -53,7 +53,7 @@ def write_folder_atomically(folder: Path, files: Mapping[str, bytes]) -> None:
         OSError: The disk is full or the parent is read-only; what was at `folder` is untouched.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = _temporary_beside(folder)
+    temporary = temporary_beside(folder)
     try:
         temporary.mkdir()
         for name, content in files.items():
@@ -79,7 +79,7 @@ def _move_into_place(temporary: Path, folder: Path) -> None:
         if error.errno not in {errno.ENOTEMPTY, errno.EEXIST}:
             raise
         # A folder cannot be renamed onto one that is not empty, so the older one steps aside first.
-        aside = _temporary_beside(folder)
+        aside = temporary_beside(folder)
         folder.rename(aside)
         temporary.rename(folder)
         shutil.rmtree(aside, ignore_errors=True)
@@ -100,7 +100,8 @@ def remove_left_behind(folder: Path) -> None:
                     Path(entry.path).unlink(missing_ok=True)
 
 
-def _temporary_beside(path: Path) -> Path:
+def temporary_beside(path: Path) -> Path:
+    """Return a name beside a file or folder for what is not yet whole; it names this process, for who clears up."""
     owner = f"{_place()}-{os.getpid()}-{started(os.getpid())}"
     return path.parent / f"{TEMPORARY_PREFIX}{path.name[:_LONGEST]}-{owner}-{token_hex(4)}"
 

@@ -26,7 +26,7 @@ METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods()
 
 # torch.optim imports the compiler with the first optimizer, for a second and more.
 TRAINING = ("deepcolor.training.advance", "torch._dynamo", "deepcolor.execution.worker")
-DECODING = ("deepcolor.data.decode",)
+DECODING = ("deepcolor.data.cache.decode",)
 """What children that train, or that decode pictures, import; it takes seconds."""
 
 _imported: list[str] = []

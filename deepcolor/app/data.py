@@ -36,8 +36,8 @@ def open_data(
         steps: Gives way to the bar of decoding, where there is any to be done.
         between_steps: Called now and then; what it raises ends the work, and nothing is left half done.
     """
+    from deepcolor.data.cache.stored import ensure_cache, is_decoded
     from deepcolor.data.manifest import UndecodableError, leave_out, verify
-    from deepcolor.data.stored import ensure_cache, is_decoded
     from deepcolor.processes import DECODING, start_server
     from deepcolor.search.study.pictures import is_begun, is_former, manifest_of
 

@@ -133,7 +133,7 @@ def _step_work(setting: Setting) -> float:
 
 def _steps(cache: Path, forms: Iterable[Form]) -> dict[Form, int]:
     """Steps of an epoch of each form."""
-    from deepcolor.data.cache import CachedData
+    from deepcolor.data.cache.arrays import CachedData
 
     pictures = len(CachedData.open(cache).train)
     return {form: max(1, math.ceil(pictures / form.batch_size)) for form in forms}

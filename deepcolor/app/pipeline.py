@@ -80,7 +80,7 @@ def run_pipeline(parsed: Pipeline, how: How, *, own_name: str | None = None, for
 
 def _before(how: How, sweep: Sweep, promotion: Promotion) -> dict[str, float] | None:
     """Figures of the model a transfer started from, on the transfer's test pictures; measured once, then remembered."""
-    from deepcolor.data.stored import ensure_cache
+    from deepcolor.data.cache.stored import ensure_cache
     from deepcolor.models.description import read_description
     from deepcolor.search.study.pictures import manifest_of
     from deepcolor.search.study.storage import StudyStorage

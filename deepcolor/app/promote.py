@@ -69,7 +69,7 @@ def _candidate(
     """Find the trial that is to be promoted, with all that the registry is told of it."""
     from deepcolor.app.retrain import refuse_collected
     from deepcolor.app.retrain import retrain as train_again
-    from deepcolor.data.stored import ensure_cache
+    from deepcolor.data.cache.stored import ensure_cache
     from deepcolor.registry.promote import Candidate
     from deepcolor.search.rules.confirmation import confirmation_of, confirmed_weights
     from deepcolor.search.study.pictures import manifest_of

@@ -133,8 +133,8 @@ def _data_config(name: str | None, size_px: int, copies: int) -> DataConfig:
 def _data(workspace: Workspace, name: str | None, pictures: int, config: DataConfig) -> Iterator[_Data]:
     """Decode a prepared data set, or draw pictures into a folder that goes away again."""
     from deepcolor.cli.progress import progress
+    from deepcolor.data.cache.stored import ensure_cache
     from deepcolor.data.manifest import load_manifest
-    from deepcolor.data.stored import ensure_cache
     from deepcolor.training.timing import draw_data
 
     if name is not None:

@@ -16,7 +16,7 @@ import torch
 from torchvision.transforms import v2
 
 from deepcolor.color import normalise_lightness, rgb_to_lab
-from deepcolor.data.stored import Augmentations
+from deepcolor.data.identity import Augmentations
 
 # torchvision draws from torch's global generator, which the threads that fill a cache would otherwise share.
 _GENERATOR_LOCK = threading.Lock()

@@ -8,6 +8,9 @@ from deepcolor.config.schema import DataConfig, digest_of
 from deepcolor.data.manifest import Manifest
 from deepcolor.data.splits import SplitName
 
+Augmentations = tuple[tuple[str, float], ...]
+"""(name, strength) of each copy, in order."""
+
 CACHE_FORMAT = 2
 """Raised when the same manifest and form would no longer give the same numbers."""
 _SKETCH_PICTURES = 32

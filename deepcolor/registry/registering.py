@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deepcolor.config.schema import ParamValue, Stage
+from deepcolor.data.cache.index import read_index
 from deepcolor.data.identity import pictures_sketch, splits_digest
 from deepcolor.data.splits import SplitName
-from deepcolor.data.stored import read_index
 from deepcolor.models.description import ModelDescription
 from deepcolor.registry import names
 from deepcolor.registry.card import version_text

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import torch
 
-from deepcolor.data.cache import CachedData
+from deepcolor.data.cache.arrays import CachedData
 from deepcolor.errors import StoreError
 from deepcolor.training.checkpoint import (
     Record,

@@ -15,7 +15,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from deepcolor.config.schema import ModelConfig, Stage
-from deepcolor.data.cache import CachedData, Split
+from deepcolor.data.cache.arrays import CachedData, Split
 from deepcolor.models.networks import build
 from deepcolor.scratch import temporary_folder
 from deepcolor.training.checkpoint import write_checkpoint

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from deepcolor.color import colourfulness, denormalise_lightness, lab_to_rgb, normalise_ab
 from deepcolor.config.schema import Stage
-from deepcolor.data.cache import CachedData, Split
+from deepcolor.data.cache.arrays import CachedData, Split
 from deepcolor.data.splits import SplitName
 from deepcolor.errors import DataError, ModelError
 from deepcolor.models.modelfile import load_model

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from deepcolor import __version__
 from deepcolor.atomic import write_folder_atomically
-from deepcolor.data.cache import CachedData
+from deepcolor.data.cache.arrays import CachedData
 from deepcolor.models.description import ModelDescription
 from deepcolor.models.modelfile import model_files
 from deepcolor.models.networks import build_from

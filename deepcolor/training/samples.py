@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from deepcolor.color import denormalise_lightness, lab_to_rgb, to_uint8
-from deepcolor.data.cache import Split
+from deepcolor.data.cache.arrays import Split
 from deepcolor.data.marks import FIGURE_METADATA
 from deepcolor.models.networks import Network
 from deepcolor.training.metrics import coloured, grey

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import mse_loss
 
-from deepcolor.data.cache import CachedData
+from deepcolor.data.cache.arrays import CachedData
 from deepcolor.errors import DataError, ModelError
 from deepcolor.models.modelfile import load_model
 from deepcolor.models.networks import Network, build, build_from, load_encoder

@@ -28,10 +28,10 @@ from deepcolor.config.schema import (
     Stage,
     TrainingConfig,
 )
-from deepcolor.data.cache import CachedData
+from deepcolor.data.cache.arrays import CachedData
+from deepcolor.data.cache.stored import ensure_cache
 from deepcolor.data.drawn import draw_set
 from deepcolor.data.manifest import prepare
-from deepcolor.data.stored import ensure_cache
 from deepcolor.models.description import ModelDescription
 from deepcolor.models.modelfile import save_model
 from deepcolor.scratch import temporary_folder

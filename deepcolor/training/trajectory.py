@@ -92,7 +92,7 @@ class Segment:
     store: Path
     """The folder of all trajectories (`Workspace.trajectories`)."""
     cache: Path
-    """The folder of the decoded data set (`deepcolor.data.cache`)."""
+    """The folder of the decoded data set (`deepcolor.data.cache.arrays`)."""
     device: str = "auto"
     """`auto`, `cpu`, `cuda` or `cuda:N`."""
     threads: int | None = None

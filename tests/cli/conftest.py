@@ -20,9 +20,9 @@ from deepcolor.app.sweep import run_sweep
 from deepcolor.cli.app import app
 from deepcolor.cli.reporter import ConsoleReporter
 from deepcolor.config.schema import DataConfig, Sweep
+from deepcolor.data.cache.stored import ensure_cache
 from deepcolor.data.drawn import draw_set
 from deepcolor.data.manifest import prepare
-from deepcolor.data.stored import ensure_cache
 from deepcolor.search.rules.summary import Summary
 from deepcolor.workspace import Workspace
 from tests.running import run_command

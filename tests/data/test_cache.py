@@ -15,11 +15,11 @@ import torch
 from deepcolor.color import normalise_lightness, rgb_to_lab
 from deepcolor.config.schema import DataConfig
 from deepcolor.config.sections import AugmentConfig
-from deepcolor.data.cache import CachedData, Split
+from deepcolor.data.cache.arrays import CachedData, Split
+from deepcolor.data.cache.stored import ensure_cache
 from deepcolor.data.identity import data_digest
 from deepcolor.data.images import centre_square, read_picture
 from deepcolor.data.manifest import Manifest, prepare
-from deepcolor.data.stored import ensure_cache
 from deepcolor.errors import CorruptFileError, DataError
 from deepcolor.workspace import Workspace
 from tests.processes import WAIT_S

@@ -15,11 +15,11 @@ from typer.testing import CliRunner
 
 from deepcolor.cli.app import app
 from deepcolor.config.schema import DataConfig
-from deepcolor.data.cache import CachedData
+from deepcolor.data.cache.arrays import CachedData
+from deepcolor.data.cache.stored import ensure_cache
 from deepcolor.data.decoding.bounds import LOCAL, MEGAPIXELS_VARIABLE, SERVED, Limits
 from deepcolor.data.images import UnusablePictureError, decode_picture, read_picture
 from deepcolor.data.manifest import load_manifest
-from deepcolor.data.stored import ensure_cache
 from deepcolor.workspace import Workspace
 from tests.data.photos import fruit, save
 from tests.data.picture_layouts import RGB8, _saved

@@ -15,9 +15,10 @@ from PIL import Image
 from torch.nn.functional import mse_loss
 
 from deepcolor.config.schema import AugmentConfig, DataConfig, ModelConfig, Stage, Sweep
-from deepcolor.data.cache import CachedData
+from deepcolor.data.cache.arrays import CachedData
+from deepcolor.data.cache.index import INDEX_NAME
+from deepcolor.data.cache.stored import ensure_cache
 from deepcolor.data.manifest import prepare
-from deepcolor.data.stored import INDEX_NAME, ensure_cache
 from deepcolor.inference.package import MODEL_CODE
 from deepcolor.models.description import ModelDescription
 from deepcolor.models.modelfile import save_model

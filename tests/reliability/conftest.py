@@ -16,9 +16,9 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from deepcolor.config.schema import AugmentConfig, DataConfig
+from deepcolor.data.cache.stored import ensure_cache
 from deepcolor.data.drawn import draw_set
 from deepcolor.data.manifest import prepare
-from deepcolor.data.stored import ensure_cache
 from deepcolor.search.study.storage import StoredTrial, StudyStorage
 from deepcolor.tracking import store
 from deepcolor.workspace import Workspace

@@ -31,8 +31,8 @@ from typing import Any
 
 # Imported here for the server: every process forked from it has them already.
 import deepcolor.app.sweep
-import deepcolor.data.decode
-import deepcolor.data.stored
+import deepcolor.data.cache.decode
+import deepcolor.data.cache.stored
 import deepcolor.report.writing
 import deepcolor.search.driver.loop
 import deepcolor.training.advance  # noqa: F401

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from deepcolor.data.build import Portion
+from deepcolor.data.cache.portion import Portion
 from deepcolor.training.trajectory import EpochMetrics, Segment, SegmentOutcome
 
 if TYPE_CHECKING:

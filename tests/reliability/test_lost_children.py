@@ -14,9 +14,9 @@ import pytest
 
 from deepcolor import processes
 from deepcolor.config.schema import DataConfig
-from deepcolor.data import build
+from deepcolor.data.cache import build
+from deepcolor.data.cache.stored import ensure_cache
 from deepcolor.data.manifest import load_manifest
-from deepcolor.data.stored import ensure_cache
 from deepcolor.errors import DataError
 from deepcolor.execution.executor import Finished, Progress
 from deepcolor.execution.local import LocalExecutor

@@ -17,10 +17,10 @@ from deepcolor.config.schema import (
     Stage,
     TrainingConfig,
 )
-from deepcolor.data.cache import CachedData
+from deepcolor.data.cache.arrays import CachedData
+from deepcolor.data.cache.stored import ensure_cache
 from deepcolor.data.drawn import draw_set
 from deepcolor.data.manifest import prepare
-from deepcolor.data.stored import ensure_cache
 from deepcolor.training.trajectory import InitWeights, Segment, Trajectory
 from deepcolor.workspace import Workspace
 

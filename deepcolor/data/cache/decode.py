@@ -12,11 +12,11 @@ from torch import Tensor
 from deepcolor.color import normalise_lightness, rgb_to_lab, to_uint8
 from deepcolor.data.augment import augmented
 from deepcolor.data.blame import blamed_on
-from deepcolor.data.build import Portion
+from deepcolor.data.cache.index import RGB_PART, array_name
+from deepcolor.data.cache.portion import Portion
 from deepcolor.data.decoding.bounds import UNLIMITED
 from deepcolor.data.folder import RejectedFile
 from deepcolor.data.images import UnusablePictureError, centre_square, read_picture
-from deepcolor.data.stored import RGB_PART, array_name
 
 
 def fill(portion: Portion) -> list[RejectedFile]:

@@ -12,20 +12,20 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
-from secrets import token_hex
 from typing import Any
 
 import numpy as np
 
-from deepcolor.atomic import TEMPORARY_PREFIX
+from deepcolor.atomic import TEMPORARY_PREFIX, temporary_beside
 from deepcolor.config.schema import DataConfig
 from deepcolor.counting import counted
+from deepcolor.data.cache.index import INDEX_NAME, RGB_PART, ArrayFile, CacheIndex, array_name
+from deepcolor.data.cache.portion import Portion
 from deepcolor.data.folder import Progress, RejectedFile, threads
+from deepcolor.data.identity import Augmentations
 from deepcolor.data.manifest import Manifest, PictureFile, UndecodableError
 from deepcolor.data.splits import SPLIT_NAMES, SplitName
-from deepcolor.data.stored import INDEX_NAME, RGB_PART, ArrayFile, Augmentations, CacheIndex, array_name
 from deepcolor.errors import DataError
 from deepcolor.processes import await_end_of_server, decoding_pool, held_interrupts
 
@@ -36,25 +36,6 @@ _LOSSES_ALLOWED = 2
 """How often processes that died are replaced; a portion that is decoded twice gives the same bytes."""
 
 _Rows = Mapping[SplitName, Sequence[PictureFile]]
-
-
-@dataclass(frozen=True)
-class Portion:
-    """Some pictures of a split for a child process to decode."""
-
-    folder: Path
-    """Of the arrays."""
-    split: SplitName
-    originals: int
-    """Pictures of the whole split."""
-    first_row: int
-    pictures: tuple[tuple[str, str], ...]
-    """Path below `source` and SHA-256 of each, in consecutive rows."""
-    copies: Augmentations
-    keeps_rgb: bool
-    source: Path
-    seed: int
-    size_px: int
 
 
 def build_cache(
@@ -73,9 +54,9 @@ def build_cache(
         DataError: A picture is gone, or a process that decodes died.
         OSError: The disk is full, or the folder cannot be written to.
     """
-    for stale in folder.parent.glob(f"{TEMPORARY_PREFIX}*"):
+    for stale in folder.parent.glob(f"{TEMPORARY_PREFIX}*"):  # Of any machine: the lock says that nobody builds here.
         shutil.rmtree(stale, ignore_errors=True)
-    temporary = folder.parent / f"{TEMPORARY_PREFIX}{folder.name}-{token_hex(4)}"
+    temporary = temporary_beside(folder)
     temporary.mkdir()
     try:
         rows = {name: _rows_of(manifest, name) for name in SPLIT_NAMES}
@@ -203,7 +184,7 @@ def _tell(on_progress: Progress | None, done: int, total: int) -> None:
 
 def _fill(portion: Portion) -> list[RejectedFile]:
     """Decode a portion; what that takes is imported by the child that does it."""
-    from deepcolor.data.decode import fill
+    from deepcolor.data.cache.decode import fill
 
     return fill(portion)
 

@@ -11,8 +11,8 @@ from typing import Any, Literal, Self
 import numpy as np
 import torch
 
+from deepcolor.data.cache.index import RGB_PART, CacheIndex, array_name, read_index
 from deepcolor.data.splits import SPLIT_NAMES, SplitName
-from deepcolor.data.stored import RGB_PART, CacheIndex, array_name, read_index
 
 Target = Literal["pixels", "mean"]
 
