@@ -1,4 +1,4 @@
-"""Find the pictures a sweep is about, as it was begun with them, decoded in the form it asks for."""
+"""Prepare folders of pictures, and find those that a sweep is about, decoded in the form it asks for."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deepcolor.app.reporter import Reporter, Steps
+from deepcolor.app.reporter import SILENT, Reporter, Steps
 from deepcolor.config.schema import Sweep
+from deepcolor.errors import CorruptFileError, DataError
 from deepcolor.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -75,3 +76,85 @@ def open_data(
             manifest = leave_out(workspace, manifest, error.files)
             reporter.left_out(f"{error.said} They are left out of {sweep.data.name} from now on.")
         return ensure_cache(workspace, manifest, sweep.data, on_progress=on_progress), manifest
+
+
+def prepare(
+    folder: Path,
+    *,
+    name: str,
+    workspace: Workspace,
+    split: tuple[float, float, float],
+    seed: int,
+    strict: bool = False,
+    replace: bool = False,
+    reporter: Reporter = SILENT,
+) -> Manifest:
+    """Look at every picture of a folder, and put it into a data set; told again, it goes on where it was stopped.
+
+    Args:
+        folder: Of the pictures; it is only read.
+        name: Of the data set.
+        workspace: Where its manifest goes.
+        split: Shares of train, val and test.
+        seed: Of the split.
+        strict: Refuse a folder that holds any file that cannot be used.
+        replace: Put it in the place of another folder of this name; studies go on with the former one.
+        reporter: Is told how far it has come, and what becomes of a former data set.
+    Raises:
+        DataError: Another folder, or other pictures, have been prepared under this name; or the folder cannot be used.
+    """
+    from deepcolor.data import manifest as manifests
+
+    workspace.create()
+    before = _before(workspace, name)
+    with (
+        reporter.progress("looking at pictures") as looking,
+        reporter.progress("searching for copies", of=None) as comparing,
+    ):
+        try:
+            manifest = manifests.prepare(
+                folder,
+                name=name,
+                workspace=workspace,
+                split=split,
+                seed=seed,
+                strict=strict,
+                replace=replace,
+                on_progress=looking,
+                on_comparing=comparing,
+                on_note=reporter.note,
+            )
+        except manifests.DataSetChangedError as error:
+            raise DataError(f"{error}{_what_of_studies(workspace, name)}") from error
+    if before is not None and manifests.same_pictures(before, manifest):
+        reporter.note(f"{name} was prepared before; its folder has not changed since")
+    elif before is not None:
+        reporter.note(f"the former {name} is kept.{_what_of_studies(workspace, name)}")
+    return manifest
+
+
+def _before(workspace: Workspace, name: str) -> Manifest | None:
+    """What has been prepared under this name; None if there is nothing, or nothing that can be understood."""
+    from deepcolor.data.manifest import load_manifest
+
+    try:
+        return load_manifest(workspace, name)
+    except (DataError, CorruptFileError):
+        return None
+
+
+def _what_of_studies(workspace: Workspace, name: str) -> str:
+    """What becomes of the studies of a data set that is replaced; empty if there are none."""
+    if not workspace.optuna_db.is_file():
+        return ""
+    from deepcolor.search.study.storage import StudyStorage
+
+    storage = StudyStorage(workspace)
+    studies = [study for study in storage.names() if storage.load(study).sweep.data.name == name]
+    if not studies:
+        return ""
+    shown = ", ".join(studies[:3]) + (f" and {len(studies) - 3} more" if len(studies) > 3 else "")
+    return (
+        f" Trained on the former one: {shown}; they go on with it as long as its pictures are there or decoded. "
+        "To train on the new one, give the sweep another study name."
+    )

@@ -39,8 +39,8 @@ class Reporter(Protocol):
     def tell(self, message: str) -> None:
         """Say what must be seen, at any moment, from any thread."""
 
-    def progress(self, title: str) -> AbstractContextManager[OnProgress]:
-        """Show how far work on pictures has come."""
+    def progress(self, title: str, *, of: str | None = "picture") -> AbstractContextManager[OnProgress]:
+        """Show how far work has come; `of` is what is counted, None where the numbers are shares of no meaning."""
 
     def starting(self, study: str) -> AbstractContextManager[Steps]:
         """Show the steps before, and after, there is a study to watch."""
@@ -65,7 +65,7 @@ class Silent:
         pass
 
     @contextmanager
-    def progress(self, title: str) -> Iterator[OnProgress]:  # noqa: ARG002  # see Reporter
+    def progress(self, title: str, *, of: str | None = "picture") -> Iterator[OnProgress]:  # noqa: ARG002  # see Reporter
         """Show nothing."""
         yield lambda _done, _total: None
 

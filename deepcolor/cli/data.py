@@ -14,8 +14,9 @@ import typer
 from deepcolor.cli import console
 from deepcolor.cli.options import HERE, DebugOption, JsonOption, MegapixelsOption, QuietOption, WorkspaceOption
 from deepcolor.cli.progress import progress
+from deepcolor.cli.reporter import ConsoleReporter
 from deepcolor.counting import counted
-from deepcolor.errors import EXIT_FAILURE, CorruptFileError, DataError
+from deepcolor.errors import EXIT_FAILURE, DataError
 from deepcolor.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -62,34 +63,23 @@ def prepare(
 
       deepcolor data prepare fruits --name fruits --split 70/15/15 --seed 7 --strict
     """
+    from deepcolor.app.data import prepare as prepare_pictures
     from deepcolor.config.schema import DataConfig
-    from deepcolor.data import manifest as manifests
     from deepcolor.data.identity import data_digest
+    from deepcolor.data.manifest import manifest_path
 
-    fractions = _fractions(split)
-    place = Workspace.at(workspace).create()
-    before = _before(place, name)
-    try:
-        with progress("looking at pictures") as looking, progress("searching for copies", of=None) as comparing:
-            manifest = manifests.prepare(
-                folder,
-                name=name,
-                workspace=place,
-                split=fractions,
-                seed=seed,
-                strict=strict,
-                replace=replace,
-                on_progress=looking,
-                on_comparing=comparing,
-                on_note=console.note,
-            )
-    except manifests.DataSetChangedError as error:
-        raise DataError(f"{error}{_what_of_studies(place, name)}") from error
-    if before is not None and manifests.same_pictures(before, manifest):
-        console.note(f"{name} was prepared before; its folder has not changed since")
-    elif before is not None:
-        console.note(f"the former {name} is kept.{_what_of_studies(place, name)}")
-    _report(manifest, digest=data_digest(manifest, DataConfig(name=name)), file=manifests.manifest_path(place, name))
+    place = Workspace.at(workspace)
+    manifest = prepare_pictures(
+        folder,
+        name=name,
+        workspace=place,
+        split=_fractions(split),
+        seed=seed,
+        strict=strict,
+        replace=replace,
+        reporter=ConsoleReporter(),
+    )
+    _report(manifest, digest=data_digest(manifest, DataConfig(name=name)), file=manifest_path(place, name))
     if any(file.is_fault for file in manifest.rejected):
         raise typer.Exit(EXIT_FAILURE)
 
@@ -201,33 +191,6 @@ def list_(
     ]
     numeric = ("pictures", "train", "val", "test", "rejected")
     console.table("", ("name", *numeric, "folder"), rows, numeric=numeric)
-
-
-def _before(workspace: Workspace, name: str) -> Manifest | None:
-    """What has been prepared under this name; None if there is nothing, or nothing that can be understood."""
-    from deepcolor.data.manifest import load_manifest
-
-    try:
-        return load_manifest(workspace, name)
-    except (DataError, CorruptFileError):
-        return None
-
-
-def _what_of_studies(workspace: Workspace, name: str) -> str:
-    """What becomes of the studies of a data set that is replaced; empty if there are none."""
-    if not workspace.optuna_db.is_file():
-        return ""
-    from deepcolor.search.study.storage import StudyStorage
-
-    storage = StudyStorage(workspace)
-    studies = [study for study in storage.names() if storage.load(study).sweep.data.name == name]
-    if not studies:
-        return ""
-    shown = ", ".join(studies[:3]) + (f" and {len(studies) - 3} more" if len(studies) > 3 else "")
-    return (
-        f" Trained on the former one: {shown}; they go on with it as long as its pictures are there or decoded. "
-        "To train on the new one, give the sweep another study name."
-    )
 
 
 def _fractions(split: str) -> tuple[float, float, float]:

@@ -29,11 +29,11 @@ class ConsoleReporter:
         console.tell(message)
 
     @contextmanager
-    def progress(self, title: str) -> Iterator[OnProgress]:
+    def progress(self, title: str, *, of: str | None = "picture") -> Iterator[OnProgress]:
         """Draw a bar, or print a line now and then."""
         from deepcolor.cli.progress import progress
 
-        with progress(title) as update:
+        with progress(title, of=of) as update:
             yield update
 
     @contextmanager
