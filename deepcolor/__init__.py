@@ -7,21 +7,35 @@ TYPE_CHECKING = False
 """
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "colorize", "load"]
+__all__ = [
+    "Study",
+    "__version__",
+    "colorize",
+    "load",
+    "open_study",
+    "pipeline",
+    "plan",
+    "prepare",
+    "promote",
+    "pull",
+    "sweep",
+]
 
 if TYPE_CHECKING:
     from typing import Any
 
+    from deepcolor.api import Study, open_study, pipeline, plan, prepare, promote, pull, sweep
     from deepcolor.inference import colorize, load
 
 
 def __getattr__(name: str) -> Any:
-    """Import `load` and `colorize` on first use, so that `import deepcolor` stays free of torch and MLflow."""
-    if name in {"colorize", "load"}:
-        from deepcolor import inference
+    """Import what is asked for on first use, so that `import deepcolor` stays free of torch and MLflow."""
+    if name not in __all__:
+        raise AttributeError(f"module 'deepcolor' has no attribute {name!r}")
+    from importlib import import_module
 
-        return getattr(inference, name)
-    raise AttributeError(f"module 'deepcolor' has no attribute {name!r}")
+    room = "deepcolor.inference" if name in {"colorize", "load"} else "deepcolor.api"
+    return getattr(import_module(room), name)
 
 
 def __dir__() -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from os import PathLike
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -30,6 +31,20 @@ def load_sweep(path: Path | str, overrides: Sequence[str] = ()) -> Sweep:
     tree = _read(path, kind="sweep")
     layers = [Layer(tree, str(path)), *(parse_override(text).layer() for text in overrides)]
     return _sweep_of(layers)
+
+
+def sweep_of(given: Sweep | Mapping[str, Any] | Path | PathLike[str] | str, overrides: Sequence[str] = ()) -> Sweep:
+    """Return a sweep from whatever a Python user has of it: a file, a mapping as a file holds it, or a `Sweep`.
+
+    Raises:
+        ConfigError: As for `load_sweep`.
+    """
+    if isinstance(given, str | PathLike):
+        return load_sweep(Path(given), overrides)
+    tree = given.model_dump(mode="json") if isinstance(given, Sweep) else given
+    if not isinstance(tree, Mapping):
+        raise ConfigError(f"sweep: must be a file, a mapping or a Sweep; got {type(given).__name__}.")
+    return _sweep_of([Layer(tree, "the sweep given"), *(parse_override(text).layer() for text in overrides)])
 
 
 def load_pipeline(path: Path | str, overrides: Sequence[str] = ()) -> Pipeline:

@@ -52,6 +52,11 @@ class Pictured:
         return tuple(trial for trial in self.trials if trial.state == "complete")
 
     @property
+    def varying(self) -> list[str]:
+        """The searched fields of which the complete trials have several values."""
+        return [name for name in self.axes if len({repr(trial.params.get(name)) for trial in self.complete}) > 1]
+
+    @property
     def note(self) -> str:
         """What a reader of the pictures has to know, for a title; may be empty."""
         hollow = len(self.trials) - len(self.complete)

@@ -29,6 +29,7 @@ from deepcolor.search.study.importances import importances
 from deepcolor.search.study.storage import StoredStudy, StoredTrial
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.figure import Figure
 
 LEADERBOARD = "leaderboard.csv"
@@ -66,15 +67,15 @@ class ReportFolder:
         stamp_file = folder.parent / _STAMP
         if (folder / SUMMARY).exists() and _holds(stamp_file, stamp):
             return
-        write_atomically(folder / LEADERBOARD, leaderboard_csv(trials).encode(errors="surrogateescape"))
+        write_atomically(folder / LEADERBOARD, leaderboard(trials).to_csv(index=False).encode(errors="surrogateescape"))
         write_atomically(folder / SUMMARY, json.dumps(summary.as_dict(), indent=2).encode())
         _draw_all(study, trials, folder)
         _write_confirmation(study, summary, folder)
         write_atomically(stamp_file, stamp.encode())
 
 
-def leaderboard_csv(trials: Sequence[StoredTrial]) -> str:
-    """All trials of the search as CSV, the best first."""
+def leaderboard(trials: Sequence[StoredTrial]) -> pd.DataFrame:
+    """All trials of the search, the best first."""
     import pandas as pd
 
     rows = [
@@ -91,7 +92,7 @@ def leaderboard_csv(trials: Sequence[StoredTrial]) -> str:
         }
         for rank, trial in enumerate(ranked(trials), start=1)
     ]
-    return str(pd.DataFrame(rows).to_csv(index=False))
+    return pd.DataFrame(rows)
 
 
 def _write_confirmation(study: StoredStudy, summary: Summary, folder: Path) -> None:
@@ -125,17 +126,16 @@ def _draw_all(study: StoredStudy, trials: Sequence[StoredTrial], folder: Path) -
 
 def _importances(study: StoredStudy, of: Pictured) -> Figure:
     """Both evaluators in one picture: they can disagree, and then neither should be believed alone."""
-    complete = of.complete
-    varying = [name for name in of.axes if len({repr(trial.params.get(name)) for trial in complete}) > 1]
-    if len(complete) < _ENOUGH_TRIALS or len(varying) < 2:
-        return sentence_figure(of, _too_little(of, varying))
-    return importances_figure(of, importances(study, varying))
+    reason = too_little(of)
+    return sentence_figure(of, reason) if reason else importances_figure(of, importances(study, of.varying))
 
 
-def _too_little(of: Pictured, varying: Sequence[str]) -> str:
-    """Say why importances would mean nothing."""
+def too_little(of: Pictured) -> str:
+    """Say why importances would mean nothing; empty where they mean something."""
     if len(of.complete) >= _ENOUGH_TRIALS:
-        return f"Importances compare fields with each other; of those searched, {len(varying)} took several values."
+        several = len(of.varying)
+        said = f"Importances compare fields with each other; of those searched, {several} took several values."
+        return said if several < 2 else ""
     pruned = len(of.trials) - len(of.complete)
     others = f" ({pruned} more ended or wait at a rung, where values mean something else)" if pruned else ""
     has = f"this study has {len(of.complete)}{others}"
