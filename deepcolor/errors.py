@@ -52,6 +52,10 @@ class TrackingError(DeepcolorError):
     """MLflow could not be reached or refused what it was sent."""
 
 
+class ExecutorError(DeepcolorError):
+    """The processes that train could not be started."""
+
+
 class SegmentError(DeepcolorError):
     """A segment of training failed on its worker; the message carries the reason."""
 

@@ -74,7 +74,11 @@ class Executor(Protocol):
         """Start in the background what the first segment would wait for; called when segments are sure to come."""
 
     def submit(self, segment: Segment) -> None:
-        """Start a segment; its `Finished` or `Failed` comes exactly once."""
+        """Start a segment; its `Finished` or `Failed` comes exactly once.
+
+        Raises:
+            ExecutorError: What would run it cannot be started.
+        """
 
     def events(self, timeout_s: float) -> Sequence[Event]:
         """Wait for something to happen; empty after `timeout_s` seconds."""

@@ -16,6 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from deepcolor.errors import ExecutorError
 from deepcolor.execution.executor import Event, Failed, Finished, Progress, RunSegment, failure, run_segment
 from deepcolor.execution.serial import drain
 from deepcolor.processes import METHOD, TRAINING, start_server
@@ -86,7 +87,14 @@ class LocalExecutor:
     def submit(self, segment: Segment) -> None:
         self.prepare()
         assert self._starting is not None
-        client = self._starting.result()
+        try:
+            client = self._starting.result()
+        except Exception as error:
+            reason = f"{type(error).__name__}: {error}".rstrip(".")
+            raise ExecutorError(
+                f"worker processes: could not be started; {reason}. A script that uses them must start its work below "
+                '`if __name__ == "__main__":`, for each of them imports it; or use the executor serial.'
+            ) from error
         segment = replace(segment, threads=self._threads)
         if self._free_devices:
             self._device_of[segment.trajectory.digest] = self._free_devices.pop(0)

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from deepcolor.config.schema import Sweep
-from deepcolor.execution import local
+from deepcolor.errors import ExecutorError
+from deepcolor.execution import cluster, local
 from deepcolor.execution.executor import Event, Executor, Failed, Finished, Progress
 from deepcolor.execution.local import LocalExecutor
 from deepcolor.execution.serial import SerialExecutor
@@ -196,4 +197,19 @@ def test_nothing_starts_before_the_first_segment() -> None:
     """An executor that is never given a segment starts no process, so a finished study costs nothing."""
     executor = LocalExecutor(run, workers=2, threads=1)
     assert multiprocessing.active_children() == []
+    executor.close()
+
+
+def test_workers_that_cannot_start_are_said_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The reason, and what a script must look like, for that is what it mostly is."""
+
+    def ended(**_: Any) -> None:
+        raise RuntimeError("Nanny failed to start.")
+
+    monkeypatch.setattr(cluster, "local_cluster", ended)
+    executor = LocalExecutor(run, workers=1, threads=1)
+    with pytest.raises(
+        ExecutorError, match=r"could not be started; RuntimeError: Nanny failed to start\. .*`if __name__ == "
+    ):
+        executor.submit(segment(tmp_path, epochs=1, lr=0.1))
     executor.close()

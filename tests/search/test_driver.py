@@ -6,10 +6,11 @@ from collections.abc import Callable
 import pytest
 
 from deepcolor.config.schema import Sweep
-from deepcolor.errors import StudyError
+from deepcolor.errors import ExecutorError, StudyError
 from deepcolor.execution.local import LocalExecutor
 from deepcolor.execution.serial import SerialExecutor
 from deepcolor.search.study.storage import owned
+from deepcolor.training.trajectory import Segment
 from tests.search.conftest import Bench
 from tests.search.trivial import loss, trivial
 
@@ -151,3 +152,27 @@ def test_the_report_has_leaderboard_and_pictures(bench: Bench, sweep_of: SweepOf
     assert report.joinpath("leaderboard.csv").read_text().splitlines()[1].startswith("1,")
     pictures = {path.name for path in report.glob("*.png")}
     assert pictures == {"optimization_history.png", "parallel_coordinates.png", "slices.png", "importances.png"}
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_workers_that_cannot_start_are_no_fault_of_who_stops(bench: Bench, sweep_of: SweepOf, asked: bool) -> None:
+    """A signal to all processes of a job ends those that are just starting: the driver stops as asked. Where nobody
+    asked, it says what could not be started.
+    """
+
+    class NeverStarts(SerialExecutor):
+        def submit(self, segment: Segment) -> None:
+            if asked:
+                driver.request_stop()
+            raise ExecutorError("worker processes: could not be started")
+
+    sweep, executor = sweep_of(), NeverStarts(trivial)
+    with owned(bench.workspace, sweep.study):
+        driver = bench.driver(sweep, executor)
+        if asked:
+            assert driver.run().state == "interrupted"
+        else:
+            with pytest.raises(ExecutorError, match="could not be started"):
+                driver.run()
+    executor.close()
+    assert bench.run(sweep).complete == 3

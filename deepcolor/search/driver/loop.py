@@ -26,7 +26,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from deepcolor.config.schema import Limit, Setting
-from deepcolor.errors import DeepcolorError, WorkspaceError
+from deepcolor.errors import DeepcolorError, ExecutorError, WorkspaceError
 from deepcolor.execution.devices import on_gpu
 from deepcolor.execution.executor import Event, Executor, Failed, Progress
 from deepcolor.search.driver.board import Board
@@ -162,6 +162,10 @@ class Driver:
         try:
             while self._step() or self._confirm():
                 self._watcher.update(self.snapshot())
+        except ExecutorError:
+            # Sent to all processes of a job, as schedulers do, a signal ends those that are just starting.
+            if not self._ending.asked:
+                raise
         finally:
             self._ending.clear()
             self._attendance.clear()
@@ -333,8 +337,6 @@ class Driver:
         )
 
     def _submit(self, ask: Ask) -> None:
-        self._board.start(ask)
-        self._account.segment_starts(ask.trajectory)
         self._executor.submit(
             Segment(
                 trajectory=self._board.open[ask.number].trajectory,
@@ -348,6 +350,8 @@ class Driver:
                 result=ask.result,
             )
         )
+        self._board.start(ask)
+        self._account.segment_starts(ask.trajectory)
         self._showing.training(ask.trajectory)
         if self._importing.ident is None:
             # The report at the end would wait for these imports; now the driver waits for the workers.
