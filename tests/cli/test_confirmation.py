@@ -18,7 +18,7 @@ GRID = """
 study: grid
 stage: regressor
 data: {name: faces, size_px: 64, augment: {random_rotation: null, random_crop: null}}
-training: {epochs: 20, batch_size: 8}
+training: {epochs: 8, batch_size: 8}
 search:
   space: {lr: [1e-4, 1e-2, 1e-3]}
   confirm: {top: 2, seeds: 2}
@@ -32,7 +32,7 @@ def test_a_confirmed_winner_is_promoted_with_what_is_known_of_it(how: How) -> No
     root = how.workspace.root
     (root / "grid.yaml").write_text(GRID)
     swept = command(root, "sweep", "grid.yaml", "--executor", "serial")
-    assert (swept["trials"], swept["trained_now"]) == (3, 20 * (3 + 4))
+    assert (swept["trials"], swept["trained_now"]) == (3, 8 * (3 + 4))
     confirmation = swept["confirmation"]
     assert command(root, "studies", "grid")["confirmation"] == confirmation
     first, second = confirmation["settings"]

@@ -28,6 +28,7 @@ search:
     feature_maps: [2, 3]
     epochs: [2, 4]
 """
+TRAINS = Faults(formula=False)
 
 
 def running_runs(workspace: Path) -> list[str]:
@@ -64,10 +65,10 @@ def wait_for_trials(workspace: Path, count: int) -> None:
 def test_a_killed_driver_goes_on_where_it_was(prepared: Cli) -> None:
     """A grid of 12 points on two workers, its driver killed with -9 in the middle: each point ends up complete once."""
     prepared.write("grid.yaml", GRID)
-    process = prepared.start("sweep", "grid.yaml", "--workers", "2")
+    process = start(prepared.workspace, "sweep", "grid.yaml", "--workers", "2", faults=TRAINS)
     wait_for_trials(prepared.workspace, 3)
     os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    process.ends(-signal.SIGKILL)
     done = json.loads(prepared.run("sweep", "grid.yaml", "--workers", "2", "--json").stdout)
     assert (done["complete"], done["trials"], done["failed"]) == (12, 12, 0)
     assert list(prepared.workspace.rglob("*.db-*")) == [], "a database is not one whole file"
@@ -84,7 +85,7 @@ def test_ctrl_c_saves_and_says_how_to_resume(prepared: Cli) -> None:
     """One Ctrl-C ends with 130 and the line that resumes; that line finishes the study, and again it trains nothing."""
     prepared.write("grid.yaml", GRID)
     words = ("sweep", "grid.yaml", "--executor", "serial", "-o", "search.space.lr=[1e-2]")
-    process = start(prepared.workspace, *words, faults=Faults(formula=False))
+    process = start(prepared.workspace, *words, faults=TRAINS)
     wait_for_trials(prepared.workspace, 1)
     process.signal(signal.SIGINT)
     output = process.ends(130)
@@ -104,7 +105,7 @@ def test_a_driver_stopped_while_it_decodes_leaves_no_process(prepared: Cli, stop
     """Stopped before anything is trained, it takes all its processes along; after a kill the same line goes on."""
     prepared.write("grid.yaml", GRID)
     words = ["sweep", "grid.yaml", "--workers", "2", "-o", "search.space={lr: [1e-2], feature_maps: [2], epochs: [2]}"]
-    process = prepared.start(*words)
+    process = start(prepared.workspace, *words, faults=TRAINS)
     started: set[int] = set()
     deadline = time.monotonic() + WAIT_S
     # The server that decoders and workers are forked from, the process that writes to MLflow, and one more.
@@ -113,12 +114,11 @@ def test_a_driver_stopped_while_it_decodes_leaves_no_process(prepared: Cli, stop
         started |= set(descendants(process.pid))
         time.sleep(0.01)
     if stop == signal.SIGKILL:
-        process.kill()
-        process.communicate(timeout=WAIT_S)
+        process.signal(stop)
+        process.ends(-stop)
     else:
         os.killpg(process.pid, stop)
-        output = process.communicate(timeout=WAIT_S)[0]
-        assert process.returncode == 130, output
+        output = process.ends(130)
         assert output.strip().splitlines()[-1].startswith("stopped while getting ready. Resume with: deepcolor")
     while any(is_alive(pid) for pid in started):
         assert time.monotonic() < deadline, "a process is left"
