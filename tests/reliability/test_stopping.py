@@ -32,6 +32,11 @@ MOMENTS = (
 )
 
 
+def _hear_signals() -> None:
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # A test that ran before may have left one ignored.
+        signal.signal(number, signal.SIG_DFL)
+
+
 SLOW_IMPORT = """
 import pathlib, sys, time
 class Slow:
@@ -50,7 +55,14 @@ def test_stopped_while_it_is_imported_a_command_says_so(tmp_path: Path, number: 
     (tmp_path / "sitecustomize.py").write_text(SLOW_IMPORT)
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
     command = [sys.executable, "-m", "deepcolor", "studies"]
-    process = subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command,
+        cwd=tmp_path,
+        env=environment,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=_hear_signals,  # noqa: PLW1509  # it takes no lock
+    )
     wait_until((tmp_path / "importing").exists, "the command is imported")
     process.send_signal(number)
     assert (process.communicate(timeout=WAIT_S)[1], process.returncode) == ("error: interrupted\n", 130)

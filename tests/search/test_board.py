@@ -65,7 +65,7 @@ def test_lost_late_and_repeated_messages_leave_no_gap(
     rates = [0.3, 0.03]
     for epochs, extend in (([9, 40], False), ([5, 9, 40], True)):
         bench.run(sweep_of({"lr": rates, "epochs": epochs}), Gossip(), extend=extend)
-    assert len(shown) > 100
+    assert len(shown) > 50
     for record in shown:
         end = record.setting.training.epochs
         assert [row.epoch for row in record.history] == list(range(1, len(record.history) + 1))

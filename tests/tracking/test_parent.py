@@ -28,7 +28,7 @@ def test_a_parent_says_how_its_study_stands(tracking_uri: str) -> None:
     assert rebuild([study_record(sweep)], tracking_uri=tracking_uri) == Rebuilt(made=1)
     before = runs_of(tracking_uri, sweep)[None]
     assert before.data.tags["deepcolor.space.feature_maps"] == "3, 9"
-    assert "deepcolor.search.study.trials" not in before.data.tags
+    assert "deepcolor.search.trials" not in before.data.tags
     assert rebuild([study_record(grown)], tracking_uri=tracking_uri) == Rebuilt(updated=1)
     after = runs_of(tracking_uri, grown)[None]
     assert after.info.run_id == before.info.run_id
@@ -36,7 +36,7 @@ def test_a_parent_says_how_its_study_stands(tracking_uri: str) -> None:
     said = {name: value for name, value in after.data.tags.items() if name.startswith(prefixes)}
     assert said == {
         "deepcolor.search.sampler": "tpe",
-        "deepcolor.search.study.trials": "9",
+        "deepcolor.search.trials": "9",
         "deepcolor.search.seed": "0",
         "deepcolor.space.lr": "1e-3, 1e-4, 1e-5",
     }
