@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any
 
 from optuna.distributions import BaseDistribution
-from optuna.storages import RDBStorage
+from optuna.storages import RDBStorage, get_storage
 from optuna.trial import FrozenTrial, TrialState
 
 from deepcolor.search.study.in_front import StorageInFront, numbered
@@ -34,7 +34,7 @@ class Mirror(StorageInFront):
             behind: Holds the study, and all else that is asked for.
             study: Its name.
         """
-        super().__init__(behind)
+        super().__init__(get_storage(behind))  # with Optuna's own memory of what never changes
         self._study_id = behind.get_study_id_from_name(study)
         found = read_trials(behind, self._study_id)
         self._trials = {trial.number: trial for trial in found.values()}
