@@ -12,7 +12,6 @@ one of them imports it; `executor="serial"` trains in the script's own process.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from os import PathLike, fspath
 from pathlib import Path
@@ -40,6 +39,8 @@ if TYPE_CHECKING:
     from deepcolor.search.study.trials import StoredTrial
 
 Where = str | PathLike[str]
+_AGAIN = "the same call"
+"""What goes on after Ctrl-C."""
 _SHOWN_TRIALS = 20
 
 
@@ -78,14 +79,15 @@ def sweep(
 
     parsed = sweep_of(sweep, overrides)
     called = f"deepcolor sweep {fspath(sweep)}" if isinstance(sweep, str | PathLike) else "deepcolor.sweep(...)"
-    options = {"executor": executor, "workers": workers, "device": device, "extend": extend}
-    how = _how(workspace, tracking_uri, reporter, command=called, **options)
+    place, told = Workspace.at(Path(workspace)), reporter or ConsoleReporter()
+    uri = place.store_uri(tracking_uri)
+    how = How(place, uri, executor, workers, device, called, extend=extend, resume=_AGAIN, reporter=told)
     runner = how.make_executor()
     try:
         run_sweep(parsed, how, executor=runner)
     finally:
         runner.close()
-    return open_study(parsed.study, workspace=workspace, tracking_uri=how.tracking_uri)
+    return open_study(parsed.study, workspace=workspace, tracking_uri=uri)
 
 
 def pipeline(
@@ -123,8 +125,8 @@ def pipeline(
 
     parsed = load_pipeline(Path(file), overrides)
     called = f"deepcolor pipeline {fspath(file)}"
-    options = {"executor": executor, "workers": workers, "device": device}
-    how = _how(workspace, tracking_uri, reporter, command=called, **options)
+    place, told = Workspace.at(Path(workspace)), reporter or ConsoleReporter()
+    how = How(place, place.store_uri(tracking_uri), executor, workers, device, called, resume=_AGAIN, reporter=told)
     return run_pipeline(parsed, how, own_name=name, force=force)
 
 
@@ -156,7 +158,8 @@ def plan(
     """
     from deepcolor.app.plan import estimate
 
-    how = _how(workspace, None, reporter, executor=executor, workers=workers, device=device)
+    place, told = Workspace.at(Path(workspace)), reporter or ConsoleReporter()
+    how = How(place, place.store_uri(None), executor, workers, device, reporter=told)
     (cost,) = estimate((sweep_of(sweep, overrides),), how, extend=extend)
     return cost
 
@@ -231,7 +234,7 @@ def promote(
     from deepcolor.app.promote import promote_trial
 
     place = study.workspace if isinstance(study, Study) else Workspace.at(Path(workspace))
-    uri = tracking_uri or (study.tracking_uri if isinstance(study, Study) else _uri(place, None))
+    uri = tracking_uri or (study.tracking_uri if isinstance(study, Study) else place.store_uri(None))
     return promote_trial(
         place,
         study.name if isinstance(study, Study) else study,
@@ -259,7 +262,7 @@ def pull(ref: str, folder: Where, *, workspace: Where = ".", tracking_uri: str |
     """
     from deepcolor.registry.pull import pull as pull_version
 
-    return pull_version(ref, Path(folder), tracking_uri=_uri(Workspace.at(Path(workspace)), tracking_uri))
+    return pull_version(ref, Path(folder), tracking_uri=Workspace.at(Path(workspace)).store_uri(tracking_uri))
 
 
 def open_study(name: str, *, workspace: Where = ".", tracking_uri: str | None = None) -> Study:
@@ -275,7 +278,7 @@ def open_study(name: str, *, workspace: Where = ".", tracking_uri: str | None = 
     from deepcolor.search.study.storage import StudyStorage
 
     place = Workspace.at(Path(workspace))
-    return Study(StudyStorage(place).load(name), place, _uri(place, tracking_uri))
+    return Study(StudyStorage(place).load(name), place, place.store_uri(tracking_uri))
 
 
 class Study:
@@ -389,21 +392,3 @@ class Study:
         from deepcolor.report.figures import pictured
 
         return pictured(self.sweep, self._stored.trials())
-
-
-def _how(
-    workspace: Where, tracking_uri: str | None, reporter: Reporter | None, *, command: str = "", **options: Any
-) -> How:
-    place = Workspace.at(Path(workspace))
-    return How(
-        place,
-        _uri(place, tracking_uri),
-        command=command,
-        resume="the same call" if command else "",
-        reporter=reporter or ConsoleReporter(),
-        **options,
-    )
-
-
-def _uri(workspace: Workspace, tracking_uri: str | None) -> str:
-    return tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or workspace.mlflow_uri

@@ -89,6 +89,10 @@ class Workspace:
     def mlflow_uri(self) -> str:
         return sqlite_url(self.mlflow_db)
 
+    def store_uri(self, named: str | None) -> str:
+        """The MLflow store: the one named, else that of MLFLOW_TRACKING_URI, else the workspace's own."""
+        return named or os.environ.get("MLFLOW_TRACKING_URI") or self.mlflow_uri
+
     @property
     def artifacts(self) -> Path:
         """Where MLflow keeps artifacts when its database is the workspace's own."""

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 from deepcolor.cli import console
@@ -28,26 +27,20 @@ class ConsoleReporter:
     def tell(self, message: str) -> None:
         console.tell(message)
 
-    @contextmanager
-    def progress(self, title: str, *, of: str | None = "picture") -> Iterator[OnProgress]:
+    def progress(self, title: str, *, of: str | None = "picture") -> AbstractContextManager[OnProgress]:
         """Draw a bar, or print a line now and then."""
         from deepcolor.cli.progress import progress
 
-        with progress(title, of=of) as update:
-            yield update
+        return progress(title, of=of)
 
-    @contextmanager
-    def starting(self, study: str) -> Iterator[Steps]:
+    def starting(self, study: str) -> AbstractContextManager[Steps]:
         """Show one line that names the present step."""
         from deepcolor.cli.live import starting
 
-        with starting(study) as steps:
-            yield steps
+        return starting(study)
 
-    @contextmanager
-    def watching(self, study: str) -> Iterator[Watcher]:
+    def watching(self, study: str) -> AbstractContextManager[Watcher]:
         """Show a live view, or a line now and then."""
         from deepcolor.cli.live import watching
 
-        with watching(study) as watcher:
-            yield watcher
+        return watching(study)

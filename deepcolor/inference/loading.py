@@ -45,7 +45,7 @@ def load(
     where = pick_device(device)
     if (Path(model) / DESCRIPTION_FILE).is_file() or not is_ref(os.fspath(model)):
         return ColorModel(*load_model(Path(model), where))
-    uri = _store(workspace, tracking_uri)
+    uri = Workspace.at(Path(workspace)).store_uri(tracking_uri)
     with temporary_folder("load") as folder:
         return ColorModel(*load_model(pull(os.fspath(model), folder / "model", tracking_uri=uri), where))
 
@@ -85,7 +85,7 @@ def colorize(
         ModelError: No model is named and there are several champions, or none; the message lists them.
     """
     if model is None:
-        model = the_champion(_store(workspace, None))
+        model = the_champion(Workspace.at(Path(workspace)).store_uri(None))
     loaded = model if isinstance(model, ColorModel) else load(model, workspace=workspace)
     if isinstance(image, list | tuple):
         return list(loaded.colorize_each(image))
@@ -114,7 +114,3 @@ def the_champion(tracking_uri: str) -> str:
             "Choose the one whose data is most like your pictures: --model, or model=... in Python."
         )
     return f"{champions[0].line}@champion"
-
-
-def _store(workspace: str | PathLike[str], tracking_uri: str | None) -> str:
-    return tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or Workspace.at(Path(workspace)).mlflow_uri
