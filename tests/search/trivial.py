@@ -12,7 +12,7 @@ from deepcolor.atomic import write_folder_atomically
 from deepcolor.training.checkpoint import Record, read_history, write_checkpoint
 from deepcolor.training.early_stopping import view_of
 from deepcolor.training.remainder import resumable_epochs
-from deepcolor.training.trajectory import EpochMetrics, Segment, SegmentOutcome, TrajectoryPaths
+from deepcolor.training.trajectory import EpochMetrics, Segment, SegmentOutcome, TrajectoryPaths, View
 
 
 def loss(lr: float, weight_decay: float, epoch: int) -> float:
@@ -39,20 +39,21 @@ def trivial(segment: Segment, on_epoch: Callable[[EpochMetrics], None] | None = 
         raise RuntimeError("the machine has had enough")
     history = list(read_history(paths))
     before = len(history)
-    view = None
     stopped = False
-    while view is None and not stopped:
-        view = view_of(
+
+    def seen() -> View | None:
+        return view_of(
             history, epochs=segment.to_epoch, patience=segment.patience, objective=segment.trajectory.objective
         )
-        if view is None:
-            epoch = len(history) + 1
-            value = loss(training.lr, training.weight_decay, epoch) + luck(training.lr, training.seed)
-            history.append(EpochMetrics(epoch, value, value, value, value, 0.001, int(time.time() * 1000)))
-            if on_epoch:
-                on_epoch(history[-1])
-            stopped = segment.stop_file is not None and segment.stop_file.exists()
-            time.sleep(float(os.environ.get("TRIVIAL_EPOCH_S", "0")))
+
+    while (view := seen()) is None and not stopped:
+        epoch = len(history) + 1
+        value = loss(training.lr, training.weight_decay, epoch) + luck(training.lr, training.seed)
+        history.append(EpochMetrics(epoch, value, value, value, value, 0.001, int(time.time() * 1000)))
+        if on_epoch:
+            on_epoch(history[-1])
+        stopped = segment.stop_file is not None and segment.stop_file.exists()
+        time.sleep(float(os.environ.get("TRIVIAL_EPOCH_S", "0")))
     trained = len(history) - before
     if view is not None and trained == 0 and segment.result and not view.diverged:
         # The figures are there; the weights may have to be trained again, as far as the store does not hold them.
