@@ -8,6 +8,7 @@ import pickle
 import queue
 import signal
 import threading
+import time
 from collections.abc import Sequence
 from concurrent.futures import Future as ConcurrentFuture
 from concurrent.futures import ThreadPoolExecutor
@@ -32,6 +33,10 @@ _CONNECTIONS_A_SEGMENT = 3
 """A segment whose connection is lost is asked for again; more often, something is wrong that asking does not mend."""
 _START_TIMEOUT_S = 120
 _GOODBYE_S = 5
+_NEVER_S = 10**7
+_RENEW_EVERY_S = 2.0
+_ENDED = {"closed", "failed"}
+"""How Dask's nannies are that watch over no worker any more."""
 _NEVER_STARTED = (
     f"{_LOSSES_BESIDE_ALLOWED + 1} worker processes died before they started this segment; "
     "see what ends them (memory, a signal), then run the same command again"
@@ -67,6 +72,7 @@ class LocalExecutor:
         self._starting: ConcurrentFuture[Client] | None = None
         self._until_closed = ExitStack()
         self._folder: Path | None = None
+        self._looked_at = 0.0
 
     @property
     def slots(self) -> int:
@@ -106,6 +112,7 @@ class LocalExecutor:
 
     def events(self, timeout_s: float) -> Sequence[Event]:
         taken = drain(self._events, timeout_s)
+        self._renew_workers()
         for event in taken:
             if not isinstance(event, Progress) and (device := self._device_of.pop(event.digest, None)):
                 self._free_devices.append(device)
@@ -123,6 +130,24 @@ class LocalExecutor:
             with suppress(TimeoutError):
                 self._cluster.close(timeout=_GOODBYE_S)
         self._until_closed.close()
+
+    def _renew_workers(self) -> None:
+        """Start another worker in the place of each that could not be replaced: what watches over it has given up, and
+        the segments would wait for ever.
+        """
+        cluster, now = self._cluster, time.monotonic()
+        if cluster is None or cluster.loop is None or now - self._looked_at < _RENEW_EVERY_S:
+            return
+        self._looked_at = now
+
+        def renew() -> None:
+            ended = [name for name, nanny in cluster.workers.items() if nanny.status.name in _ENDED]
+            for name in ended:
+                del cluster.workers[name]
+            if ended:
+                cluster.scale(self._workers)
+
+        cluster.loop.add_callback(renew)  # There alone is what it changes changed.
 
     def _end_workers(self, cluster: SpecCluster) -> None:
         """End the worker processes at once: asked to, each would take a second or more to put its libraries away."""
@@ -159,6 +184,8 @@ class LocalExecutor:
                     # Looked at fifty times a second in every process, the event loops took a tenth of a core.
                     "distributed.admin.tick.interval": "1s",
                     "distributed.comm.timeouts.connect": f"{_START_TIMEOUT_S}s",
+                    # The cluster would give up for good, without a word, a worker that takes longer to come back.
+                    "distributed.deploy.lost-worker-timeout": f"{_NEVER_S}s",
                 }
             )
         )

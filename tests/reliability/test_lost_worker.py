@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import dask
 import pytest
+from distributed import SpecCluster
 
 from deepcolor.execution.executor import Event, Executor, Failed, Finished, Progress
 from deepcolor.execution.local import LocalExecutor
@@ -12,6 +14,7 @@ from deepcolor.execution.serial import SerialExecutor
 from deepcolor.training.trajectory import TrajectoryPaths
 from tests.reliability.processes import wait_until
 from tests.reliability.worker_runs import hungry, killed_on_the_way
+from tests.search.trivial import trivial
 from tests.training.conftest import Prepared, prepared  # noqa: F401  # a fixture
 
 
@@ -54,6 +57,39 @@ def test_a_killed_worker_gives_the_same_bytes(
     digest = hurt.trajectory.digest
     weights = [TrajectoryPaths(tmp_path / name, digest).checkpoint(5).read_bytes() for name in ("hurt", "calm")]
     assert weights[0] == weights[1]
+
+
+def test_a_worker_that_is_slow_to_come_back_is_waited_for(
+    prepared: Prepared,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    """However long it takes to replace a lost worker, as on a busy machine, its segment is run again and ends."""
+    with dask.config.set({"distributed.deploy.lost-worker-timeout": "0.05s"}):  # Shorter than any process needs.
+        executor = LocalExecutor(killed_on_the_way, workers=1, threads=1)
+        try:
+            executor.submit(replace(prepared.segment(tmp_path, to_epoch=5), checkpoint_every_s=0.0))
+            (event,) = ends(executor, 1)
+        finally:
+            executor.close()
+    assert isinstance(event, Finished), event
+
+
+def test_a_worker_that_nobody_watches_over_any_more_is_replaced(
+    prepared: Prepared,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    """Where Dask gives a worker up, for its replacement could not be started, another one is started all the same."""
+    executor = LocalExecutor(trivial, workers=1, threads=1)
+    try:
+        executor.submit(prepared.segment(tmp_path / "before", to_epoch=2))
+        ends(executor, 1)
+        (cluster,) = [each for each in SpecCluster._instances if each.status.name == "running"]
+        cluster.sync(cluster.workers[0].close)
+        executor.submit(prepared.segment(tmp_path / "after", to_epoch=2))
+        (event,) = ends(executor, 1)
+    finally:
+        executor.close()
+    assert isinstance(event, Finished), event
 
 
 @pytest.mark.parametrize(
