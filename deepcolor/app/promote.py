@@ -12,11 +12,10 @@ from deepcolor.workspace import Workspace
 
 if TYPE_CHECKING:
     from deepcolor.config.schema import Setting, Sweep
-    from deepcolor.registry.confirmation import Confirmed, Contender
+    from deepcolor.registry.evidence import Evidence
     from deepcolor.registry.promote import Candidate
     from deepcolor.registry.promotion import Promotion
     from deepcolor.search.rules.confirmation import Confirmation, ConfirmedSetting
-    from deepcolor.search.study.storage import StoredStudy
     from deepcolor.search.study.trials import StoredTrial
     from deepcolor.training.conditions import Conditions
 
@@ -103,7 +102,9 @@ def _candidate(
         data=sweep.data.name,
         data_digest=cache.name,
         parent=trial.place.parent,
-        confirmed=_confirmed(confirmation, study, trials, workspace, reporter) if confirmation else None,
+        evidence=_evidence(confirmation, sweep.search.objective) if confirmation else None,
+        trainings=_trainings(confirmation.winner, trials, workspace, reporter) if confirmation else (),
+        runner_up_trainings=_trainings(confirmation.runner_up, trials, workspace, reporter) if confirmation else (),
         conditions=conditions_of(workspace, sweep, setting, result=folder),
     )
 
@@ -152,39 +153,34 @@ def _say_whose_weights(confirmation: Confirmation, trial: StoredTrial, reporter:
     reporter.note(f"promoting trial {trial.number}: the setting of trial {winner.trial} {seed}, {others}")
 
 
-def _confirmed(
-    confirmation: Confirmation,
-    study: StoredStudy,
-    trials: list[StoredTrial],
-    workspace: Workspace,
-    reporter: Reporter,
-) -> Confirmed | None:
-    """Put a confirmation into the registry's terms; None when there is no winner."""
-    from deepcolor.registry.confirmation import Confirmed
+def _evidence(confirmation: Confirmation, objective: str) -> Evidence | None:
+    """What a version will carry of a confirmation; None when there is no winner."""
+    from deepcolor.registry.evidence import Evidence
 
     winner, runner_up = confirmation.winner, confirmation.runner_up
     if winner is None:
         return None
-    results = {trial.number: str(trial.outcome.result) for trial in trials if trial.outcome and trial.outcome.result}
-    folders = {number: workspace.trajectories / result for number, result in results.items()}
-    for one in (winner, runner_up):
-        if one is not None and not _folders(one, folders):
-            reporter.warn(f"trial {one.trial} is left out of the comparison on the test pictures: weights are gone")
-    return Confirmed(
-        objective=study.sweep.search.objective,
+    return Evidence(
+        objective=objective,
         seeds=len(winner.values),
-        winner=_contender(winner, folders),
-        runner_up=_contender(runner_up, folders) if runner_up else None,
+        trial=winner.trial,
+        mean=winner.mean,
+        std=winner.std,
+        runner_up=runner_up.trial if runner_up else None,
+        runner_up_mean=runner_up.mean if runner_up else None,
+        runner_up_std=runner_up.std if runner_up else None,
     )
 
 
-def _contender(one: ConfirmedSetting, folders: dict[int, Path]) -> Contender:
-    from deepcolor.registry.confirmation import Contender
-
-    return Contender(one.trial, one.mean, one.std, _folders(one, folders))
-
-
-def _folders(one: ConfirmedSetting, folders: dict[int, Path]) -> tuple[Path, ...]:
-    """The result folders of all of its trainings; empty when one of them is gone."""
-    found = tuple(folders[number] for number in one.trainings if number in folders and folders[number].is_dir())
-    return found if len(found) == len(one.trainings) else ()
+def _trainings(
+    one: ConfirmedSetting | None, trials: list[StoredTrial], workspace: Workspace, reporter: Reporter
+) -> tuple[Path, ...]:
+    """The result folders of all of a setting's trainings; none when one of them is gone."""
+    if one is None:
+        return ()
+    results = {trial.number: trial.outcome.result for trial in trials if trial.outcome}
+    folders = [workspace.trajectories / result for number in one.trainings if (result := results.get(number))]
+    if len(folders) == len(one.trainings) and all(folder.is_dir() for folder in folders):
+        return tuple(folders)
+    reporter.warn(f"trial {one.trial} is left out of the comparison on the test pictures: weights are gone")
+    return ()

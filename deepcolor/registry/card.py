@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from deepcolor.config.schema import Stage
 from deepcolor.models.description import ModelDescription
-from deepcolor.registry.confirmation import Evidence
+from deepcolor.registry.evidence import Evidence
 from deepcolor.registry.versions import ModelVersion
 
 _WHAT: dict[Stage, str] = {

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from deepcolor.errors import CorruptFileError, ModelError
 from deepcolor.models.description import ModelDescription, read_description
 from deepcolor.registry import names
-from deepcolor.registry.confirmation import Evidence, measure_evidence
+from deepcolor.registry.evidence import Evidence, compared
 from deepcolor.registry.gate import Comparison, Obstacle, compare, find
 from deepcolor.registry.lock import registry_lock
 from deepcolor.registry.promotion import Promotion, Verdict
@@ -210,14 +210,19 @@ class _Work:
     def _evidence(self, version: ModelVersion | None) -> Evidence | None:
         """What other seeds say, from the version where it carries that already."""
         candidate = self.candidate
-        if candidate.confirmed is None:
-            return version.evidence if version else None
-        if version is not None and version.evidence is not None and version.evidence.rests_on(candidate.confirmed):
-            return version.evidence
-        if candidate.confirmed.comparable:
-            self.say("comparing winner and runner-up on the test split")
-        return measure_evidence(
-            candidate.confirmed,
+        told, carried = candidate.evidence, version.evidence if version else None
+        if told is None:
+            return carried
+        whole = carried is not None and (carried.relative is not None or not candidate.comparable)
+        if carried is not None and whole and carried.before_the_test == told:
+            return carried
+        if not candidate.comparable:
+            return told
+        self.say("comparing winner and runner-up on the test split")
+        return compared(
+            told,
+            winner=candidate.trainings,
+            runner_up=candidate.runner_up_trainings,
             cache_folder=candidate.cache_folder,
             device=self.device,
             conditions=candidate.conditions,

@@ -19,7 +19,7 @@ from deepcolor.data.splits import SplitName
 from deepcolor.models.description import ModelDescription
 from deepcolor.registry import names
 from deepcolor.registry.card import version_text
-from deepcolor.registry.confirmation import Confirmed, Evidence
+from deepcolor.registry.evidence import Evidence
 from deepcolor.registry.package import write_package
 from deepcolor.registry.versions import ModelVersion, versions_of
 from deepcolor.scratch import temporary_folder
@@ -51,10 +51,19 @@ class Candidate:
     """What its training started from, such as `colorizer@3`."""
     run_id: str | None = None
     """Its MLflow run; None: found by the tags of study and trial."""
-    confirmed: Confirmed | None = None
-    """What other seeds said of its setting, where they were asked."""
+    evidence: Evidence | None = None
+    """What other seeds said of its setting, where they were asked; nothing of the test pictures yet."""
+    trainings: tuple[Path, ...] = ()
+    """The result folders of its setting's trainings under those seeds; empty when one of them is gone."""
+    runner_up_trainings: tuple[Path, ...] = ()
+    """Those of the runner-up's."""
     conditions: Conditions = ANY
     """How torch computed in its training; it is measured in the same way."""
+
+    @property
+    def comparable(self) -> bool:
+        """Whether its setting can be compared with the runner-up's on the test pictures."""
+        return bool(self.trainings and self.runner_up_trainings)
 
     @cached_property
     def pictures(self) -> frozenset[str]:

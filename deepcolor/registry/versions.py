@@ -18,7 +18,7 @@ from deepcolor.config.stored import read_stored
 from deepcolor.errors import ModelError, TrackingError
 from deepcolor.printable import shown_uri, tracking_option
 from deepcolor.registry import names
-from deepcolor.registry.confirmation import Evidence, read_evidence
+from deepcolor.registry.evidence import Evidence, read_evidence
 from deepcolor.registry.lock import registry_lock
 from deepcolor.sqlite import sqlite_file
 from deepcolor.tracking import layout, store

@@ -9,26 +9,27 @@ from hypothesis import strategies as st
 from mlflow import MlflowClient
 
 from deepcolor.inference.package import MODEL_CODE
-from deepcolor.registry.confirmation import Confirmed, Contender, Evidence, read_evidence
-from deepcolor.registry.promote import Promotion, promote
+from deepcolor.registry.evidence import Evidence, read_evidence
+from deepcolor.registry.promote import Candidate, Promotion, promote
 from deepcolor.registry.versions import resolve
 from deepcolor.training.metrics import measure
 from tests.registry.world import World
 
 
-def confirmed(world: World, *, runner_up: bool = True) -> Confirmed:
-    """The two best models as trainings of the winner, the worst one as the runner-up's."""
-    return Confirmed(
-        objective="val/mse",
-        seeds=2,
-        winner=Contender(trial=0, mean=1e-3, std=1e-4, folders=world.models[:2]),
-        runner_up=Contender(trial=4, mean=2e-3, std=2e-4, folders=world.models[2:3] * 2) if runner_up else None,
+def confirmed(world: World, *, runner_up: bool = True) -> Candidate:
+    """The best model, of a setting that the two best ones are trainings of; the worst one is the runner-up's."""
+    evidence = Evidence(objective="val/mse", seeds=2, trial=0, mean=1e-3, std=1e-4)
+    if runner_up:
+        evidence = dataclasses.replace(evidence, runner_up=4, runner_up_mean=2e-3, runner_up_std=2e-4)
+    return dataclasses.replace(
+        world.candidate(0),
+        evidence=evidence,
+        trainings=world.models[:2],
+        runner_up_trainings=world.models[2:3] * 2 if runner_up else (),
     )
 
 
-def promoted(world: World, evidence: Confirmed | None) -> Promotion:
-    """Promote the best model with what is known of its setting."""
-    candidate = dataclasses.replace(world.candidate(0), confirmed=evidence)
+def promoted(world: World, candidate: Candidate) -> Promotion:
     return promote(candidate, tracking_uri=world.uri, model_code=MODEL_CODE, device="cpu")
 
 
@@ -48,11 +49,11 @@ def test_winner_and_runner_up_are_compared_over_all_their_trainings(world: World
 
 def test_a_version_learns_what_was_confirmed_later(world: World) -> None:
     """Promoted again after the confirmation, the same version carries it; told again or not told, it stays."""
-    assert promoted(world, None).version.evidence is None
+    assert promoted(world, world.candidate(0)).version.evidence is None
     done = promoted(world, confirmed(world))
     assert (done.registered, done.verdict) == (False, "already champion")
     assert done.version.evidence is not None
-    assert promoted(world, None).version.evidence == done.version.evidence
+    assert promoted(world, world.candidate(0)).version.evidence == done.version.evidence
     assert promoted(world, confirmed(world)).version == done.version
     text = str(MlflowClient(world.uri).get_model_version("deepcolor-colorizer", "1").description)
     assert "| runner-up | trial 4: 0.002 ± 0.0002 |" in text
@@ -85,3 +86,25 @@ def test_tags_hold_all_of_it(evidence: Evidence) -> None:
     tags = evidence.as_tags("x.")
     assert read_evidence({key.removeprefix("x."): value for key, value in tags.items()}) == evidence
     assert read_evidence({}) is None
+
+
+def test_tags_of_an_earlier_release_say_what_they_said() -> None:
+    """Names and forms of the tags are those that versions registered long ago carry."""
+    tags = {
+        "objective": "val/mse",
+        "seeds": "3",
+        "trial": "7",
+        "mean": "0.001",
+        "std": "0.0001",
+        "runner_up": "4",
+        "runner_up_mean": "0.002",
+        "runner_up_std": "0.0002",
+        "relative": "-0.25",
+        "low": "-0.3",
+        "high": "-0.2",
+        "verdict": "other pictures would hardly change that",
+    }
+    evidence = Evidence("val/mse", 3, 7, 1e-3, 1e-4, 4, 2e-3, 2e-4, -0.25, -0.3, -0.2)
+    assert read_evidence(tags) == evidence
+    assert evidence.as_tags("") == tags
+    assert read_evidence({"mean": "0.1", "std": "0.01", "seeds": "2", "trial": "0"}) == Evidence("", 2, 0, 0.1, 0.01)

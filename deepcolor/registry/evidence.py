@@ -1,9 +1,12 @@
-"""A winner that other seeds have confirmed: what was seen of it and of the runner-up, and how a version carries it."""
+"""What a version's tags say of a winner that other seeds have confirmed: its figures, and the runner-up's.
+
+a study's confirmation, on the validation pictures -> the two compared on the test pictures, too -> tags
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,49 +17,23 @@ from deepcolor.training.conditions import ANY, Conditions
 
 
 @dataclass(frozen=True)
-class Contender:
-    """One setting, trained under several seeds."""
-
-    trial: int
-    """The trial of the search that found it."""
-    mean: float
-    """Of the objective over the seeds; what the search saw is not among them."""
-    std: float
-    """Of one training from that mean (n - 1)."""
-    folders: tuple[Path, ...]
-    """The result folders of its trainings; empty when one of them is gone."""
-
-
-@dataclass(frozen=True)
-class Confirmed:
-    """What a study's confirmation has found."""
+class Evidence:
+    """What other seeds said of a version's setting, and of the runner-up's."""
 
     objective: str
     """What the means are of, such as `val/mse`."""
     seeds: int
-    """How many each setting was trained under."""
-    winner: Contender
-    runner_up: Contender | None = None
-    """None where no other setting came through all of its seeds."""
-
-    @property
-    def comparable(self) -> bool:
-        """Whether there are two, with the weights of all of their trainings."""
-        return self.runner_up is not None and bool(self.winner.folders and self.runner_up.folders)
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """What a version's confirmation says, its trainings compared on the test split too."""
-
-    objective: str
-    seeds: int
+    """How many each setting was trained under, the search's own not counted."""
     trial: int
     """The trial of the search that found the setting; the weights may be of another seed."""
     mean: float
+    """Of the objective over the seeds."""
     std: float
+    """Of one training from that mean (n - 1)."""
     runner_up: int | None = None
-    """The trial that found the setting with the second lowest mean."""
+    """The trial that found the setting with the second lowest mean; None where no other came through all of its
+    seeds.
+    """
     runner_up_mean: float | None = None
     runner_up_std: float | None = None
     relative: float | None = None
@@ -94,11 +71,10 @@ class Evidence:
             f"(95 %: {self.low:+.1%} to {self.high:+.1%}): {self.verdict}."
         )
 
-    def rests_on(self, confirmed: Confirmed) -> bool:
-        """Whether it says what this confirmation would say, so that nothing need be measured again."""
-        if self.relative is None and confirmed.comparable:
-            return False
-        return self == evidence_of(confirmed, relative=self.relative, interval=(self.low, self.high))
+    @property
+    def before_the_test(self) -> Evidence:
+        """What was known before the trainings were compared on the test pictures."""
+        return replace(self, relative=None, low=None, high=None)
 
     def as_tags(self, prefix: str) -> dict[str, str]:
         """The tags of a version that hold it, with its verdict for a reader."""
@@ -117,36 +93,21 @@ def read_evidence(values: Mapping[str, str]) -> Evidence | None:
     return Evidence(objective=objective, **numbers)  # type: ignore[arg-type]  # whole numbers where they are due
 
 
-def evidence_of(
-    confirmed: Confirmed,
+def compared(
+    evidence: Evidence,
     *,
-    relative: float | None = None,
-    interval: tuple[float | None, float | None] = (None, None),
-) -> Evidence:
-    """Put a confirmation and what the test pictures say of it together."""
-    winner, runner_up = confirmed.winner, confirmed.runner_up
-    return Evidence(
-        objective=confirmed.objective,
-        seeds=confirmed.seeds,
-        trial=winner.trial,
-        mean=winner.mean,
-        std=winner.std,
-        runner_up=runner_up.trial if runner_up else None,
-        runner_up_mean=runner_up.mean if runner_up else None,
-        runner_up_std=runner_up.std if runner_up else None,
-        relative=relative,
-        low=interval[0],
-        high=interval[1],
-    )
-
-
-def measure_evidence(
-    confirmed: Confirmed, *, cache_folder: Path, device: str, conditions: Conditions = ANY
+    winner: Sequence[Path],
+    runner_up: Sequence[Path],
+    cache_folder: Path,
+    device: str,
+    conditions: Conditions = ANY,
 ) -> Evidence:
     """Compare winner and runner-up on the test split: for each picture, the mean error over a setting's trainings.
 
     Args:
-        confirmed: The two, with their result folders.
+        evidence: What is known of the two.
+        winner: The result folders of all of its trainings, one at least.
+        runner_up: The same.
         cache_folder: The decoded data set.
         device: Where to measure: `auto`, `cpu`, `cuda` or `cuda:N`.
         conditions: Those of the trainings.
@@ -154,24 +115,22 @@ def measure_evidence(
         ModelError: A result folder is unusable.
         DataError: The data set has no test split.
     """
-    runner_up = confirmed.runner_up
-    if runner_up is None or not confirmed.comparable:
-        return evidence_of(confirmed)
     ours, theirs = (
-        _mean_errors(contender, cache_folder=cache_folder, device=device, conditions=conditions)
-        for contender in (confirmed.winner, runner_up)
+        _mean_errors(folders, cache_folder=cache_folder, device=device, conditions=conditions)
+        for folders in (winner, runner_up)
     )
     comparison = compare(ours, theirs)
-    return evidence_of(confirmed, relative=comparison.relative, interval=comparison.interval)
+    low, high = comparison.interval
+    return replace(evidence, relative=comparison.relative, low=low, high=high)
 
 
-def _mean_errors(contender: Contender, *, cache_folder: Path, device: str, conditions: Conditions) -> list[float]:
+def _mean_errors(folders: Sequence[Path], *, cache_folder: Path, device: str, conditions: Conditions) -> list[float]:
     """The mean MSE of each test picture over a setting's trainings."""
     # Late: torch takes seconds to import, and evidence that is there already is not measured again.
     from deepcolor.training.metrics import measure
 
     errors = [
         measure(folder, cache_folder, split="test", device=device, conditions=conditions).per_image_mse
-        for folder in contender.folders
+        for folder in folders
     ]
     return [float(value) for value in np.mean(np.asarray(errors, np.float64), axis=0)]
