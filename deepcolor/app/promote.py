@@ -38,7 +38,7 @@ def promote_trial(
     Raises:
         StudyError: There is no such study or trial, or the trial has no model to promote.
     """
-    from deepcolor.inference.package import MODEL_CODE
+    from deepcolor.inference.model_code import MODEL_CODE
     from deepcolor.registry.promote import promote as register
     from deepcolor.search.study.ownership import shared_store
 

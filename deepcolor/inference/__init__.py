@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from deepcolor.inference.package import MODEL_CODE
+from deepcolor.inference.model_code import MODEL_CODE
 
 if TYPE_CHECKING:
     from deepcolor.inference.loading import colorize, load

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mlflow import MlflowClient
 
-from deepcolor.inference.package import MODEL_CODE
+from deepcolor.inference.model_code import MODEL_CODE
 from deepcolor.registry.evidence import Evidence, read_evidence
 from deepcolor.registry.promote import Candidate, Promotion, promote
 from deepcolor.registry.versions import resolve

@@ -10,7 +10,7 @@ import pytest
 from mlflow import MlflowClient
 
 from deepcolor.errors import ModelError, TrackingError
-from deepcolor.inference.package import MODEL_CODE
+from deepcolor.inference.model_code import MODEL_CODE
 from deepcolor.registry import names
 from deepcolor.registry.promote import promote
 from deepcolor.registry.references import registered

@@ -19,7 +19,7 @@ from deepcolor.data.cache.arrays import CachedData
 from deepcolor.data.cache.index import INDEX_NAME
 from deepcolor.data.cache.stored import ensure_cache
 from deepcolor.data.manifest import prepare
-from deepcolor.inference.package import MODEL_CODE
+from deepcolor.inference.model_code import MODEL_CODE
 from deepcolor.models.description import ModelDescription
 from deepcolor.models.modelfile import save_model
 from deepcolor.models.networks import Network, build
