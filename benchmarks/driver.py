@@ -24,6 +24,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from deepcolor.cli.app import collect_rarely
+from deepcolor.coloring.metrics import MSE
 from deepcolor.config.schema import Sweep
 from deepcolor.execution.serial import SerialExecutor
 from deepcolor.report.writing import ReportFolder
@@ -134,7 +135,7 @@ def formula(segment: Segment, on_epoch: Callable[[EpochMetrics], None] | None = 
     history = []
     for epoch in range(1, segment.to_epoch + 1):
         value = (math.log10(training.lr) + 2) ** 2 + training.weight_decay + 1 / epoch
-        history.append(EpochMetrics(epoch, value, value, value, value, 0.001, int(time.time() * 1000)))
+        history.append(EpochMetrics(epoch, dict.fromkeys(MSE, value), 0.001, int(time.time() * 1000)))
         if on_epoch:
             on_epoch(history[-1])
     view = view_of(history, epochs=segment.to_epoch, patience=None, objective=segment.trajectory.objective)

@@ -22,7 +22,7 @@ import torch
 from torch import nn
 
 from deepcolor.color import normalise_ab
-from deepcolor.config.schema import DataConfig, InitConfig, ModelConfig, Setting, Stage, TrainingConfig
+from deepcolor.config.schema import DataConfig, InitConfig, ModelConfig, Setting, StageName, TrainingConfig
 from deepcolor.data.cache.arrays import CachedData, Split
 from deepcolor.execution.devices import cores
 from deepcolor.memory import keep_freed_memory
@@ -33,7 +33,7 @@ from deepcolor.training.timing import draw_data
 from deepcolor.training.trajectory import Segment, Trajectory
 
 SIZE_PX, BATCH_SIZE, LR, FEATURE_MAPS = 128, 32, 1e-3, 3
-STAGES: tuple[Stage, ...] = ("regressor", "colorizer")
+STAGES: tuple[StageName, ...] = ("regressor", "colorizer")
 
 
 def main() -> None:
@@ -87,7 +87,7 @@ def _report(results: list[dict[str, Any]], options: dict[str, Any]) -> dict[str,
 
 
 def _compare(
-    stage: Stage, cache: Path, config: DataConfig, folder: Path, *, threads: int, rounds: int
+    stage: StageName, cache: Path, config: DataConfig, folder: Path, *, threads: int, rounds: int
 ) -> dict[str, Any]:
     torch.set_num_threads(threads)
     data = CachedData.open(cache)
@@ -125,7 +125,7 @@ def _compare(
     }
 
 
-def bare_loop(stage: Stage, data: CachedData) -> Callable[[], float]:
+def bare_loop(stage: StageName, data: CachedData) -> Callable[[], float]:
     """Return one epoch of the plainest loop: all data as float32 tensors in memory, targets scaled beforehand."""
     inputs, targets = _in_memory(stage, data.train)
     val_inputs, val_targets = _in_memory(stage, data.val)
@@ -153,7 +153,7 @@ def bare_loop(stage: Stage, data: CachedData) -> Callable[[], float]:
     return epoch
 
 
-def _in_memory(stage: Stage, split: Split) -> tuple[torch.Tensor, torch.Tensor]:
+def _in_memory(stage: StageName, split: Split) -> tuple[torch.Tensor, torch.Tensor]:
     ab = split.mean_ab_N2 if stage == "regressor" else split.ab_N2HW.float()
     return split.lightness_N1HW.float(), normalise_ab(ab)
 

@@ -26,6 +26,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from deepcolor.coloring.metrics import MSE
 from deepcolor.config.schema import Sweep
 from deepcolor.execution.executor import Event, Finished
 from deepcolor.report.writing import ReportFolder
@@ -327,7 +328,7 @@ def _epoch_s(digest: str) -> float:
 def _epoch(segment: Segment, epoch: int) -> EpochMetrics:
     training = segment.trajectory.setting.training
     value = (math.log10(training.lr) + 2) ** 2 + training.weight_decay + 1 / epoch
-    return EpochMetrics(epoch, value, value, value, value, _epoch_s(segment.trajectory.digest), epoch)
+    return EpochMetrics(epoch, dict.fromkeys(MSE, value), _epoch_s(segment.trajectory.digest), epoch)
 
 
 def _say(line: str) -> None:

@@ -314,7 +314,7 @@ class Study:
         return leaderboard(self._stored.trials())
 
     def history(self, trial: int) -> pd.DataFrame:
-        """The epochs of a trial: losses, seconds, and whatever else its stage measures after each.
+        """The epochs of a trial: a column for each metric that its stage measures, by public name, and its seconds.
 
         Raises:
             StudyError: There is no such trial.
@@ -329,7 +329,8 @@ class Study:
             return pd.DataFrame()
         end = stored.outcome.view.end_epoch if stored.outcome else stored.setting(self.sweep).training.epochs
         rows = read_history(TrajectoryPaths(self.workspace.trajectories, stored.place.trajectory))
-        return pd.DataFrame([vars(row) for row in rows if row.epoch <= end])
+        shown = [{"epoch": row.epoch, **row.values, "time_ms": row.time_ms} for row in rows if row.epoch <= end]
+        return pd.DataFrame(shown)
 
     def importances(self) -> pd.DataFrame:
         """The share of each searched field in the differences between the trials, by two evaluators.

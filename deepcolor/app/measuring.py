@@ -232,7 +232,7 @@ class Calibration:
         training = setting.training.model_copy(update={"seed": seed})
         setting = setting.model_copy(update={"training": training})
         return Segment(
-            Trajectory(setting, data_digest=job.cache.name, objective=job.sweep.search.objective),
+            Trajectory(setting, data_digest=job.cache.name, objective=job.sweep.objective),
             to_epoch=1,
             patience=None,
             store=self._how.workspace.trajectories,

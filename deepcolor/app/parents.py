@@ -6,19 +6,18 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deepcolor.config.schema import INIT_REF, Choices, ModelConfig, Setting, Stage, Sweep
+from deepcolor.config.schema import INIT_REF, Choices, ModelConfig, Setting, Sweep
 from deepcolor.errors import ConfigError, ModelError
 from deepcolor.models.description import ModelDescription, read_description
 from deepcolor.search.rules.confirmation import confirmation_of, confirmed_weights
 from deepcolor.search.rules.summary import best_of
 from deepcolor.search.study.storage import StoredStudy, StoredTrial, StudyStorage
+from deepcolor.stages.finding import stage_named
 from deepcolor.training.trajectory import InitWeights
 from deepcolor.workspace import Workspace
 
 if TYPE_CHECKING:
     from deepcolor.registry.names import Ref
-
-_ENCODER_FIELDS = ("feature_maps", "growth")
 
 
 class Parents:
@@ -161,7 +160,7 @@ def _refs(sweep: Sweep) -> list[str]:
 
 def _with_form(sweep: Sweep, parent: ModelConfig, ref: str) -> Sweep:
     taken = {}
-    for field in _form_fields(sweep.stage):
+    for field in stage_named(sweep.stage).takes_form:
         theirs, ours = getattr(parent, field), getattr(sweep.model, field)
         if field in sweep.search_names:
             continue
@@ -175,16 +174,14 @@ def _with_form(sweep: Sweep, parent: ModelConfig, ref: str) -> Sweep:
     return sweep.model_copy(update={"model": sweep.model.model_copy(update=taken)})
 
 
-def _form_fields(stage: Stage) -> tuple[str, ...]:
-    return tuple(ModelConfig.model_fields) if stage == "transfer" else _ENCODER_FIELDS
-
-
 def _fits(theirs: Setting, ours: Setting) -> bool:
-    return all(getattr(theirs.model, field) == getattr(ours.model, field) for field in _form_fields(ours.stage))
+    return all(
+        getattr(theirs.model, field) == getattr(ours.model, field) for field in stage_named(ours.stage).takes_form
+    )
 
 
 def _refuse_misfit(setting: Setting, parent: ModelDescription, ref: str) -> None:
-    for field in _form_fields(setting.stage):
+    for field in stage_named(setting.stage).takes_form:
         ours, theirs = getattr(setting.model, field), getattr(parent.model, field)
         if ours != theirs:
             raise ModelError(

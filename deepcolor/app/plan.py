@@ -11,12 +11,13 @@ from deepcolor.app.data import open_data
 from deepcolor.app.how import How
 from deepcolor.app.measuring import Book, Calibration, Job
 from deepcolor.app.parents import Parents
-from deepcolor.config.schema import ModelConfig, Setting, Sweep
+from deepcolor.config.schema import Setting, Sweep
 from deepcolor.errors import DeepcolorError, ModelError, StudyError
 from deepcolor.search.plan.price import Cost, Machine, price
 from deepcolor.search.plan.workload import workload
 from deepcolor.search.study.changes import refused
 from deepcolor.search.study.storage import StoredStudy, StudyStorage
+from deepcolor.stages.finding import stage_named
 from deepcolor.training.trajectory import InitWeights
 
 SHARE = 0.1
@@ -113,7 +114,7 @@ def _adopted(sweep: Sweep, parents: Parents, *, before: Sequence[Sweep]) -> Swee
             raise
     given = {name: getattr(sweep.model, name) for name in sweep.model.model_fields_set}
     widest = makers[-1].model.model_dump() | {"feature_maps": _most_feature_maps(makers[-1])}
-    fields = ModelConfig.model_fields if sweep.stage == "transfer" else ("feature_maps", "growth")
+    fields = stage_named(sweep.stage).takes_form
     taken = {name: widest[name] for name in fields if name not in sweep.search_names}
     return sweep.model_copy(update={"model": sweep.model.model_copy(update=taken | given)})
 

@@ -47,7 +47,7 @@ def retrain(
     with owned(workspace, study.name, on_wait=reporter.note):
         cache, _ = open_data(workspace, sweep, reporter=reporter)
         trajectory = Trajectory(
-            setting, data_digest=cache.name, init=parents.of(study, setting), objective=sweep.search.objective
+            setting, data_digest=cache.name, init=parents.of(study, setting), objective=sweep.objective
         )
         if trajectory.digest != trial.place.trajectory:
             raise StudyError(

@@ -113,8 +113,8 @@ def _check(data: str | None, pictures: int | None, size_px: int) -> None:
 def _model(feature_maps: int, growth: str) -> ModelConfig:
     from pydantic import ValidationError
 
-    from deepcolor.config.refusal import first_refusal
     from deepcolor.config.schema import ModelConfig
+    from deepcolor.fields.refusal import first_refusal
 
     try:
         return ModelConfig.model_validate({"feature_maps": feature_maps, "growth": growth})

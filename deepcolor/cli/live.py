@@ -264,7 +264,10 @@ def _who(trial: RunningTrial) -> str:
 
 
 def _so_far(trial: RunningTrial, snapshot: Snapshot) -> str:
-    return f"{snapshot.objective} {value_text(trial.value)}" if trial.value is not None else ""
+    if trial.value is None:
+        return ""
+    figures = {snapshot.objective: trial.value, **trial.watched}
+    return "  ".join(f"{name} {value_text(value)}" for name, value in figures.items())
 
 
 def _line(text: str, *, style: str = "") -> Any:

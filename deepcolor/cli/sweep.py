@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Annotated
@@ -181,8 +181,8 @@ def leaderboard(
     shown = order[:limit]
     more = f" (best {limit} of {len(order)})" if len(order) > limit else ""
     title = f"{study.name}{more}, by value ({study.sweep.search.objective} at the chosen epoch)"
-    figures = ["state", "value", *_FIGURES, "epoch"]
-    rows = [_figures(trial, running) for trial in shown]
+    figures = ["state", "value", *study.sweep.search.watch, *_FIGURES, "epoch"]
+    rows = [_figures(trial, running, watch=study.sweep.search.watch) for trial in shown]
     wide = [
         [str(trial.number), *(param_text(trial.params[name]) if name in trial.params else "-" for name in names), *row]
         for trial, row in zip(shown, rows, strict=True)
@@ -197,12 +197,14 @@ def leaderboard(
         console.table(title, ["trial", *figures, "setting"], narrow, numeric=numeric, whole=("state",), spare=_SPARE)
 
 
-def _figures(trial: StoredTrial, running: Collection[int]) -> list[str]:
+def _figures(trial: StoredTrial, running: Collection[int], *, watch: Sequence[str]) -> list[str]:
     """A trial's state and what it came to, as the leaderboard shows it."""
     from deepcolor.search.study.attendance import state_of
 
     measured = [_metric(trial, name) for name in _FIGURES.values()]
-    return [state_of(trial, running), value_text(trial.latest), *measured, _epochs(trial)]
+    watched = trial.outcome.watched if trial.outcome else {}
+    values = [value_text(value) for value in (trial.latest, *(watched.get(name) for name in watch))]
+    return [state_of(trial, running), *values, *measured, _epochs(trial)]
 
 
 def runs_link(uri: str, study: str, workspace: Workspace) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from deepcolor.config.sections import Frozen
+from deepcolor.fields.frozen import Frozen
 
 
 class ConfirmConfig(Frozen):

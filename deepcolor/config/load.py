@@ -10,10 +10,10 @@ from typing import Any, Literal, get_args
 from pydantic import BaseModel, ValidationError
 
 from deepcolor.config.layers import Key, Layer, Override, merged, parse_override, place
-from deepcolor.config.refusal import Refusal, refusal_of, unknown_key, written
 from deepcolor.config.schema import STAGES, Choices, Pipeline, Range, Sweep
 from deepcolor.config.yamlfile import dump, read_mapping
 from deepcolor.errors import ConfigError
+from deepcolor.fields.refusal import Refusal, refusal_of, unknown_key, written
 
 Kind = Literal["sweep", "pipeline"]
 

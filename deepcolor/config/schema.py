@@ -14,22 +14,23 @@ from typing import Any, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from deepcolor.config.confirm import ConfirmConfig
-from deepcolor.config.refusal import Refusal, unknown_key, unknown_name
 from deepcolor.config.sections import (
     INIT_REF,
     SECTIONS,
     AugmentConfig,
     DataConfig,
-    Frozen,
     InitConfig,
     ModelConfig,
-    ParamValue,
     TrainingConfig,
-    config_name,
     searchable_fields,
 )
-from deepcolor.config.space import Choices, Dimension, Objective, Range, Sampler, SearchConfig
+from deepcolor.config.space import Choices, Dimension, Range, Sampler, SearchConfig
 from deepcolor.config.stopping import BudgetConfig, Limit, Pruner, PrunerConfig
+from deepcolor.fields.frozen import Frozen, ParamValue, config_name
+from deepcolor.fields.objective import Objective
+from deepcolor.fields.refusal import Refusal, nearest, unknown_key, unknown_name, written
+from deepcolor.stages.contract import EPOCH_S
+from deepcolor.stages.finding import stage_named
 
 __all__ = [
     "INIT_REF",
@@ -43,7 +44,6 @@ __all__ = [
     "InitConfig",
     "Limit",
     "ModelConfig",
-    "Objective",
     "ParamValue",
     "Pipeline",
     "Pruner",
@@ -52,7 +52,7 @@ __all__ = [
     "Sampler",
     "SearchConfig",
     "Setting",
-    "Stage",
+    "StageName",
     "Sweep",
     "TrainingConfig",
     "digest_of",
@@ -60,14 +60,14 @@ __all__ = [
     "unknown_name",
 ]
 
-Stage = Literal["regressor", "colorizer", "transfer"]
-STAGES: tuple[Stage, ...] = ("regressor", "colorizer", "transfer")
+StageName = Literal["regressor", "colorizer", "transfer"]
+STAGES: tuple[StageName, ...] = ("regressor", "colorizer", "transfer")
 
 
 class Setting(Frozen):
     """Everything that decides one trial's training."""
 
-    stage: Stage
+    stage: StageName
     data: DataConfig
     model: ModelConfig
     training: TrainingConfig
@@ -77,7 +77,7 @@ class Setting(Frozen):
     def patience(self) -> int | None:
         """Epochs without improvement before an early stop; None when early stopping is off."""
         early = self.training.early_stopping
-        on = self.stage != "regressor" if early is None else early
+        on = stage_named(self.stage).stops_early if early is None else early
         return self.training.patience if on else None
 
 
@@ -88,7 +88,7 @@ class Sweep(Frozen):
 
     study: str
     """The study's name, unique in the workspace."""
-    stage: Stage
+    stage: StageName
     """Which of the three trainings: regressor, colorizer, transfer."""
     description: str = ""
     """Shown in MLflow and in the report."""
@@ -113,7 +113,8 @@ class Sweep(Frozen):
         for dimension in self.search.space:
             if dimension.name not in searchable_fields():
                 raise unknown_key(dimension.name, searchable_fields()).below(f"search.space.{dimension.name}")
-        self._check_regressor()
+        self._check_metrics()
+        self._check_ignored()
         self._check_start()
         self._check_freeze()
         if self.study in self.search.warm_start:
@@ -123,6 +124,13 @@ class Sweep(Frozen):
             rule = "must leave room below 2147483648 for the seeds of search.confirm"
             raise Refusal(rule, got=str(self.training.seed), key="training.seed", advice="Choose a smaller seed.")
         return self
+
+    @property
+    def objective(self) -> Objective:
+        """What the search optimises, with the direction that its stage says."""
+        direction = stage_named(self.stage).direction(self.search.objective)
+        assert direction is not None, "checked when the sweep was read"
+        return Objective(self.search.objective, direction)
 
     @property
     def search_names(self) -> tuple[str, ...]:
@@ -190,24 +198,32 @@ class Sweep(Frozen):
         section = searchable_fields()[field]
         return ((f"{section}.{field}", getattr(getattr(self, section), field)),)
 
-    def _check_regressor(self) -> None:
-        if self.stage != "regressor":
-            return
-        reasons = dict.fromkeys(("hidden_activation", "skip_connections"), "a regressor has no decoder")
-        reasons |= dict.fromkeys(("init_from", "freeze"), "a regressor starts from random weights")
-        for field, reason in reasons.items():
+    def _check_metrics(self) -> None:
+        stage, search = stage_named(self.stage), self.search
+        for key, metric in (("objective", search.objective), *(("watch", metric) for metric in search.watch)):
+            if stage.direction(metric) is None:
+                known = [*stage.metrics, EPOCH_S]
+                near = nearest(metric, known)
+                advice = f"{f'Did you mean {near}? ' if near else ''}Allowed: {', '.join(known)}."
+                rule = f"must be what a {self.stage} measures after every epoch"
+                raise Refusal(rule, got=written(metric), advice=advice, key=f"search.{key}")
+        if search.objective in search.watch:
+            advice = "Leave it out of watch."
+            raise Refusal("the objective is shown already", got=search.objective, key="search.watch", advice=advice)
+
+    def _check_ignored(self) -> None:
+        for field, reason in stage_named(self.stage).ignores.items():
             if self._touches(field):
                 key = self._values(field)[0][0]
                 raise Refusal(f"{reason}, so {field} means nothing to it", key=key, advice="Leave it out.")
 
     def _check_start(self) -> None:
-        if self.stage == "regressor":
-            return
-        allowed = ("regressor",) if self.stage == "colorizer" else ("colorizer", "transfer")
+        stage = stage_named(self.stage)
+        allowed = stage.starts_from
         for key, ref in self._values("init_from"):
-            if ref is None and self.stage == "transfer":
-                advice = "Name one, such as colorizer@champion."
-                raise Refusal("a transfer starts from a model", got="null", key=key, advice=advice)
+            if ref is None and stage.must_start:
+                advice = f"Name one, such as {allowed[0]}@champion."
+                raise Refusal(f"a {self.stage} starts from a model", got="null", key=key, advice=advice)
             match = INIT_REF.fullmatch(str(ref)) if ref is not None else None
             if match and match["stage"] and match["stage"] not in allowed:
                 advice = f"Name one, such as {allowed[0]}@champion."

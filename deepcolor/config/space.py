@@ -10,12 +10,12 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Discriminator, Field, Tag, ValidationInfo, field_validator, model_serializer, model_validator
 
 from deepcolor.config.confirm import ConfirmConfig
-from deepcolor.config.refusal import Refusal, written
-from deepcolor.config.sections import SECTIONS, Frozen, ParamValue, config_name, field_value, searchable_fields
+from deepcolor.config.sections import SECTIONS, field_value, searchable_fields
 from deepcolor.config.stopping import BudgetConfig, PrunerConfig
+from deepcolor.fields.frozen import Frozen, ParamValue, config_name
+from deepcolor.fields.refusal import Refusal, written
 
 Sampler = Literal["grid", "tpe", "random"]
-Objective = Literal["val/mse", "val/mse_a", "val/mse_b"]
 
 _MOST_GRID_POINTS = 10_000
 _HUGE = 1e300
@@ -141,8 +141,9 @@ class SearchConfig(Frozen):
     """`grid` trains every combination once; `tpe` and `random` draw `trials` settings (Optuna)."""
     space: tuple[_Dimension, ...] = ()
     """Searched fields of model, training and init: a list of choices, or low/high with log or step."""
-    objective: Objective = "val/mse"
-    """What is minimised, in the normalised units (value + 128) / 255."""
+    objective: str = "val/mse"
+    """The epoch metric that is optimised. The shipped stages have `val/mse`, `val/mse_a`, `val/mse_b` and
+    `train/mse`, which are minimised, in the normalised units (value + 128) / 255; every training has `epoch_s`."""
     trials: int | None = Field(default=None, ge=1, le=100_000)
     """Settings to draw, for tpe and random; they need it unless a budget bounds them. A grid has as many as its
     space."""
@@ -155,7 +156,9 @@ class SearchConfig(Frozen):
     warm_start: tuple[str, ...] = ()
     """Studies on the same stage and data whose finished trials tpe learns from, as far as this space covers them."""
     confirm: ConfirmConfig | None = None
-    """Train the best settings again under other seeds; the winner is the one with the lowest mean."""
+    """Train the best settings again under other seeds; the winner is the one with the best mean."""
+    watch: tuple[str, ...] = ()
+    """Other epoch metrics that are shown beside the objective: in the live view, the leaderboard and MLflow."""
 
     @field_validator("warm_start")
     @classmethod

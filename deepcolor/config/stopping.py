@@ -7,8 +7,8 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from deepcolor.config.refusal import Refusal, written
-from deepcolor.config.sections import Frozen
+from deepcolor.fields.frozen import Frozen
+from deepcolor.fields.refusal import Refusal, written
 
 Pruner = Literal["none", "asha", "hyperband", "median"]
 Limit = Literal["trials", "wall_s", "gpu_hours", "epochs", "target", "patience_trials"]

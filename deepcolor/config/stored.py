@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar, get_args
 
-from deepcolor.config.sections import Frozen, absent_value
 from deepcolor.config.space import Range, SearchConfig
+from deepcolor.fields.frozen import Frozen, absent_value
 
 F = TypeVar("F", bound=Frozen)
 

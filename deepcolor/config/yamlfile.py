@@ -20,8 +20,8 @@ from yaml.reader import Reader, ReaderError
 from yaml.resolver import BaseResolver
 from yaml.scanner import Scanner
 
-from deepcolor.config.refusal import nearest
 from deepcolor.errors import ConfigError
+from deepcolor.fields.refusal import nearest
 from deepcolor.plainfile import open_plain
 
 MAX_BYTES = 1 << 20

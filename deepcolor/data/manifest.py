@@ -13,7 +13,6 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from deepcolor import __version__
-from deepcolor.config.refusal import nearest
 from deepcolor.data.duplicates import group_duplicates
 from deepcolor.data.files import save, writing
 from deepcolor.data.folder import OWN, Progress, RejectedFile, find_pictures, nothing_usable, passed_over, thread_pool
@@ -21,6 +20,7 @@ from deepcolor.data.journal import Journal, Seen
 from deepcolor.data.looking import Look, look_at_all
 from deepcolor.data.splits import SPLIT_NAMES, SplitName, checked_fractions, split_groups
 from deepcolor.errors import CorruptFileError, DataError
+from deepcolor.fields.refusal import nearest
 from deepcolor.plainfile import read_plain
 from deepcolor.workspace import Workspace
 

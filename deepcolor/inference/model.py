@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from deepcolor.color import lab_to_rgb, normalise_lightness, rgb_to_lab, to_uint8, to_uint16
-from deepcolor.config.schema import Stage
+from deepcolor.config.schema import StageName
 from deepcolor.data.blame import blamed_on
 from deepcolor.data.images import Picture, Pixels, UnusablePictureError
 from deepcolor.errors import UserError
@@ -53,7 +53,7 @@ class ColorModel:
         return self._network
 
     @property
-    def stage(self) -> Stage:
+    def stage(self) -> StageName:
         """`regressor`, `colorizer` or `transfer`."""
         return self.description.stage
 

@@ -8,9 +8,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
-from deepcolor.config.schema import ModelConfig, Stage
-from deepcolor.config.sections import Frozen, absent_value
+from deepcolor.config.schema import ModelConfig, StageName
 from deepcolor.errors import CorruptFileError, ModelError
+from deepcolor.fields.frozen import Frozen, absent_value
 from deepcolor.plainfile import read_plain
 
 DESCRIPTION_FILE = "model.json"
@@ -30,7 +30,7 @@ class ModelDescription(Frozen):
 
     format: Literal[1] = 1
     """Of the model folder."""
-    stage: Stage
+    stage: StageName
     """Which training the weights come from; `transfer` is a colorizer in form."""
     model: ModelConfig
     """The network's form."""

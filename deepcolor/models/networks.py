@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from deepcolor.color import denormalise_ab, normalise_ab, normalised_to_tanh, tanh_to_normalised
-from deepcolor.config.schema import ModelConfig, Stage
+from deepcolor.config.schema import ModelConfig, StageName
 from deepcolor.errors import ModelError, ShapeError
 from deepcolor.models.blocks import SIZE_MULTIPLE_PX, Decoder, Encoder, activation, widths
 
@@ -22,7 +22,7 @@ times faster. With fewer it would be slower."""
 _ENCODER_KEYS = "encoder."
 
 
-def build(stage: Stage, model: ModelConfig, size_px: int) -> Network:
+def build(stage: StageName, model: ModelConfig, size_px: int) -> Network:
     """Build the network of a stage, with random weights from torch's global generator.
 
     Args:
@@ -39,7 +39,7 @@ def build(stage: Stage, model: ModelConfig, size_px: int) -> Network:
 
 
 def build_from(
-    stage: Stage, model: ModelConfig, size_px: int, *, weights: Mapping[str, Tensor], device: str | torch.device
+    stage: StageName, model: ModelConfig, size_px: int, *, weights: Mapping[str, Tensor], device: str | torch.device
 ) -> Network:
     """Build the network of a stage with given weights, without drawing random ones first.
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from deepcolor.config.schema import Stage
+from deepcolor.config.schema import StageName
 from deepcolor.models.description import ModelDescription
 from deepcolor.registry.evidence import Evidence
 from deepcolor.registry.versions import ModelVersion
 
-_WHAT: dict[Stage, str] = {
+_WHAT: dict[StageName, str] = {
     "regressor": "Predicts the mean colour (a*, b*) of a photo from its lightness.",
     "colorizer": "Colours a grey photo: predicts a* and b* of every pixel from its lightness.",
     "transfer": "Colours a grey photo: a colorizer, trained further on another kind of photos.",
@@ -18,7 +18,7 @@ _UNITS = "MSE in normalised units, (value + 128) / 255; colourfulness relative t
 
 
 def version_text(
-    stage: Stage,
+    stage: StageName,
     description: ModelDescription,
     test: Mapping[str, float],
     *,
@@ -89,7 +89,7 @@ def model_card(version: ModelVersion, description: ModelDescription, *, lineage:
     return "\n".join(lines) + "\n"
 
 
-def _python_use(stage: Stage) -> list[str]:
+def _python_use(stage: StageName) -> list[str]:
     if stage == "regressor":
         return ['a, b = model.mean_ab("photo.jpg")  # mean a*, b*, CIELAB units']
     return ['rgb = model.colorize("photo.jpg")  # numpy array, (H, W, 3)']

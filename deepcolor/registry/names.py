@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import cast
 
-from deepcolor.config.schema import STAGES, Stage
+from deepcolor.config.schema import STAGES, StageName
 from deepcolor.errors import ModelError
 
 PREFIX = "deepcolor-"
@@ -52,7 +52,7 @@ _MLFLOW_FORM = re.compile(
 class Line:
     """The versions that compete for one champion: a registered model of MLflow's."""
 
-    stage: Stage
+    stage: StageName
     name: str | None = None
     """Of its own, where one stage has champions of several data sets: `fruits` in `colorizer-fruits`."""
 
@@ -75,7 +75,7 @@ class Ref:
     registry_stage: str | None = None
 
     @property
-    def stage(self) -> Stage:
+    def stage(self) -> StageName:
         """The stage of its line."""
         return self.line.stage
 
@@ -90,7 +90,7 @@ def line_of(registered_name: str) -> Line | None:
     match = _LINE_FORM.fullmatch(registered_name.removeprefix(PREFIX))
     if match is None or match["stage"] not in STAGES or not registered_name.startswith(PREFIX):
         return None
-    return Line(cast(Stage, match["stage"]), match["name"])
+    return Line(cast(StageName, match["stage"]), match["name"])
 
 
 def parse_line(text: str) -> Line:
@@ -108,7 +108,7 @@ def parse_line(text: str) -> Line:
     return line
 
 
-def named_line(stage: Stage, name: str) -> Line:
+def named_line(stage: StageName, name: str) -> Line:
     """Return the line of a stage that somebody names: `fruits`, `colorizer-fruits`, or `colorizer` for the unnamed one.
 
     Raises:
@@ -141,7 +141,7 @@ def parse_ref(text: str, *, registry_stage: str | None = None) -> Ref:
             f"model: must be STAGE@ALIAS or STAGE@VERSION, where STAGE is one of {', '.join(STAGES)}; got {text!r}. "
             "For example colorizer@champion, or colorizer@3."
         )
-    line = Line(cast(Stage, match["stage"]), match["name"])
+    line = Line(cast(StageName, match["stage"]), match["name"])
     parts = match.groupdict()
     if registry_stage is not None:
         if parts.get("alias") or parts.get("number"):

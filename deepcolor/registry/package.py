@@ -15,7 +15,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import deepcolor
-from deepcolor.config.schema import Stage
+from deepcolor.config.schema import StageName
 from deepcolor.models.description import DESCRIPTION_FILE, WEIGHTS_FILE
 
 MODEL_ARTIFACT = "model"
@@ -31,7 +31,7 @@ _EXAMPLE_PX = 64
 _NO_DATE = (1980, 1, 1, 0, 0, 0)
 
 
-def write_package(folder: Path, *, model_folder: Path, model_code: Path, stage: Stage) -> None:
+def write_package(folder: Path, *, model_folder: Path, model_code: Path, stage: StageName) -> None:
     """Write the MLflow model of a model folder.
 
     Args:

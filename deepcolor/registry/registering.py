@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deepcolor.config.schema import ParamValue, Stage
+from deepcolor.config.schema import ParamValue, StageName
 from deepcolor.data.cache.index import read_index
 from deepcolor.data.identity import pictures_sketch, splits_digest
 from deepcolor.data.splits import SplitName
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 class Candidate:
     """A finished trial that asks for promotion."""
 
-    stage: Stage
+    stage: StageName
     model_folder: Path
     """Its result folder: `model.safetensors`, `model.json`."""
     cache_folder: Path

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
-from deepcolor.config.schema import STAGES, ModelConfig, Stage
+from deepcolor.config.schema import STAGES, ModelConfig, StageName
 from deepcolor.config.stored import read_stored
 from deepcolor.errors import ModelError, TrackingError
 from deepcolor.printable import shown_uri, tracking_option
@@ -67,7 +67,7 @@ class ModelVersion:
     """What other seeds said of its setting; None where they were not asked."""
 
     @property
-    def stage(self) -> Stage:
+    def stage(self) -> StageName:
         """`regressor`, `colorizer` or `transfer`."""
         return self.line.stage
 
@@ -88,7 +88,7 @@ class Rollback:
 
 
 def list_versions(
-    tracking_uri: str, *, stage: Stage | None = None, line: names.Line | None = None
+    tracking_uri: str, *, stage: StageName | None = None, line: names.Line | None = None
 ) -> list[ModelVersion]:
     """Return all versions, stage by stage, line by line, the newest first; empty when nothing was ever promoted.
 

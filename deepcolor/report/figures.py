@@ -48,6 +48,11 @@ class Pictured:
     """Trials of the search without a finite value: diverged, failed, or not yet at a rung."""
 
     @property
+    def maximized(self) -> bool:
+        """Whether the large values are the better ones."""
+        return any(trial.direction == "maximize" for trial in self.trials)
+
+    @property
     def complete(self) -> tuple[StoredTrial, ...]:
         return tuple(trial for trial in self.trials if trial.state == "complete")
 
@@ -82,8 +87,11 @@ def history_figure(of: Pictured) -> Figure:
     axes = figure.subplots()
     _dots(axes, {trial.number: trial.number for trial in of.trials}, of)
     best: list[tuple[int, float]] = []
+    least = math.inf
     for trial in of.complete:
-        best.append((trial.number, min(_value(trial), best[-1][1] if best else math.inf)))
+        value = _value(trial) if trial.loss < least else best[-1][1]
+        least = min(least, trial.loss)
+        best.append((trial.number, value))
     if best:
         best.append((of.trials[-1].number, best[-1][1]))
         axes.step(*zip(*best, strict=True), where="post", color=BEST, linewidth=1.2, zorder=1, label="best so far")
@@ -136,10 +144,10 @@ def parallel_figure(of: Pictured) -> Figure:
     columns = {_named(of.objective, value_axis): value_axis}
     columns |= {_named(name, axis): axis for name, axis in of.axes.items()}
     for whole, style in ((False, {"linewidths": 0.9, "linestyles": "dashed"}), (True, {"linewidths": 1.6})):
-        trials = sorted((t for t in of.trials if (t.state == "complete") == whole), key=_value, reverse=True)
+        trials = sorted((t for t in of.trials if (t.state == "complete") == whole), key=_loss, reverse=True)
         values = [[_value(trial), *(trial.params.get(name) for name in of.axes)] for trial in trials]
         heights = [[axis.share(value) for axis, value in zip(columns.values(), row, strict=True)] for row in values]
-        colours = [_blue(row[0]) for row in heights]
+        colours = [_blue(1 - row[0] if of.maximized else row[0]) for row in heights]
         axes.add_collection(LineCollection([[*enumerate(row)] for row in heights], colors=colours, **style))
     for place, axis in enumerate(columns.values()):
         _upright(axes, place, axis)
@@ -281,6 +289,10 @@ def _blue(share: float) -> Any:
     from matplotlib import colormaps
 
     return colormaps["Blues"](1 - (1 - _PALEST) * share)
+
+
+def _loss(trial: StoredTrial) -> float:
+    return trial.loss
 
 
 def _value(trial: StoredTrial) -> float:

@@ -87,6 +87,7 @@ def leaderboard(trials: Sequence[StoredTrial]) -> pd.DataFrame:
             **trial.params,
             "end_epoch": trial.outcome.view.end_epoch if trial.outcome else None,
             "chosen_epoch": trial.outcome.view.chosen_epoch if trial.outcome else None,
+            **(trial.outcome.watched if trial.outcome else {}),
             **(trial.outcome.metrics if trial.outcome else {}),
             "error": trial.error,
         }

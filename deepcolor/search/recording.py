@@ -11,7 +11,7 @@ from deepcolor.config.load import to_yaml
 from deepcolor.config.schema import ParamValue, Sweep
 from deepcolor.search.rules.confirmation import confirmation_line
 from deepcolor.search.rules.summary import Summary, improvements
-from deepcolor.search.study.storage import StoredStudy, StoredTrial
+from deepcolor.search.study.storage import Outcome, StoredStudy, StoredTrial
 from deepcolor.tracking import layout
 from deepcolor.tracking.records import Provenance, State, StudyRecord, TrialRecord
 from deepcolor.training.early_stopping import view_of
@@ -63,7 +63,7 @@ class Projection:
             history=tuple(history[:end_epoch]),
             end_epoch=end_epoch,
             value=trial.value,
-            metrics={**outcome.metrics, "best_epoch": float(outcome.view.chosen_epoch)} if outcome else {},
+            metrics=_measured(outcome) if outcome else {},
             result=self.store / outcome.result if outcome and outcome.result else None,
             error=trial.error,
             diverged=trial.diverged,
@@ -85,7 +85,7 @@ class Projection:
             if known is None:
                 known = sum(row.time_ms <= (trial.ended_ms or 0) for row in history)
             return min(target, known)
-        objective = self.sweep.search.objective
+        objective = self.sweep.objective
         view = view_of(history, epochs=target, patience=setting.patience, objective=objective)
         return view.end_epoch if view else target
 
@@ -115,6 +115,12 @@ class Projection:
 
 
 _STATES: dict[str, State] = {"waiting": "waiting", "complete": "complete", "pruned": "pruned", "failed": "failed"}
+
+
+def _measured(outcome: Outcome) -> dict[str, float]:
+    """The figures of the weights that a trial takes."""
+    watched = {f"{layout.CHOSEN_PREFIX}{name}": value for name, value in outcome.watched.items()}
+    return {**outcome.metrics, **watched, "best_epoch": float(outcome.view.chosen_epoch)}
 
 
 def _confirms(trial: StoredTrial) -> dict[str, ParamValue]:

@@ -7,16 +7,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
+from deepcolor.stages.contract import EPOCH_S
 from deepcolor.tracking import layout, payload
 from deepcolor.tracking.records import TrialRecord
-from deepcolor.training.trajectory import METRIC_NAMES
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-_ALWAYS_THERE = "epoch_s"
+_ALWAYS_THERE = EPOCH_S
 """The one metric that is a finite number for every epoch."""
-_OF_THE_CLOCK = {"epoch_s"}
+_OF_THE_CLOCK = {EPOCH_S}
 """Another value each time the same epoch is trained; all others have to be the same."""
 _SETTLED = {"complete", "pruned", "failed"}
 """States whose epochs lie in the trajectory store, or will never lie there; others may be trained again."""
@@ -47,12 +47,19 @@ class StoredEpochs:
         return cls(count=int(count), furthest=int(count), values=None)
 
     @classmethod
-    def look_up(cls, client: MlflowClient, run_id: str) -> Self:
-        """Ask MLflow for every epoch of a run."""
+    def look_up(cls, client: MlflowClient, run_id: str, *, names: Iterable[str]) -> Self:
+        """Ask MLflow for every epoch of a run, as far as it has any.
+
+        Args:
+            client: Of the store.
+            run_id: The run.
+            names: The metrics that the run has; those of its end are told from those of an epoch by their step, 0.
+        """
         found = [
             payload.Point(name, metric.value, metric.step, metric.timestamp)
-            for name in METRIC_NAMES
+            for name in names
             for metric in client.get_metric_history(run_id, name)
+            if metric.step > 0
         ]
         stored = cls(repeated=len({(point.key, point.step) for point in found}) < len(found))
         stored.add(found)

@@ -16,7 +16,7 @@ import re
 from collections.abc import Mapping, Sequence
 from urllib.parse import quote, urlencode
 
-from deepcolor.config.schema import STAGES, ParamValue, Stage
+from deepcolor.config.schema import STAGES, ParamValue, StageName
 from deepcolor.printable import as_unicode
 from deepcolor.tracking.records import State
 
@@ -84,6 +84,8 @@ VALUE = "value"
 """Metric: the objective at the epoch whose weights the trial takes; what the leaderboard sorts by. It has this name
 wherever it is shown: `val/mse` is the curve over all epochs.
 """
+CHOSEN_PREFIX = "chosen/"
+"""Of a metric: another one that the sweep watches, at that same epoch."""
 BEST_VALUE = "best/value"
 """Metric of the parent: the best value so far; step = trial number, or the next one where trials ended out of order."""
 OLD_BEST_VALUE = "summary/best_value"
@@ -135,12 +137,12 @@ _STATUS: dict[State, str] = {
 }
 
 
-def experiment_name(stage: Stage) -> str:
+def experiment_name(stage: StageName) -> str:
     """`deepcolor/colorizer`."""
     return f"{EXPERIMENT_PREFIX}{stage}"
 
 
-def stage_of(experiment: str) -> Stage | None:
+def stage_of(experiment: str) -> StageName | None:
     """Return the stage an experiment belongs to; None for one that is not deepcolor's."""
     return next((stage for stage in STAGES if experiment == experiment_name(stage)), None)
 

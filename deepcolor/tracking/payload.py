@@ -18,7 +18,7 @@ from deepcolor.counting import counted
 from deepcolor.printable import as_unicode
 from deepcolor.tracking import layout
 from deepcolor.tracking.records import Provenance, StudyRecord, TrialRecord
-from deepcolor.training.trajectory import METRIC_NAMES, EpochMetrics
+from deepcolor.training.trajectory import EpochMetrics
 
 
 class Point(NamedTuple):
@@ -148,10 +148,10 @@ def source_tags(provenance: Provenance) -> dict[str, str]:
 def epoch_points(record: TrialRecord) -> list[Point]:
     """Return the per-epoch metrics at the times they were recorded; step = epoch."""
     return [
-        Point(name, value, row.epoch, row.time_ms)
+        Point(name, float(value), row.epoch, row.time_ms)
         for row in record.history
-        for name in METRIC_NAMES
-        if math.isfinite(value := float(getattr(row, name.replace("/", "_"))))
+        for name, value in row.values.items()
+        if math.isfinite(value)
     ]
 
 
@@ -219,8 +219,8 @@ def _provenance_tags(provenance: Provenance) -> dict[str, str]:
 
 def _not_finite(history: tuple[EpochMetrics, ...]) -> Iterator[str]:
     for row in history:
-        for name in METRIC_NAMES:
-            if not math.isfinite(getattr(row, name.replace("/", "_"))):
+        for name, value in row.values.items():
+            if not math.isfinite(value):
                 yield f"{name}@{row.epoch}"
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
 
-from deepcolor.config.schema import Stage
+from deepcolor.config.schema import StageName
 from deepcolor.tracking import layout, payload, store
 from deepcolor.tracking.artifacts import SAMPLES, folder_state, stage_result, stage_samples, staged
 from deepcolor.tracking.epochs import StoredEpochs
@@ -53,7 +53,7 @@ class StudyRuns:
         self,
         client: MlflowClient,
         *,
-        stage: Stage,
+        stage: StageName,
         study: str,
         study_id: str,
         provenance: Provenance,
@@ -159,7 +159,7 @@ class StudyRuns:
 
     def _epochs(self, known: _Known) -> StoredEpochs:
         if known.epochs is None:
-            known.epochs = StoredEpochs.look_up(self._client, known.run_id)
+            known.epochs = StoredEpochs.look_up(self._client, known.run_id, names=known.figures)
         return known.epochs
 
     def _is_whole(self, known: _Known, record: TrialRecord, *, digest: str) -> bool:

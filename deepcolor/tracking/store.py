@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deepcolor.config.schema import STAGES, Stage
+from deepcolor.config.schema import STAGES, StageName
 from deepcolor.errors import TrackingError
 from deepcolor.printable import note_secrets, shown_uri, tracking_option, without_secrets
 from deepcolor.sqlite import is_read_only, sqlite_file, sqlite_url, use_write_ahead_log
@@ -93,7 +93,7 @@ def prepare_environment() -> None:
         logging.getLogger(logger).setLevel(logging.CRITICAL)
 
 
-def ensure_experiment(client: MlflowClient, stage: Stage, *, artifact_root: Path | None) -> str:
+def ensure_experiment(client: MlflowClient, stage: StageName, *, artifact_root: Path | None) -> str:
     """Return the id of the stage's experiment; make it if need be.
 
     Args:
@@ -170,7 +170,7 @@ def run_ids(tracking_uri: str) -> set[str]:
         ) from error
 
 
-def trial_run(client: MlflowClient, *, stage: Stage, study: str, number: int) -> Run:
+def trial_run(client: MlflowClient, *, stage: StageName, study: str, number: int) -> Run:
     """Return the run of a trial, found by its tags; of several, the newest.
 
     Raises:
@@ -193,7 +193,7 @@ class TrackedStudy:
     """A study as MLflow knows it; enough to link to it."""
 
     name: str
-    stage: Stage
+    stage: StageName
     experiment_id: str
     study_id: str
     has_view: bool
@@ -317,7 +317,7 @@ def _engines(client: MlflowClient) -> tuple[Engine, Engine]:
     return client._tracking_client.store.engine, models.store.engine  # noqa: SLF001
 
 
-def _artifact_location(client: MlflowClient, stage: Stage, artifact_root: Path | None) -> str | None:
+def _artifact_location(client: MlflowClient, stage: StageName, artifact_root: Path | None) -> str | None:
     database = sqlite_file(client.tracking_uri)
     if database is None:
         return None

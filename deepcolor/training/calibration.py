@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from deepcolor.config.schema import ModelConfig, Stage
+from deepcolor.config.schema import ModelConfig, StageName
 from deepcolor.data.cache.arrays import CachedData, Split
 from deepcolor.models.networks import build
 from deepcolor.scratch import temporary_folder
@@ -74,7 +74,7 @@ def _begun(trajectory: Trajectory, *, data: CachedData, device: torch.device) ->
     return time.perf_counter() - started, session
 
 
-def work_per_picture(stage: Stage, model: ModelConfig, size_px: int) -> float:
+def work_per_picture(stage: StageName, model: ModelConfig, size_px: int) -> float:
     """Return the floating point operations of one picture's way through a network; training takes about thrice that."""
     with torch.device("meta"):
         network = build(stage, model, size_px).eval()
@@ -150,10 +150,11 @@ def _measured_trial(session: Session, data: CachedData) -> dict[str, float]:
 def _result_s(session: Session, data: CachedData, folder: Path) -> float:
     started = time.perf_counter()
     last = session.history[-1]
+    value = last.metrics[session.trajectory.objective.metric]
     write_result(
         folder,
         session.trajectory,
-        view=View(end_epoch=last.epoch, chosen_epoch=last.epoch, value=last.val_mse),
+        view=View(end_epoch=last.epoch, chosen_epoch=last.epoch, value=value),
         history=session.history,
         weights=session.network.state_dict(),
         data=data,

@@ -11,7 +11,7 @@ import hashlib
 import json
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -195,13 +195,19 @@ def _remove_orphans(paths: TrajectoryPaths, *, before_epoch: int) -> None:
 
 def _written(row: EpochMetrics) -> dict[str, Any]:
     # JSON knows no NaN and no infinity; as text they come back through float().
-    return {name: value if math.isfinite(value) else str(value) for name, value in asdict(row).items()}
+    metrics = {name: value if math.isfinite(value) else str(value) for name, value in row.metrics.items()}
+    return {**vars(row), "metrics": metrics}
 
 
-_INTEGERS = {"epoch", "time_ms"}
+_FIXED_NAMES = {"train_mse": "train/mse", "val_mse": "val/mse", "val_mse_a": "val/mse_a", "val_mse_b": "val/mse_b"}
+"""The metrics of a row from before metrics had names of their own, each of which was a column."""
 
 
 def _row(content: Mapping[str, Any]) -> EpochMetrics:
-    known = {column.name for column in fields(EpochMetrics)} & content.keys()
-    values = {name: int(content[name]) if name in _INTEGERS else float(content[name]) for name in known}
-    return from_columns(EpochMetrics, values)
+    metrics = content.get("metrics") or {_FIXED_NAMES[name]: content[name] for name in _FIXED_NAMES if name in content}
+    return EpochMetrics(
+        epoch=int(content["epoch"]),
+        metrics={str(name): float(value) for name, value in metrics.items()},
+        epoch_s=float(content["epoch_s"]),
+        time_ms=int(content["time_ms"]),
+    )

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from deepcolor.color import colourfulness, denormalise_lightness, lab_to_rgb, normalise_ab
-from deepcolor.config.schema import Stage
+from deepcolor.config.schema import StageName
 from deepcolor.data.cache.arrays import CachedData, Split
 from deepcolor.data.splits import SplitName
 from deepcolor.errors import DataError, ModelError
@@ -181,7 +181,7 @@ def measure(
         )
 
 
-def baseline_errors(cache_folder: Path, stage: Stage, *, split: SplitName = "test") -> tuple[float, ...]:
+def baseline_errors(cache_folder: Path, stage: StageName, *, split: SplitName = "test") -> tuple[float, ...]:
     """Return what always predicting the training images' mean colour gives: a model that has learned nothing.
 
     Args:
@@ -204,7 +204,7 @@ def baseline_errors(cache_folder: Path, stage: Stage, *, split: SplitName = "tes
     return tuple(torch.cat(errors).tolist())
 
 
-def _target(stage: Stage) -> Target:
+def _target(stage: StageName) -> Target:
     return "mean" if stage == "regressor" else "pixels"
 
 

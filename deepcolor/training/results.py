@@ -15,9 +15,10 @@ from deepcolor.data.cache.arrays import CachedData
 from deepcolor.models.description import ModelDescription
 from deepcolor.models.modelfile import model_files
 from deepcolor.models.networks import build_from
+from deepcolor.training.curve import loss_curve
 from deepcolor.training.figures import LOSS_FILE, METRICS_FILE, SAMPLES_FILE, THREADS
 from deepcolor.training.metrics import picture_metrics
-from deepcolor.training.samples import contact_sheet, loss_curve
+from deepcolor.training.samples import contact_sheet
 from deepcolor.training.trajectory import EpochMetrics, Trajectory, View
 
 
@@ -50,7 +51,8 @@ def write_result(
     """
     network = build_from(trajectory.stage, trajectory.model, data.size_px, weights=weights, device=device)
     pictures = picture_metrics(network, data.val, device=device)
-    figures = {**_figures(history[view.chosen_epoch - 1]), **pictures}
+    chosen = history[view.chosen_epoch - 1].metrics
+    figures = {**{name.replace("/", "_"): value for name, value in chosen.items()}, **pictures}
     description = ModelDescription(
         stage=trajectory.stage,
         model=trajectory.model,
@@ -69,7 +71,7 @@ def write_result(
         **model_files(weights, description),
         METRICS_FILE: json.dumps(made, indent=2).encode() + b"\n",
         SAMPLES_FILE: contact_sheet(network, data.val, title=f"{title}   epoch {view.chosen_epoch}"),
-        LOSS_FILE: loss_curve(history, view=view, title=title),
+        LOSS_FILE: loss_curve(history, view=view, objective=trajectory.objective, title=title),
     }
     write_folder_atomically(folder, files)
     return pictures
@@ -99,7 +101,3 @@ def title_of(trajectory: Trajectory) -> str:
 
 def _short(value: float) -> str:
     return f"{value:.3g}".replace("e-0", "e-")
-
-
-def _figures(row: EpochMetrics) -> dict[str, float]:
-    return {"train_mse": row.train_mse, "val_mse": row.val_mse, "val_mse_a": row.val_mse_a, "val_mse_b": row.val_mse_b}

@@ -1,35 +1,28 @@
-"""The two pictures of a training: a contact sheet of the same validation images for all trials, and the loss curve."""
+"""The picture of what a network makes of the same validation images, for all trials alike: a contact sheet."""
 
 from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
-from textwrap import fill
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import LogFormatter, MaxNLocator
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 from torch.nn.functional import interpolate
 
 from deepcolor.color import denormalise_lightness, lab_to_rgb, to_uint8
 from deepcolor.data.cache.arrays import Split
-from deepcolor.data.marks import FIGURE_METADATA
 from deepcolor.models.networks import Network
 from deepcolor.training.metrics import coloured, grey
-from deepcolor.training.trajectory import EpochMetrics, View
 
 SHEET_IMAGES = 8
 INPUT, TRUTH, PREDICTION = "input", "truth", "prediction"
 """The rows of every picture that compares, in this order."""
 
-_DPI = 100
 _TILE_PX = 128
 _GAP_PX = 4
 _LABEL_PX = 76
@@ -39,7 +32,6 @@ _FONT_PX = 14
 _COMPRESSION = 1
 """Of a PNG file: quick to write is worth more here than the last tenth of the size."""
 _INK = "#222222"
-_TRAIN_COLOUR, _VAL_COLOUR = "#8a8a8a", "#1f6fb2"
 
 Picture = npt.NDArray[np.float32]
 
@@ -69,52 +61,6 @@ def contact_sheet(network: Network, split: Split, *, title: str) -> bytes:
     else:
         rows_of = {INPUT: lightness, TRUTH: truth, PREDICTION: guess}
     return png(draw_sheet(rows_of, title=title))
-
-
-def loss_curve(history: Sequence[EpochMetrics], *, view: View, title: str) -> bytes:
-    """Draw training and validation MSE over the epochs, with the epoch whose weights were taken.
-
-    Args:
-        history: Epochs 1 to `view.end_epoch` at least.
-        view: Where the curve ends, and which epoch is marked.
-        title: The setting, in one line.
-    Returns:
-        A PNG file.
-    """
-    shown = history[: view.end_epoch]
-    epochs = [row.epoch for row in shown]
-    figure = Figure(figsize=(6.4, 4.0), dpi=_DPI)
-    axes = figure.add_axes((0.13, 0.12, 0.84, 0.75))  # Fixed: working out a layout would take longer than drawing it.
-    dots = "o" if len(shown) < 2 else ""
-    axes.plot(epochs, [row.train_mse for row in shown], color=_TRAIN_COLOUR, linewidth=1.4, marker=dots, label="train")
-    axes.plot(epochs, [row.val_mse for row in shown], color=_VAL_COLOUR, linewidth=1.8, marker=dots, label="validation")
-    _mark(axes, chosen=history[view.chosen_epoch - 1])
-    axes.set_yscale("log")
-    # Plain text: typesetting powers of ten takes longer than the rest of the figure.
-    axes.yaxis.set_major_formatter(LogFormatter())
-    axes.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(1, 0.4)))
-    axes.set_xlabel("epoch", color=_INK)
-    axes.set_ylabel("MSE (normalised units)", color=_INK)
-    axes.set_title(fill(title, width=88), fontsize=8, color=_INK, loc="left")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8, min_n_ticks=1))
-    axes.grid(visible=True, which="both", axis="y", color="#e6e6e6", linewidth=0.6)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(fontsize=9, framealpha=0.9, edgecolor="none")  # Light over the line of the chosen epoch.
-    return _png(figure)
-
-
-def _mark(axes: Axes, *, chosen: EpochMetrics) -> None:
-    axes.axvline(chosen.epoch, color=_VAL_COLOUR, linewidth=0.8, linestyle=(0, (4, 3)))
-    axes.plot(
-        [chosen.epoch],
-        [chosen.val_mse],
-        marker="o",
-        markersize=6,
-        color=_VAL_COLOUR,
-        linestyle="",
-        label=f"taken: epoch {chosen.epoch}, {chosen.val_mse:.3e}",
-    )
 
 
 @torch.inference_mode()
@@ -186,9 +132,3 @@ def _mosaic(rows: list[Picture]) -> tuple[Picture, list[float]]:
         middles.append(top + height / 2)
         top += height + _GAP_PX
     return np.concatenate(strips[:-1]), middles
-
-
-def _png(figure: Figure) -> bytes:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", metadata=FIGURE_METADATA, pil_kwargs={"compress_level": _COMPRESSION})
-    return buffer.getvalue()

@@ -6,7 +6,6 @@ was cut.
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Sequence
 from typing import Self
@@ -103,14 +102,11 @@ class Session:
         figures = evaluate(self.network, self.data.val, device=self.device, batch_size=batch_size)
         row = EpochMetrics(
             epoch=epoch,
-            train_mse=train_mse,
-            val_mse=figures["mse"],
-            val_mse_a=figures["mse_a"],
-            val_mse_b=figures["mse_b"],
+            metrics={"train/mse": train_mse, **{f"val/{name}": figures[name] for name in ("mse", "mse_a", "mse_b")}},
             epoch_s=time.perf_counter() - started,
             time_ms=max(time.time_ns() // 1_000_000, self.history[-1].time_ms if self.history else 0),
         )
-        if len(recorded) >= epoch and _figures(recorded[epoch - 1]) == _figures(row):
+        if len(recorded) >= epoch and recorded[epoch - 1].metrics == row.metrics:
             row = recorded[epoch - 1]
         self.history.append(row)
         self.threads.add(torch.get_num_threads())
@@ -156,9 +152,9 @@ class Session:
         return float(total.item() / len(train) / network.span**2)
 
     def _remember_best(self) -> None:
-        name = self.trajectory.objective
-        best = self.history[self.best_epoch - 1].objective(name) if self.best_epoch else math.inf
-        if self.history[-1].objective(name) < best:
+        objective = self.trajectory.objective
+        best = self.history[self.best_epoch - 1].metrics[objective.metric] if self.best_epoch else objective.worst
+        if objective.loss(self.history[-1].metrics[objective.metric]) < objective.loss(best):
             self.best_epoch = self.epoch
             self._best = {key: value.detach().clone() for key, value in self.network.state_dict().items()}
 
@@ -239,10 +235,6 @@ def _check_data(trajectory: Trajectory, data: CachedData) -> None:
             f"data: training needs at least 2 training images and 1 validation image; got {len(data.train)} and "
             f"{len(data.val)}. Add pictures, or change the splits."
         )
-
-
-def _figures(row: EpochMetrics) -> tuple[float, float, float, float]:
-    return row.train_mse, row.val_mse, row.val_mse_a, row.val_mse_b
 
 
 def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -25,7 +25,7 @@ from deepcolor.config.schema import (
     InitConfig,
     ModelConfig,
     Setting,
-    Stage,
+    StageName,
     TrainingConfig,
 )
 from deepcolor.data.cache.arrays import CachedData
@@ -57,7 +57,7 @@ MOST_COPIES = len(AugmentConfig().active)
 class StageTime:
     """What `EPOCHS` epochs of one stage take on one device."""
 
-    stage: Stage
+    stage: StageName
     device: str
     """`cpu` or `cuda:N`."""
     device_name: str
@@ -81,9 +81,9 @@ def time_stages(
     batch_size: int,
     devices: Sequence[str],
     threads: int = 1,
-    stages: Sequence[Stage] = STAGES,
+    stages: Sequence[StageName] = STAGES,
     most_s: float = MOST_S,
-    on_next: Callable[[Stage, str], None] | None = None,
+    on_next: Callable[[StageName, str], None] | None = None,
 ) -> Iterator[StageTime]:
     """Measure stage by stage, each on every device.
 

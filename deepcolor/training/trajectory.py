@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from deepcolor.config.schema import ModelConfig, Setting, Stage, digest_of
+from deepcolor.config.schema import ModelConfig, Setting, StageName, digest_of
+from deepcolor.fields.objective import DEFAULT_OBJECTIVE, Objective
+from deepcolor.stages.contract import EPOCH_S
 
 FORMAT = 1
 """Raised when the same identity would no longer give the same numbers, so that old trajectories are not taken for new
@@ -38,11 +42,11 @@ class Trajectory:
     setting: Setting
     data_digest: str
     init: InitWeights | None = None
-    objective: str = "val/mse"
-    """The per-epoch metric, minimised, by which the weights of the best epoch are kept."""
+    objective: Objective = DEFAULT_OBJECTIVE
+    """The epoch metric by which the weights of the best epoch are kept."""
 
     @property
-    def stage(self) -> Stage:
+    def stage(self) -> StageName:
         return self.setting.stage
 
     @property
@@ -67,7 +71,8 @@ class Trajectory:
             "training": training,
             "freeze": self.setting.init.freeze,
             "init": self.init.sha256 if self.init else None,
-            "objective": self.objective,
+            "objective": self.objective.metric,
+            **({"direction": self.objective.direction} if self.objective.maximized else {}),
             **({"start": init} if init else {}),
         }
 
@@ -107,26 +112,32 @@ class Segment:
 
 @dataclass(frozen=True)
 class EpochMetrics:
-    """One epoch of one trajectory, as recorded when it was trained. MSE in the normalised units (value + 128) / 255."""
+    """One epoch of one trajectory, as recorded when it was trained."""
 
     epoch: int
     """1 after the first pass."""
-    train_mse: float
-    val_mse: float
-    val_mse_a: float
-    val_mse_b: float
+    metrics: Mapping[str, float]
+    """What its stage says of it, by public name, such as `val/mse`; a name that begins with `train/` is of the training
+    itself."""
     epoch_s: float
     """Seconds of training and validation."""
     time_ms: int
     """Unix time at the epoch's end, in milliseconds, never before that of the epoch before."""
 
-    def objective(self, name: str) -> float:
-        """The value of a metric by its public name, such as `val/mse`."""
-        return float(getattr(self, name.replace("/", "_")))
+    @property
+    def values(self) -> dict[str, float]:
+        """All that is shown of it by public name: its metrics, and `epoch_s`."""
+        return {**self.metrics, EPOCH_S: self.epoch_s}
+
+    def diverged(self, objective: Objective) -> bool:
+        """Whether the training is beyond help: the objective, or what it minimises itself, is no finite number."""
+        value = self.metrics.get(objective.metric, math.nan)
+        own = (value for name, value in self.metrics.items() if name.startswith(TRAIN_PREFIX))
+        return not all(map(math.isfinite, (value, *own)))
 
 
-METRIC_NAMES = ("train/mse", "val/mse", "val/mse_a", "val/mse_b", "epoch_s")
-"""Public names of the per-epoch metrics; the attribute of `EpochMetrics` is the name with '/' as '_'."""
+TRAIN_PREFIX = "train/"
+"""Of the metrics of the training itself."""
 
 
 @dataclass(frozen=True)
@@ -137,7 +148,7 @@ class View:
     chosen_epoch: int
     """The best epoch up to `end_epoch` where early stopping is on, else `end_epoch`."""
     value: float
-    """The objective at the chosen epoch; inf when the training diverged."""
+    """The objective at the chosen epoch; infinite when the training diverged (`Objective.worst`)."""
     diverged: bool = False
 
 

@@ -54,7 +54,7 @@ def test_from_a_sweep_to_a_coloured_picture(workspace: Path) -> None:
     assert study.best["params"].keys() == {"lr", "epochs"}
     history = study.history(study.best["trial"])
     assert list(history["epoch"]) == list(range(1, study.best["params"]["epochs"] + 1))
-    assert np.isfinite(history["val_mse"]).all()
+    assert np.isfinite(history["val/mse"]).all()
     for figure in (study.plot_history(), study.plot_slices(), study.plot_parallel_coordinates()):
         assert figure.axes
     html = study._repr_html_()

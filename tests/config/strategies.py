@@ -6,7 +6,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from deepcolor.config.schema import STAGES, Pipeline, Stage, Sweep
+from deepcolor.config.schema import STAGES, Pipeline, StageName, Sweep
 
 NAMES = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,20}", fullmatch=True)
 TEXTS = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), max_size=60) | st.sampled_from(
@@ -83,7 +83,7 @@ SPACE = st.fixed_dictionaries(
 
 
 @st.composite
-def sweep_trees(draw: st.DrawFn, stage: Stage | None = None) -> dict[str, Any]:
+def sweep_trees(draw: st.DrawFn, stage: StageName | None = None) -> dict[str, Any]:
     """A sweep as a file would hold it, allowed by the schema."""
     stage = stage or draw(st.sampled_from(STAGES))
     space = draw(SPACE)
@@ -108,7 +108,7 @@ def sweep_trees(draw: st.DrawFn, stage: Stage | None = None) -> dict[str, Any]:
     return tree
 
 
-def sweeps(stage: Stage | None = None) -> st.SearchStrategy[Sweep]:
+def sweeps(stage: StageName | None = None) -> st.SearchStrategy[Sweep]:
     """Sweeps of one stage, or of any."""
     return sweep_trees(stage).map(Sweep.model_validate)
 

@@ -71,6 +71,15 @@ def test_a_slip_in_a_section_that_may_be_left_out_names_the_keys_of_that_section
         ),
         ("study: colorizer-tpe\n", "", f"study: is required ({FILE}, study). Add it."),
         (
+            "search:\n",
+            "search:\n  objective: val/mes\n",
+            (
+                "objective: must be what a colorizer measures after every epoch; got 'val/mes' "
+                f"({FILE}, search.objective). Did you mean val/mse? "
+                "Allowed: train/mse, val/mse, val/mse_a, val/mse_b, epoch_s."
+            ),
+        ),
+        (
             "data: {name: faces}",
             "data: {name: ../faces}",
             (

@@ -9,8 +9,8 @@ import pytest
 from pydantic import Field
 
 from deepcolor.config.schema import ModelConfig, Sweep
-from deepcolor.config.sections import introduced
 from deepcolor.config.stored import read_stored
+from deepcolor.fields.frozen import introduced
 from deepcolor.training.trajectory import InitWeights, Trajectory
 
 

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 from deepcolor.training.trajectory import EpochMetrics, Segment, SegmentOutcome
 
-ROW = EpochMetrics(1, 0.0, 0.0, 0.0, 0.0, 0.0, 0)
+ROW = EpochMetrics(1, {"val/mse": 0.0}, 0.0, 0)
 
 
 class Unspeakable(Exception):

@@ -18,14 +18,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-EPOCH_KEYS = {
-    "train/mse": "train_mse",
-    "val/mse": "val_mse",
-    "val/mse_a": "val_mse_a",
-    "val/mse_b": "val_mse_b",
-    "epoch_s": "epoch_s",
-}
-"""MLflow's keys of the epochs' figures, and their names in the records of checkpoints."""
+EPOCH_KEYS = ("train/mse", "val/mse", "val/mse_a", "val/mse_b", "epoch_s")
+"""MLflow's keys of the epochs' figures."""
 MEASURED_ANEW = {"epoch_s", "time_ms"}
 """What differs between two trainings of the same epochs."""
 STATUS = {"COMPLETE": "FINISHED", "PRUNED": "KILLED", "FAIL": "FAILED", "WAITING": "KILLED"}
@@ -91,7 +85,8 @@ def history_of(store: Path, digest: str) -> list[dict[str, Any]]:
     if not records:
         return []
     rows = json.loads(records[-1].read_bytes())["record"]["history"]
-    return [{name: float(value) for name, value in row.items()} for row in rows]
+    flat = [{**{name: value for name, value in row.items() if name != "metrics"}, **row["metrics"]} for row in rows]
+    return [{name: float(value) for name, value in row.items()} for row in flat]
 
 
 def _opened(database: Path) -> sqlite3.Connection:
@@ -155,7 +150,7 @@ def _wrong_values(trials: Sequence[Trial], store: Path) -> Iterator[str]:
         if len(rows) < view["end_epoch"]:
             yield f"trial {trial.number} saw {view['end_epoch']} epochs; its trajectory has {len(rows)}"
             continue
-        truth = rows[view["chosen_epoch"] - 1]["val_mse"]
+        truth = rows[view["chosen_epoch"] - 1]["val/mse"]
         if view["value"] != truth:
             yield f"trial {trial.number} is worth {truth}; its outcome says {view['value']}"
         if trial.state == "COMPLETE" and (trial.value is None or not _same(trial.value, truth)):
@@ -214,7 +209,7 @@ def _wrong_metrics(db: sqlite3.Connection, run: str, trial: Trial, store: Path) 
         return
     end = trial.outcome["view"]["end_epoch"]
     rows = history_of(store, trial.place["trajectory"])[:end]
-    for key, column in EPOCH_KEYS.items():
+    for key in EPOCH_KEYS:
         found = db.execute(
             "select step, value from metrics where run_uuid = ? and key = ? order by step", (run, key)
         ).fetchall()
@@ -227,9 +222,9 @@ def _wrong_metrics(db: sqlite3.Connection, run: str, trial: Trial, store: Path) 
         if beyond := [step for step in times if not 1 <= step <= end]:
             yield f"trial {trial.number}: {key} goes beyond {end}: {beyond}"
         # Of an epoch that is trained again, because its worker was lost, the first time's seconds stay.
-        if column in MEASURED_ANEW:
+        if key in MEASURED_ANEW:
             continue
-        wrong = [step for step, value in found if 1 <= step <= len(rows) and not _same(value, rows[step - 1][column])]
+        wrong = [step for step, value in found if 1 <= step <= len(rows) and not _same(value, rows[step - 1][key])]
         if wrong:
             yield f"trial {trial.number}: {key} is another one than the record's at {wrong}"
     stored = db.execute("select value from metrics where run_uuid = ? and key = 'value'", (run,)).fetchall()

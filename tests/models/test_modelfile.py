@@ -13,7 +13,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deepcolor.config.schema import ModelConfig, Stage
+from deepcolor.config.schema import ModelConfig, StageName
 from deepcolor.errors import CorruptFileError, ModelError
 from deepcolor.models import ModelDescription, build, load_model, save_model
 
@@ -54,7 +54,7 @@ def _edit(folder: Path, **changes: object) -> None:
 
 
 @pytest.mark.parametrize("stage", ["regressor", "colorizer", "transfer"])
-def test_a_saved_model_comes_back(stage: Stage, tmp_path: Path) -> None:
+def test_a_saved_model_comes_back(stage: StageName, tmp_path: Path) -> None:
     """A saved network comes back bit by bit, in evaluation mode, with its description and checksum."""
     network = build(stage, MODEL, 64)
     network(torch.rand(4, 1, 64, 64))

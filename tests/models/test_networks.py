@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deepcolor.config.schema import ModelConfig, Stage
+from deepcolor.config.schema import ModelConfig, StageName
 from deepcolor.errors import ModelError, ShapeError
 from deepcolor.models.blocks import widths
 from deepcolor.models.networks import Colorizer, Regressor, build, load_encoder
@@ -66,7 +66,7 @@ def test_widths_follow_the_reports() -> None:
 @pytest.mark.parametrize(
     ("stage", "kind"), [("regressor", Regressor), ("colorizer", Colorizer), ("transfer", Colorizer)]
 )
-def test_the_network_of_each_stage(stage: Stage, kind: type) -> None:
+def test_the_network_of_each_stage(stage: StageName, kind: type) -> None:
     """A transfer trains a colorizer; the number of weights is that of six blocks and the end."""
     network = build(stage, ModelConfig(feature_maps=3), 128)
     assert isinstance(network, kind)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deepcolor.config.schema import STAGES, Stage
+from deepcolor.config.schema import STAGES, StageName
 from deepcolor.errors import ModelError
 from deepcolor.registry.names import Line, Ref, is_ref, line_of, named_line, parse_line, parse_ref
 
@@ -74,7 +74,7 @@ def test_no_text_does_more_than_be_refused(text: str) -> None:
     st.none() | st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_-]{0,20}", fullmatch=True),
     st.integers(0, 10**8),
 )
-def test_a_reference_reads_back(stage: Stage, name: str | None, number: int) -> None:
+def test_a_reference_reads_back(stage: StageName, name: str | None, number: int) -> None:
     """What a reference prints is what it was parsed from; MLflow's form and its name of the model give the same."""
     line = Line(stage, name)
     ref = parse_ref(f"{line}@{number}")

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from torch.nn.functional import mse_loss
 
-from deepcolor.config.schema import AugmentConfig, DataConfig, ModelConfig, Stage, Sweep
+from deepcolor.config.schema import AugmentConfig, DataConfig, ModelConfig, StageName, Sweep
 from deepcolor.data.cache.arrays import CachedData
 from deepcolor.data.cache.index import INDEX_NAME
 from deepcolor.data.cache.stored import ensure_cache
@@ -114,13 +114,13 @@ def train_models(root: Path, cache: Path) -> list[Path]:
     return folders[::-1]
 
 
-def make_model(folder: Path, *, seed: int = 0, stage: Stage = "colorizer", size_px: int = SIZE_PX) -> Path:
+def make_model(folder: Path, *, seed: int = 0, stage: StageName = "colorizer", size_px: int = SIZE_PX) -> Path:
     """An untrained network in a model folder."""
     torch.manual_seed(seed)
     return save(folder, build(stage, _FORM, size_px), stage=stage, size_px=size_px)
 
 
-def save(folder: Path, network: Network, *, stage: Stage = "colorizer", size_px: int = SIZE_PX) -> Path:
+def save(folder: Path, network: Network, *, stage: StageName = "colorizer", size_px: int = SIZE_PX) -> Path:
     """Write a network into a model folder."""
     description = ModelDescription(
         stage=stage,

@@ -51,7 +51,7 @@ def test_a_damaged_checkpoint_costs_epochs_and_no_figure(
     longer = place.sweep(*SERIAL, study="longer", faults=REAL)
     assert longer["trained_now"] == 4  # Epochs 3 and 4 again, and the two new ones.
     history = json.loads((checkpoints / "e000006.json").read_bytes())["record"]["history"]
-    figures = [[(row["train_mse"], row["val_mse"]) for row in rows[:4]] for rows in (history, recorded)]
+    figures = [[row["metrics"] for row in rows[:4]] for rows in (history, recorded)]
     assert figures[0] == figures[1]
 
 

@@ -52,7 +52,7 @@ def test_a_killed_worker_gives_the_same_bytes(
         assert isinstance(event, Finished), event
         outcomes.append(event.outcome)
     assert (tmp_path / "hurt" / "died").exists()
-    figures = [[(row.train_mse, row.val_mse) for row in outcome.history] for outcome in outcomes]
+    figures = [[row.metrics for row in outcome.history] for outcome in outcomes]
     assert figures[0] == figures[1]
     digest = hurt.trajectory.digest
     weights = [TrajectoryPaths(tmp_path / name, digest).checkpoint(5).read_bytes() for name in ("hurt", "calm")]

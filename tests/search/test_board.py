@@ -15,6 +15,7 @@ from deepcolor.report.writing import ReportFolder
 from deepcolor.search.driver import showing
 from deepcolor.tracking.records import TrialRecord
 from deepcolor.training.trajectory import EpochMetrics, Segment, SegmentOutcome
+from tests.epochs import epoch_row
 from tests.search.conftest import Bench
 from tests.search.trivial import trivial
 
@@ -104,7 +105,7 @@ def test_what_a_failed_segment_told_is_not_taken_for_done(
         if next(runs) == 0:
             assert on_epoch is not None
             for epoch in range(1, 10):
-                on_epoch(EpochMetrics(epoch, 1.0, 1.0, 1.0, 1.0, 0.1, epoch))
+                on_epoch(epoch_row(epoch, 1.0, epoch_s=0.1, time_ms=epoch))
             raise RuntimeError("the machine has had enough")
         return trivial(segment, on_epoch)
 

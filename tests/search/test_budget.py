@@ -11,7 +11,8 @@ from deepcolor.config.schema import BudgetConfig, Sweep
 from deepcolor.execution.serial import SerialExecutor
 from deepcolor.search.rules.budget import exhausted
 from deepcolor.search.study.storage import Outcome, Spent, StoredTrial, owned
-from deepcolor.training.trajectory import EpochMetrics, Segment, SegmentOutcome, View
+from deepcolor.training.trajectory import Segment, SegmentOutcome, View
+from tests.epochs import epoch_row
 from tests.search.conftest import Bench
 from tests.search.trivial import loss, trivial
 
@@ -91,7 +92,7 @@ def test_what_fails_has_cost_what_it_trained(bench: Bench, sweep_of: SweepOf) ->
     def fail(segment: Segment, on_epoch: Any = None) -> SegmentOutcome:
         for epoch in (1, 2):
             time.sleep(slept_s / 2)
-            on_epoch(EpochMetrics(epoch, 1.0, 1.0, 1.0, 1.0, 0.001, 0))
+            on_epoch(epoch_row(epoch, 1.0))
         raise RuntimeError("CUDA error: an illegal memory access was encountered")
 
     executor = SerialExecutor(fail)

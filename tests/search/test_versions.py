@@ -197,7 +197,7 @@ def test_trials_whose_names_mean_other_numbers_now_keep_or_change_their_place(
         assert isinstance(record, TrialRecord)
         assert trial.outcome is not None
         assert [row.epoch for row in record.history] == list(range(1, trial.outcome.view.end_epoch + 1))
-        assert all((row.val_mse > worse) == (number not in finished) for row in record.history)
+        assert all((row.metrics["val/mse"] > worse) == (number not in finished) for row in record.history)
     assert said_again(bench, sweep) == [record_digest(record) for _, record in sorted(bench.memory.trials.items())]
     assert summary.best is not None
     assert summary.best.number in finished

@@ -13,6 +13,7 @@ from deepcolor.training.checkpoint import Record, read_history, write_checkpoint
 from deepcolor.training.early_stopping import view_of
 from deepcolor.training.remainder import resumable_epochs
 from deepcolor.training.trajectory import EpochMetrics, Segment, SegmentOutcome, TrajectoryPaths, View
+from tests.epochs import epoch_row
 
 
 def loss(lr: float, weight_decay: float, epoch: int) -> float:
@@ -49,7 +50,7 @@ def trivial(segment: Segment, on_epoch: Callable[[EpochMetrics], None] | None = 
     while (view := seen()) is None and not stopped:
         epoch = len(history) + 1
         value = loss(training.lr, training.weight_decay, epoch) + luck(training.lr, training.seed)
-        history.append(EpochMetrics(epoch, value, value, value, value, 0.001, int(time.time() * 1000)))
+        history.append(epoch_row(epoch, value, time_ms=int(time.time() * 1000)))
         if on_epoch:
             on_epoch(history[-1])
         stopped = segment.stop_file is not None and segment.stop_file.exists()

@@ -42,10 +42,12 @@ def make_history(epochs: int, *, number: int = 0) -> tuple[EpochMetrics, ...]:
     return tuple(
         EpochMetrics(
             epoch=epoch,
-            train_mse=0.02 / epoch,
-            val_mse=0.03 / epoch + number * 1e-4,
-            val_mse_a=0.01 / epoch,
-            val_mse_b=0.05 / epoch,
+            metrics={
+                "train/mse": 0.02 / epoch,
+                "val/mse": 0.03 / epoch + number * 1e-4,
+                "val/mse_a": 0.01 / epoch,
+                "val/mse_b": 0.05 / epoch,
+            },
             epoch_s=0.5,
             time_ms=T0_MS + number * 1000 + epoch * 10,
         )
@@ -74,7 +76,7 @@ def trial_record(
         provenance=make_provenance(sweep),
         history=history,
         end_epoch=epochs,
-        value=history[-1].val_mse if done and history else None,
+        value=history[-1].metrics["val/mse"] if done and history else None,
         metrics={"psnr_db": 21.5, "ssim": 0.8} if done else {},
         host="here",
         device="cpu",

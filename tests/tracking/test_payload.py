@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from deepcolor.tracking import layout, payload
 from deepcolor.tracking.epochs import StoredEpochs
 from deepcolor.tracking.records import TrialRecord
-from deepcolor.training.trajectory import METRIC_NAMES
 from tests.tracking.building import T0_MS, make_history, make_sweep, study_record, trial_record
 
 SWEEP = make_sweep()
@@ -22,7 +21,7 @@ numbers = st.floats(allow_nan=True, allow_infinity=True)
 )
 def test_only_finite_numbers_are_sent(train: float, val: float, figures: dict[str, float], value: float) -> None:
     """NaN and infinity become a tag, never a metric."""
-    row = dataclasses.replace(make_history(1)[0], train_mse=train, val_mse=val)
+    row = dataclasses.replace(row := make_history(1)[0], metrics={**row.metrics, "train/mse": train, "val/mse": val})
     record = trial_record(SWEEP, history=(row,), metrics=figures, value=value)
     points = payload.epoch_points(record) + payload.final_points(record)
     assert all(math.isfinite(point.value) for point in points)
@@ -37,7 +36,7 @@ def test_epochs_already_stored_are_not_sent_again(epochs: int, stored: int) -> N
     there = StoredEpochs()
     there.add(payload.epoch_points(trial_record(SWEEP, epochs=stored)))
     points = there.missing(record)
-    assert len(points) == len(METRIC_NAMES) * max(0, epochs - stored)
+    assert len(points) == len(make_history(1)[0].values) * max(0, epochs - stored)
     assert len(set(points)) == len(points)
     times = {row.epoch: row.time_ms for row in record.history}
     assert all(point.time_ms == times[point.step] for point in points)

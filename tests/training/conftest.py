@@ -14,7 +14,7 @@ from deepcolor.config.schema import (
     InitConfig,
     ModelConfig,
     Setting,
-    Stage,
+    StageName,
     TrainingConfig,
 )
 from deepcolor.data.cache.arrays import CachedData
@@ -41,7 +41,13 @@ class Prepared:
         return CachedData.open(self.cache)
 
     def segment(
-        self, store: Path, *, stage: Stage = "regressor", to_epoch: int = 6, patience: int | None = None, **options: Any
+        self,
+        store: Path,
+        *,
+        stage: StageName = "regressor",
+        to_epoch: int = 6,
+        patience: int | None = None,
+        **options: Any,
     ) -> Segment:
         """A segment of a tiny training; options are fields of the model, the training, the init, or the segment."""
 

@@ -153,7 +153,7 @@ def test_the_result_folder(prepared: Prepared, tmp_path: Path) -> None:
     assert {path.name for path in outcome.result.iterdir()} == set(RESULT_FILES)
     assert not network.training
     assert (description.stage, description.epoch, description.trajectory) == ("colorizer", 2, outcome.digest)
-    assert measured["val_mse"] == outcome.history[-1].val_mse == description.metrics["val_mse"]
+    assert measured["val_mse"] == outcome.history[-1].metrics["val/mse"] == description.metrics["val_mse"]
     assert outcome.metrics == {name: measured[name] for name in ("psnr_db", "ssim", "colourfulness")}
     assert (outcome.result / "samples.png").read_bytes().startswith(b"\x89PNG")
 
@@ -236,10 +236,10 @@ def test_early_stopping_takes_the_best_weights(prepared: Prepared, tmp_path: Pat
     stopped = advance(prepared.segment(tmp_path / "a", to_epoch=60, epochs=60, patience=2, lr=0.05))
     assert stopped.view is not None
     assert stopped.result is not None
-    best = min(stopped.history, key=lambda row: row.val_mse)
+    best = min(stopped.history, key=lambda row: row.metrics["val/mse"])
 
     assert stopped.view.end_epoch == len(stopped.history) == best.epoch + 2 < 60
-    assert (stopped.view.chosen_epoch, stopped.view.value) == (best.epoch, best.val_mse)
+    assert (stopped.view.chosen_epoch, stopped.view.value) == (best.epoch, best.metrics["val/mse"])
     straight = advance(prepared.segment(tmp_path / "b", to_epoch=best.epoch, epochs=60, lr=0.05))
     assert straight.result is not None
     assert (straight.result / "model.safetensors").read_bytes() == (stopped.result / "model.safetensors").read_bytes()
@@ -330,7 +330,7 @@ def test_training_learns(prepared: Prepared, tmp_path: Path) -> None:
     """Training lowers the training error of each stage clearly below that of its first epoch."""
     for stage in ("regressor", "colorizer"):
         history = advance(prepared.segment(tmp_path, stage=stage, to_epoch=12, epochs=12, lr=0.01)).history
-        assert history[-1].train_mse < 0.8 * history[0].train_mse
+        assert history[-1].metrics["train/mse"] < 0.8 * history[0].metrics["train/mse"]
 
 
 def test_a_colorizer_starts_from_a_regressors_encoder(

@@ -13,12 +13,13 @@ from hypothesis import strategies as st
 
 from deepcolor.training.checkpoint import Record, read_history, read_tensors, records, write_checkpoint
 from deepcolor.training.trajectory import EpochMetrics, TrajectoryPaths
+from tests.epochs import epoch_row
 
 numbers = st.floats(width=64)
 
 
 def _row(epoch: int, mse: float = 0.5) -> EpochMetrics:
-    return EpochMetrics(epoch, mse, mse, mse, mse, epoch_s=0.1, time_ms=1_700_000_000_000 + epoch)
+    return epoch_row(epoch, mse, epoch_s=0.1, time_ms=1_700_000_000_000 + epoch)
 
 
 def _record(epochs: int, *, kept: bool = True) -> Record:
@@ -30,7 +31,7 @@ def _record(epochs: int, *, kept: bool = True) -> Record:
 def test_histories_come_back_to_the_last_bit(values: list[tuple[float, float]]) -> None:
     """Whatever an epoch's figures are, infinities and NaN included, they are read back as they were written."""
     history = tuple(
-        EpochMetrics(epoch, train, val, val, train, epoch_s=0.25, time_ms=epoch)
+        epoch_row(epoch, val, train=train, epoch_s=0.25, time_ms=epoch)
         for epoch, (train, val) in enumerate(values, start=1)
     )
     with TemporaryDirectory() as folder:
@@ -40,9 +41,11 @@ def test_histories_come_back_to_the_last_bit(values: list[tuple[float, float]]) 
         json.loads(paths.record(len(history)).read_text(), parse_constant=lambda name: 1 / 0)
 
     assert repr(back) == repr(history)
-    assert [math.copysign(1, row.val_mse) for row in back if row.val_mse == 0] == [
-        math.copysign(1, row.val_mse) for row in history if row.val_mse == 0
+    signs = [
+        [math.copysign(1, value) for row in rows for value in row.metrics.values() if value == 0]
+        for rows in (back, history)
     ]
+    assert signs[0] == signs[1]
 
 
 def test_the_furthest_whole_record_counts(tmp_path: Path) -> None:

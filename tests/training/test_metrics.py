@@ -8,7 +8,7 @@ import pytest
 import torch
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from deepcolor.config.schema import ModelConfig, Stage
+from deepcolor.config.schema import ModelConfig, StageName
 from deepcolor.errors import ModelError
 from deepcolor.models import build
 from deepcolor.models.networks import Regressor
@@ -37,7 +37,7 @@ def test_mse_agrees_with_the_definition(prepared: Prepared) -> None:
 
 
 @pytest.mark.parametrize("stage", ["regressor", "colorizer"])
-def test_units_do_not_depend_on_the_output_activation(stage: Stage, prepared: Prepared) -> None:
+def test_units_do_not_depend_on_the_output_activation(stage: StageName, prepared: Prepared) -> None:
     """Sigmoid and tanh networks that predict the same colour have the same MSE."""
     figures = []
     for output_activation in ("sigmoid", "tanh"):
@@ -84,7 +84,7 @@ def test_a_regressors_colour_is_painted_over_the_picture(prepared: Prepared) -> 
 
 
 @pytest.mark.parametrize("stage", ["regressor", "colorizer"])
-def test_measure_of_a_saved_model(stage: Stage, prepared: Prepared, tmp_path: Path) -> None:
+def test_measure_of_a_saved_model(stage: StageName, prepared: Prepared, tmp_path: Path) -> None:
     """Under the conditions of its training a result folder gives, to the last bit, the figures that this recorded,
     whatever torch is set to elsewhere; the errors of the pictures average to them.
     """
@@ -101,7 +101,7 @@ def test_measure_of_a_saved_model(stage: Stage, prepared: Prepared, tmp_path: Pa
         torch.set_num_threads(before)
     test = measure(outcome.result, prepared.cache, device="cpu")
 
-    assert measured.mse == outcome.history[-1].val_mse
+    assert measured.mse == outcome.history[-1].metrics["val/mse"]
     assert {
         "psnr_db": measured.psnr_db,
         "ssim": measured.ssim,

@@ -10,10 +10,13 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
 from deepcolor.cli.overview import overview_png
-from deepcolor.config.schema import ModelConfig, Stage
+from deepcolor.config.schema import ModelConfig, StageName
+from deepcolor.fields.objective import DEFAULT_OBJECTIVE
 from deepcolor.models import build
-from deepcolor.training.samples import contact_sheet, loss_curve, sample_rows
-from deepcolor.training.trajectory import EpochMetrics, View
+from deepcolor.training.curve import loss_curve
+from deepcolor.training.samples import contact_sheet, sample_rows
+from deepcolor.training.trajectory import View
+from tests.epochs import epoch_row
 from tests.training.conftest import Prepared
 
 
@@ -45,7 +48,7 @@ def test_sheets_of_all_trials_show_the_same_images(prepared: Prepared) -> None:
 
 
 @pytest.mark.parametrize("stage", ["regressor", "colorizer"])
-def test_sheets_have_a_column_for_each_image(stage: Stage, prepared: Prepared) -> None:
+def test_sheets_have_a_column_for_each_image(stage: StageName, prepared: Prepared) -> None:
     """A sheet is as wide as its images, and its predictions are no blank strip."""
     val = prepared.open().val
     network = build(stage, ModelConfig(feature_maps=1), 64)
@@ -57,9 +60,10 @@ def test_sheets_have_a_column_for_each_image(stage: Stage, prepared: Prepared) -
 
 def test_the_loss_curve_of_one_epoch_and_of_many() -> None:
     """A curve is drawn for one epoch as for many, and the epoch that was taken shows."""
-    history = [EpochMetrics(e, 0.1 / e, 0.1 / e, 0.1 / e, 0.1 / e, epoch_s=1.0, time_ms=e) for e in range(1, 31)]
-    single = _pixels(loss_curve(history[:1], view=View(1, 1, 0.1), title="one"))
-    taken = [_pixels(loss_curve(history, view=View(30, chosen, 0.01), title="many")) for chosen in (10, 20)]
+    history = [epoch_row(e, 0.1 / e, time_ms=e) for e in range(1, 31)]
+    single = _pixels(loss_curve(history[:1], view=View(1, 1, 0.1), objective=DEFAULT_OBJECTIVE, title="one"))
+    views = [View(30, chosen, 0.01) for chosen in (10, 20)]
+    taken = [_pixels(loss_curve(history, view=view, objective=DEFAULT_OBJECTIVE, title="many")) for view in views]
     assert single.shape == taken[0].shape
     assert (taken[0] != taken[1]).any()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -51,7 +50,7 @@ class OpenTrial:
             trajectory=self.ask.trajectory,
             epochs=self.epochs,
             target=self.ask.epochs,
-            values=self.trial.reached,
+            values=self.trial.losses,
         )
 
 
@@ -240,13 +239,14 @@ class Board:
         return known[-1] if known else None
 
     def _running(self, open_: OpenTrial) -> RunningTrial:
-        last = self._last(open_.ask.trajectory)
+        last, search = self._last(open_.ask.trajectory), self.sweep.search
         return RunningTrial(
             number=open_.ask.number,
             params=open_.trial.params,
             epoch=last.epoch if last else 0,
             epochs=open_.ask.epochs,
-            value=last.objective(self.sweep.search.objective) if last else None,
+            value=last.values[search.objective] if last else None,
+            watched={name: last.values[name] for name in search.watch} if last else {},
             confirms=open_.trial.confirms.trial if open_.trial.confirms else None,
             seed=open_.trial.confirms.seed if open_.trial.confirms else None,
         )
@@ -285,6 +285,5 @@ class Board:
 def _ended_standing(trial: StoredTrial, trajectory: str) -> Standing:
     """A trial that ended on its way to a rung has reached it, with the value it ended with."""
     target = trial.target_epoch or max(trial.reached)
-    value = math.inf if trial.value is None else trial.value
-    values = {target: value, **trial.reached}
+    values = {target: trial.loss, **trial.losses}
     return Standing(trial.number, trajectory, epochs=target, target=target, values=values, ended=True)

@@ -57,12 +57,17 @@ class Ladder:
         """Finish a waiting trial where it is."""
         view = self.view(open_, epochs=open_.ask.epochs)
         assert view is not None, "a trial that waits has reached its rung"
-        return self._study.prune(open_.ask.number, Outcome(view))
+        return self._study.prune(open_.ask.number, Outcome(view, watched=self.watched(open_, view)))
 
     def view(self, open_: OpenTrial, *, epochs: int) -> View | None:
         """What the trial would see of its trajectory if it asked for so many epochs; None while that is not trained."""
-        history, objective = self._board.history(open_.ask.trajectory), self._sweep.search.objective
+        history, objective = self._board.history(open_.ask.trajectory), self._sweep.objective
         return view_of(history, epochs=epochs, patience=open_.ask.patience, objective=objective)
+
+    def watched(self, open_: OpenTrial, view: View) -> dict[str, float]:
+        """The other metrics that the sweep watches, at the epoch that a view takes."""
+        row = self._board.history(open_.ask.trajectory)[view.chosen_epoch - 1]
+        return {name: row.values[name] for name in self._sweep.search.watch}
 
     def _rungs(self, trial: StoredTrial, epochs: int) -> tuple[int, ...]:
         if trial.confirms is not None:

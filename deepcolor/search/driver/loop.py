@@ -333,7 +333,7 @@ class Driver:
             setting=setting,
             data_digest=self._data_digest,
             init=self._parent_of(setting),
-            objective=self._sweep.search.objective,
+            objective=self._sweep.objective,
         )
 
     def _submit(self, ask: Ask) -> None:

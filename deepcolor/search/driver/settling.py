@@ -48,14 +48,16 @@ class Settling:
             self._ladder.report(open_, up_to=ask.epochs)
             return
         self._ladder.report(open_, up_to=view.end_epoch)
+        watched = self._ladder.watched(open_, view)
         if view.diverged:
-            self._tell(ask.number, Outcome(view, host=host, device=device))
+            self._tell(ask.number, Outcome(view, host=host, device=device, watched=watched))
             return
         folder = TrajectoryPaths(self._store, ask.trajectory).result(view)
         metrics = read_result(folder)
         if metrics is not None:
             threads = read_threads(folder)
-            self._tell(ask.number, Outcome(view, str(folder.relative_to(self._store)), metrics, host, device, threads))
+            result = str(folder.relative_to(self._store))
+            self._tell(ask.number, Outcome(view, result, metrics, host, device, threads, watched))
         else:  # The epochs are there but their result is not: a segment that trains nothing makes it.
             open_.ask = replace(ask, epochs=open_.epochs, result=True)
 

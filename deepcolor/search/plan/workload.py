@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from deepcolor.config.schema import Choices, Dimension, ModelConfig, ParamValue, Setting, Stage, Sweep
+from deepcolor.config.schema import Choices, Dimension, ModelConfig, ParamValue, Setting, StageName, Sweep
 from deepcolor.search.rules.confirmation import wanted
 from deepcolor.search.study.space import Params, grid_points, point_key
 from deepcolor.search.study.storage import StoredTrial
@@ -27,7 +27,7 @@ _UNLIMITED_DRAWS = 1000
 class Form:
     """What decides the seconds of an epoch on one data set and machine."""
 
-    stage: Stage
+    stage: StageName
     model: ModelConfig
     batch_size: int
     optimizer: str
@@ -108,7 +108,7 @@ def workload(
     confirming = [sweep.setting(params) for params in _confirming_points(sweep, trials, points)]
     settings = searched_for + confirming
     for setting in settings:
-        trajectory = Trajectory(setting, data_digest, parent_of(setting), sweep.search.objective)
+        trajectory = Trajectory(setting, data_digest, parent_of(setting), sweep.objective)
         trajectories.setdefault(trajectory.digest, []).append(trajectory)
     chains = [_chain(same, store=store) for same in trajectories.values()]
     return Workload(

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable
 
 from deepcolor.config.schema import BudgetConfig, Limit
+from deepcolor.fields.objective import Objective
 from deepcolor.search.rules.summary import best_of
 from deepcolor.search.study.storage import Spent, StoredStudy, StoredTrial
 from deepcolor.search.study.trials import searched
@@ -26,8 +27,10 @@ def exhausted(budget: BudgetConfig, *, spent: Spent, trials: Iterable[StoredTria
     """
     known = [trial for trial in searched(trials) if trial.gave_value]
     best = best_of(known)
-    if best is not None and budget.target is not None and best.value is not None and best.value <= budget.target:
-        return "target"
+    if best is not None and budget.target is not None:
+        wanted = Objective(direction=best.direction).loss(budget.target)
+        if best.loss <= wanted:
+            return "target"
     if (limit := overspent(budget, spent=spent)) is not None:
         return limit
     since = sum(trial.number > best.number for trial in known) if best is not None else 0

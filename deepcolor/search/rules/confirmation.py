@@ -1,8 +1,8 @@
 """Confirm a search's winner: which settings are trained again, what is left of that, and what it has shown. Pure.
 
-    the search's best settings -> each trained under other seeds -> the lowest mean over these seeds wins
+    the search's best settings -> each trained under other seeds -> the best mean over these seeds wins
 
-What the search saw of a setting is no part of its mean: it was chosen for being low, so it is lower than the setting
+What the search saw of a setting is no part of its mean: it was chosen for being good, so it is better than the setting
 deserves.
 """
 
@@ -17,6 +17,7 @@ from typing import Any
 
 from deepcolor.config.schema import ParamValue, Sweep
 from deepcolor.counting import counted
+from deepcolor.fields.objective import Direction, Objective
 from deepcolor.search.rules.budget import overspent
 from deepcolor.search.study.space import point_key
 from deepcolor.search.study.trials import Confirms, Spent, StoredTrial, finite
@@ -66,16 +67,19 @@ class ConfirmedSetting:
 
 @dataclass(frozen=True)
 class Difference:
-    """The winner's mean less the runner-up's: how much lower it is, and how sure that is."""
+    """The winner's mean less the runner-up's: how much better it is, and how sure that is."""
 
     value: float
     interval: tuple[float, float]
     """95 %, after Welch, from the spread over the seeds."""
+    direction: Direction = "minimize"
+    """Of the objective: which values are the better ones."""
 
     @property
     def clear(self) -> bool:
         """Whether it is larger than what the choice of the seeds explains."""
-        return self.interval[1] < 0
+        low, high = self.interval
+        return low > 0 if self.direction == "maximize" else high < 0
 
     @property
     def verdict(self) -> str:
@@ -88,7 +92,7 @@ class Confirmation:
     """What is known of a search's best settings under other seeds."""
 
     settings: tuple[ConfirmedSetting, ...]
-    """The lowest mean first; while there is no winner, in the search's order."""
+    """The best mean first; while there is no winner, in the search's order."""
     trainings: int
     """How many it consists of in all."""
     missing: str = ""
@@ -130,7 +134,7 @@ def finalists(trials: Iterable[StoredTrial], *, top: int) -> list[StoredTrial]:
     """
     chosen: list[StoredTrial] = []
     seen: set[object] = set()
-    for trial in sorted(finite(trials), key=lambda trial: (trial.value, trial.number)):
+    for trial in sorted(finite(trials), key=lambda trial: (trial.loss, trial.number)):
         keys = {point_key(trial.params), _weights(trial)}
         if seen.isdisjoint(keys):
             chosen.append(trial)
@@ -185,8 +189,9 @@ def confirmation_of(sweep: Sweep, trials: Sequence[StoredTrial], *, spent: Spent
     missing = _missing(sweep, settings, of=len(asked), to_do=to_do, spent=spent)
     if missing:
         return Confirmation(settings, len(asked), missing)
-    by_mean = tuple(sorted(settings, key=lambda setting: (setting.mean, setting.trial)))
-    return Confirmation(by_mean, len(asked), difference=_difference(by_mean))
+    objective = sweep.objective
+    by_mean = tuple(sorted(settings, key=lambda setting: (_loss(setting, objective), setting.trial)))
+    return Confirmation(by_mean, len(asked), difference=_difference(by_mean, objective))
 
 
 def confirmation_line(confirmation: Confirmation) -> str:
@@ -256,12 +261,16 @@ def _missing(sweep: Sweep, settings: Sequence[ConfirmedSetting], *, of: int, to_
     return ""
 
 
-def _difference(by_mean: Sequence[ConfirmedSetting]) -> Difference | None:
+def _loss(setting: ConfirmedSetting, objective: Objective) -> float:
+    return objective.loss(setting.mean) if math.isfinite(setting.mean) else math.inf
+
+
+def _difference(by_mean: Sequence[ConfirmedSetting], objective: Objective) -> Difference | None:
     if len(by_mean) < 2 or math.isinf(by_mean[1].mean):
         return None
     first, second = by_mean[0], by_mean[1]
     interval = welch_interval([*first.values.values()], [*second.values.values()])
-    return Difference(first.mean - second.mean, interval)
+    return Difference(first.mean - second.mean, interval, objective.direction)
 
 
 def _finite(value: float) -> float | None:
@@ -269,7 +278,7 @@ def _finite(value: float) -> float | None:
 
 
 def confirmed_weights(confirmation: Confirmation, trials: Sequence[StoredTrial]) -> StoredTrial | None:
-    """Return the training of the winning setting with the lowest value: the search's, or one under another seed.
+    """Return the training of the winning setting with the best value: the search's, or one under another seed.
 
     None when there is no winner, or it is not among the trials.
     """
@@ -277,6 +286,4 @@ def confirmed_weights(confirmation: Confirmation, trials: Sequence[StoredTrial])
     if winner is None:
         return None
     trainings = [trial for trial in trials if trial.number in {winner.trial, *winner.trainings}]
-    return min(
-        trainings, key=lambda trial: (math.inf if trial.value is None else trial.value, trial.number), default=None
-    )
+    return min(trainings, key=lambda trial: (trial.loss, trial.number), default=None)

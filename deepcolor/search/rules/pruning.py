@@ -26,7 +26,8 @@ class Standing:
     target: int
     """The epoch it may train to."""
     values: Mapping[int, float]
-    """The objective at each rung it has reached, by epoch; inf where it diverged on the way there."""
+    """The objective at each rung it has reached, by epoch, as a loss: the lower, the better; inf where it diverged on
+    the way there."""
     ended: bool = False
     """Told: complete, diverged or stopped for good."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 from deepcolor.search.study.storage import StoredTrial
@@ -12,8 +11,4 @@ from deepcolor.search.study.trials import searched
 def ranked(trials: Sequence[StoredTrial]) -> list[StoredTrial]:
     """The search's trials by value, the best first; then the pruned, the waiting and the failed ones."""
     order = {"complete": 0, "pruned": 1, "waiting": 2, "failed": 3}
-    return sorted(searched(trials), key=lambda t: (order[t.state], _known(t.latest), t.number))
-
-
-def _known(value: float | None) -> float:
-    return math.inf if value is None else value
+    return sorted(searched(trials), key=lambda t: (order[t.state], t.loss, t.number))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
@@ -28,6 +28,8 @@ class RunningTrial:
     epochs: int
     value: float | None
     """The objective at the last epoch."""
+    watched: Mapping[str, float] = field(default_factory=dict)
+    """The other metrics that the sweep watches, at that epoch."""
     confirms: int | None = None
     """The trial that it confirms, under `seed`."""
     seed: int | None = None
@@ -154,13 +156,13 @@ def best_as_dict(trial: StoredTrial) -> dict[str, Any]:
         "value": trial.latest,
         "params": trial.params,
         "epoch": trial.outcome.view.chosen_epoch if trial.outcome else None,
-        "metrics": trial.outcome.metrics if trial.outcome else {},
+        "metrics": {**trial.outcome.watched, **trial.outcome.metrics} if trial.outcome else {},
     }
 
 
 def best_of(trials: Sequence[StoredTrial]) -> StoredTrial | None:
-    """The search's complete trial with the lowest finite value; the earlier one of two equals."""
-    return min(finite(trials), key=lambda trial: (trial.value, trial.number), default=None)
+    """The search's complete trial with the best finite value; the earlier one of two equals."""
+    return min(finite(trials), key=lambda trial: (trial.loss, trial.number), default=None)
 
 
 def improvements(trials: Sequence[StoredTrial]) -> tuple[tuple[int, int, float], ...]:
@@ -169,10 +171,11 @@ def improvements(trials: Sequence[StoredTrial]) -> tuple[tuple[int, int, float],
         (t for t in searched(trials) if t.state == "complete" and t.ended_ms), key=lambda t: (t.ended_ms or 0, t.number)
     )
     steps: list[tuple[int, int, float]] = []
+    best = math.inf
     for trial in ended:
-        value = math.inf if trial.value is None else trial.value
-        if value < (steps[-1][2] if steps else math.inf):
-            steps.append((trial.number, trial.ended_ms or 0, value))
+        if trial.loss < best and trial.value is not None:
+            best = trial.loss
+            steps.append((trial.number, trial.ended_ms or 0, trial.value))
     return tuple(steps)
 
 

@@ -24,6 +24,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from deepcolor.config.schema import Setting, Sweep
 from deepcolor.errors import StudyError
+from deepcolor.fields.objective import Direction
 from deepcolor.search.study.space import distributions, misfits, params_of
 
 COPY_SUFFIX = "~extended"
@@ -72,6 +73,7 @@ def rewrite(
     *,
     trials: Sequence[FrozenTrial],
     attrs: Mapping[str, Any],
+    direction: Direction,
 ) -> None:
     """Write a study anew, with these trials and attributes; cut off anywhere, `recover` finishes or undoes it.
 
@@ -80,8 +82,9 @@ def rewrite(
         name: Its name.
         trials: All of them, by number.
         attrs: The study's attributes; the last one is written last.
+        direction: Which values are the better ones.
     """
-    copy = optuna.create_study(study_name=name + COPY_SUFFIX, storage=storage, direction="minimize")
+    copy = optuna.create_study(study_name=name + COPY_SUFFIX, storage=storage, direction=direction)
     _fill(copy, trials, attrs)
     copy.set_user_attr(_WHOLE, value=True)
     recover(storage, name)
@@ -97,7 +100,7 @@ def recover(storage: BaseStorage, name: str) -> None:
     if attrs.pop(_WHOLE, False):
         if name in names:
             optuna.delete_study(study_name=name, storage=storage)
-        study = optuna.create_study(study_name=name, storage=storage, direction="minimize")
+        study = optuna.create_study(study_name=name, storage=storage, direction=copy.direction)
         _fill(study, copy.get_trials(deepcopy=False), attrs)
     optuna.delete_study(study_name=name + COPY_SUFFIX, storage=storage)
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import optuna
 from optuna.storages import RDBStorage
-from optuna.study import Study
+from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 from pydantic import ValidationError
 
@@ -21,6 +21,7 @@ from deepcolor.config.stored import Stored, read_stored
 from deepcolor.config.yamlfile import dump
 from deepcolor.counting import counted
 from deepcolor.errors import StudyError, WorkspaceError
+from deepcolor.fields.objective import Direction
 from deepcolor.search.study.changes import changes_of, refused, write_resolved
 from deepcolor.search.study.extension import (
     COPY_SUFFIX,
@@ -129,7 +130,7 @@ class StudyStorage:
                 return
         resolved = resolve().settled()
         new = optuna.create_study(
-            study_name=sweep.study, storage=self._storage, direction="minimize", load_if_exists=True
+            study_name=sweep.study, storage=self._storage, direction=sweep.objective.direction, load_if_exists=True
         )
         # The sweep is written last: a study without it was cut off while it was created, and is created again.
         for key, value in ((_STARTED, now_ms()), (_RESOLVED, resolved.identity()), (_SWEEP, sweep.identity())):
@@ -150,6 +151,7 @@ class StudyStorage:
                 for trial in study.optuna_study.get_trials(deepcopy=False)
             ],
             attrs={**attrs, _SWEEP: sweep.identity()},
+            direction=new.objective.direction,
         )
 
     @cached_property
@@ -285,7 +287,7 @@ class StoredStudy:
 
     def trials(self) -> list[StoredTrial]:
         """All trials of its own, by number: those of the search, and those that confirm them."""
-        return [stored_trial(trial) for trial in self._trials() if FOREIGN not in trial.user_attrs]
+        return [stored_trial(trial, self._direction) for trial in self._trials() if FOREIGN not in trial.user_attrs]
 
     @property
     def spent(self) -> Spent:
@@ -346,7 +348,8 @@ class StoredStudy:
             distributions=distributions(search),
             user_attrs={CONFIRMS: vars(confirms)} if confirms else {},
         )
-        return stored_trial(self._storage.get_trial(self._storage.create_new_trial(self._study_id, template)))
+        number = self._storage.get_trial(self._storage.create_new_trial(self._study_id, template)).number
+        return self._trial(number)
 
     def place(self, number: int, place: Place) -> StoredTrial:
         """Record where a trial's training lies.
@@ -393,6 +396,10 @@ class StoredStudy:
         return self._trial(number)
 
     @cached_property
+    def _direction(self) -> Direction:
+        return "maximize" if self._study.direction == StudyDirection.MAXIMIZE else "minimize"
+
+    @cached_property
     def _latest_ms(self) -> int:
         """The latest moment on record."""
         return max([self.started_ms, *(max(trial.started_ms, trial.ended_ms or 0) for trial in self.trials())])
@@ -411,7 +418,7 @@ class StoredStudy:
         return self._latest_ms
 
     def _trial(self, number: int) -> StoredTrial:
-        return stored_trial(self._frozen(number))
+        return stored_trial(self._frozen(number), self._direction)
 
     def _frozen(self, number: int) -> FrozenTrial:
         # Through the study this would read all of its open trials again.

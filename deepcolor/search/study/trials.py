@@ -13,6 +13,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from deepcolor.columns import from_columns
 from deepcolor.config.schema import ParamValue, Setting, Sweep
+from deepcolor.fields.objective import Direction, Objective
 from deepcolor.training.trajectory import View
 
 PLACE, OUTCOME, ERROR, TARGET, FOREIGN, CONFIRMS = "place", "outcome", "error", "target_epoch", "foreign", "confirms"
@@ -56,6 +57,8 @@ class Outcome:
     device: str = ""
     threads: tuple[int, ...] = ()
     """The numbers of CPU threads that its weights were trained with; empty where that is not known."""
+    watched: dict[str, float] = field(default_factory=dict)
+    """The other epoch metrics that the sweep watches, at the epoch whose weights it takes."""
     ended_ms: int = field(default_factory=now_ms)
 
 
@@ -99,6 +102,8 @@ class StoredTrial:
     """The objective at each rung it has reached, by epoch."""
     confirms: Confirms | None = None
     """The trial of the search that it confirms; None for one of the search's own."""
+    direction: Direction = "minimize"
+    """Which values are the better ones in its study."""
 
     def setting(self, sweep: Sweep) -> Setting:
         """What it trains, as a trial of this sweep.
@@ -117,6 +122,19 @@ class StoredTrial:
     def latest(self) -> float | None:
         """Its value, or, as long as it has none, the objective at the last rung it has reached."""
         return self.value if self.finished or not self.reached else self.reached[max(self.reached)]
+
+    @property
+    def loss(self) -> float:
+        """Its latest value as a number that is the lower, the better it is; infinite for one without any."""
+        return Objective(direction=self.direction).loss(self.latest)
+
+    @property
+    def losses(self) -> dict[int, float]:
+        """The same for each rung it has reached, by epoch."""
+        if self.direction == "minimize":
+            return self.reached  # Asked for of every open trial at every event.
+        objective = Objective(direction=self.direction)
+        return {epoch: objective.loss(value) for epoch, value in self.reached.items()}
 
     @property
     def gave_value(self) -> bool:
@@ -142,8 +160,13 @@ def finite(trials: Iterable[StoredTrial]) -> list[StoredTrial]:
     return [t for t in searched(trials) if t.state == "complete" and t.value is not None and math.isfinite(t.value)]
 
 
-def stored_trial(trial: FrozenTrial) -> StoredTrial:
-    """Read a trial as Optuna holds it."""
+def stored_trial(trial: FrozenTrial, direction: Direction = "minimize") -> StoredTrial:
+    """Read a trial as Optuna holds it.
+
+    Args:
+        trial: Of one of deepcolor's studies.
+        direction: The study's.
+    """
     attrs = trial.user_attrs
     outcome = _outcome(attrs[OUTCOME]) if attrs.get(OUTCOME) else None
     place = _place(attrs[PLACE], outcome) if attrs.get(PLACE) else None
@@ -162,6 +185,7 @@ def stored_trial(trial: FrozenTrial) -> StoredTrial:
         target_epoch=attrs.get(TARGET),
         reached={e: v for e, v in trial.intermediate_values.items() if place is None or e not in place.passed},
         confirms=from_columns(Confirms, attrs[CONFIRMS]) if CONFIRMS in attrs else None,
+        direction=direction,
     )
 
 

@@ -1,0 +1,22 @@
+"""The first stage: the lightness of a photo -> its mean a* and b*."""
+
+from __future__ import annotations
+
+from deepcolor.coloring.metrics import MSE
+from deepcolor.stages.contract import Stage
+
+_NO_DECODER = "a regressor has no decoder"
+_RANDOM_START = "a regressor starts from random weights"
+
+
+class Regressor(Stage):
+    """Predicts the mean colour of a photo; its encoder is what a colorizer starts from."""
+
+    metrics = MSE
+    stops_early = False
+    ignores = {  # noqa: RUF012  # read only
+        "hidden_activation": _NO_DECODER,
+        "skip_connections": _NO_DECODER,
+        "init_from": _RANDOM_START,
+        "freeze": _RANDOM_START,
+    }
