@@ -3,6 +3,10 @@
 A message has the form *subject and rule; got value; where. What to do next.* and fits on one line.
 """
 
+from __future__ import annotations
+
+from functools import partial
+
 EXIT_FAILURE = 1
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130
@@ -42,6 +46,26 @@ class StudyError(UserError):
 
 class ModelError(UserError):
     """A model folder, a registered model, an alias or a version does not exist or does not fit."""
+
+
+class CodeError(UserError):
+    """Code that a user brings is not there, is not what it was, or does not do what is asked of it.
+
+    Attributes:
+        rule: What must hold.
+        got: What is there instead; empty when `rule` says it already.
+        advice: What to do next.
+    """
+
+    def __init__(self, rule: str, *, got: str = "", advice: str = "") -> None:
+        super().__init__(f"code: {rule}{f'; got {got}' if got else ''}. {advice}".rstrip())
+        self.rule = rule
+        self.got = got
+        self.advice = advice
+
+    def __reduce__(self) -> tuple[partial[CodeError], tuple[str]]:
+        # Segments run in other processes, whose errors travel.
+        return partial(CodeError, got=self.got, advice=self.advice), (self.rule,)
 
 
 class CorruptFileError(DeepcolorError):

@@ -103,6 +103,11 @@ class Workspace:
         return self.studies / "trajectories"
 
     @property
+    def code(self) -> Path:
+        """The files with code of the user's own that sweeps name; no study can have this name."""
+        return self.studies / ".code"
+
+    @property
     def datasets(self) -> Path:
         return self.studies / "datasets"
 

@@ -13,6 +13,7 @@ from deepcolor.app.how import How
 from deepcolor.config.schema import Setting, Sweep
 from deepcolor.counting import counted
 from deepcolor.errors import SegmentError
+from deepcolor.plugins import Code, keep
 from deepcolor.search.plan.paces import paces_in_store
 from deepcolor.search.plan.price import Machine, Pace, filled, spread
 from deepcolor.search.plan.workload import Form, Workload
@@ -202,6 +203,7 @@ class Calibration:
     def _run(self, job: Job, setting: Setting, *, machine: Machine) -> list[SegmentOutcome]:
         from deepcolor.execution.executor import Failed, Finished
 
+        keep(Code(setting.code, self._how.workspace.code))
         executor = self._executor = self._executor or self._start()
         for seed in range(machine.workers):
             executor.submit(self._segment(job, setting, seed=seed))
@@ -238,6 +240,7 @@ class Calibration:
             store=self._how.workspace.trajectories,
             cache=job.cache,
             device=self._how.device,
+            code=self._how.workspace.code,
         )
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from deepcolor.app.reporter import Reporter
 from deepcolor.errors import StudyError
+from deepcolor.plugins import Code, keep
 from deepcolor.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ def retrain(
     Raises:
         StudyError: A driver is at work on the study, or the trial's data or parent are not what they were.
         DataError: The pictures are gone or have changed.
+        CodeError: Code that the setting names is gone.
     """
     from deepcolor.app.data import open_data
     from deepcolor.app.parents import Parents
@@ -55,6 +57,7 @@ def retrain(
                 f"{cache.name[:12]}: other pictures, another parent or another version of deepcolor than then. Prepare "
                 "the data set as it was, or use the version that trained it."
             )
+        keep(Code(setting.code, workspace.code))
         view = trial.outcome.view
         reporter.note(f"training trial {trial.number} of {study.name} again, to epoch {view.chosen_epoch}")
         run_segment(
@@ -65,6 +68,7 @@ def retrain(
                 store=workspace.trajectories,
                 cache=cache,
                 device=device,
+                code=workspace.code,
             )
         )
     return workspace.trajectories / str(trial.outcome.result)

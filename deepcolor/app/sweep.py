@@ -15,6 +15,7 @@ from deepcolor.app.signals import StopSignals
 from deepcolor.config.schema import Sweep
 from deepcolor.counting import counted
 from deepcolor.errors import Interrupted
+from deepcolor.plugins import Code, keep
 from deepcolor.printable import shown_uri
 
 if TYPE_CHECKING:
@@ -103,6 +104,7 @@ def _drive(
         writing_below(workspace),
         owned(workspace, sweep.study, on_wait=how.reporter.note, between=stop.heed),
     ):
+        keep(Code(sweep.code, workspace.code))
         study = storage.open(sweep, lambda: parents.adopt(sweep), extend=how.extend)
         folder = workspace.study(sweep.study)
         cut = how.slots()
@@ -124,6 +126,7 @@ def _drive(
             cache=cache,
             stop_file=folder / "stop",
             device=how.device,
+            code=workspace.code,
         )
         steps.hide()
         with how.reporter.watching(sweep.study) as watcher:

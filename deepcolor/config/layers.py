@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from deepcolor.config.yamlfile import parse
@@ -25,6 +26,8 @@ class Layer:
     """The file, as the user named it."""
     prefix: Key | None = ()
     """Where in the file the tree stands (`sweeps`, `0`); None on the command line, which names its key itself."""
+    folder: Path = Path()
+    """Where the paths in it begin: that of the file, else the current one."""
 
     def cite(self, key: Key) -> str:
         """Say where a key of this layer is written."""
@@ -86,13 +89,18 @@ def merged(layers: Sequence[Layer]) -> dict[str, Any]:
     return tree
 
 
-def place(layers: Sequence[Layer], key: Key) -> str:
-    """Say where the value of `key` comes from: the last layer that holds it, or the most of its path."""
+def holding(layers: Sequence[Layer], key: Key) -> Layer:
+    """Return the layer that a value comes from: the last one that holds its key, or the most of its path."""
     for length in range(len(key), 0, -1):
         for layer in reversed(layers):
             if layer.holds(key[:length]):
-                return layer.cite(key)
-    return layers[0].cite(key)
+                return layer
+    return layers[0]
+
+
+def place(layers: Sequence[Layer], key: Key) -> str:
+    """Say where the value of `key` comes from."""
+    return holding(layers, key).cite(key)
 
 
 def _over(below: Mapping[str, Any], above: Mapping[str, Any], *, key: Key) -> dict[str, Any]:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from deepcolor.config.layers import Key, Layer, Override, merged, parse_override, place
+from deepcolor.config.layers import Key, Layer, Override, holding, merged, parse_override, place
 from deepcolor.config.schema import STAGES, Choices, Pipeline, Range, Sweep
 from deepcolor.config.yamlfile import dump, read_mapping
-from deepcolor.errors import ConfigError
+from deepcolor.errors import CodeError, ConfigError
 from deepcolor.fields.refusal import Refusal, refusal_of, unknown_key, written
+from deepcolor.plugins import Reference, read
 
 Kind = Literal["sweep", "pipeline"]
 
@@ -29,7 +31,7 @@ def load_sweep(path: Path | str, overrides: Sequence[str] = ()) -> Sweep:
     """
     path = Path(path)
     tree = _read(path, kind="sweep")
-    layers = [Layer(tree, str(path)), *(parse_override(text).layer() for text in overrides)]
+    layers = [Layer(tree, str(path), folder=path.parent), *(parse_override(text).layer() for text in overrides)]
     return _sweep_of(layers)
 
 
@@ -59,7 +61,7 @@ def load_pipeline(path: Path | str, overrides: Sequence[str] = ()) -> Pipeline:
     """
     path = Path(path)
     parsed = [parse_override(text) for text in overrides]
-    root = Layer(_read(path, kind="pipeline"), str(path))
+    root = Layer(_read(path, kind="pipeline"), str(path), folder=path.parent)
     entries = [_entry_layers(root, index, entry) for index, entry in enumerate(_entries(root))]
     own = []
     for override in parsed:
@@ -128,13 +130,13 @@ def _entry_layers(root: Layer, index: int, entry: Any) -> list[Layer]:
         rule, advice = "must be a sweep or the path of a sweep file", "Write - file: regressor.yaml"
         raise _error(Refusal(rule, got=written(entry), advice=advice), prefix, [root])
     if "file" not in entry:
-        return [Layer(entry, root.where, prefix)]
+        return [replace(root, tree=entry, prefix=prefix)]
     name, over = entry["file"], {key: value for key, value in entry.items() if key != "file"}
     if not isinstance(name, str):
         rule, advice = "must be the path of a sweep file", "Paths are relative to this file."
         raise _error(Refusal(rule, got=written(name), advice=advice), (*prefix, "file"), [root])
-    path = Path(root.where).parent / name
-    return [Layer(_read(path, kind="sweep"), str(path)), Layer(over, root.where, prefix)]
+    path = root.folder / name
+    return [Layer(_read(path, kind="sweep"), str(path), folder=path.parent), replace(root, tree=over, prefix=prefix)]
 
 
 def _targets(override: Override, entries: Sequence[Sequence[Layer]]) -> list[tuple[int, int]]:
@@ -155,9 +157,32 @@ def _targets(override: Override, entries: Sequence[Sequence[Layer]]) -> list[tup
 
 def _sweep_of(layers: Sequence[Layer]) -> Sweep:
     try:
-        return Sweep.model_validate(merged(layers))
+        return _with_code(Sweep.model_validate(merged(layers)), layers)
     except ValidationError as error:
         raise _explained(error, layers, model=Sweep) from None
+
+
+def _with_code(sweep: Sweep, layers: Sequence[Layer]) -> Sweep:
+    """Fill in the SHA-256 of the code that a sweep names: as given, else as it is now."""
+    found: dict[str, str] = {}
+    for dotted, value, named in sweep.named():
+        if value in named.shipped:
+            continue
+        key, reference = tuple(dotted.split(".")), named.reference(value)
+        if reference is None:
+            raise _error(named.unknown(value), key, layers)
+        digest = sweep.code.get(reference.place) or _digest_of_code(reference, key, layers)
+        if found.setdefault(reference.place, digest) != digest:
+            rule, advice = f"{reference.place} must be the same file wherever it is named", "Write where each lies."
+            raise _error(Refusal(rule, advice=advice), key, layers)
+    return sweep if found == dict(sweep.code) else sweep.model_copy(update={"code": found})
+
+
+def _digest_of_code(reference: Reference, key: Key, layers: Sequence[Layer]) -> str:
+    try:
+        return read(reference, folder=holding(layers, key).folder)
+    except CodeError as error:
+        raise _error(Refusal(error.rule, got=error.got, advice=error.advice), key, layers) from error
 
 
 def _explained(error: ValidationError, layers: Sequence[Layer], *, model: type[BaseModel]) -> ConfigError:

@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from deepcolor.config.named import Named
 from deepcolor.config.schema import (
     AugmentConfig,
     BudgetConfig,
@@ -150,6 +151,9 @@ def _default(field: FieldInfo) -> str:
 
 
 def _value(field: FieldInfo) -> str:
+    for entry in field.metadata:
+        if isinstance(entry, Named):
+            return f"{', '.join(f'`{name}`' for name in entry.shipped)}, or your own"
     kinds = list(_kinds(field.annotation))
     named = [kind for kind in kinds if kind != "null"]
     text = " or ".join(named) + _bounds(field)

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from deepcolor.config.confirm import ConfirmConfig
+from deepcolor.config.named import Named, named_fields
 from deepcolor.config.sections import (
     INIT_REF,
     SECTIONS,
@@ -62,16 +64,21 @@ __all__ = [
 
 StageName = Literal["regressor", "colorizer", "transfer"]
 STAGES: tuple[StageName, ...] = ("regressor", "colorizer", "transfer")
+_SHA256 = re.compile("[0-9a-f]{64}")
 
 
 class Setting(Frozen):
     """Everything that decides one trial's training."""
+
+    first_fields = frozenset({"stage", "data", "model", "training", "init"})
 
     stage: StageName
     data: DataConfig
     model: ModelConfig
     training: TrainingConfig
     init: InitConfig
+    code: Mapping[str, str] = Field(default_factory=dict)
+    """SHA-256 of the code that it uses, by the place that it names."""
 
     @property
     def patience(self) -> int | None:
@@ -102,6 +109,18 @@ class Sweep(Frozen):
     """What it starts from."""
     search: SearchConfig
     """What is searched, and how."""
+    code: Mapping[str, str] = Field(default_factory=dict)
+    """SHA-256 of code of your own that the sweep names, by file or module. Filled in when the sweep is read; given, it
+    is what the study began with, and the files themselves are not needed any more."""
+
+    @field_validator("code")
+    @classmethod
+    def _digests(cls, value: Mapping[str, str]) -> Mapping[str, str]:
+        for place, digest in value.items():
+            if not _SHA256.fullmatch(digest):
+                advice = "Leave code out: it is filled in."
+                raise Refusal("must be a SHA-256, 64 hex digits", got=written(digest), key=place, advice=advice)
+        return value
 
     @field_validator("study")
     @classmethod
@@ -176,7 +195,14 @@ class Sweep(Frozen):
             model=ModelConfig(**parts["model"]),
             training=TrainingConfig(**parts["training"]),
             init=InitConfig(**parts["init"]),
+            code=self._code_of(parts),
         )
+
+    def named(self) -> Iterator[tuple[str, str, Named]]:
+        """Every value that names something, with the key it is written under, and what may be named there."""
+        for section in SECTIONS.values():
+            for field, named in named_fields(section):
+                yield from ((key, str(value), named) for key, value in self._values(field))
 
     def digest(self) -> str:
         """SHA-256 (hex) of everything that decides the search's outcome; what follows the search, and the description,
@@ -185,6 +211,15 @@ class Sweep(Frozen):
         content = self.identity()
         search = {key: value for key, value in content["search"].items() if key != "confirm"}
         return digest_of({**{key: content[key] for key in content if key != "description"}, "search": search})
+
+    def _code_of(self, parts: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+        """The code that sections with these values use."""
+        used = (
+            named.reference(parts[part][field])
+            for part, section in SECTIONS.items()
+            for field, named in named_fields(section)
+        )
+        return {one.place: self.code[one.place] for one in used if one is not None and one.place in self.code}
 
     def _touches(self, field: str) -> bool:
         part = getattr(self, searchable_fields()[field])

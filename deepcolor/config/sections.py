@@ -6,10 +6,11 @@ import re
 from collections.abc import Mapping
 from functools import cache
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, field_validator
 
+from deepcolor.config.named import OPTIMIZERS
 from deepcolor.fields.frozen import Frozen, config_name
 from deepcolor.fields.refusal import Refusal, first_refusal, written
 
@@ -114,8 +115,9 @@ class TrainingConfig(Frozen):
     """L2 penalty (decoupled for adamw)."""
     batch_size: int = Field(default=32, ge=2, le=4096)
     """Images a step."""
-    optimizer: Literal["adam", "adamw", "sgd", "rmsprop"] = "adam"
-    """torch.optim's, at its defaults; sgd with momentum 0.9."""
+    optimizer: Annotated[str, OPTIMIZERS] = "adam"
+    """torch.optim's, at its defaults; sgd with momentum 0.9. Or your own, as `FILE.py:NAME` or `package.module:NAME`: a
+    torch `Optimizer`."""
     lr_schedule: Literal["constant", "cosine"] = "constant"
     """`cosine` falls to 0 over `epochs`, so trials that differ in epochs can then share no training."""
     early_stopping: bool | None = None

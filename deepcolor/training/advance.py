@@ -55,6 +55,7 @@ def advance(segment: Segment, on_epoch: OnEpoch | None = None) -> SegmentOutcome
     Raises:
         DataError: The cache is missing, or is not that of the trajectory.
         ModelError: The weights to start from do not fit.
+        CodeError: Code that the setting names is gone, is not what it was, or does not fit.
         StoreError: A checkpoint or a result could not be written; the checkpoint before it is intact.
     """
     device = pick_device(segment.device)
@@ -152,14 +153,20 @@ class _Advance:
                 return session
         with self._writing("trajectory"):
             write_identity(self.paths, self.segment.trajectory)
-        return Session.begin(self.segment.trajectory, data=self.data, device=self.device)
+        segment = self.segment
+        return Session.begin(segment.trajectory, data=self.data, device=self.device, code=segment.code)
 
     def _resumed(self, record: Record) -> Session | None:
         content = read_tensors(self.paths, record)
         if content is None:
             return None
         return Session.resume(
-            self.segment.trajectory, record=record, content=content, data=self.data, device=self.device
+            self.segment.trajectory,
+            record=record,
+            content=content,
+            data=self.data,
+            device=self.device,
+            code=self.segment.code,
         )
 
     def _weights_from_store(self, epoch: int) -> dict[str, torch.Tensor] | None:

@@ -49,8 +49,8 @@ def calibrate(segment: Segment, on_epoch: Callable[[EpochMetrics], None] | None 
     trajectory = replace(segment.trajectory, init=None)
     with torch_set_up(threads=segment.threads, reduced_precision=trajectory.setting.training.mixed_precision):
         data = CachedData.open(segment.cache, device=str(device))
-        cold_begin_s, _ = _begun(trajectory, data=data, device=device)
-        begin_s, session = _begun(trajectory, data=data, device=device)
+        cold_begin_s, _ = _begun(trajectory, data=data, device=device, code=segment.code)
+        begin_s, session = _begun(trajectory, data=data, device=device, code=segment.code)
         epoch_s = _measured_epoch_s(session, data)
         costs = _measured_trial(session, data)
         # The first optimizer of a process makes torch import seconds of what nothing here needs.
@@ -67,10 +67,12 @@ def calibrate(segment: Segment, on_epoch: Callable[[EpochMetrics], None] | None 
     )
 
 
-def _begun(trajectory: Trajectory, *, data: CachedData, device: torch.device) -> tuple[float, Session]:
+def _begun(
+    trajectory: Trajectory, *, data: CachedData, device: torch.device, code: Path | None
+) -> tuple[float, Session]:
     """Begin a training, and say how many seconds that took."""
     started = time.perf_counter()
-    session = Session.begin(trajectory, data=data, device=device)
+    session = Session.begin(trajectory, data=data, device=device, code=code)
     return time.perf_counter() - started, session
 
 

@@ -7,7 +7,9 @@ was cut.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Self
 
 import safetensors.torch
@@ -19,6 +21,7 @@ from deepcolor.data.cache.arrays import CachedData
 from deepcolor.errors import DataError, ModelError
 from deepcolor.models.modelfile import load_model
 from deepcolor.models.networks import Network, build, build_from, load_encoder
+from deepcolor.plugins import Code
 from deepcolor.training.checkpoint import Record
 from deepcolor.training.conditions import Conditions
 from deepcolor.training.metrics import evaluate
@@ -32,7 +35,9 @@ _EPOCH_SEED_FACTOR = 1_000_003
 class Session:
     """Trains a trajectory epoch after epoch; between two epochs it can go into a checkpoint and come back from one."""
 
-    def __init__(self, trajectory: Trajectory, *, network: Network, data: CachedData, device: torch.device) -> None:
+    def __init__(
+        self, trajectory: Trajectory, *, network: Network, data: CachedData, device: torch.device, code: Path | None
+    ) -> None:
         _check_data(trajectory, data)
         if trajectory.setting.init.freeze == "encoder":
             network.freeze_encoder()
@@ -40,7 +45,8 @@ class Session:
         self.data = data
         self.device = device
         self.network = network.to(device)
-        self.optimizer = build_optimizer(self.network, trajectory.setting.training)
+        brought = Code(trajectory.setting.code, code or Path())
+        self.optimizer = build_optimizer(self.network, trajectory.setting.training, code=brought)
         self.history: list[EpochMetrics] = []
         self.best_epoch = 0
         self.threads: set[int] = set()
@@ -48,18 +54,32 @@ class Session:
         self._best: dict[str, Tensor] = {}
 
     @classmethod
-    def begin(cls, trajectory: Trajectory, *, data: CachedData, device: torch.device) -> Self:
+    def begin(cls, trajectory: Trajectory, *, data: CachedData, device: torch.device, code: Path | None = None) -> Self:
         """Start before the first epoch.
 
+        Args:
+            trajectory: What is trained.
+            data: Of the trajectory.
+            device: Where to train.
+            code: See `Segment.code`.
         Raises:
             DataError: The data is not that of the trajectory, or is too little.
             ModelError: The weights to start from are not those that were pinned, or do not fit.
+            CodeError: Code that the setting names is gone, is not what it was, or does not fit.
         """
-        return cls(trajectory, network=initial_network(trajectory, size_px=data.size_px), data=data, device=device)
+        network = initial_network(trajectory, size_px=data.size_px)
+        return cls(trajectory, network=network, data=data, device=device, code=code)
 
     @classmethod
     def resume(
-        cls, trajectory: Trajectory, *, record: Record, content: bytes, data: CachedData, device: torch.device
+        cls,
+        trajectory: Trajectory,
+        *,
+        record: Record,
+        content: bytes,
+        data: CachedData,
+        device: torch.device,
+        code: Path | None = None,
     ) -> Self:
         """Start from a checkpoint; what the training once started from is not needed any more.
 
@@ -69,13 +89,15 @@ class Session:
             content: Its safetensors file, checked already.
             data: Of the trajectory.
             device: Where to train.
+            code: See `Segment.code`.
         Raises:
             DataError: The data is not that of the trajectory, or is too little.
+            CodeError: See `begin`.
         """
         tensors = safetensors.torch.load(content)
         weights = _part(tensors, _NETWORK)
         network = build_from(trajectory.stage, trajectory.model, data.size_px, weights=weights, device=device)
-        session = cls(trajectory, network=network, data=data, device=device)
+        session = cls(trajectory, network=network, data=data, device=device, code=code)
         restore_optimizer(session.optimizer, network, _part(tensors, _OPTIMIZER))
         session.history, session.best_epoch = list(record.history), record.best_epoch
         session.threads = set(record.threads)
@@ -140,16 +162,28 @@ class Session:
         network, train = self.network.train(), self.data.train
         # Summed where it is computed: asking for the loss of every batch would make the GPU wait each time.
         total = torch.zeros((), dtype=torch.float64, device=self.device)
-        for rows in batches(len(train), batch_size=training.batch_size, seed=training.seed, epoch=epoch):
-            lightness_B1HW, ab = train.batch(rows, seed=training.seed, epoch=epoch, target=network.target)
-            self.optimizer.zero_grad()
-            with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=amp):
-                output = network(lightness_B1HW)
-            loss = mse_loss(output.float(), network.native_target(ab))
-            loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it without types
-            self.optimizer.step()
-            total.add_(loss.detach(), alpha=len(rows))
+        with self._random_of(epoch):
+            for rows in batches(len(train), batch_size=training.batch_size, seed=training.seed, epoch=epoch):
+                lightness_B1HW, ab = train.batch(rows, seed=training.seed, epoch=epoch, target=network.target)
+                self.optimizer.zero_grad()
+                with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=amp):
+                    output = network(lightness_B1HW)
+                loss = mse_loss(output.float(), network.native_target(ab))
+                loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it without types
+                self.optimizer.step()
+                total.add_(loss.detach(), alpha=len(rows))
         return float(total.item() / len(train) / network.span**2)
+
+    @contextmanager
+    def _random_of(self, epoch: int) -> Iterator[None]:
+        """Let a user's code draw from torch's generators what follows from (seed, epoch); nothing else draws there."""
+        setting = self.trajectory.setting
+        if not setting.code:
+            yield
+            return
+        with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
+            torch.manual_seed(_epoch_seed(setting.training.seed, epoch))
+            yield
 
     def _remember_best(self) -> None:
         objective = self.trajectory.objective
@@ -170,11 +204,15 @@ def batches(count: int, *, batch_size: int, seed: int, epoch: int) -> tuple[Tens
     Returns:
         int64 tensors on the CPU, each row once.
     """
-    generator = torch.Generator().manual_seed(seed * _EPOCH_SEED_FACTOR + epoch)
+    generator = torch.Generator().manual_seed(_epoch_seed(seed, epoch))
     parts = torch.split(torch.randperm(count, generator=generator), batch_size)
     if len(parts) > 1 and len(parts[-1]) == 1:
         return (*parts[:-2], torch.cat(parts[-2:]))
     return parts
+
+
+def _epoch_seed(seed: int, epoch: int) -> int:
+    return seed * _EPOCH_SEED_FACTOR + epoch
 
 
 def initial_network(trajectory: Trajectory, *, size_px: int) -> Network:

@@ -74,6 +74,7 @@ class Trajectory:
             "objective": self.objective.metric,
             **({"direction": self.objective.direction} if self.objective.maximized else {}),
             **({"start": init} if init else {}),
+            **({"code": dict(self.setting.code)} if self.setting.code else {}),
         }
 
     @property
@@ -106,6 +107,8 @@ class Segment:
     """Longest time of training that a crash may cost."""
     stop_file: Path | None = None
     """When this file appears, finish the epoch, write a checkpoint and return."""
+    code: Path | None = None
+    """The folder of the files with a user's code that settings name (`Workspace.code`); None where they name none."""
     result: bool = True
     """Whether to leave the view's result; a trial that is only compared with others here needs none yet."""
 

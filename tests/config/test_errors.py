@@ -260,7 +260,7 @@ sweeps:
             "studdy: first",
             (
                 "studdy: unknown key (experiments/p.yaml, sweeps.0.studdy). Did you mean study? "
-                "Allowed: study, stage, description, data, model, training, init, search."
+                "Allowed: study, stage, description, data, model, training, init, search, code."
             ),
         ),
         (

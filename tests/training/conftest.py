@@ -61,6 +61,7 @@ class Prepared:
             model=ModelConfig(**{"feature_maps": 2, **taken(ModelConfig)}),
             training=TrainingConfig(**{"epochs": 6, "batch_size": 8, "lr": 3e-3, **taken(TrainingConfig)}),
             init=InitConfig(**taken(InitConfig)),
+            code=options.pop("setting_code", {}),
         )
         trajectory = Trajectory(setting=setting, data_digest=self.digest, init=init_weights)
         segment = Segment(trajectory, to_epoch=to_epoch, patience=patience, store=store, cache=self.cache, device="cpu")

@@ -70,6 +70,8 @@ class Places:
     stop_file: Path
     device: str = "auto"
     checkpoint_every_s: float = 30.0
+    code: Path | None = None
+    """See `Segment.code`."""
 
 
 class Driver:
@@ -347,6 +349,7 @@ class Driver:
                 device=self._places.device,
                 checkpoint_every_s=self._places.checkpoint_every_s,
                 stop_file=self._places.stop_file,
+                code=self._places.code,
                 result=ask.result,
             )
         )

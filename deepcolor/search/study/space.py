@@ -74,6 +74,9 @@ def misfits(sweep: Sweep, setting: Setting) -> list[str]:
                 found.append(f"search.space.{name}: {theirs!r} is no longer in it")
         elif theirs != ours:
             found.append(f"{section}.{name}: {theirs!r} -> {ours!r}")
+    if not found:  # By name it is one; so it is, unless what bears the names has changed.
+        changed = (place for place, digest in setting.code.items() if sweep.code.get(place) != digest)
+        found = [f"code.{place}: {setting.code[place]} -> {sweep.code.get(place)}" for place in changed]
     return found
 
 

@@ -1,0 +1,306 @@
+"""Code that a user brings: named as FILE.py:NAME or package.module:NAME, read once, kept beside what it trained.
+
+A file is found from the folder of the sweep that names it. Its content goes into the workspace under its SHA-256, and
+is run from there from then on, by the driver and by every worker; so a study means the same for ever, whatever becomes
+of the file. A module of an installed package is imported as it is, and has to be the one that the study began with.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib
+import importlib.util
+import re
+import sys
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.machinery import ModuleSpec, PathFinder
+from importlib.metadata import entry_points
+from pathlib import Path
+from threading import RLock
+from types import ModuleType
+from typing import Any
+
+from deepcolor.atomic import write_atomically
+from deepcolor.errors import CodeError
+from deepcolor.plainfile import read_plain
+
+_REFERENCE = re.compile(r"(?P<place>[^:\n]*[^:\n/]\.py|[A-Za-z_]\w*(?:\.\w+)*):(?P<name>[A-Za-z_]\w*)")
+_MOST_BYTES = 2**20
+_remembered: dict[str, bytes] = {}
+"""Content of files by SHA-256, from when a sweep is read until its study keeps it."""
+_importing = RLock()
+"""A driver and the segments of its own process may ask for one file at the same time."""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Where something of a user's lies, and what it is called there."""
+
+    place: str
+    """A file ending in `.py`, or a module."""
+    name: str
+
+    @classmethod
+    def of(cls, text: object) -> Reference | None:
+        """Read FILE.py:NAME or package.module:NAME; None for anything else."""
+        match = _REFERENCE.fullmatch(text) if isinstance(text, str) else None
+        return cls(match["place"], match["name"]) if match else None
+
+    @property
+    def is_file(self) -> bool:
+        return self.place.endswith(".py")
+
+    def __str__(self) -> str:
+        return f"{self.place}:{self.name}"
+
+
+@dataclass(frozen=True)
+class Code:
+    """The code that a sweep names: what it was when the study began, and where files of it are kept."""
+
+    digests: Mapping[str, str]
+    """SHA-256 by the place that the sweep names."""
+    folder: Path
+    """Holds the files (`Workspace.code`)."""
+
+    def load(self, text: str, *, group: str) -> Any:
+        """Import what a reference, or the name of an entry point, stands for.
+
+        Args:
+            text: Of a sweep.
+            group: Of the entry points, such as `deepcolor.losses`.
+        Raises:
+            CodeError: It is not there any more, is not what it was, or cannot be imported.
+        """
+        reference = _resolved(text, group=group)
+        if (digest := self.digests.get(reference.place)) is None:
+            rule = f"what {reference.place} holds must be known from when the sweep was read"
+            raise CodeError(rule, got="no SHA-256 of it", advice="Give the sweep as a file, or list it under code.")
+        if not reference.is_file:
+            _check(reference.place, _source_of_module(reference.place), digest)
+            return _imported(reference)
+        path = _kept(self.folder, digest, reference.place)
+        try:
+            content = read_plain(path, most_bytes=_MOST_BYTES)
+        except OSError as error:
+            got = f"{error.strerror or error} ({path})"
+            raise CodeError(f"{reference.place} must lie in the workspace", got=got, advice=_AGAIN) from error
+        _check(reference.place, content, digest)
+        return _run(reference, content, path=path)
+
+
+_AGAIN = "Start the sweep again."
+
+
+def load_here(text: str, *, group: str, folder: Path) -> Any:
+    """Import what a reference, or the name of an entry point, stands for, as it is at this moment: nothing is kept.
+
+    Args:
+        text: A reference or the name of an entry point.
+        group: Of the entry points, such as `deepcolor.executors`.
+        folder: Where the paths of files begin.
+    Raises:
+        CodeError: It is not there, or cannot be imported.
+    """
+    reference = _resolved(text, group=group)
+    if not reference.is_file:
+        _source_of_module(reference.place)
+        return _imported(reference)
+    return _run(reference, _content_of(reference, folder), path=(folder / reference.place).absolute())
+
+
+def resolved(text: str, *, group: str) -> Reference | None:
+    """Return the reference that a text is, or that an entry point of this name has; None where it is neither.
+
+    Args:
+        text: Of a sweep.
+        group: Of the entry points, such as `deepcolor.losses`.
+    """
+    return Reference.of(text) or Reference.of(_entry_points(group).get(text))
+
+
+def offered(group: str) -> tuple[str, ...]:
+    """Return the names of the entry points that installed packages have in a group."""
+    return tuple(_entry_points(group))
+
+
+def read(reference: Reference, *, folder: Path) -> str:
+    """Read the code that a sweep names, and return its SHA-256. Nothing of it is run.
+
+    Args:
+        reference: What the sweep names.
+        folder: Where the paths of files begin.
+    Raises:
+        CodeError: The file or module is not there, is no Python, or defines no such name.
+    """
+    if not reference.is_file:
+        return hashlib.sha256(_source_of_module(reference.place)).hexdigest()
+    content = _content_of(reference, folder)
+    _check_defined(reference, content)
+    digest = hashlib.sha256(content).hexdigest()
+    _remembered[digest] = content
+    return digest
+
+
+def keep(code: Code) -> None:
+    """Write the files that a sweep names into the workspace, where they are not there yet.
+
+    Raises:
+        CodeError: What a file held when the sweep was made is neither there nor at hand.
+        OSError: The folder cannot be written to.
+    """
+    for place, digest in code.digests.items():
+        path = _kept(code.folder, digest, place)
+        if not place.endswith(".py") or _is_whole(path, digest):
+            continue
+        if digest not in _remembered:
+            raise CodeError(
+                f"{place} must be what it was when the sweep was read, SHA-256 {digest[:12]}...",
+                got=f"nothing of it ({path.parent})",
+                advice="Give the sweep as a file beside it.",
+            )
+        write_atomically(path, _remembered[digest])
+
+
+def _kept(folder: Path, digest: str, place: str) -> Path:
+    return folder / digest[:32] / Path(place).name
+
+
+def _is_whole(path: Path, digest: str) -> bool:
+    try:
+        return hashlib.sha256(read_plain(path, most_bytes=_MOST_BYTES)).hexdigest() == digest
+    except OSError:
+        return False
+
+
+def _check(place: str, content: bytes, digest: str) -> None:
+    found = hashlib.sha256(content).hexdigest()
+    if found != digest:
+        raise CodeError(
+            f"{place} must be what it was when the study began, SHA-256 {digest[:12]}...",
+            got=f"{found[:12]}...",
+            advice="Put it back, or give the sweep another study name.",
+        )
+
+
+def _resolved(text: str, *, group: str) -> Reference:
+    reference = resolved(text, group=group)
+    if reference is None:
+        known = f" or an entry point of {group} ({', '.join(offered(group)) or 'none is installed'})"
+        advice = "Install the package that has it, or mend the name."
+        raise CodeError(f"must be FILE.py:NAME, package.module:NAME{known}", got=repr(text), advice=advice)
+    return reference
+
+
+def _imported(reference: Reference) -> Any:
+    try:
+        module = importlib.import_module(reference.place)
+    except (Exception, SystemExit) as error:
+        raise _not_importable(reference, error) from error
+    return _attribute(reference, module)
+
+
+def _run(reference: Reference, content: bytes, *, path: Path) -> Any:
+    """Import a file's content: these very bytes, whatever lies there by now, and without a `__pycache__` beside it."""
+    name = f"deepcolor_code_{hashlib.sha256(content).hexdigest()[:16]}"
+    with _importing:
+        if name not in sys.modules:
+            module = ModuleType(name)
+            module.__file__ = str(path)
+            sys.modules[name] = module  # Before it runs: its classes are looked up there.
+            try:
+                exec(compile(content, str(path), "exec"), vars(module))  # noqa: S102  # this is what it was brought for
+            except (Exception, SystemExit) as error:
+                del sys.modules[name]
+                raise _not_importable(reference, error) from error
+            except BaseException:
+                del sys.modules[name]
+                raise
+        return _attribute(reference, sys.modules[name])
+
+
+def _not_importable(reference: Reference, error: BaseException) -> CodeError:
+    got = " ".join(f"{type(error).__name__}: {error}".split())
+    return CodeError(f"{reference.place} must be importable", got=got, advice="Mend it, under another study name.")
+
+
+def _attribute(reference: Reference, module: ModuleType) -> Any:
+    if not hasattr(module, reference.name):
+        raise CodeError(f"{reference.place} must have something called {reference.name}", advice="Mend the name.")
+    return getattr(module, reference.name)
+
+
+def _content_of(reference: Reference, folder: Path) -> bytes:
+    path = folder / reference.place
+    try:
+        return read_plain(path, most_bytes=_MOST_BYTES)
+    except OSError as error:
+        raise CodeError(
+            f"{reference.place} must be a file that can be read",
+            got=f"{(error.strerror or str(error)).lower()}: {path}",
+            advice="Paths begin at the folder of the file that names them. A study that has begun goes on without it: "
+            "deepcolor studies NAME --write-sweep FILE.",
+        ) from error
+
+
+def _source_of_module(name: str) -> bytes:
+    """The content of a module's file; nothing is imported for it, as importing a package takes its time."""
+    spec = _spec_of(name)
+    if spec is None or spec.origin is None:
+        raise CodeError(f"the module {name} must be installed", advice="Install it, or name a file: FILE.py:NAME.")
+    try:
+        return Path(spec.origin).read_bytes()
+    except OSError:
+        return name.encode()  # Built in, or in an archive: its name is all that can be said of it.
+
+
+def _spec_of(name: str) -> ModuleSpec | None:
+    top, *below = name.split(".")
+    try:
+        spec = importlib.util.find_spec(top)
+        for part in below:
+            if spec is None or spec.submodule_search_locations is None:
+                return None
+            spec = PathFinder.find_spec(f"{spec.name}.{part}", spec.submodule_search_locations)
+    except KeyError:  # A namespace within a namespace, whose parents hold no code.
+        return importlib.util.find_spec(name)
+    except (ImportError, ValueError):
+        return None
+    return spec
+
+
+def _check_defined(reference: Reference, content: bytes) -> None:
+    """Raise CodeError unless a file is Python and defines a name at its outermost level."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # What the code is warned of is said where it runs.
+            defined = set(_names(ast.parse(content).body))
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        raise CodeError(f"{reference.place} must be Python", got=str(error), advice="Mend it.") from error
+    if reference.name not in defined and "*" not in defined:
+        known = ", ".join(sorted(name for name in defined if not name.startswith("_")))
+        rule = f"{reference.place} must define {reference.name}"
+        raise CodeError(rule, got=known or "nothing", advice="Mend the name.")
+
+
+def _names(body: Iterable[ast.AST]) -> Iterator[str]:
+    """What statements define where they stand, whichever way they go; `*` where that cannot be told."""
+    for node in body:
+        match node:
+            case ast.ClassDef(name=name) | ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
+                yield name
+            case ast.Import(names=names) | ast.ImportFrom(names=names):
+                yield from (alias.asname or alias.name for alias in names)
+            case ast.Name(id=name, ctx=ast.Store()):
+                yield name
+            case _:
+                yield from _names(ast.iter_child_nodes(node))
+
+
+@cache
+def _entry_points(group: str) -> Mapping[str, str]:
+    return {point.name: f"{point.module}:{point.attr}" for point in entry_points(group=group)}

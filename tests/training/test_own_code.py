@@ -1,0 +1,146 @@
+"""Trainings with code of a user's own: cut anywhere, they give what they give uncut."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from deepcolor.errors import CodeError
+from deepcolor.plugins import Code, keep, read, resolved
+from deepcolor.training.advance import advance
+from deepcolor.training.packing import packed, unpacked
+from deepcolor.training.trajectory import Segment, TrajectoryPaths
+from tests.training.conftest import Prepared
+
+OPTIMIZERS = '''
+import torch
+from torch.optim import Adam, Optimizer
+
+class Noisy(Optimizer):
+    """Holds what an optimizer may hold: numbers, half and double precision, lists, and state beside torch's own."""
+
+    def __init__(self, parameters, *, lr, weight_decay):
+        super().__init__(parameters, {"lr": lr, "weight_decay": weight_decay, "betas": (0.9, None)})
+        self.steps = 0
+
+    def state_dict(self):
+        return {**super().state_dict(), "steps": self.steps}
+
+    def load_state_dict(self, state):
+        self.steps = state.pop("steps")
+        super().load_state_dict(state)
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        self.steps += 1
+        for group in self.param_groups:
+            group["scale"] = group.get("scale", 1.0) * 0.999999999
+            for parameter in group["params"]:
+                if parameter.grad is None:
+                    continue
+                state = self.state[parameter]
+                if not state:
+                    state["mean"] = torch.zeros_like(parameter, dtype=torch.float64)
+                    state["half"] = torch.zeros_like(parameter, dtype=torch.bfloat16)
+                    state["seen"], state["kept"] = 0, [torch.zeros(3, dtype=torch.int64), "text"]
+                state["seen"] += 1
+                state["kept"][0] += state["seen"]
+                state["mean"].lerp_(parameter.grad.double(), 0.1)
+                state["half"].copy_(parameter.grad)
+                noise = torch.randn_like(parameter) * 1e-3 / self.steps
+                step = state["mean"].float() + 0.1 * state["half"].float() + noise
+                parameter.add_(step, alpha=-group["lr"] * group["scale"])
+
+class Odd(Adam):
+    def __init__(self, parameters, *, lr, weight_decay):
+        super().__init__(parameters, lr=lr)
+        self.param_groups[0]["odd"] = object()
+
+def Rprop(parameters, lr, weight_decay):
+    return torch.optim.Rprop(parameters, lr=lr)
+
+def no_optimizer(parameters, lr, weight_decay):
+    return 3
+'''
+
+
+@pytest.fixture
+def own(tmp_path: Path, prepared: Prepared) -> Any:
+    """Segments with code out of a file that is gone once it is kept."""
+
+    def segment(store: Path, *, text: str, **options: Any) -> Segment:
+        file = tmp_path / "own.py"
+        file.write_text(text)
+        digests = {}
+        for name in ("optimizer", "loss"):
+            reference = resolved(options.get(name, ""), group="deepcolor.none")
+            if reference is not None:
+                digests[reference.place] = read(reference, folder=tmp_path)
+        keep(Code(digests, tmp_path / "code"))
+        file.unlink()
+        return prepared.segment(store, code=tmp_path / "code", setting_code=digests, **options)
+
+    return segment
+
+
+def checkpoint(segment: Segment, epoch: int) -> str:
+    paths = TrajectoryPaths(segment.store, segment.trajectory.digest)
+    return hashlib.sha256(paths.checkpoint(epoch).read_bytes()).hexdigest()
+
+
+@pytest.mark.parametrize(
+    "optimizer", ["own.py:Noisy", "own.py:Adam", "torch.optim:NAdam", "torch.optim:Adafactor", "own.py:Rprop"]
+)
+def test_a_brought_optimizer_is_cut_and_gone_on_with_to_the_last_bit(own: Any, tmp_path: Path, optimizer: str) -> None:
+    """All of its state goes through a checkpoint: tensors of any type, numbers, its own attributes, and its draws."""
+    whole = own(tmp_path / "whole", text=OPTIMIZERS, optimizer=optimizer, to_epoch=4)
+    assert math.isfinite(advance(whole).history[-1].metrics["val/mse"])
+    for to_epoch in (1, 2, 4):
+        cut = own(tmp_path / "cut", text=OPTIMIZERS, optimizer=optimizer, to_epoch=to_epoch)
+        torch.rand(to_epoch)  # Whatever was drawn before.
+        advance(cut)
+    assert checkpoint(whole, 4) == checkpoint(cut, 4)
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [
+        ("own.py:Odd", "an optimizer's state must be of tensors, numbers, text, lists and dicts; got object at param"),
+        ("own.py:no_optimizer", "own.py:no_optimizer must give a torch.optim.Optimizer; got int"),
+        ("torch.optim:Optimizer", r"torch.optim:Optimizer must take \(parameters, lr=..., weight_decay=...\); got Ty"),
+    ],
+)
+def test_what_is_no_optimizer_is_refused_before_anything_is_trained(
+    own: Any, tmp_path: Path, name: str, problem: str
+) -> None:
+    """In one line that says what it is in place of what it must be."""
+    with pytest.raises(CodeError, match=problem):
+        advance(own(tmp_path / "store", text=OPTIMIZERS, optimizer=name))
+
+
+def test_a_state_is_packed_to_the_last_bit() -> None:
+    """A tree of tensors and plain values comes back as it was, whatever types and layouts it holds."""
+    tree = {
+        "state": {0: {"a": torch.tensor([math.nan, -0.0, 1e-45]), "b": 0.1, "c": True, "d": None}, 11: {}, 2: {"x": 1}},
+        "groups": [{"betas": (0.9, 0.999), "params": [0, 11, 2], "inf": math.inf, "name": "é", "1": [[], ()]}],
+        "deep": torch.arange(24).reshape(2, 3, 4).permute(2, 0, 1),
+    }
+    back = unpacked(packed(tree))
+
+    def same(a: Any, b: Any) -> bool:
+        if isinstance(a, Tensor):
+            return bool(a.dtype == b.dtype) and a.contiguous().numpy().tobytes() == b.contiguous().numpy().tobytes()
+        if isinstance(a, dict):
+            return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
+        if isinstance(a, list | tuple):
+            return type(a) is type(b) and len(a) == len(b) and all(map(same, a, b))
+        return type(a) is type(b) and bool(a == b)
+
+    assert same(tree, back)
+    assert packed(back)["tree"].equal(packed(tree)["tree"])
