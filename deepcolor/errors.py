@@ -58,6 +58,7 @@ class CodeError(UserError):
     """
 
     def __init__(self, rule: str, *, got: str = "", advice: str = "") -> None:
+        got = got if got.endswith("...") else got.removesuffix(".")
         super().__init__(f"code: {rule}{f'; got {got}' if got else ''}. {advice}".rstrip())
         self.rule = rule
         self.got = got

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from deepcolor.coloring.metrics import MSE
-from deepcolor.stages.contract import Stage
+from deepcolor.coloring.metrics import Colouring
 
 
-class Colorizer(Stage):
+class Colorizer(Colouring):
     """Colours a grey photo; it may start from a regressor's encoder."""
 
-    metrics = MSE
     starts_from = ("regressor",)
     takes_form = ("feature_maps", "growth")
     colours_pixels = True

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from deepcolor.coloring.metrics import MSE
-from deepcolor.stages.contract import Stage
+from deepcolor.coloring.metrics import Colouring
 
 _NO_DECODER = "a regressor has no decoder"
 _RANDOM_START = "a regressor starts from random weights"
 
 
-class Regressor(Stage):
+class Regressor(Colouring):
     """Predicts the mean colour of a photo; its encoder is what a colorizer starts from."""
 
-    metrics = MSE
     stops_early = False
     ignores = {  # noqa: RUF012  # read only
         "hidden_activation": _NO_DECODER,

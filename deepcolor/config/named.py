@@ -55,3 +55,5 @@ def named_fields(section: type[BaseModel]) -> Iterator[tuple[str, Named]]:
 
 
 OPTIMIZERS = Named("deepcolor.optimizers", ("adam", "adamw", "sgd", "rmsprop"))
+LOSSES = Named("deepcolor.losses", ("mse", "l1", "smooth_l1"))
+SAMPLERS = Named("deepcolor.samplers", ("grid", "tpe", "random"))

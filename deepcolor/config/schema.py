@@ -26,12 +26,11 @@ from deepcolor.config.sections import (
     TrainingConfig,
     searchable_fields,
 )
-from deepcolor.config.space import Choices, Dimension, Range, Sampler, SearchConfig
+from deepcolor.config.space import Choices, Dimension, Range, SearchConfig
 from deepcolor.config.stopping import BudgetConfig, Limit, Pruner, PrunerConfig
 from deepcolor.fields.frozen import Frozen, ParamValue, config_name
-from deepcolor.fields.objective import Objective
+from deepcolor.fields.objective import Direction, Objective
 from deepcolor.fields.refusal import Refusal, nearest, unknown_key, unknown_name, written
-from deepcolor.stages.contract import EPOCH_S
 from deepcolor.stages.finding import stage_named
 
 __all__ = [
@@ -51,7 +50,6 @@ __all__ = [
     "Pruner",
     "PrunerConfig",
     "Range",
-    "Sampler",
     "SearchConfig",
     "Setting",
     "StageName",
@@ -147,9 +145,7 @@ class Sweep(Frozen):
     @property
     def objective(self) -> Objective:
         """What the search optimises, with the direction that its stage says."""
-        direction = stage_named(self.stage).direction(self.search.objective)
-        assert direction is not None, "checked when the sweep was read"
-        return Objective(self.search.objective, direction)
+        return Objective(self.search.objective, self._directions[self.search.objective])
 
     @property
     def search_names(self) -> tuple[str, ...]:
@@ -203,6 +199,8 @@ class Sweep(Frozen):
         for section in SECTIONS.values():
             for field, named in named_fields(section):
                 yield from ((key, str(value), named) for key, value in self._values(field))
+        for field, named in named_fields(SearchConfig):
+            yield f"search.{field}", getattr(self.search, field), named
 
     def digest(self) -> str:
         """SHA-256 (hex) of everything that decides the search's outcome; what follows the search, and the description,
@@ -233,11 +231,15 @@ class Sweep(Frozen):
         section = searchable_fields()[field]
         return ((f"{section}.{field}", getattr(getattr(self, section), field)),)
 
+    @property
+    def _directions(self) -> Mapping[str, Direction]:
+        """The metrics that all its trainings have, and which values are the better ones."""
+        return stage_named(self.stage).directions(str(loss) for _, loss in self._values("loss"))
+
     def _check_metrics(self) -> None:
-        stage, search = stage_named(self.stage), self.search
+        search, known = self.search, self._directions
         for key, metric in (("objective", search.objective), *(("watch", metric) for metric in search.watch)):
-            if stage.direction(metric) is None:
-                known = [*stage.metrics, EPOCH_S]
+            if metric not in known:
                 near = nearest(metric, known)
                 advice = f"{f'Did you mean {near}? ' if near else ''}Allowed: {', '.join(known)}."
                 rule = f"must be what a {self.stage} measures after every epoch"

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, field_validator
 
-from deepcolor.config.named import OPTIMIZERS
+from deepcolor.config.named import LOSSES, OPTIMIZERS
 from deepcolor.fields.frozen import Frozen, config_name
 from deepcolor.fields.refusal import Refusal, first_refusal, written
 
@@ -118,6 +118,10 @@ class TrainingConfig(Frozen):
     optimizer: Annotated[str, OPTIMIZERS] = "adam"
     """torch.optim's, at its defaults; sgd with momentum 0.9. Or your own, as `FILE.py:NAME` or `package.module:NAME`: a
     torch `Optimizer`."""
+    loss: Annotated[str, LOSSES] = "mse"
+    """What is minimised, as a mean over the batch, in units of the output (0 to 1, or -1 to 1 for tanh); smooth_l1 is
+    squared below a twentieth of that range. Or your own, as for `optimizer`: loss(output, target), a tensor with one
+    number. `train/mse` is recorded for mse, `train/loss` for any other."""
     lr_schedule: Literal["constant", "cosine"] = "constant"
     """`cosine` falls to 0 over `epochs`, so trials that differ in epochs can then share no training."""
     early_stopping: bool | None = None

@@ -5,17 +5,16 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
 from pydantic import Discriminator, Field, Tag, ValidationInfo, field_validator, model_serializer, model_validator
 
 from deepcolor.config.confirm import ConfirmConfig
+from deepcolor.config.named import SAMPLERS
 from deepcolor.config.sections import SECTIONS, field_value, searchable_fields
 from deepcolor.config.stopping import BudgetConfig, PrunerConfig
 from deepcolor.fields.frozen import Frozen, ParamValue, config_name
 from deepcolor.fields.refusal import Refusal, written
-
-Sampler = Literal["grid", "tpe", "random"]
 
 _MOST_GRID_POINTS = 10_000
 _HUGE = 1e300
@@ -137,13 +136,15 @@ class SearchConfig(Frozen):
         {"sampler", "space", "objective", "trials", "seed", "pruner", "budget", "warm_start", "confirm"}
     )
 
-    sampler: Sampler = "grid"
-    """`grid` trains every combination once; `tpe` and `random` draw `trials` settings (Optuna)."""
+    sampler: Annotated[str, SAMPLERS] = "grid"
+    """`grid` trains every combination once; `tpe` and `random` draw `trials` settings (Optuna), and so does your
+    own, as `FILE.py:NAME` or `package.module:NAME`: an Optuna `BaseSampler`, such as `optuna.samplers:QMCSampler`."""
     space: tuple[_Dimension, ...] = ()
     """Searched fields of model, training and init: a list of choices, or low/high with log or step."""
     objective: str = "val/mse"
     """The epoch metric that is optimised. The shipped stages have `val/mse`, `val/mse_a`, `val/mse_b` and
-    `train/mse`, which are minimised, in the normalised units (value + 128) / 255; every training has `epoch_s`."""
+    `train/mse`, which are minimised, in the normalised units (value + 128) / 255; under another loss than mse,
+    `train/loss` in place of `train/mse`. Every training has `epoch_s`."""
     trials: int | None = Field(default=None, ge=1, le=100_000)
     """Settings to draw, for tpe and random; they need it unless a budget bounds them. A grid has as many as its
     space."""
@@ -159,6 +160,8 @@ class SearchConfig(Frozen):
     """Train the best settings again under other seeds; the winner is the one with the best mean."""
     watch: tuple[str, ...] = ()
     """Other epoch metrics that are shown beside the objective: in the live view, the leaderboard and MLflow."""
+    sampler_options: Mapping[str, Any] = Field(default_factory=dict)
+    """What the sampler is made with beside its seed: `{multivariate: true}` for tpe."""
 
     @field_validator("warm_start")
     @classmethod
@@ -183,15 +186,21 @@ class SearchConfig(Frozen):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
+        if "seed" in self.sampler_options or (self.sampler_options and self.sampler == "grid"):
+            reason = "a grid takes no options" if self.sampler == "grid" else "the seed has a key of its own"
+            got, advice = written(dict(self.sampler_options)), "Leave it out; the seed is search.seed."
+            raise Refusal(reason, got=got, advice=advice, key="sampler_options")
         if self.sampler == "grid":
             self._check_grid()
+        elif self.sampler not in SAMPLERS.shipped and SAMPLERS.reference(self.sampler) is None:
+            return self  # There is none of this name, which is what has to be said; the loader does.
         elif self.trials is None and not self.budget.bounded:
             advice = "Add trials: 20, or a budget that ends the search."
             raise Refusal(f"the sampler {self.sampler} needs a number of trials", advice=advice, key="trials")
         elif not self.space:
             advice = "Add a field to the space, or use the grid sampler for a single training."
             raise Refusal(f"the sampler {self.sampler} needs something to search", advice=advice, key="space")
-        if self.warm_start and self.sampler != "tpe":
+        if self.warm_start and self.sampler in {"grid", "random"}:
             advice = "Leave warm_start out, or choose the sampler tpe."
             raise Refusal(f"the sampler {self.sampler} learns from no trials", key="warm_start", advice=advice)
         if self.confirm is not None and any(dimension.name == "seed" for dimension in self.space):

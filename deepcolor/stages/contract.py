@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import ClassVar
 
 from deepcolor.fields.objective import Direction
@@ -37,6 +37,13 @@ class Stage:
     """Whether its models colour pictures, so that `deepcolor colorize` can use them."""
 
     @classmethod
-    def direction(cls, metric: str) -> Direction | None:
-        """Which values of an epoch metric are the better ones; None where it has none of this name."""
-        return {**cls.metrics, EPOCH_S: "minimize"}.get(metric)
+    def metrics_under(cls, loss: str) -> Mapping[str, Direction]:  # noqa: ARG003  # for stages that do depend on it
+        """What it measures where this loss is minimised (`training.loss`); `metrics`, unless a subclass says more."""
+        return cls.metrics
+
+    @classmethod
+    def directions(cls, losses: Iterable[str]) -> Mapping[str, Direction]:
+        """Return what may be asked of trainings under any of these losses, and which values are the better ones."""
+        first, *others = (cls.metrics_under(loss) for loss in losses)
+        common = {name: first[name] for name in first if all(name in other for other in others)}
+        return {**common, EPOCH_S: "minimize"}

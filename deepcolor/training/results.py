@@ -88,6 +88,7 @@ def title_of(trajectory: Trajectory) -> str:
         f"fm={model.feature_maps}{' doubling' if model.growth == 'double' else ''}",
         f"batch={training.batch_size}",
         f"{training.optimizer}{' cosine' if training.lr_schedule == 'cosine' else ''}",
+        *([training.loss] if training.loss != "mse" else []),
         model.output_activation
         if trajectory.stage == "regressor"
         else f"{model.hidden_activation}/{model.output_activation}",

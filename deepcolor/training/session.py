@@ -15,7 +15,6 @@ from typing import Self
 import safetensors.torch
 import torch
 from torch import Tensor
-from torch.nn.functional import mse_loss
 
 from deepcolor.data.cache.arrays import CachedData
 from deepcolor.errors import DataError, ModelError
@@ -24,6 +23,7 @@ from deepcolor.models.networks import Network, build, build_from, load_encoder
 from deepcolor.plugins import Code
 from deepcolor.training.checkpoint import Record
 from deepcolor.training.conditions import Conditions
+from deepcolor.training.loss import build_loss
 from deepcolor.training.metrics import evaluate
 from deepcolor.training.optimizer import build_optimizer, lr_at, optimizer_tensors, restore_optimizer, set_lr
 from deepcolor.training.trajectory import EpochMetrics, Trajectory
@@ -46,7 +46,9 @@ class Session:
         self.device = device
         self.network = network.to(device)
         brought = Code(trajectory.setting.code, code or Path())
-        self.optimizer = build_optimizer(self.network, trajectory.setting.training, code=brought)
+        training = trajectory.setting.training
+        self.optimizer = build_optimizer(self.network, training, code=brought)
+        self.loss = build_loss(training.loss, span=network.span, device=device, code=brought)
         self.history: list[EpochMetrics] = []
         self.best_epoch = 0
         self.threads: set[int] = set()
@@ -119,12 +121,15 @@ class Session:
         """
         epoch, started = self.epoch + 1, time.perf_counter()
         set_lr(self.optimizer, lr_at(self.trajectory.setting.training, epoch=epoch))
-        train_mse = self._train_batches(epoch)
+        train_loss = self._train_batches(epoch)
         batch_size = Conditions.of(self.trajectory.setting.training, threads=None).batch_size
         figures = evaluate(self.network, self.data.val, device=self.device, batch_size=batch_size)
         row = EpochMetrics(
             epoch=epoch,
-            metrics={"train/mse": train_mse, **{f"val/{name}": figures[name] for name in ("mse", "mse_a", "mse_b")}},
+            metrics={
+                **self._trained(train_loss),
+                **{f"val/{name}": figures[name] for name in ("mse", "mse_a", "mse_b")},
+            },
             epoch_s=time.perf_counter() - started,
             time_ms=max(time.time_ns() // 1_000_000, self.history[-1].time_ms if self.history else 0),
         )
@@ -156,7 +161,7 @@ class Session:
         return safetensors.torch.save({name: value.detach().cpu().contiguous() for name, value in tensors.items()})
 
     def _train_batches(self, epoch: int) -> float:
-        """Train one pass over the training images; return the mean loss in the normalised units."""
+        """Train one pass over the training images; return the mean loss in the units of the output."""
         training = self.trajectory.setting.training
         amp = training.mixed_precision and self.device.type == "cuda"
         network, train = self.network.train(), self.data.train
@@ -168,11 +173,17 @@ class Session:
                 self.optimizer.zero_grad()
                 with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=amp):
                     output = network(lightness_B1HW)
-                loss = mse_loss(output.float(), network.native_target(ab))
+                loss = self.loss(output.float(), network.native_target(ab))
                 loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it without types
                 self.optimizer.step()
                 total.add_(loss.detach(), alpha=len(rows))
-        return float(total.item() / len(train) / network.span**2)
+        return float(total.item() / len(train))
+
+    def _trained(self, loss: float) -> dict[str, float]:
+        """The metric of the training itself; the squared error has the units of every other one."""
+        if self.trajectory.setting.training.loss == "mse":
+            return {"train/mse": loss / self.network.span**2}
+        return {"train/loss": loss}
 
     @contextmanager
     def _random_of(self, epoch: int) -> Iterator[None]:

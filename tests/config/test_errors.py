@@ -15,7 +15,8 @@ from tests.config.conftest import SWEEP, Write
 FILE = "experiments/colorizer-tpe.yaml"
 RANGE = "search.space.lr={low: %s, high: %s%s}"
 TRAINING_KEYS = (
-    "epochs, lr, weight_decay, batch_size, optimizer, lr_schedule, early_stopping, patience, seed, mixed_precision"
+    "epochs, lr, weight_decay, batch_size, optimizer, loss, lr_schedule, early_stopping, patience, seed, "
+    "mixed_precision"
 )
 
 

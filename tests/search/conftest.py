@@ -72,7 +72,7 @@ class Bench:
             tracker=self.memory,
             watcher=self.memory,
             projection=Projection(study, provenance, "deepcolor sweep x.yaml", store, report.folder),
-            places=Places(store, self.workspace.root / "cache", folder / "stop", device),
+            places=Places(store, self.workspace.root / "cache", folder / "stop", device, code=self.workspace.code),
             report=report,
             parent_of=lambda setting: None,
             learn_from=[self.storage().load(name) for name in sweep.search.warm_start],

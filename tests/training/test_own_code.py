@@ -144,3 +144,68 @@ def test_a_state_is_packed_to_the_last_bit() -> None:
 
     assert same(tree, back)
     assert packed(back)["tree"].equal(packed(tree)["tree"])
+
+
+LOSSES = """
+import torch
+from torch.nn.functional import mse_loss
+
+def twice(output, target):
+    return 2 * mse_loss(output, target)
+
+class Weighted(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("weight", torch.tensor([2.0, 0.5]))
+
+    def forward(self, output, target):
+        weight = self.weight if output.ndim == 2 else self.weight[:, None, None]
+        return (weight * (output - target).square()).mean() + 0 * torch.rand(())
+
+def each(output, target):
+    return (output - target).square()
+
+broken = 3
+"""
+
+
+@pytest.mark.parametrize("loss", ["l1", "smooth_l1", "own.py:Weighted", "torch.nn:HuberLoss"])
+@pytest.mark.parametrize("stage", ["regressor", "colorizer"])
+def test_another_loss_is_minimised_and_recorded_under_its_own_name(
+    own: Any, tmp_path: Path, loss: str, stage: str
+) -> None:
+    """`train/loss` falls, in its own units; those of the validation stay; cut, it is whole."""
+    whole = own(tmp_path / "whole", text=LOSSES, loss=loss, stage=stage, to_epoch=4)
+    history = advance(whole).history
+    assert set(history[0].metrics) == {"train/loss", "val/mse", "val/mse_a", "val/mse_b"}
+    assert history[-1].metrics["train/loss"] < history[0].metrics["train/loss"]
+    for to_epoch in (1, 4):
+        cut = own(tmp_path / "cut", text=LOSSES, loss=loss, stage=stage, to_epoch=to_epoch)
+        advance(cut)
+    assert checkpoint(whole, 4) == checkpoint(cut, 4)
+
+
+@pytest.mark.parametrize("output", ["sigmoid", "tanh"])
+def test_the_loss_is_in_units_of_the_output(own: Any, tmp_path: Path, output: str) -> None:
+    """In the first step nothing but its factor tells a doubled error from mse, which is recorded in other units."""
+    rows = [
+        advance(own(tmp_path / loss[-5:], text=LOSSES, loss=loss, to_epoch=1, lr=1e-12, output_activation=output))
+        for loss in ("mse", "own.py:twice")
+    ]
+    mse, twice = (row.history[0].metrics for row in rows)
+    assert twice["train/loss"] == pytest.approx(2 * mse["train/mse"] * (4 if output == "tanh" else 1), rel=1e-6)
+    assert twice["val/mse"] == pytest.approx(mse["val/mse"], rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("loss", "problem"),
+    [
+        ("own.py:each", r"own.py:each must give a tensor with one number, the mean over the batch; got shape \(8, 2\)"),
+        ("own.py:broken", r"own.py:broken must be called as loss\(output, target\); got int"),
+        ("torch.nn:Linear", "torch.nn:Linear must be made without arguments; got TypeError"),
+    ],
+)
+def test_what_is_no_loss_is_refused(own: Any, tmp_path: Path, loss: str, problem: str) -> None:
+    """In one line that says what it is in place of what it must be."""
+    with pytest.raises(CodeError, match=problem):
+        advance(own(tmp_path / "store", text=LOSSES, loss=loss))

@@ -116,7 +116,7 @@ class Driver:
         self._board = Board(self._sweep, places.store)
         self._ladder = Ladder(study, self._board)
         self._showing = Showing(tracker, projection, self._board)
-        self._proposals = Proposals(study)
+        self._proposals = Proposals(study, code=places.code)
         self._account = Account(study, on_gpu=on_gpu(places.device))
         self._ending = Ending(places.stop_file)
         self._attendance = Attendance(places.stop_file.parent)

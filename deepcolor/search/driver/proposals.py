@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from pathlib import Path
 
 from deepcolor.search.study.space import Params, grid_points, point_key
 from deepcolor.search.study.storage import StoredStudy, StoredTrial
@@ -13,14 +14,21 @@ from deepcolor.search.study.trials import searched
 class Proposals:
     """Starts trials until the study has all that its sweep, or its budget, asks for."""
 
-    def __init__(self, study: StoredStudy) -> None:
+    def __init__(self, study: StoredStudy, *, code: Path | None) -> None:
+        """Start nothing yet.
+
+        Args:
+            study: Its sweep names the sampler.
+            code: See `Segment.code`.
+        """
         self._study = study
+        self._code = code
         self._search = study.sweep.search
         self._points: deque[Params] = deque()
 
     def take_over(self, trials: Sequence[StoredTrial]) -> None:
         """Go on from what earlier drivers tried; a failed point is tried again."""
-        self._study.use_sampler(self._search)
+        self._study.use_sampler(self._search, code=self._code)
         if self._search.sampler == "grid":
             there = {point_key(trial.params) for trial in searched(trials) if trial.state != "failed"}
             self._points.extend(point for point in grid_points(self._search) if point_key(point) not in there)

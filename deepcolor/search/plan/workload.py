@@ -33,6 +33,7 @@ class Form:
     optimizer: str
     freeze: str
     mixed_precision: bool
+    loss: str = "mse"
 
     @classmethod
     def of(cls, setting: Setting) -> Form:
@@ -45,6 +46,7 @@ class Form:
             training.optimizer,
             setting.init.freeze,
             training.mixed_precision,
+            training.loss,
         )
 
 

@@ -136,10 +136,16 @@ def rewritten(
         params=dict(params),
         distributions=_of(distributions(new.search), params),
         user_attrs={key: value for key, value in trial.user_attrs.items() if not (opened and key in reopened)},
-        system_attrs={},
+        system_attrs=trial.system_attrs if _drawn_alike(old, new) else {},
         intermediate_values=trial.intermediate_values if fits else {},
         trial_id=-1,
     )
+
+
+def _drawn_alike(old: Sweep, new: Sweep) -> bool:
+    """Whether what a sampler has noted on the trials of one sweep means the same in the other."""
+    keys = ("sampler", "sampler_options", "space")
+    return all(getattr(old.search, key) == getattr(new.search, key) for key in keys) and old.code == new.code
 
 
 def _setting(sweep: Sweep, trial: FrozenTrial) -> Setting | None:

@@ -111,7 +111,7 @@ class Mirror(StorageInFront):
         if template is None or self._behind.get_trial_id_from_study_id_trial_number(self._study_id, number) != trial_id:
             return None
         trial = numbered(template, number=number, trial_id=trial_id)
-        trial.user_attrs = _as_read(trial.user_attrs)
+        trial.user_attrs, trial.system_attrs = _as_read(trial.user_attrs), _as_read(trial.system_attrs)
         return trial
 
     def _changed(self, trial_id: int) -> FrozenTrial | None:

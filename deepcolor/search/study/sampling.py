@@ -3,35 +3,98 @@
 from __future__ import annotations
 
 import copy
+import inspect
+import warnings
 from collections.abc import Container
+from dataclasses import dataclass
 from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler
 from optuna.storages import BaseStorage
-from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
+from deepcolor.config.named import SAMPLERS
 from deepcolor.config.schema import SearchConfig
+from deepcolor.errors import CodeError
+from deepcolor.plugins import Code
 from deepcolor.search.study.in_front import StorageInFront, numbered
+from deepcolor.search.study.space import distributions
 from deepcolor.search.study.trials import CONFIRMS
 
 _DRAFT_ID = -1
 """No stored trial has it."""
 
 
-def sampler_of(search: SearchConfig, *, trials: int) -> BaseSampler:
+def sampler_of(search: SearchConfig, *, trials: int, code: Code) -> BaseSampler:
     """Return the sampler of a search; its seed moves on with the number of trials, so that a restart does not draw the
     same again.
+
+    Raises:
+        CodeError: A user's own cannot be imported or is none, or the options do not fit.
     """
-    seed = search.seed + trials
-    return optuna.samplers.TPESampler(seed=seed) if search.sampler == "tpe" else optuna.samplers.RandomSampler(seed)
+    shipped = {"tpe": optuna.samplers.TPESampler, "random": optuna.samplers.RandomSampler}
+    shipped["grid"] = shipped["random"]  # Asked for nothing.
+    kind = shipped.get(search.sampler) or code.load(search.sampler, group=SAMPLERS.group)
+    try:
+        seed = {"seed": search.seed + trials} if "seed" in inspect.signature(kind).parameters else {}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # The user has asked for it.
+            sampler = kind(**search.sampler_options, **seed)
+    except Exception as error:
+        rule, got = f"the sampler {search.sampler} must take its options", f"{type(error).__name__}: {error}"
+        raise CodeError(rule, got=got, advice="Mend search.sampler_options.") from error
+    if not isinstance(sampler, BaseSampler):
+        rule = f"the sampler {search.sampler} must be an optuna.samplers.BaseSampler"
+        raise CodeError(rule, got=type(sampler).__name__, advice="Derive it from that class.")
+    return sampler
 
 
-def asking(study: str, storage: BaseStorage, sampler: BaseSampler) -> Study:
-    """Return a study as a sampler should see it; a trial that it asks for is a draft, to be started by its params."""
-    return optuna.load_study(study_name=study, storage=_Shown(storage), sampler=sampler)
+@dataclass(frozen=True)
+class Drawn:
+    """What a sampler has drawn: a setting, and its own notes on the trial."""
+
+    params: dict[str, Any]
+    notes: dict[str, Any]
+    """Optuna's system attributes."""
+
+
+class Drawing:
+    """A study as its sampler should see it; a trial that it draws is a draft, to be started by what was drawn."""
+
+    def __init__(self, study: str, storage: BaseStorage, search: SearchConfig, sampler: BaseSampler) -> None:
+        self._shown = _Shown(storage)
+        self._study = optuna.load_study(study_name=study, storage=self._shown, sampler=sampler)
+        self._search = search
+        self._brought = search.sampler not in SAMPLERS.shipped
+
+    def draw(self) -> Drawn:
+        """Draw a setting. The notes of a shipped sampler are for the moment of drawing alone.
+
+        Raises:
+            CodeError: A user's sampler has failed.
+        """
+        try:
+            drawn = self._study.ask(fixed_distributions=distributions(self._search))
+        except Exception as error:
+            if not self._brought:
+                raise
+            raise self._failed(error) from error
+        return Drawn(drawn.params, dict(self._shown.notes) if self._brought else {})
+
+    def finishing(self, trial: FrozenTrial, state: TrialState, value: float | None) -> None:
+        """Tell a user's sampler that a trial is about to end, as Optuna does."""
+        if self._brought:
+            try:
+                values = None if value is None else [value]
+                self._study.sampler.after_trial(self._study, trial, state, values)
+            except Exception as error:
+                raise self._failed(error) from error
+
+    def _failed(self, error: Exception) -> CodeError:
+        got = " ".join(f"{type(error).__name__}: {error}".split())
+        return CodeError(f"the sampler {self._search.sampler} must draw settings", got=got, advice="Mend it.")
 
 
 class _Shown(StorageInFront):
@@ -78,8 +141,15 @@ class _Shown(StorageInFront):
         self._draft.distributions[param_name] = distribution
 
     def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
-        assert trial_id == _DRAFT_ID, "only what is being drawn is written"
-        self._draft.system_attrs[key] = value
+        if trial_id == _DRAFT_ID:
+            self._draft.system_attrs[key] = value
+        else:
+            self._behind.set_trial_system_attr(trial_id, key, value)
+
+    @property
+    def notes(self) -> dict[str, Any]:
+        """What the sampler has written on the draft."""
+        return self._draft.system_attrs
 
 
 def _new_draft(*, number: int) -> FrozenTrial:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import optuna
@@ -22,6 +23,7 @@ from deepcolor.config.yamlfile import dump
 from deepcolor.counting import counted
 from deepcolor.errors import StudyError, WorkspaceError
 from deepcolor.fields.objective import Direction
+from deepcolor.plugins import Code
 from deepcolor.search.study.changes import changes_of, refused, write_resolved
 from deepcolor.search.study.extension import (
     COPY_SUFFIX,
@@ -34,7 +36,7 @@ from deepcolor.search.study.extension import (
 from deepcolor.search.study.mirror import Mirror
 from deepcolor.search.study.ownership import owned
 from deepcolor.search.study.reading import read_trials
-from deepcolor.search.study.sampling import asking, sampler_of
+from deepcolor.search.study.sampling import Drawing, sampler_of
 from deepcolor.search.study.space import distributions
 from deepcolor.search.study.trials import (
     CONFIRMS,
@@ -200,7 +202,8 @@ class StoredStudy:
         """
         self._storage = storage
         self._study_id = storage.get_study_id_from_name(name)
-        self._study = self._asking = optuna.load_study(study_name=name, storage=storage)
+        self._study = optuna.load_study(study_name=name, storage=storage)
+        self._drawing: Drawing | None = None
 
     def __repr__(self) -> str:
         try:
@@ -308,15 +311,25 @@ class StoredStudy:
         if numbers != self.retried:
             self._study.set_user_attr(_RETRIED, sorted(numbers))
 
-    def use_sampler(self, search: SearchConfig) -> None:
-        """Set the sampler that `ask` draws from."""
+    def use_sampler(self, search: SearchConfig, *, code: Path | None = None) -> None:
+        """Set the sampler that `ask` draws from.
+
+        Args:
+            search: Names it.
+            code: The folder of the files with a user's code (`Workspace.code`); None where the search names none.
+        Raises:
+            CodeError: A user's own cannot be imported or is none, or its options do not fit.
+        """
         known = [trial for trial in self._study.get_trials(deepcopy=False) if CONFIRMS not in trial.user_attrs]
-        self._asking = asking(self.name, self._storage, sampler_of(search, trials=len(known)))
+        brought = Code(self.sweep.code, code or Path())
+        sampler = sampler_of(search, trials=len(known), code=brought)
+        self._drawing = Drawing(self.name, self._storage, search, sampler)
 
     def ask(self, search: SearchConfig) -> StoredTrial:
         """Draw a new setting from the sampler and start its trial."""
-        drawn = self._asking.ask(fixed_distributions=distributions(search))
-        return self.add(drawn.params, search)
+        assert self._drawing is not None, "use_sampler comes first"
+        drawn = self._drawing.draw()
+        return self.add(drawn.params, search, notes=drawn.notes)
 
     @property
     def foreign(self) -> set[tuple[str, int]]:
@@ -339,14 +352,22 @@ class StoredStudy:
         )
 
     def add(
-        self, params: Mapping[str, ParamValue], search: SearchConfig, *, confirms: Confirms | None = None
+        self,
+        params: Mapping[str, ParamValue],
+        search: SearchConfig,
+        *,
+        confirms: Confirms | None = None,
+        notes: Mapping[str, Any] = MappingProxyType({}),
     ) -> StoredTrial:
-        """Start the trial of a given setting; whole or not at all, as far as a crash can tell."""
+        """Start the trial of a given setting, with its sampler's notes; whole or not at all, as far as a crash can
+        tell.
+        """
         template = optuna.trial.create_trial(
             state=TrialState.RUNNING,
             params=dict(params),
             distributions=distributions(search),
             user_attrs={CONFIRMS: vars(confirms)} if confirms else {},
+            system_attrs=dict(notes),
         )
         number = self._storage.get_trial(self._storage.create_new_trial(self._study_id, template)).number
         return self._trial(number)
@@ -364,6 +385,7 @@ class StoredStudy:
     def tell(self, number: int, outcome: Outcome) -> StoredTrial:
         """Finish a trial with its outcome; telling it again changes nothing."""
         self._set(number, OUTCOME, self._written_outcome(outcome))
+        self._finishing(number, TrialState.COMPLETE, outcome.view.value)
         self._study.tell(number, outcome.view.value, skip_if_finished=True)
         return self._trial(number)
 
@@ -385,6 +407,7 @@ class StoredStudy:
     def prune(self, number: int, outcome: Outcome) -> StoredTrial:
         """Finish a trial that does not go on; its value is the one at its last rung."""
         self._set(number, OUTCOME, self._written_outcome(outcome))
+        self._finishing(number, TrialState.PRUNED, None)
         self._study.tell(number, state=TrialState.PRUNED, skip_if_finished=True)
         return self._trial(number)
 
@@ -392,6 +415,7 @@ class StoredStudy:
         """Finish a trial that gave no value, after so many epochs of its trajectory."""
         error = {"reason": reason, "ended_ms": self._never_back(now_ms()), "epochs": epochs}
         self._set(number, ERROR, error)
+        self._finishing(number, TrialState.FAIL, None)
         self._study.tell(number, state=TrialState.FAIL, skip_if_finished=True)
         return self._trial(number)
 
@@ -408,6 +432,11 @@ class StoredStudy:
     def optuna_study(self) -> Study:
         """For Optuna's own analyses; not to be changed."""
         return self._study
+
+    def _finishing(self, number: int, state: TrialState, value: float | None) -> None:
+        trial = self._frozen(number)
+        if self._drawing is not None and not trial.state.is_finished() and CONFIRMS not in trial.user_attrs:
+            self._drawing.finishing(trial, state, value)
 
     def _written_outcome(self, outcome: Outcome) -> dict[str, Any]:
         return {**vars(outcome), "view": vars(outcome.view), "ended_ms": self._never_back(outcome.ended_ms)}
