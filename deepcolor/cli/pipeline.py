@@ -107,11 +107,12 @@ def show_pipeline(parsed: Pipeline, results: list[StageResult], workspace: Works
     trained = sum(result.summary.trained_now for result in results)
     wall_s = sum(result.summary.wall_s for result in results)
     lines.append(f"{console.bold('epochs')}    {trained} trained now, in {duration(wall_s)}")
+    from deepcolor.app.colorize import can_colour
     from deepcolor.app.pipeline import summary_path
 
     lines.append(f"{console.bold('summary')}   {summary_path(parsed, workspace)}")
     where = in_workspace(workspace.root)
-    usable = [result.promotion.version for result in results if result.sweep.stage != "regressor"]
+    usable = [result.promotion.version for result in results if can_colour(result.sweep.stage)]
     model = f" --model {reference(usable[-1])}" if usable else ""
     commands = ("models", "ui", f"colorize PHOTO -o OUT{model}")
     lines.append(f"{console.bold('next')}      {'; '.join(f'deepcolor {command}{where}' for command in commands)}")

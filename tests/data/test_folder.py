@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from matplotlib.figure import Figure
 
-from deepcolor.cli.colorize import plan
+from deepcolor.app.colorize import find_jobs
 from deepcolor.data.folder import find_pictures
 from deepcolor.data.images import read_picture, write_png
 from deepcolor.data.manifest import prepare
@@ -27,7 +27,7 @@ def by_prepare(folder: Path) -> set[str]:
 
 
 def by_colorize(folder: Path) -> set[str]:
-    jobs = plan([folder], folder.parent / "out")
+    jobs = find_jobs([folder], folder.parent / "out")
     return {job.picture.relative_to(folder).as_posix() for job in jobs if _is_readable(job.picture)}
 
 

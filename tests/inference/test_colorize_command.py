@@ -10,8 +10,9 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 import deepcolor
+from deepcolor.app.colorize import find_jobs
 from deepcolor.cli import console
-from deepcolor.cli.colorize import colorize, plan
+from deepcolor.cli.colorize import colorize
 from deepcolor.data import images
 from deepcolor.data.decoding.bounds import Limits
 from deepcolor.errors import DataError, ModelError, ShapeError, WorkspaceError
@@ -139,10 +140,10 @@ def test_folders_of_one_name_are_told_apart_by_their_paths(tmp_path: Path) -> No
         (tmp_path / name).parent.mkdir(parents=True)
         Image.new("RGB", (9, 9)).save(tmp_path / name)
     out = tmp_path / "out"
-    jobs = plan([tmp_path / "x" / "a", tmp_path / "y" / "a"], out)
+    jobs = find_jobs([tmp_path / "x" / "a", tmp_path / "y" / "a"], out)
     assert [job.output.relative_to(out).as_posix() for job in jobs] == ["x/a/I.jpg.png", "y/a/I.jpg.png"]
     with pytest.raises(DataError, match=r"I\.jpg\.png for both .*x/a/I\.jpg and .*y/a/I\.jpg"):
-        plan([tmp_path / "x" / "a" / "I.jpg", tmp_path / "y" / "a" / "I.jpg"], out)
+        find_jobs([tmp_path / "x" / "a" / "I.jpg", tmp_path / "y" / "a" / "I.jpg"], out)
 
 
 def test_whatever_goes_wrong_with_one_picture_is_its_own(
@@ -202,20 +203,20 @@ def test_results_are_no_input(tmp_path: Path) -> None:
     Image.new("RGB", (9, 9)).save(tmp_path / "a.jpg")
     (tmp_path / "out").mkdir()
     Image.new("RGB", (9, 9)).save(tmp_path / "out" / "a.png")
-    assert [job.picture.name for job in plan([tmp_path], tmp_path / "out")] == ["a.jpg"]
+    assert [job.picture.name for job in find_jobs([tmp_path], tmp_path / "out")] == ["a.jpg"]
 
 
 def test_a_picture_is_never_replaced_by_its_result(tmp_path: Path) -> None:
     """Writing into the picture's own folder under its own name is refused before anything is read."""
     Image.new("RGB", (9, 9)).save(tmp_path / "a.png")
     with pytest.raises(DataError, match="must not replace a picture"):
-        plan([tmp_path / "a.png"], tmp_path)
+        find_jobs([tmp_path / "a.png"], tmp_path)
 
 
 def test_missing_and_empty_folders_are_refused(tmp_path: Path) -> None:
     """A path that is not there, and a folder without pictures, are the user's mistakes."""
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="does not exist"):
-        plan([tmp_path / "nope"], tmp_path / "out")
+        find_jobs([tmp_path / "nope"], tmp_path / "out")
     with pytest.raises(DataError, match="got none"):
-        plan([tmp_path / "empty"], tmp_path / "out")
+        find_jobs([tmp_path / "empty"], tmp_path / "out")
