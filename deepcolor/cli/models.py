@@ -19,6 +19,7 @@ from deepcolor.cli.options import (
     WorkspaceOption,
     tracking_uri,
 )
+from deepcolor.cli.reporter import ConsoleReporter
 from deepcolor.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -51,13 +52,9 @@ def models(
 
       deepcolor models colorizer --json
     """
-    from deepcolor.registry.names import parse_line
-    from deepcolor.registry.versions import list_versions, with_data
+    from deepcolor.app.models import list_models
 
-    uri = tracking_uri(Workspace.at(workspace), tracking)
-    line = parse_line(stage) if stage else None
-    asked = list_versions(uri, stage=line.stage if line else None)
-    versions = with_data([v for v in asked if line is None or line.name in (None, v.line.name)], tracking_uri=uri)
+    versions = list_models(tracking_uri(Workspace.at(workspace), tracking), of=stage or None)
     if console.settings.json:
         console.result("", [version_as_dict(version) for version in versions])
     elif versions:
@@ -98,12 +95,11 @@ def pull(
 
       deepcolor pull colorizer --registry-stage Production -o model/
     """
-    from deepcolor.registry.pull import pull as fetch
-    from deepcolor.registry.versions import resolve
+    from deepcolor.app.models import pull_model
 
     uri = tracking_uri(Workspace.at(workspace), tracking)
-    version = resolve(ref, tracking_uri=uri, registry_stage=registry_stage)
-    folder = fetch(version.ref, out, tracking_uri=uri)
+    pulled = pull_model(ref, out=out, tracking_uri=uri, registry_stage=registry_stage)
+    version, folder = pulled.version, pulled.folder
     console.result(
         f"{version.ref} is in {folder}: use it with `deepcolor colorize PHOTOS -o OUT --model {quote(str(folder))}`",
         {"folder": str(folder), **version_as_dict(version)},
@@ -127,11 +123,10 @@ def rollback(
 
       deepcolor rollback colorizer
     """
-    from deepcolor.registry.names import parse_line
-    from deepcolor.registry.versions import rollback as go_back
+    from deepcolor.app.models import roll_back
 
     uri = tracking_uri(Workspace.at(workspace), tracking)
-    done = go_back(parse_line(stage), tracking_uri=uri, on_wait=console.note)
+    done = roll_back(stage, tracking_uri=uri, reporter=ConsoleReporter())
     console.result(
         f"{done.champion.ref} is champion again; {done.replaced.ref} is previous now",
         {"champion": version_as_dict(done.champion), "previous": version_as_dict(done.replaced)},

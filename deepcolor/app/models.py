@@ -1,0 +1,78 @@
+"""The registered models: see which there are, take one out, go back to the champion before."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from deepcolor.app.reporter import SILENT, Reporter
+
+if TYPE_CHECKING:
+    from deepcolor.registry.versions import ModelVersion, Rollback
+
+
+@dataclass(frozen=True)
+class Pulled:
+    """A version, and the folder that holds it now."""
+
+    version: ModelVersion
+    folder: Path
+
+
+def list_models(tracking_uri: str, *, of: str | None = None) -> list[ModelVersion]:
+    """Return the registered versions with their data sets, stage by stage, line by line, the newest first.
+
+    Args:
+        tracking_uri: The MLflow store.
+        of: A stage, with all of its lines: `colorizer`; or one line alone: `colorizer-fruits`. None: all there are.
+    Raises:
+        ModelError: `of` is no stage or line.
+        TrackingError: The store cannot be read.
+    """
+    from deepcolor.registry.names import parse_line
+    from deepcolor.registry.versions import list_versions, with_data
+
+    line = parse_line(of) if of is not None else None
+    versions = list_versions(tracking_uri, stage=line.stage if line else None)
+    asked = [version for version in versions if line is None or line.name in (None, version.line.name)]
+    return with_data(asked, tracking_uri=tracking_uri)
+
+
+def pull_model(ref: str, *, out: Path, tracking_uri: str, registry_stage: str | None = None) -> Pulled:
+    """Write a registered model to a folder: weights, description, model card; nothing of it is run.
+
+    Args:
+        ref: `colorizer@champion`, `colorizer@3`, or MLflow's `models:/deepcolor-colorizer@champion`.
+        out: The folder: new, empty, or one that an earlier pull wrote.
+        tracking_uri: The MLflow store.
+        registry_stage: `Production`, `Staging` or `Archived`; then `ref` is the stage alone.
+    Raises:
+        ModelError: There is no such version (the message lists what there is), or what it holds is no model.
+        CorruptFileError: The weights do not match their checksum.
+        WorkspaceError: `out` holds something else, or cannot be written to.
+        TrackingError: The store cannot be reached.
+    """
+    from deepcolor.registry.pull import pull
+    from deepcolor.registry.versions import resolve
+
+    # Found once: an alias may move to another version before this one is fetched.
+    version = resolve(ref, tracking_uri=tracking_uri, registry_stage=registry_stage)
+    return Pulled(version, pull(version.ref, out, tracking_uri=tracking_uri))
+
+
+def roll_back(line: str, *, tracking_uri: str, reporter: Reporter = SILENT) -> Rollback:
+    """Make the previous champion the champion again; a second rollback undoes the first.
+
+    Args:
+        line: `colorizer`, or `colorizer-fruits`, which has champions of its own.
+        tracking_uri: The MLflow store.
+        reporter: Is told if a promotion is at work on the same registry.
+    Raises:
+        ModelError: There is no such line, or it has no champion, or none before it.
+        TrackingError: The store cannot be written to.
+    """
+    from deepcolor.registry.names import parse_line
+    from deepcolor.registry.versions import rollback
+
+    return rollback(parse_line(line), tracking_uri=tracking_uri, on_wait=reporter.note)
