@@ -1,0 +1,94 @@
+"""MLflow's own pages on the studies of a workspace: where they are, and what must run so that they are there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+from deepcolor.app.reporter import SILENT, Reporter
+from deepcolor.errors import StudyError, WorkspaceError
+from deepcolor.printable import shown_uri
+from deepcolor.workspace import Workspace
+
+if TYPE_CHECKING:
+    from deepcolor.app.ui_server import PagesServer
+    from deepcolor.tracking.store import TrackedStudy
+
+
+@dataclass(frozen=True)
+class Pages:
+    """Where the pages are."""
+
+    url: str
+    studies: Mapping[str, str]
+    """For each study a link that opens its trials as one sorted table."""
+    server: PagesServer | None
+    """They are there while it runs; None where the store is a server itself."""
+
+
+def find_pages(
+    workspace: Workspace,
+    tracking_uri: str,
+    *,
+    study: str | None = None,
+    host: str = "127.0.0.1",
+    port: int = 5000,
+    reporter: Reporter = SILENT,
+) -> Pages:
+    """Find the pages of a store: those that an MLflow server shows, or those that one started here would.
+
+    Args:
+        workspace: Where a server that is started here keeps its log, and new artifacts.
+        tracking_uri: The store; where it is a server, `host` and `port` are not asked for.
+        study: The only one to link to; None: all of them.
+        host: Address to serve on.
+        port: Port to serve on.
+        reporter: Is warned when others than this machine's users would reach the pages.
+    Raises:
+        StudyError: The store holds no such study; the message names the nearest.
+        TrackingError: The store cannot be read.
+        UserError: Host and port are in use, or not of this machine.
+        WorkspaceError: There is no database yet.
+    """
+    if tracking_uri.startswith(("http://", "https://")):
+        url = shown_uri(tracking_uri)
+        return Pages(url, _links(tracking_uri, url=url, study=study), server=None)
+    from deepcolor.app.ui_server import PagesServer
+
+    _check_database(tracking_uri)
+    server = PagesServer(workspace, tracking_uri, host=host, port=port)
+    server.check_address()
+    links = _links(tracking_uri, url=server.url, study=study)
+    if exposed := server.exposed:
+        reporter.warn(exposed)
+    return Pages(server.url, links, server)
+
+
+def _links(tracking_uri: str, *, url: str, study: str | None) -> dict[str, str]:
+    """Return a link for each study, or for the one asked for; of several with one name, the newest."""
+    from deepcolor.tracking.store import tracked_studies
+
+    found: dict[str, TrackedStudy] = {each.name: each for each in tracked_studies(tracking_uri)}
+    if study is None:
+        return {name: each.link(url) for name, each in found.items()}
+    if study not in found:
+        near = get_close_matches(study, found, n=1, cutoff=0.5)
+        known = ", ".join(found) or "none"
+        raise StudyError(
+            f"study: must be one that MLflow holds; got {study!r}, known: {known}. "
+            + (f"Did you mean {near[0]}?" if near else "Run its sweep first.")
+        )
+    return {study: found[study].link(url)}
+
+
+def _check_database(tracking_uri: str) -> None:
+    from deepcolor.sqlite import sqlite_file
+
+    database = sqlite_file(tracking_uri)
+    if database is not None and not database.exists():
+        raise WorkspaceError(
+            f"ui: the workspace must hold tracked runs; got no {database}. "
+            "Run a sweep first, or name another --workspace."
+        )
