@@ -2,37 +2,17 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from dataclasses import asdict
+from typing import Annotated, Any
 
 import typer
 
+from deepcolor.app.benchmark import PICTURES, Benchmark
+from deepcolor.app.benchmark import benchmark as measure
 from deepcolor.cli import console
 from deepcolor.cli.options import HERE, DebugOption, JsonOption, QuietOption, WorkspaceOption
-from deepcolor.errors import ConfigError, UserError
-from deepcolor.scratch import temporary_folder
+from deepcolor.cli.reporter import ConsoleReporter
 from deepcolor.workspace import Workspace
-
-if TYPE_CHECKING:
-    from deepcolor.config.schema import DataConfig, ModelConfig
-    from deepcolor.training.timing import StageTime
-
-PICTURES = 100
-DRAWN = "drawn-faces"
-
-
-@dataclass(frozen=True)
-class _Data:
-    """What is trained on."""
-
-    cache: Path
-    config: DataConfig
-    pictures: int
-    drawn: bool
 
 
 def benchmark(
@@ -77,98 +57,37 @@ def benchmark(
 
       deepcolor benchmark --device cpu --threads 2 --json
     """
-    _check(data, pictures, size_px)
-    model = _model(feature_maps, growth)
-    from deepcolor.memory import keep_freed_memory
-    from deepcolor.training.timing import EPOCHS, time_stages, timed_devices
-
-    keep_freed_memory()  # As a process that trains does.
-    devices = timed_devices(device)
-    with _data(Workspace.at(workspace), data, pictures or PICTURES, _data_config(data, size_px, copies)) as found:
-        console.note(f"{_described(found)}, batches of {batch_size}, {feature_maps} feature maps ({growth})")
-        times = tuple(
-            time_stages(
-                found.cache,
-                found.config,
-                model=model,
-                batch_size=batch_size,
-                devices=devices,
-                threads=threads,
-                most_s=seconds,
-                on_next=lambda stage, where: console.note(f"measuring {EPOCHS} epochs of the {stage} on {where}"),
-            )
-        )
-    _show(times, found, model=model, batch_size=batch_size)
+    measured = measure(
+        Workspace.at(workspace),
+        data=data,
+        pictures=pictures,
+        size_px=size_px,
+        copies=copies,
+        batch_size=batch_size,
+        feature_maps=feature_maps,
+        growth=growth,
+        device=device,
+        threads=threads,
+        most_s=seconds,
+        reporter=ConsoleReporter(),
+    )
+    _show(measured)
 
 
-def _check(data: str | None, pictures: int | None, size_px: int) -> None:
-    if data is not None and pictures is not None:
-        raise UserError(
-            f"--pictures: says how many to draw, and {data!r} has its own; got --pictures {pictures}. Leave one out."
-        )
-    if size_px % 64:
-        raise ConfigError(f"--size: must be a multiple of 64; got {size_px}. Use {64 * math.ceil(size_px / 64)}.")
-
-
-def _model(feature_maps: int, growth: str) -> ModelConfig:
-    from pydantic import ValidationError
-
-    from deepcolor.config.schema import ModelConfig
-    from deepcolor.fields.refusal import first_refusal
-
-    try:
-        return ModelConfig.model_validate({"feature_maps": feature_maps, "growth": growth})
-    except ValidationError as error:
-        raise ConfigError(f"--{first_refusal(error)}") from None
-
-
-def _data_config(name: str | None, size_px: int, copies: int) -> DataConfig:
-    from deepcolor.config.schema import DataConfig
-    from deepcolor.training.timing import with_copies
-
-    return DataConfig(name=name or DRAWN, size_px=size_px, augment=with_copies(copies))
-
-
-@contextmanager
-def _data(workspace: Workspace, name: str | None, pictures: int, config: DataConfig) -> Iterator[_Data]:
-    """Decode a prepared data set, or draw pictures into a folder that goes away again."""
-    from deepcolor.cli.progress import progress
-    from deepcolor.data.cache.stored import ensure_cache
-    from deepcolor.data.manifest import load_manifest
-    from deepcolor.training.timing import draw_data
-
-    if name is not None:
-        manifest = load_manifest(workspace, name)
-        with progress(f"decoding {name} at {config.size_px} px") as on_progress:
-            cache = ensure_cache(workspace, manifest, config, on_progress=on_progress)
-        yield _Data(cache, config, len(manifest.files), drawn=False)
-        return
-    with temporary_folder("benchmark") as folder:
-        with progress("drawing portraits") as on_progress:
-            cache = draw_data(folder, config, pictures=pictures, on_progress=on_progress)
-        yield _Data(cache, config, pictures, drawn=True)
-
-
-def _described(data: _Data) -> str:
-    what = "drawn portraits" if data.drawn else f"pictures of {data.config.name}"
-    copies = len(data.config.augment.active)
-    return f"{data.pictures} {what} at {data.config.size_px} px, augmented copies of each training image: {copies}"
-
-
-def _show(times: tuple[StageTime, ...], data: _Data, *, model: ModelConfig, batch_size: int) -> None:
-    from deepcolor.training.timing import EPOCHS
-
+def _show(measured: Benchmark) -> None:
+    """Print a row for each stage on each device."""
+    data, times = measured.data, measured.times
     said: dict[str, Any] = {
-        "epochs": EPOCHS,
-        "data": "drawn" if data.drawn else data.config.name,
-        "pictures": data.pictures,
-        "size_px": data.config.size_px,
-        "copies": len(data.config.augment.active),
-        "batch_size": batch_size,
-        "model": model.model_dump(mode="json"),
+        "epochs": measured.epochs,
+        "data": "drawn" if measured.drawn else data.name,
+        "pictures": measured.pictures,
+        "size_px": data.size_px,
+        "copies": len(data.augment.active),
+        "batch_size": measured.batch_size,
+        "model": measured.model.model_dump(mode="json"),
         "times": [asdict(time) for time in times],
     }
-    columns = ["stage", "device", "threads", f"{EPOCHS} epochs s", "IQR s", "images/s", "runs"]
+    columns = ["stage", "device", "threads", f"{measured.epochs} epochs s", "IQR s", "images/s", "runs"]
     rows = [
         [
             time.stage,
@@ -181,7 +100,7 @@ def _show(times: tuple[StageTime, ...], data: _Data, *, model: ModelConfig, batc
         ]
         for time in times
     ]
-    title = f"{'drawn portraits' if data.drawn else data.config.name}, {data.config.size_px} px"
+    title = f"{'drawn portraits' if measured.drawn else data.name}, {data.size_px} px"
     console.table(title, columns, rows, numeric=columns[2:])
     if console.settings.json:
         console.result("", said)
