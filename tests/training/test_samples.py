@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
-from deepcolor.cli.overview import overview_png
+from deepcolor.app.overview import Row, overview_png
 from deepcolor.config.schema import ModelConfig, StageName
 from deepcolor.fields.objective import DEFAULT_OBJECTIVE
 from deepcolor.models import build
@@ -91,7 +91,7 @@ def test_what_is_written_on_a_sheet_is_named_alike_everywhere(
     written.clear()
     photo = np.full((128, 128, 3), 100, np.uint8)
     off = photo + np.uint8(10)
-    overview_png([("colorizer@1", [photo, photo], [photo, off])], grey=lambda picture: picture)
+    overview_png([Row("colorizer@1", grey=[photo, photo], truth=[photo, photo], coloured=[photo, off])])
     psnr_db = 20 * np.log10(255 / 10)
     assert written[:2] == ["input", "truth"]
     assert written[2:5] == ["prediction", "100.0 dB", f"{psnr_db:.1f} dB"]
