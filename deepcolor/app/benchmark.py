@@ -112,8 +112,8 @@ def benchmark(
 def _model(feature_maps: int, growth: str) -> ModelConfig:
     from pydantic import ValidationError
 
-    from deepcolor.fields.refusal import first_refusal
     from deepcolor.config.schema import ModelConfig
+    from deepcolor.fields.refusal import first_refusal
 
     try:
         return ModelConfig.model_validate({"feature_maps": feature_maps, "growth": growth})

@@ -43,12 +43,12 @@ def _root(
 
 
 def _register() -> None:
-    from deepcolor.cli import benchmark, colorize, data, demo, models, pipeline, plan, promote, sweep, sync, ui
+    from deepcolor.cli import benchmark, colorize, data, demo, models, pipeline, plan, promote, studies, sweep, sync, ui
     from deepcolor.cli import gc as gc_command
 
     for panel, commands in (
         ("Start", (demo.demo, benchmark.benchmark)),
-        ("Search", (plan.plan, sweep.sweep, pipeline.pipeline, sweep.studies, ui.ui)),
+        ("Search", (plan.plan, sweep.sweep, pipeline.pipeline, studies.studies, ui.ui)),
         ("Models", (promote.promote, models.models, models.pull, models.rollback, colorize.colorize)),
         ("Keep in order", (sync.sync, gc_command.gc)),
     ):

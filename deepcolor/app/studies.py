@@ -1,0 +1,122 @@
+"""What there is of studies: all of them in a row each, one with its trials, and the sweep that one holds."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from deepcolor.errors import ConfigError
+from deepcolor.workspace import Workspace
+
+if TYPE_CHECKING:
+    from deepcolor.config.schema import Sweep
+    from deepcolor.search.rules.confirmation import Confirmation
+    from deepcolor.search.study.storage import StoredStudy, StoredTrial
+
+STATES = ("complete", "pruned", "running", "waiting", "failed")
+"""Of trials, as `Standing.state` gives them."""
+
+
+@dataclass(frozen=True)
+class ListedStudy:
+    """A study among others."""
+
+    name: str
+    sweep: Sweep
+    """As it runs, with what it took over from its parent model."""
+    trials: Mapping[str, int]
+    """How many of its search are in each of the `STATES`."""
+    best: StoredTrial | None
+    """Its best complete trial; None while there is none."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How a study stands."""
+
+    study: StoredStudy
+    trials: tuple[StoredTrial, ...]
+    """All of them by number, those included that confirm its best ones."""
+    running: frozenset[int]
+    """Numbers of those that a driver is training now."""
+    confirmation: Confirmation | None
+    """What is known of its best settings under other seeds; None where the sweep does not ask for it."""
+
+    def ranked(self) -> list[StoredTrial]:
+        """The trials of its search, the best first; then the pruned, the waiting and the failed ones."""
+        from deepcolor.search.rules.ranking import ranked
+
+        return ranked(self.trials)
+
+    def state(self, trial: StoredTrial) -> str:
+        """Return which of the `STATES` one of its trials is in."""
+        from deepcolor.search.study.attendance import state_of
+
+        return state_of(trial, self.running)
+
+
+def list_studies(workspace: Workspace) -> list[ListedStudy]:
+    """Return every study of a workspace, in the order in which they were begun."""
+    from deepcolor.search.rules.summary import best_of
+    from deepcolor.search.study.attendance import running_trials, state_of
+    from deepcolor.search.study.storage import StudyStorage
+    from deepcolor.search.study.trials import searched
+
+    listed = []
+    storage = StudyStorage(workspace)
+    for name in storage.names():
+        running, study = running_trials(workspace, name), storage.load(name)
+        trials = searched(study.trials())
+        counts = Counter(dict.fromkeys(STATES, 0))
+        counts.update(state_of(trial, running) for trial in trials)
+        listed.append(ListedStudy(name, study.sweep, counts, best_of(trials)))
+    return listed
+
+
+def standing_of(workspace: Workspace, study: str) -> Standing:
+    """Return how a study stands at this moment.
+
+    Raises:
+        StudyError: There is no such study; the message names the nearest.
+    """
+    from deepcolor.search.rules.confirmation import confirmation_of
+    from deepcolor.search.study.attendance import running_trials
+    from deepcolor.search.study.storage import StudyStorage
+
+    stored = StudyStorage(workspace).load(study)
+    running = running_trials(workspace, study)
+    trials = tuple(stored.trials())
+    return Standing(stored, trials, running, confirmation_of(stored.sweep, trials, spent=stored.spent))
+
+
+def held_sweep(workspace: Workspace, study: str) -> str:
+    """Return the text of a sweep file that goes on with a study as it is, whatever its own file says by now.
+
+    Raises:
+        StudyError: There is no such study, or a later version of deepcolor made it.
+    """
+    from deepcolor.search.study.storage import StudyStorage
+
+    return StudyStorage(workspace).load(study).file_text()
+
+
+def write_sweep(workspace: Workspace, study: str, *, file: Path) -> None:
+    """Write the sweep that a study holds now into a new file (`held_sweep`).
+
+    Raises:
+        ConfigError: The file exists, or cannot be written.
+        StudyError: There is no such study, or a later version of deepcolor made it.
+    """
+    text = held_sweep(workspace, study)
+    try:
+        with file.open("x", encoding="utf-8") as target:
+            target.write(text)
+    except FileExistsError:
+        raise ConfigError(f"--write-sweep: must be a new file; got {file}, which exists. Name another one.") from None
+    except OSError as error:
+        raise ConfigError(
+            f"--write-sweep: must be a file that can be written; got {file} ({error.strerror}). Name another one."
+        ) from error

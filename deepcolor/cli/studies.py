@@ -1,0 +1,199 @@
+"""`deepcolor studies`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from shlex import quote
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from deepcolor.cli import console
+from deepcolor.cli.confirmation import confirmation_lines, show_confirmation
+from deepcolor.cli.options import HERE, DebugOption, JsonOption, QuietOption, WorkspaceOption
+from deepcolor.errors import StudyError
+from deepcolor.words import param_text, params_line, value_text
+from deepcolor.workspace import Workspace
+
+if TYPE_CHECKING:
+    from deepcolor.app.studies import ListedStudy, Standing
+    from deepcolor.search.study.storage import StoredTrial
+
+_FIGURES = {"PSNR dB": "psnr_db", "SSIM": "ssim", "colour": "colourfulness"}
+_SPARE = ("colour", "SSIM", "PSNR dB", "epoch")
+"""The last columns of a leaderboard, in the order in which a narrow terminal does without them."""
+_PRINTED = Path("-")
+
+
+def studies(
+    name: Annotated[str | None, typer.Argument(help="Show the leaderboard of this study.", show_default=False)] = None,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="Trials to show.")] = 20,
+    write_sweep: Annotated[
+        Path | None,
+        typer.Option(
+            "--write-sweep",
+            metavar="FILE",
+            help="Write the sweep that the study holds now to a new file, for `deepcolor sweep`; - prints it.",
+        ),
+    ] = None,
+    workspace: WorkspaceOption = HERE,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """List the studies, or the trials of one, the best first.
+
+    A trial is running while it is trained. One that is open and is not trained now is waiting: at a rung, before its
+    turn, or for the next start of a sweep that was stopped. A pruned one has ended at a rung, with its value there.
+
+    [bold]Examples[/bold]
+
+      deepcolor studies
+
+      deepcolor studies report1-regressor --limit 50
+
+      deepcolor studies report1-regressor --json
+
+      deepcolor studies tpe-regressor --write-sweep grown.yaml
+    """
+    from deepcolor.app.studies import list_studies, standing_of
+
+    place = Workspace.at(workspace)
+    if write_sweep is not None:
+        _write_sweep(place, name, write_sweep)
+    elif name is None:
+        _list(list_studies(place))
+    else:
+        _show(standing_of(place, name), limit)
+
+
+def leaderboard(standing: Standing, *, limit: int) -> None:
+    """Print the best trials of a study's search as a table.
+
+    Args:
+        standing: The study's.
+        limit: How many are shown.
+    """
+    study = standing.study
+    order, names = standing.ranked(), list(study.sweep.search_names)
+    shown = order[:limit]
+    more = f" (best {limit} of {len(order)})" if len(order) > limit else ""
+    title = f"{study.name}{more}, by value ({study.sweep.search.objective} at the chosen epoch)"
+    figures = ["state", "value", *study.sweep.search.watch, *_FIGURES, "epoch"]
+    rows = [_figures(trial, standing.state(trial), watch=study.sweep.search.watch) for trial in shown]
+    wide = [
+        [str(trial.number), *(param_text(trial.params[name]) if name in trial.params else "-" for name in names), *row]
+        for trial, row in zip(shown, rows, strict=True)
+    ]
+    columns = ["trial", *names, *figures]
+    if console.fits([*columns[: -len(_SPARE)]], [row[: -len(_SPARE)] for row in wide], unfolded=columns):
+        numeric = [column for column in columns if column != "state"]
+        console.table(title, columns, wide, numeric=numeric, whole=("state",), spare=_SPARE)
+    else:  # The settings in one column can be folded.
+        narrow = [[str(trial.number), *row, params_line(trial.params)] for trial, row in zip(shown, rows, strict=True)]
+        numeric = ["trial", *figures[1:]]
+        console.table(title, ["trial", *figures, "setting"], narrow, numeric=numeric, whole=("state",), spare=_SPARE)
+
+
+def _figures(trial: StoredTrial, state: str, *, watch: Sequence[str]) -> list[str]:
+    """A trial's state and what it came to, as the leaderboard shows it."""
+    measured = [_metric(trial, name) for name in _FIGURES.values()]
+    watched = trial.outcome.watched if trial.outcome else {}
+    values = [value_text(value) for value in (trial.latest, *(watched.get(name) for name in watch))]
+    return [state, *values, *measured, _epochs(trial)]
+
+
+def _write_sweep(workspace: Workspace, study: str | None, file: Path) -> None:
+    """Write the sweep that a study holds now into a new file, or print it where the file is `-`."""
+    from deepcolor.app.studies import held_sweep, write_sweep
+
+    if study is None:
+        raise StudyError("--write-sweep: needs the name of a study. Name one, or list them with: deepcolor studies")
+    if file == _PRINTED:
+        text = held_sweep(workspace, study)
+        console.result(text.rstrip(), {"study": study, "sweep": text})
+        return
+    write_sweep(workspace, study, file=file)
+    said = f"the sweep of {study} is in {file}; go on with: deepcolor sweep {quote(str(file))}"
+    console.result(said, {"study": study, "file": str(file)})
+
+
+def _list(studies: list[ListedStudy]) -> None:
+    """Print a row for each study; columns of states that no trial is in are left out."""
+    from deepcolor.app.studies import STATES
+
+    if console.settings.json:
+        console.result("", [_as_dict(study) for study in studies])
+        return
+    if not studies:
+        console.result("No studies yet. Start one with: deepcolor sweep FILE", {})
+        return
+    states = [state for state in STATES if state == STATES[0] or any(study.trials[state] for study in studies)]
+    rows = [
+        [
+            study.name,
+            study.sweep.stage,
+            study.sweep.data.name,
+            study.sweep.search.sampler,
+            *(str(study.trials[state]) for state in states),
+            value_text(study.best.value) if study.best else "-",
+            params_line(study.best.params) if study.best else "-",
+        ]
+        for study in studies
+    ]
+    console.table(
+        "",
+        ["study", "stage", "data", "sampler", *states, "best", "setting"],
+        rows,
+        numeric=(*states, "best"),
+        whole=("study", "stage", "data", "sampler"),
+        spare=("sampler", "data", "stage", "setting"),
+    )
+
+
+def _as_dict(study: ListedStudy) -> dict[str, Any]:
+    """A study as a JSON object."""
+    from deepcolor.search.rules.summary import best_as_dict
+
+    return {
+        "study": study.name,
+        "stage": study.sweep.stage,
+        "data": study.sweep.data.name,
+        **study.trials,
+        "best": best_as_dict(study.best) if study.best else None,
+    }
+
+
+def _show(standing: Standing, limit: int) -> None:
+    """Print the leaderboard of a study, what other seeds said of its best settings, and why trials failed."""
+    study, confirmation = standing.study, standing.confirmation
+    if console.settings.json:
+        from deepcolor.search.rules.summary import best_as_dict
+
+        rows = [
+            {**best_as_dict(trial), "state": standing.state(trial), "error": trial.error}
+            for trial in standing.ranked()[:limit]
+        ]
+        known = confirmation.as_dict() if confirmation else None
+        console.result("", {"study": study.name, "stage": study.sweep.stage, "trials": rows, "confirmation": known})
+        return
+    leaderboard(standing, limit=limit)
+    if confirmation is not None:
+        show_confirmation(confirmation, objective=study.sweep.search.objective)
+        console.result("\n".join(confirmation_lines(confirmation)), {})
+    for trial in standing.trials:
+        if trial.error:
+            console.note(f"trial {trial.number} failed: {trial.error}")
+
+
+def _epochs(trial: StoredTrial) -> str:
+    """Whose weights were taken, of how many epochs; of a trial that waits, how many it has."""
+    if trial.outcome is not None:
+        return f"{trial.outcome.view.chosen_epoch}/{trial.outcome.view.end_epoch}"
+    return f"-/{max(trial.reached)}" if trial.reached else "-"
+
+
+def _metric(trial: StoredTrial, name: str) -> str:
+    value = trial.outcome.metrics.get(name) if trial.outcome else None
+    return "-" if value is None else f"{value:.3g}" if name != "psnr_db" else f"{value:.2f}"
