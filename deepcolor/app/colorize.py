@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 from deepcolor.app.reporter import SILENT, Reporter
 from deepcolor.errors import DataError, ModelError, UserError, WorkspaceError
+from deepcolor.stages.finding import stage_named
 
 if TYPE_CHECKING:
-    from deepcolor.config.schema import Stage
+    from deepcolor.config.schema import StageName
     from deepcolor.inference import ColorModel
 
 
@@ -108,9 +109,9 @@ def find_jobs(paths: Sequence[Path], out: Path, *, reporter: Reporter = SILENT) 
     return jobs
 
 
-def can_colour(stage: Stage) -> bool:
+def can_colour(stage: StageName) -> bool:
     """Whether the models of a stage colour pictures: a regressor predicts one mean colour for a whole one."""
-    return stage != "regressor"
+    return stage_named(stage).colours_pixels
 
 
 def _colour(

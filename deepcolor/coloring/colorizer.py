@@ -8,6 +8,7 @@ from deepcolor.coloring.metrics import Colouring
 class Colorizer(Colouring):
     """Colours a grey photo; it may start from a regressor's encoder."""
 
+    about = "Colours a grey photo: predicts a* and b* of every pixel from its lightness."
     starts_from = ("regressor",)
     takes_form = ("feature_maps", "growth")
     colours_pixels = True

@@ -26,6 +26,6 @@ class Colouring(Stage):
     @classmethod
     def metrics_under(cls, loss: str) -> Mapping[str, Direction]:
         """Another loss than mse has units of its own, and is called by another name."""
-        return (
-            MSE if loss == "mse" else {TRAIN_LOSS: "minimize", **{name: MSE[name] for name in MSE if name != TRAIN_MSE}}
-        )
+        if loss == "mse":
+            return cls.metrics
+        return {TRAIN_LOSS: "minimize", **{name: way for name, way in cls.metrics.items() if name != TRAIN_MSE}}

@@ -11,6 +11,7 @@ _RANDOM_START = "a regressor starts from random weights"
 class Regressor(Colouring):
     """Predicts the mean colour of a photo; its encoder is what a colorizer starts from."""
 
+    about = "Predicts the mean colour (a*, b*) of a photo from its lightness."
     stops_early = False
     ignores = {  # noqa: RUF012  # read only
         "hidden_activation": _NO_DECODER,

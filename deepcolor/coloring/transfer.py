@@ -9,6 +9,7 @@ from deepcolor.config.sections import ModelConfig
 class Transfer(Colouring):
     """Colours a grey photo; it starts from a whole colorizer, and has its form."""
 
+    about = "Colours a grey photo: a colorizer, trained further on another kind of photos."
     starts_from = ("colorizer", "transfer")
     must_start = True
     takes_form = tuple(ModelConfig.model_fields)

@@ -58,9 +58,10 @@ class DeepcolorModel(PythonModel):
             raise _refusal(f"output: must be one of {', '.join(OUTPUTS)}; got {output!r}.")
         values = _values(model_input)
         from deepcolor.errors import DeepcolorError
+        from deepcolor.stages.finding import stage_named
 
         try:
-            if self._model.stage == "regressor":
+            if not stage_named(self._model.stage).colours_pixels:
                 rows = [self._model.mean_ab(picture) for picture in _pictures(values)]
                 return pd.DataFrame(rows, columns=["a", "b"])
             coloured = self._model.colorize_many(_pictures(values))

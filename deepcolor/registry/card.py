@@ -8,12 +8,8 @@ from deepcolor.config.schema import StageName
 from deepcolor.models.description import ModelDescription
 from deepcolor.registry.evidence import Evidence
 from deepcolor.registry.versions import ModelVersion
+from deepcolor.stages.finding import stage_named
 
-_WHAT: dict[StageName, str] = {
-    "regressor": "Predicts the mean colour (a*, b*) of a photo from its lightness.",
-    "colorizer": "Colours a grey photo: predicts a* and b* of every pixel from its lightness.",
-    "transfer": "Colours a grey photo: a colorizer, trained further on another kind of photos.",
-}
 _UNITS = "MSE in normalised units, (value + 128) / 255; colourfulness relative to the originals."
 
 
@@ -28,7 +24,7 @@ def version_text(
 ) -> str:
     """Return the description of a version, as the registry's page shows it."""
     lines = [
-        _WHAT[stage],
+        stage_named(stage).about,
         "",
         f"Trial **{trial}** of study **{study}**, epoch {description.epoch}.",
         f"Started from **{description.parent}**." if description.parent else "Started from random weights.",
@@ -55,7 +51,7 @@ def model_card(version: ModelVersion, description: ModelDescription, *, lineage:
     lines = [
         f"# deepcolor {version.ref}",
         "",
-        _WHAT[version.stage],
+        stage_named(version.stage).about,
         "",
         "## Use",
         "",
@@ -90,7 +86,7 @@ def model_card(version: ModelVersion, description: ModelDescription, *, lineage:
 
 
 def _python_use(stage: StageName) -> list[str]:
-    if stage == "regressor":
+    if not stage_named(stage).colours_pixels:
         return ['a, b = model.mean_ab("photo.jpg")  # mean a*, b*, CIELAB units']
     return ['rgb = model.colorize("photo.jpg")  # numpy array, (H, W, 3)']
 

@@ -17,6 +17,7 @@ from pathlib import Path
 import deepcolor
 from deepcolor.config.schema import StageName
 from deepcolor.models.description import DESCRIPTION_FILE, WEIGHTS_FILE
+from deepcolor.stages.finding import stage_named
 
 MODEL_ARTIFACT = "model"
 PACKAGE_ARTIFACT = "package"
@@ -51,7 +52,7 @@ def write_package(folder: Path, *, model_folder: Path, model_code: Path, stage: 
         shutil.copyfile(model_folder / name, model / name)
     _write_source(package)
     mean = [ColSpec("double", "a"), ColSpec("double", "b")]
-    columns = mean if stage == "regressor" else [ColSpec("string", "image")]
+    columns = [ColSpec("string", "image")] if stage_named(stage).colours_pixels else mean
     with warnings.catch_warnings():
         # MLflow would like type hints, and trips over its own use of pandas.
         warnings.simplefilter("ignore")

@@ -21,6 +21,7 @@ from deepcolor.registry import names
 from deepcolor.registry.evidence import Evidence, read_evidence
 from deepcolor.registry.lock import registry_lock
 from deepcolor.sqlite import sqlite_file
+from deepcolor.stages.finding import stage_named
 from deepcolor.tracking import layout, store
 
 if TYPE_CHECKING:
@@ -228,7 +229,7 @@ def painters(tracking_uri: str) -> list[ModelVersion]:
     Raises:
         TrackingError: The store cannot be read.
     """
-    versions = [version for version in list_versions(tracking_uri) if version.stage != "regressor"]
+    versions = [version for version in list_versions(tracking_uri) if stage_named(version.stage).colours_pixels]
     return with_data([v for v in versions if names.CHAMPION in v.aliases], tracking_uri=tracking_uri)
 
 

@@ -33,6 +33,9 @@ class Stage:
     ignores: ClassVar[Mapping[str, str]] = {}
     """Fields that mean nothing to it, so that a sweep must not set them, and why."""
 
+    about: ClassVar[str] = ""
+    """What its models do, in a sentence for their cards."""
+
     colours_pixels: ClassVar[bool] = False
     """Whether its models colour pictures, so that `deepcolor colorize` can use them."""
 

@@ -20,6 +20,7 @@ from deepcolor.data.splits import SplitName
 from deepcolor.errors import DataError, ModelError
 from deepcolor.models.modelfile import load_model
 from deepcolor.models.networks import Network, Target
+from deepcolor.stages.finding import stage_named
 from deepcolor.training.conditions import ANY, VAL_BATCH_SIZE, Conditions
 from deepcolor.training.device import pick_device, torch_set_up
 
@@ -205,7 +206,7 @@ def baseline_errors(cache_folder: Path, stage: StageName, *, split: SplitName = 
 
 
 def _target(stage: StageName) -> Target:
-    return "mean" if stage == "regressor" else "pixels"
+    return "pixels" if stage_named(stage).colours_pixels else "mean"
 
 
 def _split(data: CachedData, name: SplitName) -> Split:
