@@ -122,7 +122,10 @@ OverrideOption = Annotated[
 ExecutorOption = Annotated[
     str,
     typer.Option(
-        "--executor", metavar="serial|local", help="Train in this process, or on worker processes of this machine."
+        "--executor",
+        metavar="serial|local|FILE.py:NAME",
+        help="Train in this process, on worker processes of this machine, or with an executor of your own "
+        "(docs/extending.md).",
     ),
 ]
 WorkersOption = Annotated[

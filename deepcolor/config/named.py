@@ -56,4 +56,5 @@ def named_fields(section: type[BaseModel]) -> Iterator[tuple[str, Named]]:
 
 OPTIMIZERS = Named("deepcolor.optimizers", ("adam", "adamw", "sgd", "rmsprop"))
 LOSSES = Named("deepcolor.losses", ("mse", "l1", "smooth_l1"))
+EXECUTORS = Named("deepcolor.executors", ("serial", "local"))
 SAMPLERS = Named("deepcolor.samplers", ("grid", "tpe", "random"))

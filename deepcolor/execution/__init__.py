@@ -1,6 +1,16 @@
-"""Where segments run: in this process, or on worker processes of this machine."""
+"""Where segments run: in this process, on worker processes of this machine, or where a user's own executor has them."""
 
-from deepcolor.execution.executor import Event, Executor, Failed, Finished, Progress, RunSegment, run_segment
+from deepcolor.execution.executor import Event, Executor, Failed, Finished, Progress, RunSegment, failure, run_segment
 from deepcolor.execution.serial import SerialExecutor
 
-__all__ = ["Event", "Executor", "Failed", "Finished", "Progress", "RunSegment", "SerialExecutor", "run_segment"]
+__all__ = [
+    "Event",
+    "Executor",
+    "Failed",
+    "Finished",
+    "Progress",
+    "RunSegment",
+    "SerialExecutor",
+    "failure",
+    "run_segment",
+]

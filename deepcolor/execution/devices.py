@@ -15,11 +15,13 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from deepcolor.config.named import EXECUTORS
 from deepcolor.counting import counted
-from deepcolor.errors import UserError
+from deepcolor.errors import CodeError, DeepcolorError, UserError
 from deepcolor.execution.executor import Executor, RunSegment, run_segment
 from deepcolor.execution.serial import SerialExecutor
 from deepcolor.limits import check_room
+from deepcolor.plugins import load_here
 
 _SIGNS_OF_A_GPU = (Path("/proc/driver/nvidia/gpus"), Path("/dev/dxg"), Path("/dev/kfd"))
 """NVIDIA's driver on Linux (a folder with an entry for each), Windows' own under WSL, and AMD's."""
@@ -129,14 +131,20 @@ def usable_by_torch() -> int:
 
 
 def make_executor(kind: str, *, workers: int | None, device: str, run: RunSegment = run_segment) -> Executor:
-    """Build `serial` (this process) or `local` (worker processes), for segments run by `run`.
+    """Build `serial` (this process), `local` (worker processes) or one of the user's, for segments run by `run`.
 
+    Args:
+        kind: A shipped one, `FILE.py:NAME` (from the current folder), `package.module:NAME`, or an entry point.
+        workers: See `cut`.
+        device: See `cut`.
+        run: Runs a segment.
     Raises:
         UserError: There is no executor of this name, no such device, or `workers` is below 1.
+        CodeError: The user's cannot be imported, or does not do what an `Executor` does.
         LimitError: This shell allows too few files, processes or too little memory for so many workers.
     """
-    if kind not in {"serial", "local"}:
-        raise UserError(f"--executor: must be serial or local; got {kind!r}.")
+    if kind not in EXECUTORS.shipped:
+        return _of_the_user(kind, slots(workers=workers, device=device), run)
     if kind == "serial":
         if device != "auto":  # The segment itself finds what there is.
             slots(workers=workers, device=device)
@@ -147,6 +155,28 @@ def make_executor(kind: str, *, workers: int | None, device: str, run: RunSegmen
     made = slots(workers=workers, device=device)
     check_room(workers=made.workers)
     return LocalExecutor(run, workers=made.workers, threads=made.threads, devices=made.devices)
+
+
+def _of_the_user(kind: str, made: Slots, run: RunSegment) -> Executor:
+    if EXECUTORS.reference(kind) is None:
+        refusal = EXECUTORS.unknown(kind)
+        raise UserError(f"--executor: {refusal.rule}; got {refusal.got}. {refusal.advice}")
+    executor = load_here(kind, group=EXECUTORS.group, folder=Path())
+    check_room(workers=1)  # Where its workers are is its own affair.
+    try:
+        built: Executor = executor(run, workers=made.workers, threads=made.threads, devices=made.devices)
+    except DeepcolorError:
+        raise
+    except Exception as error:
+        rule, got = f"{kind} must take (run, workers=..., threads=..., devices=...)", f"{type(error).__name__}: {error}"
+        raise CodeError(rule, got=got, advice="See deepcolor.execution.Executor.") from error
+    lacking = [name for name in _MEMBERS if not hasattr(built, name)]
+    if lacking:
+        raise CodeError(f"{kind} must have {', '.join(lacking)}", advice="See deepcolor.execution.Executor.")
+    return built
+
+
+_MEMBERS = ("slots", "child_imports", "prepare", "submit", "events", "close")
 
 
 def _is_there(sign: Path) -> bool:

@@ -14,17 +14,21 @@ import pytest
 from deepcolor.config.schema import Sweep
 from deepcolor.errors import ExecutorError
 from deepcolor.execution import cluster, local
+from deepcolor.execution.devices import make_executor
 from deepcolor.execution.executor import Event, Executor, Failed, Finished, Progress
 from deepcolor.execution.local import LocalExecutor
 from deepcolor.execution.serial import SerialExecutor
 from deepcolor.training.trajectory import EpochMetrics, Segment, SegmentOutcome, Trajectory
 from tests.execution import unreadable
+from tests.extending import write_files
 from tests.processes import WAIT_S, is_alive
 from tests.reliability.processes import wait_until
 
 EXECUTORS: dict[str, Callable[[], Executor]] = {
     "serial": lambda: SerialExecutor(run),
     "local": lambda: LocalExecutor(run, workers=2, threads=1),
+    # From the page that says how to write one.
+    "own": lambda: make_executor("experiments/own/executors.py:Pool", workers=2, device="cpu", run=run),
 }
 
 
@@ -54,7 +58,9 @@ def run(segment: Segment, on_epoch: Callable[[EpochMetrics], None] | None = None
 
 
 @pytest.fixture(params=EXECUTORS)
-def executor(request: pytest.FixtureRequest) -> Iterator[Executor]:
+def executor(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Executor]:
+    write_files(tmp_path)
+    monkeypatch.chdir(tmp_path)
     made = EXECUTORS[request.param]()
     yield made
     made.close()
@@ -77,7 +83,7 @@ def outcomes(executor: Executor, count: int) -> list[Event]:
 
 
 def test_each_segment_ends_once(executor: Executor, tmp_path: Path) -> None:
-    """Every submitted segment gives its progress and exactly one outcome."""
+    """Every submitted segment gives exactly one outcome."""
     segments = [segment(tmp_path, epochs=1, lr=10.0**-power) for power in range(1, 5)]
     for each in segments:
         executor.submit(each)

@@ -1,0 +1,79 @@
+"""docs/extending.md, done as it says."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+from pathlib import Path
+
+from deepcolor.search.study.storage import StudyStorage
+from deepcolor.training.checkpoint import read_history
+from deepcolor.training.trajectory import TrajectoryPaths
+from deepcolor.workspace import Workspace
+from tests.cli.conftest import Cli
+from tests.extending import write_files
+from tests.reliability.processes import Faults, start, wait_until
+
+SWEEP = "experiments/own.yaml"
+POOL = "experiments/own/executors.py:Pool"
+
+
+def epochs(workspace: Path) -> dict[str, list[dict[str, float]]]:
+    """What each epoch of each training of a workspace gave."""
+    store = Workspace.at(workspace).trajectories
+    found = {folder.name: read_history(TrajectoryPaths(store, folder.name)) for folder in store.iterdir()}
+    return {name: [dict(row.metrics) for row in rows] for name, rows in found.items()}
+
+
+def test_what_a_sweep_brings_outlives_its_files(prepared: Cli, tmp_path: Path) -> None:
+    """Killed with all its workers, and with its code gone, a study goes on with what it began with, and gives what it
+    gives uncut, by another executor; with other code it is refused.
+    """
+    assert len(write_files(tmp_path)) == 5
+    shutil.copytree(tmp_path, uncut := tmp_path / "uncut")
+    running = start(tmp_path, "sweep", SWEEP, "--workers", "2", faults=Faults(formula=False))
+    wait_until(lambda: any(Workspace.at(tmp_path).trajectories.glob("*/checkpoints/*.json")), "a training is kept")
+    os.killpg(running.pid, signal.SIGKILL)
+    running.wait()
+
+    losses = tmp_path / "experiments/own/losses.py"
+    text = losses.read_text()
+    losses.write_text(text.replace("1 + 4", "1 + 5"))
+    said = prepared.run("sweep", SWEEP, code=2).stderr
+    assert "holds another sweep than the one given; changed: code.own/losses.py: '" in said
+    shutil.rmtree(losses.parent)
+    said = prepared.run("sweep", SWEEP, code=2).stderr
+    assert "must be a file that can be read; got no such file or directory" in said
+    assert said.count("\n") == 1
+
+    prepared.run("studies", "own", "--write-sweep", "again.yaml")
+    summary = json.loads(prepared.run("sweep", "again.yaml", "--workers", "2", "--json").stdout)
+    assert (summary["state"], summary["complete"], summary["failed"]) == ("complete", 6, 0)
+
+    whole = json.loads(Cli(uncut).run("sweep", SWEEP, "--executor", POOL, "--workers", "2", "--json").stdout)
+    assert (whole["state"], whole["complete"], whole["failed"]) == ("complete", 6, 0)
+    one, other = epochs(tmp_path), epochs(uncut)
+    assert one.keys() & other.keys()
+    assert all(one[name] == other[name] for name in one.keys() & other.keys())
+    trials = StudyStorage(Workspace.at(tmp_path)).load("own").trials()
+    losses_of = {trial.params["loss"]: one[trial.place.trajectory][0] for trial in trials if trial.place}
+    assert "train/mse" in losses_of["mse"]
+    assert "train/loss" in losses_of["own/losses.py:colourful"]
+
+
+def test_an_executor_that_is_none_is_refused(cli: Cli) -> None:
+    """In a line, before anything is looked at: an unknown name, a missing file, a class that does something else."""
+    cli.write("x.py", "class Empty:\n    def __init__(self, run, **_): ...\n\nclass Other: ...\n")
+    cli.write("s.yaml", "study: s\nstage: regressor\ndata: {name: faces}\nsearch: {}\n")
+    for kind, problem in {
+        "lokal": "--executor: must be one of serial, local, or FILE.py:NAME or package.module:NAME of your own; got",
+        "y.py:Empty": "y.py must be a file that can be read; got no such file or directory",
+        "x.py:Nothing": "x.py must have something called Nothing",
+        "x.py:Empty": "x.py:Empty must have slots, child_imports, prepare, submit, events, close",
+        "x.py:Other": "x.py:Other must take (run, workers=..., threads=..., devices=...); got TypeError",
+    }.items():
+        said = cli.run("sweep", "s.yaml", "--executor", kind, code=2).stderr
+        assert problem in said
+        assert said.count("\n") == 1
