@@ -56,5 +56,6 @@ def named_fields(section: type[BaseModel]) -> Iterator[tuple[str, Named]]:
 
 OPTIMIZERS = Named("deepcolor.optimizers", ("adam", "adamw", "sgd", "rmsprop"))
 LOSSES = Named("deepcolor.losses", ("mse", "l1", "smooth_l1"))
+PRUNERS = Named("deepcolor.pruners", ("none", "asha", "hyperband", "median"))
 EXECUTORS = Named("deepcolor.executors", ("serial", "local"))
 SAMPLERS = Named("deepcolor.samplers", ("grid", "tpe", "random"))

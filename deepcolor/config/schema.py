@@ -15,7 +15,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from deepcolor.config.confirm import ConfirmConfig
-from deepcolor.config.named import Named, named_fields
+from deepcolor.config.named import PRUNERS, Named, named_fields
 from deepcolor.config.sections import (
     INIT_REF,
     SECTIONS,
@@ -27,7 +27,7 @@ from deepcolor.config.sections import (
     searchable_fields,
 )
 from deepcolor.config.space import Choices, Dimension, Range, SearchConfig
-from deepcolor.config.stopping import BudgetConfig, Limit, Pruner, PrunerConfig
+from deepcolor.config.stopping import BudgetConfig, Limit, PrunerConfig
 from deepcolor.fields.frozen import Frozen, ParamValue, config_name
 from deepcolor.fields.objective import Direction, Objective
 from deepcolor.fields.refusal import Refusal, nearest, unknown_key, unknown_name, written
@@ -47,7 +47,6 @@ __all__ = [
     "ModelConfig",
     "ParamValue",
     "Pipeline",
-    "Pruner",
     "PrunerConfig",
     "Range",
     "SearchConfig",
@@ -167,7 +166,7 @@ class Sweep(Frozen):
             before: What the study ran until now; where that had a pruner, its rungs are kept unless others are given.
         """
         pruner = self.search.pruner
-        if pruner.name == "none" or pruner.min_epochs is not None:
+        if pruner.name == "none" or pruner.brought or pruner.min_epochs is not None:
             return self
         kept = before.search.pruner.min_epochs if before is not None and before.search.pruner.name != "none" else None
         first = kept or pruner.first_rung(most_epochs=self.most_epochs)
@@ -201,6 +200,7 @@ class Sweep(Frozen):
                 yield from ((key, str(value), named) for key, value in self._values(field))
         for field, named in named_fields(SearchConfig):
             yield f"search.{field}", getattr(self.search, field), named
+        yield "search.pruner.name", self.search.pruner.name, PRUNERS
 
     def digest(self) -> str:
         """SHA-256 (hex) of everything that decides the search's outcome; what follows the search, and the description,

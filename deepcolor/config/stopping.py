@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Literal, Self
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from deepcolor.config.named import PRUNERS
 from deepcolor.fields.frozen import Frozen
 from deepcolor.fields.refusal import Refusal, written
 
-Pruner = Literal["none", "asha", "hyperband", "median"]
 Limit = Literal["trials", "wall_s", "gpu_hours", "epochs", "target", "patience_trials"]
 
 _MEANINGLESS: dict[str, tuple[str, ...]] = {
-    "none": ("min_epochs", "reduction_factor", "warmup_trials", "resume"),
-    "asha": ("warmup_trials",),
-    "hyperband": ("warmup_trials",),
-    "median": (),
+    "none": ("min_epochs", "reduction_factor", "warmup_trials", "resume", "options"),
+    "asha": ("warmup_trials", "options"),
+    "hyperband": ("warmup_trials", "options"),
+    "median": ("options",),
 }
+_MEANINGLESS_TO_OTHERS = ("min_epochs", "reduction_factor", "warmup_trials")
 
-
-_EARLIER_DEFAULTS = {("min_epochs", 1)}
+_EARLIER_DEFAULTS = (("min_epochs", 1),)
 """Studies hold all values written out, those that were never asked for as well."""
 _LEAST_EPOCHS = 6
 """After a few epochs the order of trials says little of the order at their end (docs/decisions/0010)."""
@@ -37,9 +38,10 @@ class PrunerConfig(Frozen):
 
     first_fields = frozenset({"name", "min_epochs", "reduction_factor", "warmup_trials", "resume"})
 
-    name: Pruner = "none"
+    name: Annotated[str, PRUNERS] = "none"
     """`asha`: the best 1/reduction_factor of a rung go on (asynchronous successive halving). `hyperband`: the same in
-    brackets that start at different rungs. `median`: those no worse than the median of their rung go on."""
+    brackets that start at different rungs. `median`: those no worse than the median of their rung go on. Or your own,
+    as `FILE.py:NAME` or `package.module:NAME`: it says itself where its rungs are and how many go on."""
     min_epochs: int | None = Field(default=None, ge=1, le=100_000)
     """Epochs before a trial is first compared. null: 6, or the longest trial's epochs divided twice by
     `reduction_factor`, if that is more; a study keeps what it began with."""
@@ -50,6 +52,9 @@ class PrunerConfig(Frozen):
     resume: bool = True
     """A trial that does not go on waits, and goes on from its checkpoint when its turn comes; false: it ends."""
 
+    options: Mapping[str, Any] = Field(default_factory=dict)
+    """What a pruner of your own is made with."""
+
     @model_validator(mode="before")
     @classmethod
     def _from_name(cls, value: Any) -> Any:
@@ -57,12 +62,17 @@ class PrunerConfig(Frozen):
 
     @model_validator(mode="after")
     def _means_something(self) -> Self:
-        for field in _MEANINGLESS[self.name]:
-            value = getattr(self, field)
-            if value != type(self).model_fields[field].default and (field, value) not in _EARLIER_DEFAULTS:
+        for field in _MEANINGLESS.get(self.name, _MEANINGLESS_TO_OTHERS):
+            value, default = getattr(self, field), type(self).model_fields[field].get_default(call_default_factory=True)
+            if value != default and (field, value) not in _EARLIER_DEFAULTS:
                 rule = f"means nothing to the pruner {self.name}"
                 raise Refusal(rule, got=written(value), key=field, advice="Leave it out, or choose another pruner.")
         return self
+
+    @property
+    def brought(self) -> bool:
+        """Whether it is the user's own."""
+        return self.name not in PRUNERS.shipped
 
     def first_rung(self, *, most_epochs: int) -> int:
         """Return the epochs before a trial is first compared.

@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 from pathlib import Path
+from typing import Any
 
 from deepcolor.search.study.storage import StudyStorage
 from deepcolor.training.checkpoint import read_history
@@ -31,7 +32,7 @@ def test_what_a_sweep_brings_outlives_its_files(prepared: Cli, tmp_path: Path) -
     """Killed with all its workers, and with its code gone, a study goes on with what it began with, and gives what it
     gives uncut, by another executor; with other code it is refused.
     """
-    assert len(write_files(tmp_path)) == 5
+    assert len(write_files(tmp_path)) == 6
     shutil.copytree(tmp_path, uncut := tmp_path / "uncut")
     running = start(tmp_path, "sweep", SWEEP, "--workers", "2", faults=Faults(formula=False))
     wait_until(lambda: any(Workspace.at(tmp_path).trajectories.glob("*/checkpoints/*.json")), "a training is kept")
@@ -50,17 +51,26 @@ def test_what_a_sweep_brings_outlives_its_files(prepared: Cli, tmp_path: Path) -
 
     prepared.run("studies", "own", "--write-sweep", "again.yaml")
     summary = json.loads(prepared.run("sweep", "again.yaml", "--workers", "2", "--json").stdout)
-    assert (summary["state"], summary["complete"], summary["failed"]) == ("complete", 6, 0)
+    check(summary)
 
     whole = json.loads(Cli(uncut).run("sweep", SWEEP, "--executor", POOL, "--workers", "2", "--json").stdout)
-    assert (whole["state"], whole["complete"], whole["failed"]) == ("complete", 6, 0)
+    check(whole)
     one, other = epochs(tmp_path), epochs(uncut)
     assert one.keys() & other.keys()
-    assert all(one[name] == other[name] for name in one.keys() & other.keys())
+    for name in one.keys() & other.keys():
+        both = min(len(one[name]), len(other[name]))  # Others were better in one of them, and went on.
+        assert one[name][:both] == other[name][:both]
     trials = StudyStorage(Workspace.at(tmp_path)).load("own").trials()
     losses_of = {trial.params["loss"]: one[trial.place.trajectory][0] for trial in trials if trial.place}
     assert "train/mse" in losses_of["mse"]
     assert "train/loss" in losses_of["own/losses.py:colourful"]
+
+
+def check(summary: dict[str, Any]) -> None:
+    """All has been tried, the better ones to their end."""
+    assert summary["state"] == "complete"
+    assert (summary["complete"] + summary["pruned"], summary["failed"]) == (6, 0)
+    assert 3 <= summary["complete"] < 6
 
 
 def test_an_executor_that_is_none_is_refused(cli: Cli) -> None:

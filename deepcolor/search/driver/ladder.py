@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 from deepcolor.search.driver.board import Board, OpenTrial
+from deepcolor.search.driver.own_pruner import blamed_on, own_pruner
 from deepcolor.search.rules.pruning import Drop, GoOn, next_move, rungs
 from deepcolor.search.rules.schedule import Ask
 from deepcolor.search.study.storage import Outcome, StoredStudy, StoredTrial
@@ -15,10 +17,20 @@ from deepcolor.training.trajectory import Trajectory, View
 class Ladder:
     """The rungs of one study. What it knows, the board and the study's storage know."""
 
-    def __init__(self, study: StoredStudy, board: Board) -> None:
+    def __init__(self, study: StoredStudy, board: Board, *, code: Path | None) -> None:
+        """Load the pruner where it is the user's own.
+
+        Args:
+            study: Whose trials these are.
+            board: Knows where they stand.
+            code: See `Segment.code`.
+        Raises:
+            CodeError: The user's pruner cannot be imported, or is none.
+        """
         self._study = study
         self._sweep = study.sweep
         self._board = board
+        self._own = own_pruner(study.sweep, code=code)
 
     def enter(self, trial: StoredTrial, trajectory: Trajectory) -> OpenTrial:
         """Put a trial where it was, or on its way to its first rung."""
@@ -39,7 +51,9 @@ class Ladder:
         if not self._board.waiting():
             return None
         sweep = self._sweep
-        move = next_move(sweep.search.pruner, self._board.standings(), most_epochs=sweep.most_epochs, more=more)
+        pruner, standings = sweep.search.pruner, self._board.standings()
+        with blamed_on(pruner):
+            move = next_move(pruner, standings, most_epochs=sweep.most_epochs, more=more, own=self._own)
         if isinstance(move, GoOn):
             open_ = self._board.open[move.number]
             open_.trial = self._study.let_on(move.number, to_epoch=move.to_epoch)
@@ -72,5 +86,6 @@ class Ladder:
     def _rungs(self, trial: StoredTrial, epochs: int) -> tuple[int, ...]:
         if trial.confirms is not None:
             return (epochs,)  # It is not compared with the search's trials.
-        sweep = self._sweep
-        return rungs(sweep.search.pruner, number=trial.number, epochs=epochs, most_epochs=sweep.most_epochs)
+        pruner, most_epochs = self._sweep.search.pruner, self._sweep.most_epochs
+        with blamed_on(pruner):
+            return rungs(pruner, number=trial.number, epochs=epochs, most_epochs=most_epochs, own=self._own)

@@ -114,7 +114,7 @@ class Driver:
         self._parent_of = parent_of
         self._learn_from = learn_from
         self._board = Board(self._sweep, places.store)
-        self._ladder = Ladder(study, self._board)
+        self._ladder = Ladder(study, self._board, code=places.code)
         self._showing = Showing(tracker, projection, self._board)
         self._proposals = Proposals(study, code=places.code)
         self._account = Account(study, on_gpu=on_gpu(places.device))

@@ -11,6 +11,7 @@ import statistics
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import Protocol
 
 from deepcolor.config.schema import PrunerConfig
 
@@ -56,7 +57,23 @@ class Drop:
     number: int
 
 
-def rungs(pruner: PrunerConfig, *, number: int, epochs: int, most_epochs: int) -> tuple[int, ...]:
+class OwnPruner(Protocol):
+    """What a user's own pruner decides. It decides the same when it is asked the same again."""
+
+    def rungs(self, number: int, epochs: int, most_epochs: int) -> Sequence[int]:
+        """The epochs after which a trial is compared, without its last one; the arguments are those of `rungs`."""
+
+    def quota(self, losses: Sequence[float]) -> int:
+        """How many of those that have reached a rung go on.
+
+        Args:
+            losses: What all of them are worth there, the best first: the lower, the better; inf where one diverged.
+        """
+
+
+def rungs(
+    pruner: PrunerConfig, *, number: int, epochs: int, most_epochs: int, own: OwnPruner | None = None
+) -> tuple[int, ...]:
     """Return the epochs after which a trial is compared, its last epoch at the end.
 
     Args:
@@ -64,7 +81,10 @@ def rungs(pruner: PrunerConfig, *, number: int, epochs: int, most_epochs: int) -
         number: The trial's number; hyperband shares the numbers out between its brackets.
         epochs: What the trial asks for.
         most_epochs: What the longest trial of the sweep asks for.
+        own: The user's, where the sweep names one.
     """
+    if own is not None:
+        return (*sorted({rung for rung in own.rungs(number, epochs, most_epochs) if 0 < rung < epochs}), epochs)
     skipped = _skipped_rungs(pruner, number=number, most_epochs=most_epochs)
     if pruner.name == "none" or skipped is None:
         return (epochs,)
@@ -72,7 +92,12 @@ def rungs(pruner: PrunerConfig, *, number: int, epochs: int, most_epochs: int) -
 
 
 def next_move(
-    pruner: PrunerConfig, standings: Iterable[Standing], *, most_epochs: int, more: bool
+    pruner: PrunerConfig,
+    standings: Iterable[Standing],
+    *,
+    most_epochs: int,
+    more: bool,
+    own: OwnPruner | None = None,
 ) -> GoOn | Drop | None:
     """Return what becomes of a waiting trial, or None when all of them have to wait.
 
@@ -85,41 +110,47 @@ def next_move(
         most_epochs: What the longest trial of the sweep asks for.
         more: Whether other trials are still to come. When none is, halving lets the best of its lowest rung go on even
             if the rung is too small for its share, so that a search always ends with a trial trained to its end.
+        own: The user's, where the sweep names one; it is taken for halving.
     """
     brackets: dict[int | None, list[Standing]] = {}
     for standing in standings:
         skipped = _skipped_rungs(pruner, number=standing.number, most_epochs=most_epochs)
         brackets.setdefault(skipped, []).append(standing)
     for members in brackets.values():
-        move = _move_in(pruner, members, more=more, most_epochs=most_epochs)
+        move = _move_in(pruner, members, more=more, most_epochs=most_epochs, own=own)
         if move is not None:
             return move
     return None
 
 
-def _move_in(pruner: PrunerConfig, members: Sequence[Standing], *, more: bool, most_epochs: int) -> GoOn | Drop | None:
+def _move_in(
+    pruner: PrunerConfig, members: Sequence[Standing], *, more: bool, most_epochs: int, own: OwnPruner | None
+) -> GoOn | Drop | None:
     waiting = [member for member in members if member.waits]
     if not waiting:
         return None
-    chosen = next(_passing(pruner, members, waiting), None)
+    chosen = next(_passing(pruner, members, waiting, own=own), None)
     if chosen is None and not pruner.resume:
         return Drop(min(member.number for member in waiting))
     if chosen is None and not more and pruner.name != "median" and not any(member.trains for member in members):
         chosen = _last_hope(members)
     if chosen is None:
         return None
-    ladder = rungs(pruner, number=chosen.number, epochs=chosen.epochs, most_epochs=most_epochs)
+    ladder = rungs(pruner, number=chosen.number, epochs=chosen.epochs, most_epochs=most_epochs, own=own)
     return GoOn(chosen.number, next(rung for rung in ladder if rung > chosen.target))
 
 
-def _passing(pruner: PrunerConfig, members: Sequence[Standing], waiting: Sequence[Standing]) -> Iterator[Standing]:
+def _passing(
+    pruner: PrunerConfig, members: Sequence[Standing], waiting: Sequence[Standing], *, own: OwnPruner | None
+) -> Iterator[Standing]:
     """The waiting trials that may go on: the highest rung first, the best of it first."""
     for rung in sorted({member.target for member in waiting}, reverse=True):
         ranked = sorted((m for m in members if rung in m.values), key=lambda m: (m.values[rung], m.number))
         values: dict[str, float] = {}
         for member in ranked:
             values.setdefault(member.trajectory, member.values[rung])
-        passing = set(list(values)[: _quota(pruner, list(values.values()))])
+        losses = list(values.values())
+        passing = set(list(values)[: max(0, own.quota(losses)) if own is not None else _quota(pruner, losses)])
         passing |= {member.trajectory for member in ranked if member.target > rung}
         yield from (m for m in ranked if m.waits and m.target == rung and m.trajectory in passing)
 
