@@ -15,11 +15,17 @@ from tests.running import run_commands
 ARCHIVES = sorted(Path(__file__).parent.glob("*.tar.xz"))
 
 
+def flat(row: dict[str, Any]) -> dict[str, Any]:
+    """An epoch in the form in which each metric was a column of its own, whichever it was written in."""
+    named = {name.replace("/", "_"): value for name, value in row.get("metrics", {}).items()}
+    return {**named, **{name: value for name, value in row.items() if name != "metrics"}}
+
+
 def histories(workspace: Path) -> dict[str, list[dict[str, Any]]]:
     """The epochs of every training, by its folder's name, with the seconds and the moment of each."""
     found: dict[str, list[dict[str, Any]]] = {}
     for record in (workspace / "studies" / "trajectories").glob("*/checkpoints/*.json"):
-        history = json.loads(record.read_bytes())["record"]["history"]
+        history = [flat(row) for row in json.loads(record.read_bytes())["record"]["history"]]
         if len(history) > len(found.get(record.parent.parent.name, ())):
             found[record.parent.parent.name] = history
     return found
