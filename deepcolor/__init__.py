@@ -11,6 +11,7 @@ __all__ = [
     "Study",
     "__version__",
     "colorize",
+    "draw",
     "load",
     "open_study",
     "pipeline",
@@ -24,7 +25,7 @@ __all__ = [
 if TYPE_CHECKING:
     from typing import Any
 
-    from deepcolor.api import Study, open_study, pipeline, plan, prepare, promote, pull, sweep
+    from deepcolor.api import Study, draw, open_study, pipeline, plan, prepare, promote, pull, sweep
     from deepcolor.inference import colorize, load
 
 

@@ -23,6 +23,7 @@ from deepcolor.cli.reporter import ConsoleReporter
 from deepcolor.config.load import load_pipeline, sweep_of
 from deepcolor.config.schema import Sweep
 from deepcolor.errors import StudyError
+from deepcolor.notebook import NotebookReporter, in_kernel, trials_html, without_widgets
 from deepcolor.words import params_line
 from deepcolor.workspace import Workspace
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from deepcolor.app.pipeline import StageResult
+    from deepcolor.data.drawn import DrawnKind
     from deepcolor.data.manifest import Manifest
     from deepcolor.registry.promotion import Promotion
     from deepcolor.report.figures import Pictured
@@ -38,10 +40,12 @@ if TYPE_CHECKING:
     from deepcolor.search.study.storage import StoredStudy
     from deepcolor.search.study.trials import StoredTrial
 
+if in_kernel():
+    without_widgets()
+
 Where = str | PathLike[str]
 _AGAIN = "the same call"
 """What goes on after Ctrl-C."""
-_SHOWN_TRIALS = 20
 
 
 def sweep(
@@ -67,7 +71,7 @@ def sweep(
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
         extend: Let a study grow to a sweep that has changed.
         tracking_uri: The MLflow store; None: MLFLOW_TRACKING_URI, else the workspace's own.
-        reporter: Is told what goes on; None: standard error.
+        reporter: Is told what goes on; None: a notebook's cell, elsewhere standard error.
     Returns:
         The study, finished.
     Raises:
@@ -79,7 +83,7 @@ def sweep(
 
     parsed = sweep_of(sweep, overrides)
     called = f"deepcolor sweep {fspath(sweep)}" if isinstance(sweep, str | PathLike) else "deepcolor.sweep(...)"
-    place, told = Workspace.at(Path(workspace)), reporter or ConsoleReporter()
+    place, told = Workspace.at(Path(workspace)), _told(reporter)
     uri = place.store_uri(tracking_uri)
     how = How(place, uri, executor, workers, device, called, extend=extend, resume=_AGAIN, reporter=told)
     runner = how.make_executor()
@@ -125,7 +129,7 @@ def pipeline(
 
     parsed = load_pipeline(Path(file), overrides)
     called = f"deepcolor pipeline {fspath(file)}"
-    place, told = Workspace.at(Path(workspace)), reporter or ConsoleReporter()
+    place, told = Workspace.at(Path(workspace)), _told(reporter)
     how = How(place, place.store_uri(tracking_uri), executor, workers, device, called, resume=_AGAIN, reporter=told)
     return run_pipeline(parsed, how, own_name=name, force=force)
 
@@ -158,10 +162,39 @@ def plan(
     """
     from deepcolor.app.plan import estimate
 
-    place, told = Workspace.at(Path(workspace)), reporter or ConsoleReporter()
+    place, told = Workspace.at(Path(workspace)), _told(reporter)
     how = How(place, place.store_uri(None), executor, workers, device, reporter=told)
     (cost,) = estimate((sweep_of(sweep, overrides),), how, extend=extend)
     return cost
+
+
+def draw(
+    kind: DrawnKind,
+    folder: Where,
+    *,
+    count: int = 300,
+    seed: int = 0,
+    size_px: int = 128,
+    reporter: Reporter | None = None,
+) -> tuple[Path, ...]:
+    """Draw pictures for a first try without photos, as `deepcolor data draw` does.
+
+    Args:
+        kind: `faces` or `fruit`.
+        folder: New, empty, or one that an earlier call drew into.
+        count: How many pictures.
+        seed: Another seed, other pictures.
+        size_px: Side of the pictures, 32 to 1024.
+        reporter: As for `sweep`.
+    Returns:
+        Their files, in order.
+    Raises:
+        DataError: A number is out of range, there is no such kind, or the folder holds other files.
+        WorkspaceError: The folder cannot be written to.
+    """
+    from deepcolor.app.data import draw as draw_pictures
+
+    return draw_pictures(kind, Path(folder), count=count, size_px=size_px, seed=seed, reporter=_told(reporter))
 
 
 def prepare(
@@ -199,7 +232,7 @@ def prepare(
         seed=seed,
         strict=strict,
         replace=replace,
-        reporter=reporter or ConsoleReporter(),
+        reporter=_told(reporter),
     )
 
 
@@ -235,7 +268,8 @@ def promote(
 
     place = study.workspace if isinstance(study, Study) else Workspace.at(Path(workspace))
     uri = tracking_uri or (study.tracking_uri if isinstance(study, Study) else place.store_uri(None))
-    return promote_trial(
+    told = _told(reporter)
+    promotion = promote_trial(
         place,
         study.name if isinstance(study, Study) else study,
         uri,
@@ -244,8 +278,11 @@ def promote(
         force=force,
         device=device,
         retrain=retrain,
-        reporter=reporter or ConsoleReporter(),
+        reporter=told,
     )
+    for warning in promotion.warnings:
+        told.warn(warning)
+    return promotion
 
 
 def pull(ref: str, folder: Where, *, workspace: Where = ".", tracking_uri: str | None = None) -> Path:
@@ -340,13 +377,7 @@ class Study:
         """
         import pandas as pd
 
-        from deepcolor.report.writing import too_little
-        from deepcolor.search.study.importances import importances
-
-        of = self._pictured()
-        if reason := too_little(of):
-            raise StudyError(f"importances of {self.name}: {reason}")
-        return pd.DataFrame(importances(self._stored, of.varying))
+        return pd.DataFrame(self._importances())
 
     def plot_history(self) -> Figure:
         """Draw the value of each trial by its number, and the best so far."""
@@ -366,22 +397,38 @@ class Study:
 
         return parallel_figure(self._pictured())
 
+    def plot_importances(self) -> Figure:
+        """Draw the share of each searched field in the differences between the trials, by two evaluators.
+
+        Raises:
+            StudyError: As for `importances`.
+        """
+        from deepcolor.report.figures import importances_figure
+
+        return importances_figure(self._pictured(), self._importances())
+
     def promote(
-        self, *, trial: int | None = None, name: str | None = None, force: bool = False, device: str = "auto"
+        self,
+        *,
+        trial: int | None = None,
+        name: str | None = None,
+        force: bool = False,
+        device: str = "auto",
+        reporter: Reporter | None = None,
     ) -> Promotion:
         """Register its winner, and make it champion if it is better than the present one: see `deepcolor.promote`."""
-        return promote(self, trial=trial, name=name, force=force, device=device)
+        return promote(self, trial=trial, name=name, force=force, device=device, reporter=reporter)
 
     def __repr__(self) -> str:
         return repr(self._stored)
 
     def _repr_html_(self) -> str:
-        from html import escape
+        from deepcolor.search.rules.ranking import ranked
 
         best = self.best
         setting = (params_line(best["params"]) or "the one setting") if best else ""
-        found = f"best: trial {best['trial']}, {best['value']:.3e} with {setting}" if best else "no finished trial yet"
-        return f"<p>{escape(repr(self))}; {escape(found)}</p>{self.trials().head(_SHOWN_TRIALS).to_html(index=False)}"
+        found = f"best: trial {best['trial']}, {best['value']:.3e} with {setting}" if best else "no complete trial yet"
+        return trials_html(repr(self).strip("<>"), ranked(self._stored.trials()), found=found)
 
     def _trial(self, number: int) -> StoredTrial:
         trials = {trial.number: trial for trial in self._stored.trials()}
@@ -389,7 +436,21 @@ class Study:
             raise StudyError(f"trial: must be one of 0 to {max(trials, default=0)}; got {number} (study {self.name}).")
         return trials[number]
 
+    def _importances(self) -> dict[str, dict[str, float]]:
+        from deepcolor.report.writing import too_little
+        from deepcolor.search.study.importances import importances
+
+        of = self._pictured()
+        if reason := too_little(of):
+            raise StudyError(f"importances of {self.name}: {reason}")
+        return importances(self._stored, of.varying)
+
     def _pictured(self) -> Pictured:
         from deepcolor.report.figures import pictured
 
         return pictured(self.sweep, self._stored.trials())
+
+
+def _told(reporter: Reporter | None) -> Reporter:
+    """Who is told what goes on, where nobody is named."""
+    return reporter or (NotebookReporter() if in_kernel() else ConsoleReporter())

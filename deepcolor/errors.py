@@ -17,6 +17,9 @@ class DeepcolorError(Exception):
 
     exit_code = EXIT_FAILURE
 
+    def _render_traceback_(self) -> list[str]:
+        return _in_a_line(self)
+
 
 class UserError(DeepcolorError):
     """The user can mend it: a wrong file, key, value, name or state."""
@@ -97,3 +100,11 @@ class Interrupted(BaseException):
     """
 
     exit_code = EXIT_INTERRUPTED
+
+    def _render_traceback_(self) -> list[str]:
+        return _in_a_line(self)
+
+
+def _in_a_line(error: BaseException) -> list[str]:
+    """What IPython shows in the place of a traceback: as on the command line, the message says it all."""
+    return [f"{type(error).__name__}: {error}"]

@@ -1,4 +1,4 @@
-"""Prepare folders of pictures, and find those that a sweep is about, decoded in the form it asks for."""
+"""Draw pictures, prepare folders of them, and find those that a sweep is about, decoded in the form it asks for."""
 
 from __future__ import annotations
 
@@ -12,7 +12,42 @@ from deepcolor.errors import CorruptFileError, DataError
 from deepcolor.workspace import Workspace
 
 if TYPE_CHECKING:
+    from deepcolor.data.drawn import DrawnKind
     from deepcolor.data.manifest import Manifest
+
+
+def draw(
+    kind: DrawnKind, folder: Path, *, count: int, size_px: int, seed: int, reporter: Reporter = SILENT
+) -> tuple[Path, ...]:
+    """Draw pictures into a folder, for a first try without photos.
+
+    Args:
+        kind: `faces` or `fruit`.
+        folder: Made if need be; may hold nothing but pictures of an earlier, same-sized or smaller call.
+        count: How many.
+        size_px: Side of the pictures.
+        seed: Another seed, other pictures.
+        reporter: Is told how far it has come, and which pictures could not be written.
+    Returns:
+        The files that were written, in order.
+    Raises:
+        DataError: A number is out of range, there is no such kind, or the folder holds other files.
+        WorkspaceError: The folder cannot be written to.
+    """
+    from deepcolor.data.drawn import KINDS, draw_set
+
+    if kind not in KINDS:
+        raise DataError(f"kind: must be {' or '.join(KINDS)}; got {kind!r}. Choose one of these.")
+    with reporter.progress(f"drawing {kind}") as on_progress:
+        return draw_set(
+            kind,
+            folder,
+            count=count,
+            size_px=size_px,
+            seed=seed,
+            on_progress=on_progress,
+            on_fault=reporter.left_out,
+        )
 
 
 def open_data(

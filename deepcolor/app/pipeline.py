@@ -32,6 +32,9 @@ class StageResult:
     before: dict[str, float] | None = None
     """Transfer: figures of the model it started from, on the same test pictures."""
 
+    def __repr__(self) -> str:
+        return f"<{self.sweep.study}: {self.promotion.sentence.rstrip('.')}>"
+
     def as_dict(self) -> dict[str, Any]:
         """The result as a JSON object."""
         return {

@@ -138,18 +138,9 @@ def draw(
 
       deepcolor data draw fruit drawn/fruit --count 200 --size 256 --seed 3
     """
-    from deepcolor.data.drawn import draw_set
+    from deepcolor.app.data import draw as draw_pictures
 
-    with progress(f"drawing {kind.value}") as on_progress:
-        paths = draw_set(
-            kind.value,
-            folder,
-            count=count,
-            size_px=size_px,
-            seed=seed,
-            on_progress=on_progress,
-            on_fault=console.left_out,
-        )
+    paths = draw_pictures(kind.value, folder, count=count, size_px=size_px, seed=seed, reporter=ConsoleReporter())
     console.result(
         f"{counted(len(paths), 'picture')} in {folder}\n"
         f"next: deepcolor data prepare {quote(str(folder))} --name {folder.resolve().name}",

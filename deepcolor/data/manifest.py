@@ -13,6 +13,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from deepcolor import __version__
+from deepcolor.counting import counted
 from deepcolor.data.duplicates import group_duplicates
 from deepcolor.data.files import save, writing
 from deepcolor.data.folder import OWN, Progress, RejectedFile, find_pictures, nothing_usable, passed_over, thread_pool
@@ -70,6 +71,11 @@ class Manifest(_Frozen):
     """Sorted by path."""
     ignored: int
     """Files that are no pictures by their suffix, and hidden files."""
+
+    def __repr__(self) -> str:
+        shares = ", ".join(f"{number} {split}" for split, number in self.split_sizes.items())
+        used = counted(len(self.files), "picture")
+        return f"<data set {self.name}: {used} ({shares}), {len(self.rejected)} rejected>"
 
     @property
     def split_sizes(self) -> dict[SplitName, int]:

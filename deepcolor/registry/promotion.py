@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from html import escape
 from typing import Literal
 
 from deepcolor.counting import counted
@@ -34,6 +35,14 @@ class Promotion:
     """With the champion before, or why that cannot be; None where there was none, or it was this version."""
     other_pictures: bool = False
     """The champion was trained on other pictures of the data set, or on another split of them."""
+
+    def __repr__(self) -> str:
+        return f"<promotion: {self.sentence.rstrip('.')}>"
+
+    def _repr_html_(self) -> str:
+        evidence = self.version.evidence
+        told = [self.sentence, evidence.sentence] if evidence else [self.sentence]
+        return "".join(f"<div>{escape(line)}</div>" for line in told)
 
     def as_dict(self) -> dict[str, object]:
         """The promotion as a JSON object."""

@@ -4,7 +4,6 @@ its last rung; every searched field has its place, whether it made a difference 
 
 from __future__ import annotations
 
-import io
 import math
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -13,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from deepcolor.config.schema import Sweep
 from deepcolor.counting import counted
-from deepcolor.data.marks import FIGURE_METADATA
 from deepcolor.report.axis import Axis, axis_of
 from deepcolor.search.study.trials import StoredTrial, searched
 from deepcolor.tracking.layout import short
@@ -21,6 +19,8 @@ from deepcolor.tracking.layout import short
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from deepcolor.report.shown import ShownFigure
 
 INK, PALE, GRID = "#222222", "#767676", "#e6e6e6"
 COMPLETE, PRUNED, BEST = "#1f6fb2", "#8a8a8a", "#c8102e"
@@ -81,7 +81,7 @@ def pictured(sweep: Sweep, trials: Sequence[StoredTrial]) -> Pictured:
     return Pictured(sweep.study, sweep.search.objective, shown, axes, left_out=len(own) - len(shown))
 
 
-def history_figure(of: Pictured) -> Figure:
+def history_figure(of: Pictured) -> ShownFigure:
     """Draw the value of each trial by its number, and the best of the complete ones so far."""
     figure = new_figure(8.2, 4.6)
     axes = figure.subplots()
@@ -104,7 +104,7 @@ def history_figure(of: Pictured) -> Figure:
     return figure
 
 
-def slices_figure(of: Pictured) -> Figure:
+def slices_figure(of: Pictured) -> ShownFigure:
     """Draw the value of each trial over every searched field."""
     columns = min(_PANELS_A_ROW, len(of.axes))
     rows = -(-len(of.axes) // columns)
@@ -134,7 +134,7 @@ def _slice(panel: Axes, name: str, axis: Axis, of: Pictured) -> None:
     _log_values(panel, of)
 
 
-def parallel_figure(of: Pictured) -> Figure:
+def parallel_figure(of: Pictured) -> ShownFigure:
     """Draw each trial as a line from its value through its parameters, the best ones darkest."""
     from matplotlib.collections import LineCollection
 
@@ -162,7 +162,7 @@ def parallel_figure(of: Pictured) -> Figure:
     return figure
 
 
-def importances_figure(of: Pictured, shares: Mapping[str, Mapping[str, float]]) -> Figure:
+def importances_figure(of: Pictured, shares: Mapping[str, Mapping[str, float]]) -> ShownFigure:
     """Draw what share of the objective's variation each searched field explains, by each evaluator.
 
     Args:
@@ -184,13 +184,13 @@ def importances_figure(of: Pictured, shares: Mapping[str, Mapping[str, float]]) 
     axes.set_xlim(0, 1.12)
     axes.set_xlabel("share of the importance; where the two disagree, believe neither alone", color=INK)
     light_frame(axes, grid="x")
-    axes.legend(fontsize=9, framealpha=0.9, edgecolor="none", loc="lower right")
+    figure.legend(fontsize=9, edgecolor="none", loc="outside upper right", ncols=len(shares))  # Bars may be anywhere.
     trials = counted(len(of.complete), "complete trial")
     put_title(figure, f"{of.study}: which field decides {of.objective}, from {trials}")
     return figure
 
 
-def sentence_figure(of: Pictured, sentence: str) -> Figure:
+def sentence_figure(of: Pictured, sentence: str) -> ShownFigure:
     """Say why a picture is not drawn, in its place."""
     figure = new_figure(8.2, 2.2)
     axes = figure.subplots()
@@ -200,22 +200,11 @@ def sentence_figure(of: Pictured, sentence: str) -> Figure:
     return figure
 
 
-def png(figure: Figure) -> bytes:
-    """Return a figure as a PNG file."""
-    file = io.BytesIO()
-    figure.savefig(file, format="png", metadata=FIGURE_METADATA)
-    return file.getvalue()
-
-
-def new_figure(width: float, height: float) -> Figure:
+def new_figure(width: float, height: float) -> ShownFigure:
     """Return an empty figure, its size in inches."""
-    # Not through pyplot, which keeps figures open, and picks a window system.
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+    from deepcolor.report.shown import ShownFigure
 
-    figure = Figure(figsize=(width, height), dpi=_DPI, layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
+    return ShownFigure(figsize=(width, height), dpi=_DPI, layout="constrained")
 
 
 def put_title(figure: Figure, text: str) -> None:

@@ -8,7 +8,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from deepcolor.report.figures import COMPLETE, INK, PRUNED, light_frame, new_figure, png, put_title
+from deepcolor.report.figures import COMPLETE, INK, PRUNED, light_frame, new_figure, put_title
 from deepcolor.search.rules.confirmation import ConfirmedSetting, confirmation_line
 from deepcolor.search.rules.summary import Summary
 from deepcolor.tracking.layout import short
@@ -45,7 +45,7 @@ def confirmation_png(summary: Summary, *, objective: str) -> bytes | None:
     figure = new_figure(min(_MOST_INCHES, max(7.0, _INCHES_A_SETTING * len(settings))), 4.8)
     _draw(figure.subplots(), settings, objective=objective)
     put_title(figure, f"{summary.study}: {confirmation_line(summary.confirmation)}")
-    return png(figure)
+    return figure.png()
 
 
 def _draw(axes: Axes, settings: Sequence[ConfirmedSetting], *, objective: str) -> None:

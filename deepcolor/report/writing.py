@@ -18,7 +18,6 @@ from deepcolor.report.figures import (
     importances_figure,
     parallel_figure,
     pictured,
-    png,
     sentence_figure,
     slices_figure,
 )
@@ -30,7 +29,8 @@ from deepcolor.search.study.storage import StoredStudy, StoredTrial
 
 if TYPE_CHECKING:
     import pandas as pd
-    from matplotlib.figure import Figure
+
+    from deepcolor.report.shown import ShownFigure
 
 LEADERBOARD = "leaderboard.csv"
 CONFIRMATION = "confirmation.csv"
@@ -111,7 +111,7 @@ def _write_confirmation(study: StoredStudy, summary: Summary, folder: Path) -> N
 def _draw_all(study: StoredStudy, trials: Sequence[StoredTrial], folder: Path) -> None:
     of = pictured(study.sweep, trials)
     searched_over = bool(of.axes and of.trials)
-    drawings: dict[str, Callable[[], Figure] | None] = {
+    drawings: dict[str, Callable[[], ShownFigure] | None] = {
         "optimization_history": (lambda: history_figure(of)) if of.trials else None,
         "parallel_coordinates": (lambda: parallel_figure(of)) if searched_over else None,
         "slices": (lambda: slices_figure(of)) if searched_over else None,
@@ -122,10 +122,10 @@ def _draw_all(study: StoredStudy, trials: Sequence[StoredTrial], folder: Path) -
         if draw is None:
             path.unlink(missing_ok=True)
         else:
-            write_atomically(path, png(draw()))
+            write_atomically(path, draw().png())
 
 
-def _importances(study: StoredStudy, of: Pictured) -> Figure:
+def _importances(study: StoredStudy, of: Pictured) -> ShownFigure:
     """Both evaluators in one picture: they can disagree, and then neither should be believed alone."""
     reason = too_little(of)
     return sentence_figure(of, reason) if reason else importances_figure(of, importances(study, of.varying))

@@ -16,7 +16,7 @@ import pytest
 
 import deepcolor
 from deepcolor.app.reporter import Silent, SilentWatcher
-from deepcolor.errors import ConfigError, Interrupted, StudyError
+from deepcolor.errors import ConfigError, DataError, Interrupted, StudyError
 from deepcolor.search.rules.summary import Snapshot, Watcher
 from deepcolor.search.study.trials import StoredTrial
 from tests.cli.conftest import decoded, mlflow_database  # noqa: F401  # fixtures
@@ -59,6 +59,7 @@ def test_from_a_sweep_to_a_coloured_picture(workspace: Path) -> None:
         assert figure.axes
     html = study._repr_html_()
     assert "small: colorizer on faces, 4 trials" in html
+    assert f"best: trial {study.best['trial']}, " in html
     assert html.count("<tr") == 1 + 4
     with pytest.raises(StudyError, match="about 20 complete trials on; this study has 4"):
         study.importances()
@@ -67,10 +68,14 @@ def test_from_a_sweep_to_a_coloured_picture(workspace: Path) -> None:
 
     again = deepcolor.sweep(SWEEP, executor="serial", reporter=heard)
     assert again.trials().equals(trials)
-    assert deepcolor.plan(SWEEP, executor="serial", reporter=heard).trained_epochs == 0
+    cost = deepcolor.plan(SWEEP, executor="serial", reporter=heard)
+    assert repr(cost).startswith("<cost of small: 0 trials in 0 trainings, 0 epochs to train")
     assert deepcolor.open_study("small").best == study.best
-    promotion = study.promote(force=True, device="cpu")
+    promotion = study.promote(force=True, device="cpu", reporter=heard)
     assert promotion.version.ref == "colorizer@1"
+    assert repr(promotion).startswith("<promotion: colorizer@1 ")
+    assert promotion._repr_html_().startswith("<div>colorizer@1 ")
+    assert heard.warnings == list(promotion.warnings)
     folder = deepcolor.pull("colorizer@champion", workspace / "pulled")
     grey = np.full((70, 50), 120, np.uint8)
     assert deepcolor.colorize(grey, model=deepcolor.load(folder)).shape == (70, 50, 3)
@@ -97,11 +102,13 @@ def test_ctrl_c_stops_as_on_the_command_line(workspace: Path) -> None:
 
 
 def test_what_a_user_gets_wrong_is_said(workspace: Path) -> None:
-    """A misspelt key, a study that is not there: the messages of the command line, as exceptions."""
+    """A misspelt key or kind, a study that is not there: the messages of the command line, as exceptions."""
     with pytest.raises(ConfigError, match=r"lrr.*the sweep given.*Did you mean lr"):
         deepcolor.sweep({**SWEEP, "training": {"lrr": 1}})
     with pytest.raises(ConfigError, match=r"search\.sampler"):
         deepcolor.sweep(SWEEP, overrides=["search.sampler=best"])
+    with pytest.raises(DataError, match="must be faces or fruit; got 'fruits'"):
+        deepcolor.draw("fruits", workspace / "drawn")  # type: ignore[arg-type]
     with pytest.raises(StudyError, match="there are no studies yet"):
         deepcolor.open_study("small")
 

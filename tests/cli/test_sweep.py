@@ -160,7 +160,7 @@ def test_a_report_waits_for_what_draws_it(prepared: Cli, monkeypatch: pytest.Mon
         (["sweep", "grid.yaml", "-o", "search.space.lr={low: 0.1, high: 0.01}"], ["low=0.1, high=0.01", "Swap"]),
         (["sweep", "grid.yaml", "-o", "data.name=fruits"], ["fruits", "deepcolor data prepare"]),
         (["sweep", "grid.yaml", "--workers", "0"], ["--workers", "1 or more"]),
-        (["sweep", "grid.yaml", "--executor", "cloud"], ["--executor", "serial or local", "cloud"]),
+        (["sweep", "grid.yaml", "--executor", "cloud"], ["--executor", "serial, local", "cloud"]),
         (["promote", "grid"], ["grid"]),
         (["studies", "grid"], ["grid", "no studies yet"]),
         (["pull", "colorizer@champion", "-o", "out"], ["colorizer"]),

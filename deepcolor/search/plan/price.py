@@ -11,10 +11,13 @@ import heapq
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from html import escape
 from typing import Any, Literal
 
 from deepcolor.config.schema import Sweep
+from deepcolor.counting import counted
 from deepcolor.search.plan.workload import Form, Workload
+from deepcolor.words import duration, size
 
 Source = Literal["store", "calibration", "interpolation"]
 
@@ -92,6 +95,22 @@ class Cost:
     presumed_epochs: int | None = None
     """What each of those is taken for: the longest trial's epochs, as the settings are not known yet; None where they
     are."""
+
+    def __repr__(self) -> str:
+        return f"<cost of {self.sentence}>"
+
+    def _repr_html_(self) -> str:
+        return f"<div>{escape(self.sentence)}</div>"
+
+    @property
+    def sentence(self) -> str:
+        """What matters most of it, in a line."""
+        bound = "at most " if self.at_most else ""
+        trials = f"{counted(self.trials, 'trial')} in {counted(self.trajectories, 'training')}"
+        epochs = f"{counted(self.trained_epochs, 'epoch')} to train, {self.epoch_s:.3g} s each"
+        ends = f"; ends on its budget: {self.limited_by}" if self.limited_by else ""
+        took = f"{bound}{duration(self.wall_s)}, {size(self.store_bytes + self.tracking_bytes)} on disk"
+        return f"{self.study}: {trials}, {epochs}; {took}{ends}"
 
     def as_dict(self) -> dict[str, Any]:
         """The cost as a JSON object."""
