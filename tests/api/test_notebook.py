@@ -99,7 +99,7 @@ def test_the_trials_of_a_study_in_a_table() -> None:
     few = trials_html("study faces: 3 trials", [trial(0), trial(1, "pruned"), waiting], found="best: trial 0")
     words = " ".join(_Words(few).words.split())
     assert words.startswith(
-        "study faces: 3 trials (1 complete, 1 pruned, 1 waiting) trial state value lr growth epochs"
+        "study faces: 3 trials (1 complete, 1 pruned, 1 waiting) best: trial 0 trial state value lr growth epochs"
     )
     assert re.search(r"3 3 waiting 5\.000e-01 0\.00456 <double>", words)
     many = trials_html("study faces", [trial(number) for number in range(SHOWN_TRIALS + 5)], found="")
