@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import base64
 import io
+import logging
 import shutil
 import warnings
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -53,7 +56,7 @@ def write_package(folder: Path, *, model_folder: Path, model_code: Path, stage: 
     _write_source(package)
     mean = [ColSpec("double", "a"), ColSpec("double", "b")]
     columns = [ColSpec("string", "image")] if stage_named(stage).colours_pixels else mean
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _told_only_of_trouble("mlflow.pyfunc"):
         # MLflow would like type hints, and trips over its own use of pandas.
         warnings.simplefilter("ignore")
         save_model(
@@ -71,6 +74,18 @@ def write_package(folder: Path, *, model_folder: Path, model_code: Path, stage: 
             input_example=_example(),
         )
     shutil.rmtree(staging)
+
+
+@contextmanager
+def _told_only_of_trouble(name: str) -> Iterator[None]:
+    """Keep what a logger says of its progress off the screen of whoever promotes from Python."""
+    logger = logging.getLogger(name)
+    before = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 def _write_source(archive: Path) -> None:

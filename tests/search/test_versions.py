@@ -41,7 +41,9 @@ NEW_FIELDS = {
         'mixed_precision: bool = False\n    """': 'warmup: int = Field(default=0, ge=0)\n    """Epochs."""\n    ',
         'freeze: Literal["none", "encoder"] = "none"\n    """': 'scale: float = 1.0\n    """Of the weights."""\n    ',
     },
-    "config/space.py": {'sampler: Sampler = "grid"\n    """': 'notes: str = ""\n    """For people."""\n    '},
+    "config/space.py": {
+        'sampler: Annotated[str, SAMPLERS] = "grid"\n    """': 'notes: str = ""\n    """For people."""\n    '
+    },
     "training/trajectory.py": {'"""Unix time at the epoch\'s end': "grad_norm: float = 0.5\n    "},
     "training/checkpoint.py": {'threads: tuple[int, ...] = ()\n    """The numbers': "seen: int = 7\n    "},
     "search/study/trials.py": {
