@@ -109,8 +109,7 @@ def test_importances_need_trials(bench: Bench, sweep_of: Callable[..., Sweep]) -
     (sentence,) = shown["few"].axes[0].texts
     assert sentence.get_text() == "Importances mean something from about 20 complete trials on; this study has 4."
     axes = shown["many"].axes[0]
-    legend = axes.get_legend()
-    assert legend is not None
+    (legend,) = shown["many"].legends
     assert labels(legend.get_texts()) == ["fANOVA", "PED-ANOVA"]
     first, second = (container[0] for container in axes.containers)
     assert first.get_y() < second.get_y()
