@@ -19,7 +19,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from deepcolor.cli import console
-from deepcolor.cli.live import Steps, best, counts, pace, trial_line
+from deepcolor.cli.live import Steps, best, counts, pace, so_far, trial_line, who
 from deepcolor.counting import counted
 from deepcolor.waiting import told_of_waits
 from deepcolor.words import duration, param_text, params_line, value_text
@@ -256,9 +256,8 @@ def study_view(title: str, snapshot: Snapshot, *, ended: bool = False) -> _Shown
 
 
 def _running(trial: RunningTrial, *, objective: str) -> list[str]:
-    seed = f" ({trial.confirms} under seed {trial.seed})" if trial.seed is not None else ""
-    value = f"{objective} {value_text(trial.value)}" if trial.value is not None else ""
-    return [f"trial {trial.number}{seed}", f"epoch {trial.epoch}/{trial.epochs}", value, params_line(trial.params)]
+    value = so_far(trial, objective=objective)
+    return [who(trial), f"epoch {trial.epoch}/{trial.epochs}", value, params_line(trial.params)]
 
 
 def trials_html(head: str, trials: Sequence[StoredTrial], *, found: str) -> str:

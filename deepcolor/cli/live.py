@@ -252,21 +252,24 @@ class _Head:
 def _running(snapshot: Snapshot) -> Iterator[str]:
     """The running trials in columns, what they train at the end, where it may be cut off."""
     trials = snapshot.running
-    rows = [(_who(trial), f"epoch {trial.epoch}/{trial.epochs}", _so_far(trial, snapshot)) for trial in trials]
+    objective = snapshot.objective
+    rows = [(who(trial), f"epoch {trial.epoch}/{trial.epochs}", so_far(trial, objective=objective)) for trial in trials]
     widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
     for trial, cells in zip(trials, rows, strict=True):
         columns = "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True))
         yield f"  {columns}  {params_line(trial.params)}"
 
 
-def _who(trial: RunningTrial) -> str:
+def who(trial: RunningTrial) -> str:
+    """A running trial by its number; one that confirms another by that one and its seed, too."""
     return f"trial {trial.number}" + (f" ({trial.confirms} under seed {trial.seed})" if trial.seed is not None else "")
 
 
-def _so_far(trial: RunningTrial, snapshot: Snapshot) -> str:
+def so_far(trial: RunningTrial, *, objective: str) -> str:
+    """The objective and what is watched at its last epoch; empty before the first."""
     if trial.value is None:
         return ""
-    figures = {snapshot.objective: trial.value, **trial.watched}
+    figures = {objective: trial.value, **trial.watched}
     return "  ".join(f"{name} {value_text(value)}" for name, value in figures.items())
 
 
