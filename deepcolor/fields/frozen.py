@@ -1,4 +1,4 @@
-"""The base of every section of a sweep file: frozen, strict, and named by what it says."""
+"""The base of every section of a sweep file: frozen, strict, and identified by its content."""
 
 from __future__ import annotations
 
@@ -18,10 +18,12 @@ _ABSENT = "absent"
 
 
 def introduced(*, absent: Any) -> dict[str, Any]:
-    """Say what it means that a record lacks a field which came later, where that is not the field's default.
+    """Say what it means that a record lacks a field that was added later, where that is not the field's default.
 
     Args:
-        absent: How things were before there was the field. For its `json_schema_extra`.
+        absent: The value that describes how things were before the field existed.
+    Returns:
+        The field's `json_schema_extra`.
     """
     return {_ABSENT: absent}
 
@@ -39,12 +41,12 @@ class Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
 
     first_fields: ClassVar[frozenset[str] | None] = None
-    """The fields there were when identities began, which are part of them whatever their value; None: all fields. A
-    field that comes later is not added here."""
+    """The fields that existed when identities were introduced, which are part of them whatever their value; None: all
+    fields. A field that is added later does not belong here."""
 
     def identity(self) -> dict[str, Any]:
-        """Return what names and stores this value, as a JSON value: a field that came later is left out where it has
-        the value that its absence means, so that it changes nothing that was there before it.
+        """Return what this value is named and stored by, as JSON: a field that was added later is left out if it has
+        the value that its absence means, so that it changes no earlier identity.
         """
         content = self.model_dump(mode="json")
         for name, field in type(self).model_fields.items():

@@ -1,4 +1,4 @@
-"""What a search makes as small, or as large, as it can, and how two values of it compare."""
+"""What a search minimises or maximises, and how two of its values compare."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Direction = Literal["minimize", "maximize"]
-"""Which values of a metric are the better ones: the small or the large."""
+"""Which values of a metric are better: the small ones or the large ones."""
 
 
 @dataclass(frozen=True)
@@ -26,14 +26,14 @@ class Objective:
 
     @property
     def worst(self) -> float:
-        """What stands for a training that diverged: infinity, on the side that is never the better one."""
+        """The value of a training that diverged: infinity, on the side that is never better."""
         return -math.inf if self.maximized else math.inf
 
     def loss(self, value: float | None) -> float:
-        """Return a number that is the lower, the better a value is.
+        """Return a number that is lower the better the value is.
 
         Args:
-            value: Of the metric; one that is none, or no number, is the worst.
+            value: Of the metric; None and NaN are the worst.
         """
         if value is None or math.isnan(value):
             return math.inf
@@ -41,4 +41,4 @@ class Objective:
 
 
 DEFAULT_OBJECTIVE = Objective()
-"""Of a sweep that names none."""
+"""The objective of a sweep that names none."""

@@ -57,7 +57,7 @@ class Refusal(ValueError):
 
     @property
     def is_unknown(self) -> bool:
-        """Whether it refuses a key that there is not."""
+        """Whether it refuses a key that does not exist."""
         return self.rule == _UNKNOWN
 
     @property
@@ -71,7 +71,7 @@ class Refusal(ValueError):
         return f"{subject}{self.rule}{got}{'. ' + self.advice if self.advice else ''}"
 
     def below(self, key: str) -> Refusal:
-        """The same refusal, seen from further up."""
+        """The same refusal, with a key relative to the section above."""
         return Refusal(self.rule, got=self.got, advice=self.advice, key=f"{key}.{self.key}" if self.key else key)
 
 
@@ -96,13 +96,13 @@ def refusal_of(detail: Mapping[str, Any]) -> Refusal:
 
 
 def written(value: Any) -> str:
-    """Write a value as it would stand in a YAML file, cut to a length that keeps the message on one line."""
+    """Write a value as a YAML file would, cut to a length that keeps the message on one line."""
     text = _written_whole(value)
     return text if len(text) <= _LONGEST_VALUE else text[: _LONGEST_VALUE - 3] + "..."
 
 
 def unknown_key(name: str, known: Iterable[str], *, hint: str = "") -> Refusal:
-    """Refuse a key that is none of `known`; `hint` replaces the nearest match where more is known about the slip."""
+    """Refuse a key that is not one of `known`; `hint` replaces the nearest match where more is known about the slip."""
     names = list(known)
     near = nearest(name, names)
     advice = hint or (f"Did you mean {near}?" if near else "")
@@ -117,8 +117,8 @@ def unknown_name(name: str, known: Iterable[object]) -> str:
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """Return the name most like `name`: one it stands for elsewhere (min for low), one made of its initials or of whose
-    initials it is made (lr for learning_rate), or one spelt much alike; None when there is none.
+    """Return the name most like `name`: one that it stands for elsewhere (min for low), one that is its initials or
+    whose initials it is (lr for learning_rate), or one with similar spelling; None if there is none.
     """
     names, lower = list(known), name.lower().replace("-", "_")
     alike = [
