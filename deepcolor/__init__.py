@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 TYPE_CHECKING = False
-"""As in `typing`, which is not imported here: `python -m deepcolor` takes one of that name from the present folder.
+"""As in `typing`, which is not imported here: `python -m deepcolor` would take a file of that name from the current
+folder.
 """
 
 __version__ = "0.1.0"
@@ -40,5 +41,5 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    """Name what there is, whether it has been used yet or not: what a notebook offers after `deepcolor.`."""
+    """List every public name, used yet or not: this is what a notebook completes after `deepcolor.`."""
     return sorted({*globals(), *__all__})

@@ -7,16 +7,16 @@ import deepcolor
 
 
 def _leave_present_folder() -> None:
-    """Import nothing that happens to lie in the present folder, where `python -m` looks first."""
+    """Keep imports from finding files of the current folder, where `python -m` looks first."""
     first = sys.path[0] if sys.path and not sys.flags.safe_path else None
-    package = os.path.dirname(os.path.dirname(os.path.abspath(deepcolor.__file__)))  # noqa: PTH100, PTH120  # a pathlib.py may lie there
+    package = os.path.dirname(os.path.dirname(os.path.abspath(deepcolor.__file__)))  # noqa: PTH100, PTH120  # a pathlib.py may be there
     if first is not None and os.path.abspath(first) == os.getcwd() != package:  # noqa: PTH100, PTH109  # see above
         del sys.path[0]
 
 
 def main() -> None:
-    """Run the command line; what asks it to end while it is still being imported ends it as quietly as later."""
-    import signal  # Not above: where `python -m` looks first there may be one of this name.
+    """Run the command line; a signal that stops it during imports ends it as quietly as one that comes later."""
+    import signal  # Not above: the folder where `python -m` looks first may hold a file of this name.
 
     try:
         for number in (signal.SIGTERM, signal.SIGHUP):

@@ -17,17 +17,17 @@ from secrets import token_hex
 from deepcolor.scratch import started
 
 TEMPORARY_PREFIX = ".tmp-"
-"""What a process that was killed leaves behind starts with this; readers pass over it, and it may be deleted."""
+"""What a killed process leaves behind starts with this; readers skip it, and it may be deleted."""
 _OWNED = re.compile(r"\.tmp-.*-(?P<place>[0-9a-f]{8})-(?P<pid>\d+)-(?P<start>\d+)-[0-9a-f]{8}", re.DOTALL)
 _LONGEST = 40
-"""Characters of a file's name in that of its temporary one: the system takes 255 bytes in all."""
+"""Characters of a file's name that its temporary name repeats: the system allows 255 bytes in all."""
 
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Write `content` to `path`, replacing what is there; after a crash the file is the old one or the new one.
 
     Args:
-        path: The file; missing parent folders are made.
+        path: The file; missing parent folders are created.
         content: All of the file.
     Raises:
         OSError: The disk is full or the folder is read-only; what was at `path` is untouched.
@@ -44,10 +44,10 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 def write_folder_atomically(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Make `folder` hold exactly `files`; it appears whole, or, if it is there already, is replaced as a whole.
+    """Make `folder` hold exactly `files`; it appears whole or, if it already exists, is replaced as a whole.
 
     Args:
-        folder: The folder; missing parents are made.
+        folder: The folder; missing parents are created.
         files: Content by plain file name.
     Raises:
         OSError: The disk is full or the parent is read-only; what was at `folder` is untouched.
@@ -88,7 +88,7 @@ def _move_into_place(temporary: Path, folder: Path) -> None:
 def remove_left_behind(folder: Path) -> None:
     """Remove what processes of this machine were writing into a folder when they were killed.
 
-    What cannot be removed, or is perhaps still being written by a process that cannot be seen from here, stays.
+    What cannot be removed is left, and so is what a process that cannot be seen from here may still be writing.
     """
     with suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
@@ -101,14 +101,16 @@ def remove_left_behind(folder: Path) -> None:
 
 
 def temporary_beside(path: Path) -> Path:
-    """Return a name beside a file or folder for what is not yet whole; it names this process, for who clears up."""
+    """Return a name next to a file or folder for what is not complete yet; it names this process, so that others can
+    tell whether the writer is dead.
+    """
     owner = f"{_place()}-{os.getpid()}-{started(os.getpid())}"
     return path.parent / f"{TEMPORARY_PREFIX}{path.name[:_LONGEST]}-{owner}-{token_hex(4)}"
 
 
 @cache
 def _place() -> str:
-    """Return what tells the processes that can be seen from here from those of other machines and containers."""
+    """Return what tells processes that can be seen from here apart from those of other machines and containers."""
     seen = [platform.node()]
     with suppress(OSError):
         seen += [
@@ -119,7 +121,7 @@ def _place() -> str:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make a rename inside of `folder` survive a power cut; a no-op where folders cannot be opened (Windows)."""
+    """Make a rename inside `folder` survive a power cut; a no-op where folders cannot be opened (Windows)."""
     if os.name == "nt":
         return
     descriptor = os.open(folder, os.O_RDONLY)

@@ -51,7 +51,7 @@ def rgb_to_lab(rgb_HW3: RgbArray) -> tuple[FloatArray, FloatArray]:
     Args:
         rgb_HW3: sRGB. Shape (..., 3); uint8, uint16, or float in [0, 1] (values outside are clipped).
     Returns:
-        L* in [0, 100], shape (...), and a*, b* in about [-108, 99], shape (..., 2); float32, within 0.01 of the exact.
+        L* in [0, 100], shape (...), and a*, b* in about [-108, 99], shape (..., 2); float32, exact to 0.01.
     Raises:
         ShapeError: The last axis is not 3, or the type is neither uint8, uint16 nor float.
     Source: IEC 61966-2-1; CIE 15:2004, 8.2.1.
@@ -76,7 +76,7 @@ def lab_to_rgb(lightness_HW: npt.NDArray[Any], ab_HW2: npt.NDArray[Any]) -> Floa
     Returns:
         sRGB, shape (..., 3), float32 in [0, 1].
     Raises:
-        ShapeError: The two shapes do not belong together.
+        ShapeError: The two shapes do not match.
     """
     if ab_HW2.shape != (*lightness_HW.shape, 2):
         raise ShapeError(

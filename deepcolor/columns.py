@@ -1,4 +1,4 @@
-"""Read what another version has stored: it may lack columns that came later, and hold some that came later still."""
+"""Read what another version has stored: it may lack columns that came later, or hold columns of a later version."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ T = TypeVar("T")
 
 
 def from_columns(kind: type[T], content: Mapping[str, Any]) -> T:
-    """Build a dataclass from what is stored of it: a missing column has its default, an unknown one is passed over.
+    """Build a dataclass from its stored columns: a missing column gets its default, an unknown one is ignored.
 
     Args:
-        kind: The dataclass; a field that came later has a default, which says what its absence meant.
-        content: Values by the names of fields.
+        kind: The dataclass; a field that was added later has a default, which says what its absence meant.
+        content: Values by field name.
     Raises:
         TypeError: A column without a default is missing.
     """

@@ -22,7 +22,7 @@ class DeepcolorError(Exception):
 
 
 class UserError(DeepcolorError):
-    """The user can mend it: a wrong file, key, value, name or state."""
+    """The user can fix it: a wrong file, key, value, name or state."""
 
     exit_code = EXIT_USER_ERROR
 
@@ -36,11 +36,11 @@ class DataError(UserError):
 
 
 class ShapeError(UserError, ValueError):
-    """A tensor or an image has a shape that the receiver cannot take."""
+    """A tensor or an image has the wrong shape."""
 
 
 class WorkspaceError(UserError):
-    """The workspace is missing, read-only, or would be left by a name or path."""
+    """The workspace is missing or read-only, or a name or path would lead out of it."""
 
 
 class StudyError(UserError):
@@ -52,7 +52,7 @@ class ModelError(UserError):
 
 
 class CodeError(UserError):
-    """Code that a user brings is not there, is not what it was, or does not do what is asked of it.
+    """Code that a user brings is missing, has changed, or does not do what it must.
 
     Attributes:
         rule: What must hold.
@@ -68,7 +68,7 @@ class CodeError(UserError):
         self.advice = advice
 
     def __reduce__(self) -> tuple[partial[CodeError], tuple[str]]:
-        # Segments run in other processes, whose errors travel.
+        # Segments run in other processes, and their errors are pickled.
         return partial(CodeError, got=self.got, advice=self.advice), (self.rule,)
 
 
@@ -89,14 +89,14 @@ class SegmentError(DeepcolorError):
 
 
 class StoreError(SegmentError):
-    """A segment could not write what it had trained: the disk's fault, and not that of its setting."""
+    """A segment could not write what it had trained: the disk's fault, not the setting's."""
 
 
 class Interrupted(BaseException):
     """The user stopped the command; the message carries the line that resumes it.
 
-    No `Exception`, as `KeyboardInterrupt` is none: it can be raised in the midst of anything, and whoever catches what
-    may go wrong there must not take it for that.
+    Like `KeyboardInterrupt`, it is not an `Exception`: it can be raised anywhere, and code that catches what may go
+    wrong there must not catch it too.
     """
 
     exit_code = EXIT_INTERRUPTED
@@ -106,5 +106,5 @@ class Interrupted(BaseException):
 
 
 def _in_a_line(error: BaseException) -> list[str]:
-    """What IPython shows in the place of a traceback: as on the command line, the message says it all."""
+    """What IPython shows in place of a traceback: as on the command line, the message says it all."""
     return [f"{type(error).__name__}: {error}"]

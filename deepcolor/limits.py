@@ -1,7 +1,7 @@
 """What the machine refuses, told in the user's words: the one place that knows the operating system's errors.
 
-The system names its limits by number (ENOSPC, EMFILE, ...). Libraries wrap these errors, or repeat nothing but their
-text; so an error is looked through to its causes, and known by number where there is one, else by what it says.
+The system names its limits by number (ENOSPC, EMFILE, ...). Libraries wrap these errors, or repeat only their text; so
+an error's causes are searched too, and each is recognised by its number if it has one, else by its text.
 """
 
 from __future__ import annotations
@@ -70,12 +70,12 @@ _SHARED_MEMORY_MODULES = (
 )
 _MOST_CAUSES = 50
 _OPEN_FILES = 4096
-"""Files that are enough for every command on any machine."""
+"""Open files that are enough for every command on any machine."""
 _FILES, _FILES_A_WORKER = 64, 24
 _THREADS, _THREADS_A_WORKER = 32, 12
-"""Seen of a sweep, rounded up: its driver with the process that writes to MLflow, and each worker with its nanny."""
+"""Seen in a sweep, rounded up: its driver with the process that writes to MLflow, and each worker with its nanny."""
 _ADDRESS_SPACE_BYTES = 5 * 2**30
-"""torch's libraries alone take 3.5 GiB of it in each process; little of that is memory."""
+"""torch's libraries alone take 3.5 GiB of address space in each process; little of that is memory."""
 _SEMAPHORES = 8
 _NAMES: dict[Kind, str] = {"files": "ulimit -n", "processes": "ulimit -u", "memory": "ulimit -v, in KiB"}
 
@@ -108,32 +108,32 @@ class Refusal:
 
 _WORDS: dict[Kind, tuple[str, str]] = {
     "files": (
-        "open files: this process must be allowed more at a time",
+        "open files: this process must be allowed more of them",
         "Raise the limit (ulimit -n 4096), or use fewer --workers.",
     ),
     "processes": (
-        "processes: further processes and threads must be allowed to start",
+        "processes: this user must be allowed to start more processes and threads",
         "Raise the limit (ulimit -u), end other programs, or use fewer --workers.",
     ),
     "memory": (
-        "memory: there must be enough of it",
+        "memory: there must be enough free memory",
         "Close other programs, use fewer --workers, or raise the limit (ulimit -v), then run the same command again.",
     ),
     "space": ("disk: there must be space left to write", "Free disk space, then run the same command again."),
     "shared memory": (
         "shared memory: there must be space left in it",
-        "Enlarge it (mount -o remount,size=1G /dev/shm; docker run --shm-size 1g), or remove what lies there.",
+        "Enlarge it (mount -o remount,size=1G /dev/shm; docker run --shm-size 1g), or remove files from it.",
     ),
     "rights": (
-        "file: must be open to this user",
-        "Mend its permissions or those of its folder, or choose another place, then run the same command again.",
+        "file: this user must have access to it",
+        "Fix its permissions or those of its folder, or choose another place, then run the same command again.",
     ),
-    "device": ("disk: must work without errors", "See to the disk or the network, then run the same command again."),
+    "device": ("disk: must work without errors", "Check the disk or the network, then run the same command again."),
 }
 
 
 def refusal(error: BaseException) -> Refusal | None:
-    """Return what the machine refused where that is what an error comes from, however a library has wrapped it."""
+    """Return what the machine refused if that is what caused an error, however a library has wrapped it."""
     for cause in _causes(error):
         kind = _kind(cause)
         if kind is not None:
@@ -142,21 +142,21 @@ def refusal(error: BaseException) -> Refusal | None:
 
 
 def text_of(error: BaseException) -> str:
-    """Return what an error says, whatever it is: one that cannot say it is told of, too."""
+    """Return an error's message, even if asking for the message raises."""
     try:
         return str(error)
-    except Exception as fault:  # noqa: BLE001  # an exception that raises when asked must still be told of
-        return f"no message: saying it raised {type(fault).__name__}"
+    except Exception as fault:  # noqa: BLE001  # an exception that cannot be shown must still be reported
+        return f"no message: asking for it raised {type(fault).__name__}"
 
 
 def hits_all(error: BaseException) -> bool:
-    """Whether an error met with one file would be met with every other: the process itself is at its limits."""
+    """Whether an error with one file would recur with every other, because the process itself is at its limits."""
     found = refusal(error)
     return found is not None and found.kind in {"files", "processes", "shared memory"}
 
 
 def allow_open_files() -> None:
-    """Let this process and those it starts hold as many files open as it may allow itself: often the limit is lower."""
+    """Raise the limit on open files, for this process and those it starts, as far as it may: it often starts lower."""
     try:
         import resource
     except ImportError:
@@ -169,9 +169,9 @@ def allow_open_files() -> None:
 
 
 def check_room(*, workers: int) -> None:
-    """Make sure that this process may start so many worker processes, before half of them have started.
+    """Make sure that this process may start this many worker processes, before half of them have started.
 
-    Met in the midst of it, a limit shows as whatever the libraries make of it, in several processes at once.
+    A limit that is hit midway shows up as whatever the libraries make of it, in several processes at once.
 
     Raises:
         LimitError: A limit of this shell, or the space for semaphores, is too low.
@@ -197,10 +197,10 @@ def check_room(*, workers: int) -> None:
 
 
 def threads_of_user() -> int:
-    """How many threads this user's processes have, which is what the system counts; 0 where it does not tell."""
+    """How many threads this user's processes have, which is what the system counts; 0 where it does not say."""
     me, count = os.geteuid(), 0
     for folder in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):  # It has ended meanwhile.
+        with suppress(OSError):  # It may have ended by now.
             if folder.stat().st_uid == me:
                 count += sum(1 for _ in (folder / "task").iterdir())
     return count
@@ -215,8 +215,8 @@ def _check(kind: Kind, most: int, needed: int, used: int, *, workers: int) -> No
     unit = 1024 if kind == "memory" else 1
     in_use = f", {used} in use" if used else ""
     raise LimitError(
-        f"{rule}; got {most // unit}{in_use} ({_NAMES[kind]}), where {counted(workers, 'worker')} and their driver "
-        f"take about {needed // unit}. {advice}"
+        f"{rule}; got {most // unit}{in_use} ({_NAMES[kind]}), but {counted(workers, 'worker')} and the driver "
+        f"need about {needed // unit}. {advice}"
     )
 
 
@@ -253,7 +253,9 @@ def _kind(error: BaseException) -> Kind | None:
 
 
 def _is_of_shared_memory(error: OSError) -> bool:
-    """Whether it was raised where processes share memory and semaphores; those have names, but no error tells them."""
+    """Whether it was raised where processes share memory and semaphores: these have names, but their errors do not
+    say them.
+    """
     trace = error.__traceback__
     while trace is not None:
         if trace.tb_frame.f_code.co_filename.replace("\\", "/").endswith(_SHARED_MEMORY_MODULES):
@@ -273,7 +275,7 @@ def _path(error: BaseException) -> str | None:
 
 
 def _bound(kind: Kind) -> str | None:
-    """Say what this process is allowed, where that is less than everything."""
+    """Say what this process is allowed, if that is limited."""
     try:
         import resource
     except ImportError:  # Windows has no such limits.

@@ -13,9 +13,9 @@ _STEP_BYTES = 64 * 2**20
 def keep_freed_memory() -> None:
     """Have the C library keep what is freed, instead of giving it back to the kernel after every batch.
 
-    A training step frees and asks again for the same tens of megabytes; by default (and more so under Dask, which asks
-    for early trimming) that costs a page fault for every 4 KiB, each time. Call it before the thread that trains is
-    started. Does nothing where the C library is not glibc.
+    A training step frees the same tens of megabytes and asks for them again; by default (and more so under Dask, which
+    asks for early trimming) that costs a page fault for every 4 KiB, each time. Call it before the thread that trains
+    is started. Does nothing where the C library is not glibc.
     """
     if not sys.platform.startswith("linux"):
         return

@@ -1,6 +1,6 @@
 """What a notebook shows: progress that changes in place in the cell's output, messages as plain lines, and studies.
 
-IPython is there only where a kernel runs, which has imported it; nothing here imports it anywhere else.
+IPython is only used inside a kernel, which has already imported it; nothing here imports it anywhere else.
 """
 
 from __future__ import annotations
@@ -37,21 +37,21 @@ _LEFT, _RIGHT = 'style="text-align: left"', 'style="text-align: right"'
 
 
 def in_kernel() -> bool:
-    """Whether this process is a notebook's kernel. IPython in a terminal is none: it shows what a terminal can."""
+    """Whether this process is a notebook's kernel. IPython in a terminal is not: it shows what a terminal can."""
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython is not None else None
     return getattr(shell, "kernel", None) is not None
 
 
 def without_widgets() -> None:
-    """Import the progress bars that Optuna imports: in a kernel they would warn that there are no widgets for them."""
+    """Import the progress bars that Optuna uses, without their warning that this kernel has no widgets for them."""
     with warnings.catch_warnings(), suppress(ImportError):
         warnings.simplefilter("ignore")
         importlib.import_module("tqdm.auto")
 
 
 class NotebookReporter:
-    """Tells it in the output of the cell that is being run."""
+    """Shows it in the output of the cell that is running."""
 
     def __init__(self) -> None:
         self._panel = _Panel()
@@ -70,7 +70,7 @@ class NotebookReporter:
 
     @contextmanager
     def progress(self, title: str, *, of: str | None = "picture") -> Iterator[OnProgress]:
-        """Show a bar from the first number to the last."""
+        """Show a bar until the block ends."""
         bar = _Bar(title, self._panel, of=of)
         try:
             yield bar.update
@@ -79,8 +79,8 @@ class NotebookReporter:
 
     @contextmanager
     def starting(self, study: str) -> Iterator[Steps]:
-        """Show one line that names the present step, below what is shown of the study."""
-        self._panel = _Panel()  # Studies of a pipeline stand one below the other.
+        """Show one line that names the current step, below the view of the study."""
+        self._panel = _Panel()  # The studies of a pipeline are shown one below the other.
         steps = _CellSteps(study, self._panel)
         try:
             with told_of_waits(steps.waits), steps.shown():
@@ -90,7 +90,7 @@ class NotebookReporter:
 
     @contextmanager
     def watching(self, study: str) -> Iterator[Watcher]:
-        """Show the study as it stands, and leave its end there."""
+        """Show the study as it stands, and leave its final state there."""
         watcher = _CellWatcher(study, self._panel)
         try:
             yield watcher
@@ -100,14 +100,14 @@ class NotebookReporter:
 
 @dataclass(frozen=True)
 class _Shown:
-    """The same for a browser, and for where there is none."""
+    """The same output twice: for a browser, and for where there is none."""
 
     html: str
     text: str
 
 
 class _Panel:
-    """One output of a cell, changed in place: a view that lasts, and below it a line that comes and goes."""
+    """One output of a cell, updated in place: a view that stays, and below it a line that comes and goes."""
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
@@ -117,13 +117,13 @@ class _Panel:
         self._drawn_at = -math.inf
 
     def put_view(self, view: _Shown, *, at_once: bool) -> None:
-        """Show a view in place of the one before; soon, where it need not be at once."""
+        """Replace the view; unless `at_once`, it may only be drawn with a later change."""
         with self.lock:
             self._view = view
             self._draw(at_once=at_once)
 
     def put_line(self, line: _Shown | None, *, at_once: bool = True) -> None:
-        """Show a line in place of the one before; None: none any more."""
+        """Replace the line; None removes it."""
         with self.lock:
             if line is not None or self._line is not None:
                 self._line = line
@@ -146,7 +146,7 @@ class _Panel:
 
 
 class _CellSteps(Steps):
-    """The line of a start, drawn in a cell."""
+    """The line that shows the steps of a start, drawn in a cell."""
 
     def __init__(self, title: str, panel: _Panel) -> None:
         super().__init__(title)
@@ -155,7 +155,7 @@ class _CellSteps(Steps):
 
     @contextmanager
     def shown(self) -> Iterator[None]:
-        """Take away at the end what is shown then."""
+        """Keep the line up to date until the block ends, then remove it."""
         threading.Thread(target=self._tick, name="deepcolor-steps", daemon=True).start()
         try:
             yield
@@ -186,7 +186,7 @@ class _CellSteps(Steps):
 
 
 class _Bar:
-    """How far something has come, with the time left."""
+    """How far something has got, with the time left."""
 
     def __init__(self, title: str, panel: _Panel, *, of: str | None) -> None:
         self._title = title
@@ -195,7 +195,7 @@ class _Bar:
         self._began: tuple[float, int] | None = None
 
     def update(self, done: int, total: int) -> None:
-        """Draw it if it is time to; all done, it goes, so that another may follow."""
+        """Draw the bar if it is time to; remove it when all is done, so that another may follow."""
         if done >= total:
             self._panel.put_line(None)
             return
@@ -209,7 +209,7 @@ class _Bar:
 
 
 class _CellWatcher:
-    """A study in a cell: what is done, the best so far, what runs; a trial that fails is a line of its own."""
+    """A study in a cell: what is done, the best so far, what is running; each failed trial gets a line of its own."""
 
     def __init__(self, title: str, panel: _Panel) -> None:
         self._title = title
@@ -226,7 +226,7 @@ class _CellWatcher:
         self.update(snapshot)
 
     def end(self) -> None:
-        """Leave what the study has come to."""
+        """Leave the study's final state in the cell."""
         if self._last is not None:
             self._panel.put_view(study_view(self._title, self._last, ended=True), at_once=True)
 
@@ -237,7 +237,7 @@ def study_view(title: str, snapshot: Snapshot, *, ended: bool = False) -> _Shown
     Args:
         title: Its name.
         snapshot: The moment.
-        ended: It was the last one: nothing runs any more.
+        ended: It is the last one: nothing is running any more.
     """
     if ended:
         snapshot = replace(snapshot, running=())
@@ -261,11 +261,11 @@ def _running(trial: RunningTrial, *, objective: str) -> list[str]:
 
 
 def trials_html(head: str, trials: Sequence[StoredTrial], *, found: str) -> str:
-    """A study as a cell shows it: what it is, its best trial, and its trials in a table.
+    """A study as a cell shows it: what it is, its best trial, and a table of its trials.
 
     Args:
         head: What it is.
-        trials: Those of its search, the best first.
+        trials: Those of its search, best first.
         found: Its best trial, in words.
     """
     states = Counter(trial.state for trial in trials)
@@ -276,7 +276,7 @@ def trials_html(head: str, trials: Sequence[StoredTrial], *, found: str) -> str:
     rows = [_trial_row(rank, trial, names) for rank, trial in enumerate(trials[:SHOWN_TRIALS], start=1)]
     rest = len(trials) - len(rows)
     more = f"<div>and {counted(rest, 'trial')} more: <code>.trials()</code> has all of them</div>" if rest else ""
-    table = table_html(columns, rows, left=("state",)) if rows else "<div>no trial yet</div>"
+    table = table_html(columns, rows, left=("state",)) if rows else "<div>no trials yet</div>"
     return f"<div>{_html(said)}</div><div>{_html(found)}</div>{table}{more}"
 
 
@@ -288,7 +288,9 @@ def _trial_row(rank: int, trial: StoredTrial, names: Sequence[str]) -> list[str]
 
 
 def table_html(columns: Sequence[str], rows: Sequence[Sequence[str]], *, left: Sequence[str] = ()) -> str:
-    """A table in the notebook's own look: numbers to the right, `left` to the left; all, where there is no head."""
+    """A table in the notebook's own look: aligned to the right except for the columns in `left`; without a head, all
+    to the left.
+    """
     sides = [_LEFT if not columns or columns[place] in left else _RIGHT for place in range(len(rows[0]))]
 
     def row(cells: Sequence[str], tag: str) -> str:
@@ -300,7 +302,7 @@ def table_html(columns: Sequence[str], rows: Sequence[Sequence[str]], *, left: S
 
 
 def _progress(done: int, total: int) -> str:
-    """A bar; one that only moves where the end is not known."""
+    """A bar; where the end is not known, one that only moves."""
     known = f' value="{done}" max="{total}"' if total else ""
     return f'<progress{known} style="vertical-align: middle"></progress>'
 
@@ -314,5 +316,5 @@ def _html(text: str) -> str:
 
 
 def _plain(text: str) -> str:
-    """A message fit to be shown, without the marks of what stands out on a terminal."""
+    """A message fit to be shown, without the marks that highlight words on a terminal."""
     return console.styled(text).plain

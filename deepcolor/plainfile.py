@@ -1,7 +1,7 @@
 """Read files that we did not just write: ordinary files of a stated size, and nothing else.
 
-In place of a file there may lie a folder, a named pipe that nobody writes to, a device without an end, links in a loop,
-or more than memory holds. Each of them is one error here, at once, and never a wait.
+In place of a file there may be a folder, a named pipe that nobody writes to, a device without an end, a loop of links,
+or more than fits into memory. Here each of these is an error at once, never a wait.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ _KINDS = (
 
 
 class NotPlainError(UserError, OSError):
-    """What lies there is no ordinary file, or is larger than the reader takes.
+    """A path leads to something other than an ordinary file, or to one that is too large.
 
-    It is an `OSError` too, with its `strerror` in a few words ("a folder"), so that whoever tells of files that cannot
-    be read tells of this one in the same line.
+    It is an `OSError` too, with its `strerror` in a few words ("a folder"), so that code that reports unreadable files
+    reports this one in the same way.
     """
 
     def __init__(self, path: Path | str, reason: str) -> None:
@@ -39,7 +39,7 @@ class NotPlainError(UserError, OSError):
         self.strerror = reason
 
     def __reduce__(self) -> tuple[type[NotPlainError], tuple[Path, str]]:
-        # Pictures are read in child processes, whose errors travel.
+        # Pictures are read in child processes, and their errors are pickled.
         return NotPlainError, (self.path, str(self.strerror))
 
 
@@ -50,9 +50,9 @@ def read_plain(path: Path | str, *, most_bytes: int) -> bytes:
         path: The file.
         most_bytes: More than this is refused, and never held in memory.
     Raises:
-        NotPlainError: It is no ordinary file, the links lead in a circle, or it is larger.
+        NotPlainError: It is not an ordinary file, the links lead in a circle, or it is larger.
         FileNotFoundError: There is nothing.
-        OSError: It may not be read.
+        OSError: It cannot be read.
     """
     with open_plain(path, most_bytes=most_bytes) as file:
         parts, left = [], most_bytes + 1  # One more than allowed: a file may grow, and some say 0 and hold a lot.
@@ -65,15 +65,15 @@ def read_plain(path: Path | str, *, most_bytes: int) -> bytes:
 
 
 def open_plain(path: Path | str, *, most_bytes: int | None = None) -> BufferedReader:
-    """Open an ordinary file to be read, for those who take it in parts.
+    """Open an ordinary file for reading, for callers that read it in parts.
 
     Args:
         path: The file; links to one are followed.
         most_bytes: A file that is larger now is refused; None: any size.
     Raises:
-        NotPlainError: It is no ordinary file, the links lead in a circle, or it is larger.
+        NotPlainError: It is not an ordinary file, the links lead in a circle, or it is larger.
         FileNotFoundError: There is nothing.
-        OSError: It may not be read.
+        OSError: It cannot be read.
     """
     check_plain(path, most_bytes=most_bytes)  # Before it is opened: opening a device may already do something.
     descriptor = os.open(path, _OPEN_FLAGS)
@@ -86,14 +86,14 @@ def open_plain(path: Path | str, *, most_bytes: int | None = None) -> BufferedRe
 
 
 def check_plain(path: Path | str, *, most_bytes: int | None = None) -> int:
-    """Make sure that a path leads to an ordinary file, for those who hand it on to a library.
+    """Make sure that a path leads to an ordinary file, for callers that hand it on to a library.
 
     Returns:
         Its size in bytes.
     Raises:
-        NotPlainError: It is no ordinary file, the links lead in a circle, or it is larger than `most_bytes`.
+        NotPlainError: It is not an ordinary file, the links lead in a circle, or it is larger than `most_bytes`.
         FileNotFoundError: There is nothing.
-        OSError: It may not be looked at.
+        OSError: It cannot be examined.
     """
     try:
         found = Path(path).stat()
@@ -109,8 +109,8 @@ def _check(path: Path | str, found: os.stat_result, most_bytes: int | None) -> N
     if not stat.S_ISREG(found.st_mode):
         raise NotPlainError(path, next((name for is_it, name in _KINDS if is_it(found.st_mode)), "something else"))
     if most_bytes is not None and found.st_size > most_bytes:
-        raise NotPlainError(path, f"{found.st_size:,} bytes, more than the {most_bytes:,} that are read")
+        raise NotPlainError(path, f"{found.st_size:,} bytes, more than the {most_bytes:,} allowed")
 
 
 def _too_large(most_bytes: int) -> str:
-    return f"more than the {most_bytes:,} bytes that are read"
+    return f"more than the {most_bytes:,} bytes allowed"

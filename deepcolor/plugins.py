@@ -1,8 +1,8 @@
-"""Code that a user brings: named as FILE.py:NAME or package.module:NAME, read once, kept beside what it trained.
+"""Code that a user brings: named as FILE.py:NAME or package.module:NAME, read once, kept with what it trained.
 
-A file is found from the folder of the sweep that names it. Its content goes into the workspace under its SHA-256, and
-is run from there from then on, by the driver and by every worker; so a study means the same for ever, whatever becomes
-of the file. A module of an installed package is imported as it is, and has to be the one that the study began with.
+A file is found from the folder of the sweep that names it. Its content is stored in the workspace under its SHA-256,
+and from then on the driver and every worker run that copy; so a study keeps its meaning, whatever happens to the file.
+A module of an installed package is imported as it is, and must be the one that the study began with.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ from deepcolor.plainfile import read_plain
 _REFERENCE = re.compile(r"(?P<place>[^:\n]*[^:\n/]\.py|[A-Za-z_]\w*(?:\.\w+)*):(?P<name>[A-Za-z_]\w*)")
 _MOST_BYTES = 2**20
 _remembered: dict[str, bytes] = {}
-"""Content of files by SHA-256, from when a sweep is read until its study keeps it."""
+"""Content of files by SHA-256, from when a sweep is read until its study stores it."""
 _importing = RLock()
 """A driver and the segments of its own process may ask for one file at the same time."""
 
 
 @dataclass(frozen=True)
 class Reference:
-    """Where something of a user's lies, and what it is called there."""
+    """Where some code of a user's is, and what it is called there."""
 
     place: str
     """A file ending in `.py`, or a module."""
@@ -60,10 +60,10 @@ class Reference:
 
 @dataclass(frozen=True)
 class Code:
-    """The code that a sweep names: what it was when the study began, and where files of it are kept."""
+    """The code that a sweep names: what it was when the study began, and where its files are kept."""
 
     digests: Mapping[str, str]
-    """SHA-256 by the place that the sweep names."""
+    """SHA-256 by the file or module that the sweep names."""
     folder: Path
     """Holds the files (`Workspace.code`)."""
 
@@ -74,11 +74,11 @@ class Code:
             text: Of a sweep.
             group: Of the entry points, such as `deepcolor.losses`.
         Raises:
-            CodeError: It is not there any more, is not what it was, or cannot be imported.
+            CodeError: It is gone, has changed, or cannot be imported.
         """
         reference = _resolved(text, group=group)
         if (digest := self.digests.get(reference.place)) is None:
-            rule = f"what {reference.place} holds must be known from when the sweep was read"
+            rule = f"the content of {reference.place} must be recorded when the sweep is read"
             raise CodeError(rule, got="no SHA-256 of it", advice="Give the sweep as a file, or list it under code.")
         if not reference.is_file:
             _check(reference.place, _source_of_module(reference.place), digest)
@@ -88,21 +88,22 @@ class Code:
             content = read_plain(path, most_bytes=_MOST_BYTES)
         except OSError as error:
             got = f"{error.strerror or error} ({path})"
-            raise CodeError(f"{reference.place} must lie in the workspace", got=got, advice=_AGAIN) from error
+            raise CodeError(f"{reference.place} must be in the workspace", got=got, advice=_AGAIN) from error
         _check(reference.place, content, digest)
         return _run(reference, content, path=path)
 
 
 _AGAIN = "Start the sweep again."
+_FIX = "Fix it, and give the sweep another study name."
 
 
 def load_here(text: str, *, group: str, folder: Path) -> Any:
-    """Import what a reference, or the name of an entry point, stands for, as it is at this moment: nothing is kept.
+    """Import what a reference, or the name of an entry point, stands for, as it is now: nothing is kept.
 
     Args:
         text: A reference or the name of an entry point.
         group: Of the entry points, such as `deepcolor.executors`.
-        folder: Where the paths of files begin.
+        folder: What paths of files are relative to.
     Raises:
         CodeError: It is not there, or cannot be imported.
     """
@@ -114,7 +115,7 @@ def load_here(text: str, *, group: str, folder: Path) -> Any:
 
 
 def resolved(text: str, *, group: str) -> Reference | None:
-    """Return the reference that a text is, or that an entry point of this name has; None where it is neither.
+    """Return the reference that a text is, or that an entry point of this name has; None if it is neither.
 
     Args:
         text: Of a sweep.
@@ -129,13 +130,13 @@ def offered(group: str) -> tuple[str, ...]:
 
 
 def read(reference: Reference, *, folder: Path) -> str:
-    """Read the code that a sweep names, and return its SHA-256. Nothing of it is run.
+    """Read the code that a sweep names, and return its SHA-256. None of it is run.
 
     Args:
         reference: What the sweep names.
-        folder: Where the paths of files begin.
+        folder: What paths of files are relative to.
     Raises:
-        CodeError: The file or module is not there, is no Python, or defines no such name.
+        CodeError: The file or module is not there, is not Python, or does not define the name.
     """
     if not reference.is_file:
         return hashlib.sha256(_source_of_module(reference.place)).hexdigest()
@@ -147,10 +148,10 @@ def read(reference: Reference, *, folder: Path) -> str:
 
 
 def keep(code: Code) -> None:
-    """Write the files that a sweep names into the workspace, where they are not there yet.
+    """Write the files that a sweep names into the workspace, unless they are there already.
 
     Raises:
-        CodeError: What a file held when the sweep was made is neither there nor at hand.
+        CodeError: The content that a file had when the sweep was made is neither there nor in memory.
         OSError: The folder cannot be written to.
     """
     for place, digest in code.digests.items():
@@ -160,8 +161,8 @@ def keep(code: Code) -> None:
         if digest not in _remembered:
             raise CodeError(
                 f"{place} must be what it was when the sweep was read, SHA-256 {digest[:12]}...",
-                got=f"nothing of it ({path.parent})",
-                advice="Give the sweep as a file beside it.",
+                got=f"no copy of it ({path.parent})",
+                advice="Give the sweep as a file next to it.",
             )
         write_atomically(path, _remembered[digest])
 
@@ -191,7 +192,7 @@ def _resolved(text: str, *, group: str) -> Reference:
     reference = resolved(text, group=group)
     if reference is None:
         known = f" or an entry point of {group} ({', '.join(offered(group)) or 'none is installed'})"
-        advice = "Install the package that has it, or mend the name."
+        advice = "Install the package that has it, or correct the name."
         raise CodeError(f"must be FILE.py:NAME, package.module:NAME{known}", got=repr(text), advice=advice)
     return reference
 
@@ -205,15 +206,15 @@ def _imported(reference: Reference) -> Any:
 
 
 def _run(reference: Reference, content: bytes, *, path: Path) -> Any:
-    """Import a file's content: these very bytes, whatever lies there by now, and without a `__pycache__` beside it."""
+    """Import a file's content: exactly these bytes, whatever the file holds by now, and without a `__pycache__`."""
     name = f"deepcolor_code_{hashlib.sha256(content).hexdigest()[:16]}"
     with _importing:
         if name not in sys.modules:
             module = ModuleType(name)
             module.__file__ = str(path)
-            sys.modules[name] = module  # Before it runs: its classes are looked up there.
+            sys.modules[name] = module  # Before it runs, as its classes are looked up there.
             try:
-                exec(compile(content, str(path), "exec"), vars(module))  # noqa: S102  # this is what it was brought for
+                exec(compile(content, str(path), "exec"), vars(module))  # noqa: S102  # the user named it to be run
             except (Exception, SystemExit) as error:
                 del sys.modules[name]
                 raise _not_importable(reference, error) from error
@@ -225,12 +226,12 @@ def _run(reference: Reference, content: bytes, *, path: Path) -> Any:
 
 def _not_importable(reference: Reference, error: BaseException) -> CodeError:
     got = " ".join(f"{type(error).__name__}: {error}".split())
-    return CodeError(f"{reference.place} must be importable", got=got, advice="Mend it, under another study name.")
+    return CodeError(f"{reference.place} must be importable", got=got, advice=_FIX)
 
 
 def _attribute(reference: Reference, module: ModuleType) -> Any:
     if not hasattr(module, reference.name):
-        raise CodeError(f"{reference.place} must have something called {reference.name}", advice="Mend the name.")
+        raise CodeError(f"{reference.place} must have something called {reference.name}", advice="Correct the name.")
     return getattr(module, reference.name)
 
 
@@ -242,20 +243,20 @@ def _content_of(reference: Reference, folder: Path) -> bytes:
         raise CodeError(
             f"{reference.place} must be a file that can be read",
             got=f"{(error.strerror or str(error)).lower()}: {path}",
-            advice="Paths begin at the folder of the file that names them. A study that has begun goes on without it: "
-            "deepcolor studies NAME --write-sweep FILE.",
+            advice="Paths are relative to the folder of the file that names them. A study that has begun can continue "
+            "without it: deepcolor studies NAME --write-sweep FILE.",
         ) from error
 
 
 def _source_of_module(name: str) -> bytes:
-    """The content of a module's file; nothing is imported for it, as importing a package takes its time."""
+    """The content of a module's file; nothing is imported for it, as importing a package takes time."""
     spec = _spec_of(name)
     if spec is None or spec.origin is None:
         raise CodeError(f"the module {name} must be installed", advice="Install it, or name a file: FILE.py:NAME.")
     try:
         return Path(spec.origin).read_bytes()
     except OSError:
-        return name.encode()  # Built in, or in an archive: its name is all that can be said of it.
+        return name.encode()  # Built in, or in an archive: its name is all that is known of it.
 
 
 def _spec_of(name: str) -> ModuleSpec | None:
@@ -277,18 +278,18 @@ def _check_defined(reference: Reference, content: bytes) -> None:
     """Raise CodeError unless a file is Python and defines a name at its outermost level."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # What the code is warned of is said where it runs.
+            warnings.simplefilter("ignore")  # Warnings about the code are shown where it runs.
             defined = set(_names(ast.parse(content).body))
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        raise CodeError(f"{reference.place} must be Python", got=str(error), advice="Mend it.") from error
+        raise CodeError(f"{reference.place} must be Python", got=str(error), advice="Fix it.") from error
     if reference.name not in defined and "*" not in defined:
         known = ", ".join(sorted(name for name in defined if not name.startswith("_")))
         rule = f"{reference.place} must define {reference.name}"
-        raise CodeError(rule, got=known or "nothing", advice="Mend the name.")
+        raise CodeError(rule, got=known or "nothing", advice="Correct the name.")
 
 
 def _names(body: Iterable[ast.AST]) -> Iterator[str]:
-    """What statements define where they stand, whichever way they go; `*` where that cannot be told."""
+    """The names that statements define at their own level, in whichever branch; `*` where that cannot be known."""
     for node in body:
         match node:
             case ast.ClassDef(name=name) | ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):

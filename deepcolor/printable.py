@@ -1,5 +1,5 @@
-"""Make what comes from outside fit to leave the process: URIs and command lines without their secrets, text without
-control characters. Whatever is printed, stored, logged or handed to a child process passes here.
+"""Make text from outside safe to leave the process: URIs and command lines without their secrets, text without control
+characters. Whatever is printed, stored, logged or handed to a child process passes through here.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _URI_OPTIONS = ("--tracking-uri", "--to")
 
 _START = r"(?P<start>[A-Za-z][A-Za-z0-9+.-]*://)"
 _IN_A_URI = re.compile(rf"{_START}(?P<user>.*@)", re.DOTALL)
-# Looked for from its `://` on: from its first letter, a long word would be looked through from each of its letters.
+# Searched for from its `://` on: from its first letter, a long word would be searched again from each of its letters.
 _IN_A_TEXT = re.compile(r"(?P<start>(?<=[A-Za-z0-9+.-])://)(?P<user>[^\s'\"<>]*@)")
 """User and password reach to the last `@`: a password may hold one, or a slash, unquoted."""
 _PARAMETER = re.compile(
@@ -45,15 +45,15 @@ _PARAMETER = re.compile(
     re.IGNORECASE,
 )
 _SHORTEST = 4
-"""A secret of fewer characters is hidden where it stands in a URI, and not wherever its letters occur."""
+"""A secret of fewer characters is only hidden inside a URI, not wherever its letters occur."""
 
 _known: set[str] = set()
 
-# What moves the cursor, rings, sets a title or turns the writing's direction round; undecodable bytes of file names.
+# What moves the cursor, rings the bell, sets a title or reverses the text's direction; undecodable bytes of file names.
 _HARMFUL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff]")
 
 _HALVES = re.compile("[\udc80-\udcff]")
-"""What Python makes of bytes that the locale's encoding does not know."""
+"""What Python makes of bytes that the locale's encoding cannot decode."""
 
 
 def shown_uri(uri: str) -> str:
@@ -62,7 +62,7 @@ def shown_uri(uri: str) -> str:
 
 
 def has_secret(uri: str) -> bool:
-    """Whether a URI holds anything that must not be told."""
+    """Whether a URI holds anything that must not be shown."""
     return shown_uri(uri) != uri
 
 
@@ -77,17 +77,17 @@ def without_secrets(text: str) -> str:
     text = _PARAMETER.sub(rf"\g<name>{HIDDEN}", _IN_A_TEXT.sub(_without_user, text))
     for secret in _all_known(len(_known), len(os.environ), int(time.monotonic())):
         if secret in text:
-            # Not inside of a longer word: a weak password may be a part of many.
+            # Not inside a longer word: a weak password may be part of many.
             text = re.sub(rf"(?<![A-Za-z0-9_]){re.escape(secret)}(?![A-Za-z0-9_])", HIDDEN, text)
     return text
 
 
 def shown_command(arguments: Sequence[str]) -> str:
-    """Return a command as a line for a shell, without its secrets; see `resume_line` for how to go on with it.
+    """Return a command as a line for a shell, without its secrets; see `resume_line` for one that can be run again.
 
     Args:
-        arguments: The program and what it was given. A store whose password MLflow takes from no variable of its own
-            (a database, a token in the query) is left out with its option.
+        arguments: The program and its arguments. A store whose secret MLflow cannot take from variables of its own (a
+            database's password, a token in the query) is left out, together with its option.
     """
     shown: list[str] = []
     for option, argument in zip(("", *arguments), arguments, strict=False):
@@ -100,7 +100,7 @@ def shown_command(arguments: Sequence[str]) -> str:
 
 
 def resume_line(arguments: Sequence[str]) -> str:
-    """Return the line that does a command again, with the variables to set first where a secret was left out of it."""
+    """Return the line that runs a command again, with the variables to set first if a secret was left out of it."""
     given = [uri for uri in _stores_in(arguments) if has_secret(uri)]
     if not given:
         return shown_command(arguments)
@@ -110,9 +110,9 @@ def resume_line(arguments: Sequence[str]) -> str:
 
 
 def fit_to_print(text: str) -> str:
-    r"""Return a text that does nothing to a terminal but stand there: escape codes and the like as `\x1b`.
+    r"""Return a text that cannot control a terminal: escape codes and the like are written as `\x1b`.
 
-    Line breaks and tabs stay.
+    Line breaks and tabs are kept.
     """
     return _HARMFUL.sub(lambda match: match[0].encode("unicode_escape", "surrogatepass").decode("ascii"), text)
 
@@ -121,13 +121,13 @@ def as_unicode(text: str) -> str:
     """Return a text from the command line, or a file's name, as UTF-8 would have read it.
 
     Under a plain C locale each of its bytes beyond ASCII has become half a surrogate pair, which no database and no
-    file in UTF-8 takes.
+    UTF-8 file accepts.
     """
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace") if _HALVES.search(text) else text
 
 
 def environment_of_child() -> dict[str, str]:
-    """Return the environment for a process that need not know of any store: without what holds a secret."""
+    """Return the environment for a process that needs no store: without the variables that hold a secret."""
     hidden = secrets_of_environment()
     return {name: value for name, value in os.environ.items() if name not in hidden}
 
@@ -145,29 +145,29 @@ _option = "--tracking-uri"
 
 
 def call_tracking_uri(name: str) -> None:
-    """Let messages call the tracking URI by what it was given with: an option, or a variable."""
+    """Let messages call the tracking URI by the option or variable it was given with."""
     global _option  # noqa: PLW0603  # one command line a process
     _option = name
 
 
 def tracking_option() -> str:
-    """Return what the tracking URI was given with, for advice such as `Check --tracking-uri`."""
+    """Return the option or variable the tracking URI was given with, for advice such as `Check --tracking-uri`."""
     return _option
 
 
 class Guarded:
-    """A text stream that lets no known secret through, whoever writes: libraries warn, log and print tracebacks."""
+    """A text stream that lets no known secret through, even from libraries that warn, log or print tracebacks."""
 
     def __init__(self, stream: IO[str]) -> None:
         self._stream = stream
 
     def write(self, text: str) -> int:
-        """Write a text, its secrets hidden."""
+        """Write a text with its secrets hidden."""
         self._stream.write(without_secrets(text))
         return len(text)
 
     def writelines(self, lines: Sequence[str]) -> None:
-        """Write texts, their secrets hidden."""
+        """Write texts with their secrets hidden."""
         for line in lines:
             self.write(line)
 
@@ -212,7 +212,7 @@ def _secrets_of(uri: str) -> Iterator[str]:
 
 
 def _forms(secret: str) -> Iterator[str]:
-    """A secret in the forms in which a library may repeat it: quoted, unquoted, or taken apart where a URI is."""
+    """A secret in the forms in which a library may repeat it: quoted, unquoted, or split where a URI is split."""
     plain = unquote(secret)
     forms = {secret, plain, quote(secret, safe=""), quote(plain, safe=""), quote(plain), json.dumps(plain)[1:-1]}
     forms |= {repr(plain)[1:-1], base64.b64encode(plain.encode()).decode()}
@@ -222,9 +222,9 @@ def _forms(secret: str) -> Iterator[str]:
 
 @lru_cache(maxsize=1)
 def _all_known(*_state: int) -> tuple[str, ...]:
-    """Every secret that is known, the longest first; looked up again when one came, and every second.
+    """Every known secret, the longest first; looked up again when one is added, and every second.
 
-    A table has thousands of cells, and each of them is looked through.
+    It is cached because a table has thousands of cells, and each of them is searched.
     """
     return tuple(sorted({*_known, *_of_environment()}, key=len, reverse=True))
 

@@ -22,30 +22,30 @@ from deepcolor.memory import keep_freed_memory
 from deepcolor.scratch import name_what_is_left_behind, process_folder
 
 METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
-"""How children are started; where nothing can be forked, each imports for itself."""
+"""How children are started; where nothing can be forked, each child imports everything itself."""
 
-# torch.optim imports the compiler with the first optimizer, for a second and more.
+# torch.optim imports the compiler with the first optimizer, which takes more than a second.
 TRAINING = ("deepcolor.training.advance", "torch._dynamo", "deepcolor.execution.worker")
 DECODING = ("deepcolor.data.cache.decode",)
-"""What children that train, or that decode pictures, import; it takes seconds."""
+"""What the children that train, and those that decode pictures, import; it takes seconds."""
 
 _imported: list[str] = []
 _INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _LONGEST_END_S = 5.0
 _PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
-# A server with threads could not be forked safely, and children are given theirs. What happens to lie in the present
-# folder is not imported.
+# A server with threads could not be forked safely; children are given their number of threads. Nothing that happens to
+# be in the current folder is imported.
 _ENVIRONMENT = {"OMP_NUM_THREADS": "1", "PYTHONSAFEPATH": "1"}
 
 
 def start_server(*modules: str) -> None:
-    """Start the server that children are forked from, in the background; nothing happens when it is running.
+    """Start the server that children are forked from, in the background; do nothing if it is running.
 
-    One that dies is replaced when the next child is started.
+    If it dies, it is replaced when the next child is started.
 
     Args:
-        modules: Imported by the server, and so there in every child from the start; one that takes its place imports
-            all that was ever asked for.
+        modules: Imported by the server, and so available in every child from the start; a replacement imports all
+            modules that were ever asked for.
     """
     if METHOD != "forkserver":
         return
@@ -61,10 +61,10 @@ def start_server(*modules: str) -> None:
 
 
 def _ensure_running(server: Any) -> None:
-    """Start the server if it does not run; multiprocessing calls this for every child.
+    """Start the server if it is not running; multiprocessing calls this for every child.
 
-    It restarts a server that died by itself, but as the child of whatever thread comes first: with its signals, and
-    without the environment that the children need.
+    On its own, multiprocessing also restarts a dead server, but from whichever thread comes first: with that thread's
+    signals, and without the environment that the children need.
     """
     if _runs(server):
         return
@@ -73,7 +73,7 @@ def _ensure_running(server: Any) -> None:
 
 
 def await_end_of_server() -> None:
-    """Wait for the end of a server that has broken off a start: it is ending, and must be replaced, not asked again."""
+    """Wait for a server to end after it broke off a start: it is ending, and must be replaced, not asked again."""
     if METHOD != "forkserver":
         return
     from multiprocessing import forkserver
@@ -90,10 +90,10 @@ def _runs(server: Any) -> bool:
 
 
 def _connect_to_new_process(server: Any, descriptors: list[int]) -> tuple[int, int]:
-    """Ask the server for a child that takes over these descriptors; it returns what multiprocessing's own does.
+    """Ask the server for a child that takes over these descriptors; returns what multiprocessing's own function does.
 
-    A pool that loses a child closes its descriptors, also while another thread starts the next child with them. The
-    server would end on a request that brings none, and all its children with it: so they are held before it is asked.
+    A pool that loses a child closes its descriptors, even while another thread is starting the next child with them. A
+    request without descriptors would end the server, and all its children with it, so they are duplicated first.
     """
     held: list[int] = []
     try:
@@ -106,16 +106,16 @@ def _connect_to_new_process(server: Any, descriptors: list[int]) -> tuple[int, i
 
 
 def import_path() -> list[str]:
-    """Where this process imports from, for its children: without the present folder, unless deepcolor lies there."""
+    """Where this process imports from, for its children: without the current folder, unless deepcolor is in it."""
     here, home = Path.cwd(), Path(deepcolor.__file__).parent.parent
     return [place for place in sys.path if Path(place).absolute() != here or home == here]
 
 
 def decoding_pool(processes: int) -> ProcessPoolExecutor:
-    """Return a pool of this many processes, each with one torch thread, and deaf to Ctrl-C.
+    """Return a pool of this many processes, each with one torch thread, that ignore Ctrl-C.
 
     Raises:
-        LimitError: This shell allows too little for that.
+        LimitError: This shell does not allow that many.
     """
     check_room(workers=processes)
     start_server(*DECODING)
@@ -124,7 +124,7 @@ def decoding_pool(processes: int) -> ProcessPoolExecutor:
 
 @contextmanager
 def plain_pool(processes: int) -> Iterator[Callable[..., Future[Any]]]:
-    """Start processes that import for themselves what their tasks need, torch not among it; deaf to Ctrl-C.
+    """Start processes that import what their tasks need themselves, torch not included, and ignore Ctrl-C.
 
     Yields:
         Submits a task: a module-level function, and its arguments.
@@ -144,10 +144,10 @@ def plain_pool(processes: int) -> Iterator[Callable[..., Future[Any]]]:
 
 @contextmanager
 def held_interrupts() -> Iterator[None]:
-    """Hold back what asks to stop until the block ends, in the main thread: while a pool starts its children.
+    """Hold back signals to stop until the block ends, in the main thread: while a pool starts its children.
 
-    Raised in between, it would leave a child that the pool knows nothing of, and the pool would wait for ever for one
-    that it told to end in that child's place.
+    An exception raised halfway would leave a child that the pool does not know of. The pool would then tell another
+    child to end in its place, and wait for that one forever.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -161,15 +161,15 @@ def held_interrupts() -> Iterator[None]:
     finally:
         for number, handler in heard.items():
             signal.signal(number, handler)
-        # Also where starting them has failed: what was sent to all processes of a job ends the children first.
+        # Also after a failed start: a signal sent to all processes of a job ends the children first.
         for late in held:
             heard[signal.Signals(late)](late, None)
 
 
 def end_with_server() -> None:
-    """End this process with the server that forked it: without it, nobody would learn of this one's end.
+    """End this process when the server that forked it ends: without the server, nobody would learn of its end.
 
-    The process that asked for it takes it for dead then, and starts another one in its place.
+    The process that asked for this one then considers it dead, and starts another in its place.
     """
     if METHOD == "forkserver" and sys.platform == "linux":
         server = os.getppid()
@@ -185,7 +185,7 @@ def _set_up_child() -> None:
 
 
 def _end_with_parent() -> None:
-    """End this process with the one that started it, however that one ended: a pool's child would wait for ever."""
+    """End this process when the one that started it ends, however it ended: a pool's child would wait forever."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()
@@ -194,11 +194,11 @@ def _end_with_parent() -> None:
 
 @contextmanager
 def _set_up_for_the_server() -> Iterator[None]:
-    """Set for this moment what the server and its children take over from the process that starts them."""
+    """Set, for the time of the block, what the server and its children inherit from the process that starts them."""
     environment = {**_ENVIRONMENT, "TMPDIR": str(process_folder())}
     before = {name: os.environ.get(name) for name in environment}
     os.environ.update(environment)
-    # Ctrl-C, and the end of a terminal, reach every process of it, and the driver alone decides what they mean.
+    # Ctrl-C and the closing of a terminal reach all of its processes, and only the driver decides what they mean.
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGHUP})
     try:
         yield

@@ -1,8 +1,9 @@
-"""Temporary files that say whose they are, so that what a killed process left is removed by the next one that starts.
+"""Temporary files that name their owner, so that what a killed process left is removed by the next one that starts.
 
 A process that makes temporary files has one folder, `deepcolor-<pid>-<start>-<random>` in the folder for temporary
-files, and holds a lock in it. It goes with the process. After `kill -9` it stays, until another process of the same
-user makes a folder of its own: it removes each whose owner is provably dead, and the semaphores that carry its name.
+files, and holds a lock in it. The folder is removed when the process ends. After `kill -9` it stays until another
+process of the same user makes a folder of its own: that one removes every folder whose owner is provably dead, and the
+semaphores that carry its name.
 """
 
 from __future__ import annotations
@@ -26,19 +27,19 @@ _LOCK = ".lock"
 _SEMAPHORES = Path("/dev/shm")  # noqa: S108  # where Linux keeps them; not a temporary file
 _AFTER_ALL_ELSE = -1000
 _HALF_MADE_S = 60.0
-"""A folder without a lock may be one that is being made this moment."""
+"""A folder without a lock may be one that is just being made."""
 
 _LONGEST_SOCKET_FOLDER = 80
-"""The kernel takes 107 bytes for the path of a socket, and multiprocessing adds a name of its own."""
+"""The kernel allows 107 bytes for the path of a socket, and multiprocessing adds a name of its own."""
 
 _folders: dict[tuple[int, Path | None], Path] = {}
-"""By process, because a child that was forked makes its own, and by what was asked for."""
+"""By process, because a forked child makes its own, and by the root that was asked for."""
 
 
 def claim() -> None:
-    """Keep whatever is temporary of this process, and of those that it starts, in its folder, whoever makes it.
+    """Keep all temporary files of this process, and of those it starts, in its folder, whatever library makes them.
 
-    Without a folder (a full disk) all stays as it was, and those who need a temporary file say so.
+    If the folder cannot be made (a full disk), nothing changes, and the error comes where a temporary file is needed.
     """
     with suppress(OSError):
         folder = str(process_folder())
@@ -47,7 +48,7 @@ def claim() -> None:
 
 
 def process_folder(root: Path | None = None) -> Path:
-    """Return this process's folder, made with the first call; only this user can enter it.
+    """Return this process's folder, made by the first call; only this user can enter it.
 
     Args:
         root: Where to make it; None: where temporary files go.
@@ -70,10 +71,11 @@ def socket_folder() -> Path:
 
 
 def name_what_is_left_behind() -> None:
-    """Let the sockets and semaphores of multiprocessing carry the name of this process, for who comes after a kill.
+    """Let the sockets and semaphores of multiprocessing carry this process's name, so that they can be removed if it
+    is killed.
 
-    Called before the first of them is made. It takes the place of multiprocessing's own tracker, one more process,
-    which is killed together with this one and fills the screen with tracebacks when it is killed before.
+    Call it before the first of them is made. It replaces multiprocessing's own tracker, an extra process that is killed
+    together with this one, and that fills the screen with tracebacks if it is killed first.
     """
     from multiprocessing import current_process, resource_tracker, util
 
@@ -90,7 +92,7 @@ def name_what_is_left_behind() -> None:
 
 @contextmanager
 def temporary_folder(purpose: str) -> Iterator[Path]:
-    """Give a new folder below the process's own, and remove it afterwards; `purpose` begins its name."""
+    """Make a new folder below the process's own, and remove it afterwards; its name begins with `purpose`."""
     with tempfile.TemporaryDirectory(prefix=f"{purpose}-", dir=process_folder(), ignore_cleanup_errors=True) as folder:
         yield Path(folder)
 
@@ -107,7 +109,7 @@ def _make(root: Path) -> Path:
     folder = root / f"deepcolor-{os.getpid()}-{started(os.getpid())}-{token_hex(4)}"
     folder.mkdir(mode=0o700)
     lock = os.open(folder / _LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-    with suppress(OSError):  # Where nothing can be locked, nothing is ever removed.
+    with suppress(OSError):  # Where files cannot be locked, folders are never removed.
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     return folder  # The lock stays open until the process ends.
 
@@ -120,8 +122,7 @@ def _is_left_behind(folder: Path) -> bool:
         return False
     if started(int(name["pid"])) == int(name["start"]):
         return False
-    # Processes of another container or machine cannot be seen from here, and may still share the folder: they hold
-    # the lock.
+    # Processes of another container or machine cannot be seen from here but may share the folder: they hold the lock.
     try:
         lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     except FileNotFoundError:
@@ -150,12 +151,12 @@ def _remove_own(key: tuple[int, Path | None]) -> None:
 
 
 def _remove(folder: Path) -> None:
-    remove_semaphores(folder)  # First: the folder alone says whose they are.
+    remove_semaphores(folder)  # First, as only the folder says whose they are.
     shutil.rmtree(folder, ignore_errors=True)
 
 
 def started(pid: int) -> int:
-    """Return when a process started, in the kernel's ticks since the machine did; 0 where none can be seen."""
+    """Return when a process started, in the kernel's ticks since the machine started; 0 if it cannot be seen."""
     try:
         return int(Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[19])
     except (OSError, ValueError, IndexError):

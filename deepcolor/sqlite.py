@@ -1,5 +1,5 @@
-"""How the workspace's SQLite databases are kept and named: a write-ahead log while they are in use, one whole file
-afterwards; a copy of one's own where nothing can be written.
+"""How the workspace's SQLite databases are kept and named: with a write-ahead log while they are in use, as a single
+file afterwards; read from a private copy where nothing can be written.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def sqlite_url(database: Path) -> str:
 
     path = str(database.absolute())
     url = URL.create("sqlite", database=path).render_as_string(hide_password=False)
-    # Of a URL without a driver, MLflow makes the parent folder as it stands there, quoted: a twin beside the true one.
+    # From a URL without a driver, MLflow makes the parent folder under its quoted name, next to the real one.
     return url if url.endswith(path) else url.replace("sqlite:", "sqlite+pysqlite:", 1)
 
 
@@ -42,16 +42,16 @@ def sqlite_file(url: str) -> Path | None:
 
 
 def is_read_only(database: Path) -> bool:
-    """Whether a database is there that cannot be written to: its file, or the folder in which SQLite keeps its log."""
+    """Whether a database exists but cannot be written to: its file, or the folder in which SQLite keeps its log."""
     return database.exists() and not (os.access(database, os.W_OK) and os.access(database.parent, os.W_OK | os.X_OK))
 
 
 def private_copy(database: Path, *, owner: object) -> Path:
-    """Copy a database that can only be read to where the libraries may write: they do so even in order to read.
+    """Copy a database that can only be read to where it can be written: the libraries write even in order to read.
 
     Args:
         database: The file; what its write-ahead log holds is copied too.
-        owner: With its end, or that of the process, the copy is removed.
+        owner: When it is collected, or the process ends, the copy is removed.
     Raises:
         OSError: It cannot even be read.
     """
@@ -65,7 +65,7 @@ def private_copy(database: Path, *, owner: object) -> Path:
         ):
             source.backup(target)
     except sqlite3.OperationalError:
-        # It has a log, or wants one, and none can be made beside it: then nobody writes there at this moment.
+        # It has a log, or needs one, and none can be made next to it: so nobody is writing there now.
         for suffix in ("", "-wal"):
             part = database.with_name(database.name + suffix)
             if part.exists():
@@ -74,15 +74,15 @@ def private_copy(database: Path, *, owner: object) -> Path:
 
 
 def use_write_ahead_log(engine: Engine, *, owner: object) -> None:
-    """Let readers and the writer go on beside each other, and commit without waiting for the disk each time.
+    """Let readers and the writer work at the same time, and commit without waiting for the disk each time.
 
-    With synchronous=NORMAL every commit lives through a crash of the process; a power cut may take the last few, which
-    the next start does again.
+    With synchronous=NORMAL every commit survives a crash of the process; a power cut may lose the last few, which the
+    next start repeats.
 
     Args:
         engine: A database in a file; it may be given more than once.
-        owner: With its end, or that of the process, the engine's connections are closed. The last connection of all
-            takes in the log: the database is then one file, which can be copied by itself.
+        owner: When it is collected, or the process ends, the engine's connections are closed. The last connection to
+            close merges the log: the database is then a single file, which can be copied by itself.
     """
     from sqlalchemy import event
 

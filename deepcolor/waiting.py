@@ -1,4 +1,4 @@
-"""Hold a lock between processes, and let a person know what is waited for meanwhile."""
+"""Hold a lock between processes, and let a person know what is being waited for."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from deepcolor.errors import WorkspaceError
 
 OnWait = Callable[[str | None], None]
 _PATIENCE_S = 0.5
-"""A shorter wait is not worth a word."""
+"""A shorter wait is not worth mentioning."""
 _LOOK_EVERY_S = 0.1
 
 _listener: ContextVar[OnWait] = ContextVar("listener", default=lambda _what: None)
@@ -20,7 +20,7 @@ _listener: ContextVar[OnWait] = ContextVar("listener", default=lambda _what: Non
 
 @contextmanager
 def told_of_waits(on_wait: OnWait) -> Iterator[None]:
-    """Call `on_wait` with what is waited for, and with None when the wait is over, whoever waits in here."""
+    """Call `on_wait` with what is being waited for, and with None when the wait is over, for all waits in the block."""
     token = _listener.set(on_wait)
     try:
         yield
@@ -30,12 +30,12 @@ def told_of_waits(on_wait: OnWait) -> Iterator[None]:
 
 @contextmanager
 def locked(file: Path, *, until: str, timeout_s: float | None = None) -> Iterator[None]:
-    """Hold the lock of a file, which one process at a time can.
+    """Hold the lock of a file, which only one process can hold at a time.
 
     Args:
-        file: Made if it is not there; its folder exists.
-        until: What is waited for while another process holds it, such as "another process to decode faces".
-        timeout_s: Longest wait; None: for ever.
+        file: Created if it is missing; its folder must exist.
+        until: What is being waited for while another process holds it, such as "another process to decode faces".
+        timeout_s: Longest wait; None: no limit.
     Raises:
         WorkspaceError: The wait took longer.
     """
@@ -45,7 +45,7 @@ def locked(file: Path, *, until: str, timeout_s: float | None = None) -> Iterato
     told = False
     while True:
         try:
-            # In small steps: what asks to stop meanwhile is heard between them.
+            # In small steps: signals to stop are handled between them.
             lock.acquire(timeout=_LOOK_EVERY_S, poll_interval=_LOOK_EVERY_S / 4)
             break
         except Timeout:
@@ -53,7 +53,7 @@ def locked(file: Path, *, until: str, timeout_s: float | None = None) -> Iterato
         if timeout_s is not None and waited_s >= timeout_s:
             raise WorkspaceError(
                 f"start: must get its turn within {timeout_s:.0f} s; waited for {until} ({file} is held). "
-                "See which process holds that file, and end it."
+                "Find the process that holds that file, and end it."
             )
         if waited_s >= _PATIENCE_S and not told:
             told = True

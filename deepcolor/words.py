@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def value_text(value: float | None) -> str:
-    """An objective in four digits; '-' when there is none."""
+    """An objective's value with four digits; '-' if there is none."""
     if value is None:
         return "-"
     return "diverged" if math.isinf(value) else f"{value:.3e}"

@@ -1,4 +1,4 @@
-"""Where everything lies: the one place that builds paths below a workspace and checks names that come from outside."""
+"""Where everything is: the one place that builds paths below a workspace and checks names that come from outside."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ STATE_FOLDERS = ("studies", "mlruns")
 
 
 def is_state_folder(folder: Path) -> bool:
-    """Whether a folder is the `studies/` or `mlruns/` of a workspace, any workspace, by what lies in it."""
+    """Whether a folder is the `studies/` or `mlruns/` of any workspace, by what is in it."""
     return folder.name == "mlruns" or (
         folder.name == "studies" and any((folder / name).exists() for name in ("optuna.db", "trajectories", "datasets"))
     )
@@ -27,7 +27,7 @@ def checked_name(name: str, *, kind: str, error: type[UserError] = WorkspaceErro
 
     Args:
         name: A study, data set, or pipeline name, as it came from outside.
-        kind: What the name is of, for the message ("study", "data set").
+        kind: What it names, for the message ("study", "data set").
     Raises:
         error: The name is empty, over 100 characters, or holds anything but letters, digits, '.', '_', '-'.
     """
@@ -41,7 +41,7 @@ def checked_name(name: str, *, kind: str, error: type[UserError] = WorkspaceErro
 
 @dataclass(frozen=True)
 class Workspace:
-    """The folder that holds `experiments/`, `studies/` and `mlruns/`; all state lies below it."""
+    """The folder that holds `experiments/`, `studies/` and `mlruns/`; all state is kept below it."""
 
     root: Path
 
@@ -50,7 +50,7 @@ class Workspace:
         """Name the workspace at `root`, made absolute. Nothing is created or read.
 
         Raises:
-            WorkspaceError: The path is no UTF-8, so that no database can be made there.
+            WorkspaceError: The path is not UTF-8, so no database can be created there.
         """
         path = Path(root).expanduser().absolute()
         try:
@@ -90,7 +90,7 @@ class Workspace:
         return sqlite_url(self.mlflow_db)
 
     def store_uri(self, named: str | None) -> str:
-        """The MLflow store: the one named, else that of MLFLOW_TRACKING_URI, else the workspace's own."""
+        """The MLflow store: the named one, else that of MLFLOW_TRACKING_URI, else the workspace's own."""
         return named or os.environ.get("MLFLOW_TRACKING_URI") or self.mlflow_uri
 
     @property
@@ -104,7 +104,7 @@ class Workspace:
 
     @property
     def code(self) -> Path:
-        """The files with code of the user's own that sweeps name; no study can have this name."""
+        """The files of the user's own code that sweeps name; no study can have this folder's name."""
         return self.studies / ".code"
 
     @property
@@ -115,7 +115,7 @@ class Workspace:
         """The folder of one study (resolved sweep, report, lock)."""
         if checked_name(name, kind="study") in RESERVED_STUDY_NAMES:
             raise WorkspaceError(
-                f"study name: {name!r} is the name of a folder deepcolor uses itself. Choose another name."
+                f"study name: {name!r} is the name of a folder that deepcolor itself uses. Choose another name."
             )
         return self.studies / name
 
@@ -142,6 +142,6 @@ class Workspace:
         except OSError as error:
             raise WorkspaceError(
                 f"workspace: must be a writable folder; got {self.root} ({error.strerror or error}). "
-                "Choose another one with --workspace, or mend its permissions."
+                "Choose another one with --workspace, or fix its permissions."
             ) from error
         return self

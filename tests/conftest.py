@@ -12,14 +12,14 @@ from deepcolor.cli import console
 from deepcolor.tracking import writer
 from tests.processes import ForkedWriter
 
-# How long a machine takes says nothing about what is tested; a loaded one must not fail.
+# How long a machine takes says nothing about what is tested; tests must not fail on a busy one.
 settings.register_profile("deepcolor", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("deepcolor")
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
-    """Start the one server that this process's children are forked from, with all that any of them imports."""
-    # Started in the background of a script, or by nohup, the tests would hand on that these are to be ignored.
+    """Start the one server that this process's children are forked from, with everything that any of them imports."""
+    # Started in a script's background, or by nohup, the tests would inherit that these are ignored, and pass it on.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
     if getattr(session.config.option, "numprocesses", None):
@@ -31,17 +31,17 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 @pytest.fixture(autouse=True)
 def _no_tracking_uri_of_another_test() -> None:
-    """MLflow keeps the store it was last told of in the environment, where a command would find it."""
+    """Clear the store that MLflow was last given: it keeps it in the environment, where a command would find it."""
     os.environ.pop("MLFLOW_TRACKING_URI", None)
 
 
 @pytest.fixture(autouse=True)
 def _no_options_of_another_test() -> None:
-    """A command that ran in this process has set how everything is printed."""
+    """Reset how everything is printed: a command that ran in this process has set it."""
     console.settings = console.Settings()
 
 
 @pytest.fixture(autouse=True)
 def _writers_start_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Sweeps that run in a test's own process have their real writer, which need not import MLflow each time."""
+    """Give sweeps that run in a test's own process their real writer, without importing MLflow each time."""
     monkeypatch.setattr(writer, "_launch", ForkedWriter)

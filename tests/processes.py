@@ -17,7 +17,7 @@ WAIT_S = 300
 
 
 def descendants(pid: int) -> list[int]:
-    """The processes below another one, their children included."""
+    """The processes below another one, including their children."""
     parents = {int(path.name): _parent(path) for path in Path("/proc").iterdir() if path.name.isdigit()}
     found = [pid]
     for each in found:

@@ -6,7 +6,7 @@ from deepcolor.app.reporter import Silent
 
 
 class Heard(Silent):
-    """Keeps every message, in its order."""
+    """Remembers every message, in order."""
 
     def __init__(self) -> None:
         self.notes: list[str] = []

@@ -28,7 +28,7 @@ from tests.processes import WAIT_S
 _CONTEXT = multiprocessing.get_context("forkserver")
 _PROGRAM = "import sys; from tests.running import run_all; run_all(sys.stdin.read())"
 _ANY_FILE = (0, 1, 2, 3)
-"""Capabilities by which root may do to any file what its rights forbid: change owner, write, read, act as its owner."""
+"""Capabilities with which root may do to any file what its permissions forbid: change owner, write, read, own it."""
 
 
 @dataclass(frozen=True)
@@ -43,13 +43,13 @@ class Said:
 def run_commands(
     commands: Sequence[Sequence[str]], *, folder: Path, environment: Mapping[str, str], plain_user: bool = False
 ) -> list[Said]:
-    """Run commands in one process, one after the other, each as if it were alone.
+    """Run commands in one process, one after another, each as if it were alone.
 
     Args:
         commands: The words of each, without the program.
         folder: Where they are started.
         environment: What is added to this process's.
-        plain_user: As one who has no rights but a file's own.
+        plain_user: Run as a user with no more rights than a file's permissions give.
     """
     text = json.dumps(list(commands))
     if plain_user:  # These rights are given up for the next program only.
@@ -79,7 +79,7 @@ def run_command(
 
 
 def as_new_process() -> None:
-    """Let this process, which was forked, be as a new one: a group of its own, default signals, no tracker at hand."""
+    """Make this forked process like a new one: a group of its own, default signals, no tracker at hand."""
     os.setsid()
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
@@ -143,7 +143,7 @@ def _begin(target: Any, what: Any, folder: Path, environment: Mapping[str, str],
 
 
 def run_one(words: Sequence[str]) -> None:
-    """Be the command with these words."""
+    """Run as the command with these words."""
     sys.argv = ["deepcolor", *words]
     main()
 

@@ -9,7 +9,7 @@ from deepcolor.atomic import write_atomically, write_folder_atomically
 
 
 def test_a_file_is_replaced_as_a_whole(tmp_path: Path) -> None:
-    """Content is written, and replaced, with missing folders made and nothing else left behind."""
+    """Content is written, and replaced, with missing folders created and nothing else left behind."""
     path = tmp_path / "a" / "b" / "file"
     write_atomically(path, b"one")
     write_atomically(path, b"two")
@@ -18,7 +18,7 @@ def test_a_file_is_replaced_as_a_whole(tmp_path: Path) -> None:
 
 
 def test_a_failed_write_leaves_what_was_there(tmp_path: Path) -> None:
-    """When the disk refuses the new content the old one stays, and no temporary file does; so for folders."""
+    """If the disk refuses the new content, the old one stays and no temporary file does; the same for folders."""
     write_atomically(tmp_path / "file", b"old")
     write_folder_atomically(tmp_path / "folder", {"file": b"old"})
     before = resource.getrlimit(resource.RLIMIT_FSIZE)

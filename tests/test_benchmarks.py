@@ -38,7 +38,7 @@ for path in files:
 
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
-    """A folder of the repository's form with one benchmark that works."""
+    """A folder laid out like the repository, with one benchmark that works."""
     for name in ("benchmarks", "docs"):
         (tmp_path / name).mkdir()
     (tmp_path / "benchmarks" / "tiny.py").write_text(TINY)
@@ -55,7 +55,7 @@ def suite(place: Path, *words: str, code: int = 0) -> subprocess.CompletedProces
 
 
 def result(place: Path) -> dict[str, object]:
-    """What is recorded of the tiny benchmark."""
+    """What is recorded for the tiny benchmark."""
     return dict(json.loads((place / "benchmarks" / "results" / "tiny.json").read_text()))
 
 
@@ -92,7 +92,7 @@ def test_a_quick_run_does_not_take_the_place_of_a_full_one(place: Path) -> None:
 
 
 def test_a_benchmark_that_fails_stops_no_other(place: Path) -> None:
-    """One that ends badly and one that prints something else are named; the rest is recorded; the exit code is 1."""
+    """One that fails and one that prints something else are named; the rest is recorded; the exit code is 1."""
     (place / "benchmarks" / "broken.py").write_text("raise SystemExit(3)")
     (place / "benchmarks" / "chatty.py").write_text("print('hello')")
     said = suite(place, code=1).stderr

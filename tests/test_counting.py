@@ -18,5 +18,5 @@ from deepcolor.counting import counted
     ],
 )
 def test_one_is_one_and_all_else_is_many(number: int, noun: str, text: str) -> None:
-    """A number has its noun in the singular or the plural, as it is spoken."""
+    """A number has its noun in the singular or the plural, as in speech."""
     assert counted(number, noun) == text

@@ -16,7 +16,7 @@ from deepcolor.printable import as_unicode
 
 
 def _careless(tree: ast.AST) -> Iterator[ast.Call]:
-    """Calls that read or write text by the encoding of the locale."""
+    """Calls that read or write text in the locale's encoding."""
     for call in ast.walk(tree):
         if not isinstance(call, ast.Call) or any(word.arg in {"encoding", None} for word in call.keywords):
             continue
@@ -51,7 +51,7 @@ def test_a_terminal_without_unicode_gets_ascii(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_words_of_the_command_line_are_read_as_utf_8() -> None:
-    """What a plain C locale made of a word beyond ASCII becomes that word again; a byte that is no UTF-8 is marked."""
+    """What a plain C locale made of a word beyond ASCII becomes that word again; a byte that is not UTF-8 is marked."""
     assert as_unicode("Maße 🎨".encode().decode("ascii", "surrogateescape")) == "Maße 🎨"
     assert as_unicode(b"\xff".decode("ascii", "surrogateescape")) == "�"
     assert as_unicode("Maße 🎨") == "Maße 🎨"

@@ -11,7 +11,7 @@ from deepcolor.plainfile import NotPlainError, check_plain, open_plain, read_pla
 
 
 def test_an_ordinary_file_is_read_and_so_is_a_link_to_it(tmp_path: Path) -> None:
-    """The whole content comes back, up to the very size that is allowed, through links too; so in parts."""
+    """The whole content comes back, up to exactly the allowed size, through links too; the same when read in parts."""
     content = bytes(range(256)) * 10_000
     (tmp_path / "file").write_bytes(content)
     (tmp_path / "link").symlink_to(tmp_path / "file")
@@ -29,8 +29,8 @@ def test_an_ordinary_file_is_read_and_so_is_a_link_to_it(tmp_path: Path) -> None
         ("pipe", "a named pipe"),
         ("circle", "links that lead in a circle"),
         ("/dev/zero", "a device"),
-        ("large", "11 bytes, more than the 10 that are read"),
-        ("/proc/self/environ", "more than the 10 bytes that are read"),
+        ("large", "11 bytes, more than the 10 allowed"),
+        ("/proc/self/environ", "more than the 10 bytes allowed"),
     ],
 )
 def test_anything_else_is_one_error_at_once(tmp_path: Path, kind: str, said: str) -> None:
@@ -57,7 +57,7 @@ def test_anything_else_is_one_error_at_once(tmp_path: Path, kind: str, said: str
 
 
 def test_a_missing_file_is_missing(tmp_path: Path) -> None:
-    """What is not there is told apart from what is no file."""
+    """What is missing is told apart from what is not a file."""
     with pytest.raises(FileNotFoundError):
         read_plain(tmp_path / "missing", most_bytes=10)
     (tmp_path / "nowhere").symlink_to(tmp_path / "missing")

@@ -44,7 +44,7 @@ def _nothing_known(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_a_uri_is_shown_without_its_secrets(uri: str, shown: str) -> None:
-    """User, password and secret parameters are left out, however they are written; all else stays."""
+    """User, password and secret parameters are left out, however they are written; everything else is kept."""
     assert printable.shown_uri(uri) == shown
     text = "cannot reach '{}', gave up"
     assert printable.without_secrets(text.format(uri.replace("s s", "ss"))) == text.format(shown)
@@ -64,7 +64,7 @@ def test_no_part_of_a_noted_password_is_told(password: str) -> None:
 
 
 def test_a_part_that_a_parser_repeats_is_hidden() -> None:
-    """A password with a slash makes its first part the port: the parser's complaint of it tells nothing."""
+    """A password with a slash makes its first part the port: the parser's complaint about it reveals nothing."""
     from urllib.parse import urlsplit
 
     uri = SERVER.format("hunter2/swordfish")
@@ -75,7 +75,7 @@ def test_a_part_that_a_parser_repeats_is_hidden() -> None:
 
 
 def test_secrets_of_the_environment_are_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What MLflow's variables hold is not told, nor given to a process that need not know it."""
+    """What MLflow's variables hold is neither shown, nor given to a process that need not know it."""
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "swordfish")
     monkeypatch.setenv("HTTPS_PROXY", "http://me:hunter22@proxy:80")
     assert printable.without_secrets("basic swordfish via hunter22 (swordfishes)") == "basic *** via *** (swordfishes)"
@@ -101,7 +101,7 @@ def test_secrets_of_the_environment_are_hidden(monkeypatch: pytest.MonkeyPatch) 
     ],
 )
 def test_a_resume_line_works_without_its_secret(given_words: list[str], command: str, needs: str | None) -> None:
-    """A command is shown without secrets, in a form that does the same once the variables it names are set."""
+    """A command is shown without secrets, in a form that works the same once the variables it names are set."""
     arguments = ["deepcolor", "sweep", "my sweep.yaml", *given_words, "--quiet"]
     shown = " ".join(part for part in ("deepcolor sweep 'my sweep.yaml'", command, "--quiet") if part)
     assert printable.shown_command(arguments) == shown
@@ -114,7 +114,7 @@ def test_a_resume_line_works_without_its_secret(given_words: list[str], command:
 
 @given(st.text(st.characters(codec=None)))
 def test_printed_text_does_nothing_to_a_terminal(text: str) -> None:
-    """No control character but line breaks and tabs is left, nor one that turns the writing's direction."""
+    """No control characters are left except line breaks and tabs, nor any that reverse the text's direction."""
     shown = printable.fit_to_print(text)
     assert not any((ord(c) < 32 and c not in "\n\t") or 127 <= ord(c) < 160 or 0xD800 <= ord(c) < 0xE000 for c in shown)
     assert not set(shown) & set("\u202e\u2066\u2028")

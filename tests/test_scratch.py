@@ -32,7 +32,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def owner(root: Path) -> Iterator[subprocess.Popen[str]]:
-    """Another process that has claimed whatever is temporary of it."""
+    """Another process that has claimed its temporary files."""
     process = subprocess.Popen(
         [sys.executable, "-c", OWNER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd="/"
     )
@@ -70,7 +70,7 @@ def test_what_a_killed_process_left_goes_with_the_next_start(root: Path, owner: 
 
 
 def test_a_process_that_ends_takes_its_folder_along(root: Path, owner: subprocess.Popen[str]) -> None:
-    """Nothing is left for the next one to do."""
+    """Nothing is left for the next process to do."""
     folder = folder_of(owner)
     owner.communicate("")
     assert not folder.exists()
@@ -107,7 +107,7 @@ def test_nothing_else_is_touched(root: Path) -> None:
 
 
 def test_a_folder_is_for_its_user_alone_and_goes_after_use(root: Path) -> None:
-    """Only its user can enter it; what is made for one purpose goes when that is done, whatever lies in it."""
+    """Only its user can enter it; what is made for one purpose is removed afterwards, whatever is in it."""
     with temporary_folder("png") as folder:
         (folder / "picture.png").touch()
         assert folder.parent == process_folder()
@@ -116,7 +116,7 @@ def test_a_folder_is_for_its_user_alone_and_goes_after_use(root: Path) -> None:
 
 
 def test_a_socket_has_a_short_path(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where temporary files go to a long path, sockets go to a folder of this process in /tmp."""
+    """If temporary files go to a long path, sockets go to a folder of this process in /tmp."""
     long = root / ("x" * 90)
     long.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(long))

@@ -1,4 +1,4 @@
-"""What a cell shows of a study, and that nothing of it is there where there is no notebook."""
+"""What a cell shows of a study, and that nothing of this appears outside a notebook."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def trial(number: int, state: str = "complete", **changes: object) -> StoredTria
 
 
 def snapshot(**changes: object) -> Snapshot:
-    """A study of 9 trials in its midst."""
+    """A study of 9 trials, halfway through."""
     known = {
         "total": 9,
         "complete": 3,
@@ -62,8 +62,8 @@ class _Words(HTMLParser):
 
 
 def test_a_running_study_in_a_cell() -> None:
-    """A cell shows what is done of how much, the time left, the best trial, and the running ones with epoch and value;
-    in a browser the same as in text, and no setting's value becomes part of the page.
+    """A cell shows how much of the total is done, the time left, the best trial, and the running ones with epoch and
+    value; the same in a browser as in text, and no setting's value becomes part of the page.
     """
     view = study_view("faces", snapshot())
     assert view.text.splitlines() == [
@@ -79,7 +79,7 @@ def test_a_running_study_in_a_cell() -> None:
 
 
 def test_an_ended_study_in_a_cell() -> None:
-    """In the end nothing runs and nothing is left to wait for: the time it took stands there."""
+    """In the end nothing is running and nothing is left to wait for: the time it took is shown."""
     lines = study_view("faces", snapshot(complete=8), ended=True).text.splitlines()
     assert lines[:2] == ["faces: 9/9 trials, 1 pruned, 1 failed", "took 34 s, 1.2 epochs/s"]
     assert lines[2].startswith("best")
@@ -87,14 +87,14 @@ def test_an_ended_study_in_a_cell() -> None:
 
 
 def test_a_study_of_unknown_length_has_a_bar_without_end() -> None:
-    """Where only a budget ends the search, nobody knows how many trials there will be."""
+    """If only a budget ends the search, nobody knows how many trials there will be."""
     view = study_view("faces", snapshot(total=0, best=None, running=()))
     assert "<progress style" in view.html
     assert view.text.startswith("faces: 4 trials, 1 pruned, 1 failed")
 
 
 def test_the_trials_of_a_study_in_a_table() -> None:
-    """A row a trial, with the value a waiting one has at its rung; of many, the best, and where the others are."""
+    """One row per trial, with the value a waiting one has at its rung; of many, the best, and where the others are."""
     waiting = trial(3, "waiting", target_epoch=3, reached={3: 0.5})
     few = trials_html("study faces: 3 trials", [trial(0), trial(1, "pruned"), waiting], found="best: trial 0")
     words = " ".join(_Words(few).words.split())
@@ -108,7 +108,7 @@ def test_the_trials_of_a_study_in_a_table() -> None:
 
 
 def test_a_script_is_no_notebook(tmp_path: Path) -> None:
-    """Outside of a kernel IPython is not imported, and the terminal is told; inside IPython on a terminal, too."""
+    """Outside a kernel IPython is not imported, and the terminal is used; inside IPython on a terminal, too."""
     program = """
 import sys
 from deepcolor.api import _told

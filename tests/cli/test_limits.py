@@ -169,7 +169,7 @@ def test_a_worker_at_a_limit_ends_the_sweep_and_not_its_trial() -> None:
 def test_rights_taken_away_while_a_driver_runs_are_the_users_to_mend(tmp_path: Path) -> None:
     """One line that names the file, not a fault of ours."""
     with (
-        pytest.raises(WorkspaceError, match=r"Permission denied \(.*driver\.json\)\. Mend its permissions"),
+        pytest.raises(WorkspaceError, match=r"Permission denied \(.*driver\.json\)\. Fix its permissions"),
         writing_below(Workspace.at(tmp_path)),
     ):
         raise PermissionError(errno.EACCES, "Permission denied", "studies/s/driver.json")

@@ -130,7 +130,7 @@ def test_colourfulness_follows_its_definition() -> None:
     "wrong", [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 4), np.uint8), np.zeros((4, 4, 3), np.int64)]
 )
 def test_wrong_shapes_and_types_are_refused(wrong: npt.NDArray[np.uint8]) -> None:
-    """What is no RGB is refused by name, before it becomes nonsense."""
+    """What is not RGB is refused by name, before it becomes nonsense."""
     with pytest.raises(ShapeError, match="RGB"):
         rgb_to_lab(wrong)
 

@@ -143,7 +143,7 @@ def test_a_description_that_is_no_json_or_too_long(folder: Path) -> None:
     with pytest.raises(CorruptFileError, match="must be JSON"):
         load_model(folder)
     path.write_text(whole + " " * 2**20)
-    with pytest.raises(ModelError, match="more than the 1,048,576 that are read"):
+    with pytest.raises(ModelError, match="more than the 1,048,576 allowed"):
         load_model(folder)
 
 
