@@ -1,4 +1,4 @@
-"""Where segments run: in this process, on worker processes of this machine, or where a user's own executor has them."""
+"""Where segments run: in this process, on worker processes of this machine, or wherever a user's executor runs them."""
 
 from deepcolor.execution.executor import Event, Executor, Failed, Finished, Progress, RunSegment, failure, run_segment
 from deepcolor.execution.serial import SerialExecutor

@@ -1,8 +1,8 @@
-"""A Dask cluster on this machine that takes orders from its own driver alone.
+"""A Dask cluster on this machine that only obeys its own driver.
 
-Whoever may give a worker a task runs code as its user, and every user of a machine reaches its local ports. So all
-parts of the cluster show each other a certificate that was made for it, lives in their memory, and is thrown away with
-it; and none of them serves the web pages that Dask offers, which ask nobody who he is.
+Whoever can give a worker a task can run code as its user, and every user of a machine can reach its local ports. So all
+parts of the cluster show each other a certificate that is made for it, kept only in memory, and thrown away with it;
+and none of them serves Dask's web pages, which require no login.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def local_cluster(*, workers: int, folder: Path) -> SpecCluster:
     """Start a scheduler in this process and workers in processes of their own, each with one slot.
 
     Args:
-        workers: How many.
+        workers: How many to start.
         folder: For their files.
     """
     security = throw_away_security()
@@ -60,8 +60,8 @@ def local_cluster(*, workers: int, folder: Path) -> SpecCluster:
 
 
 def throw_away_security() -> Security:
-    """Make a key and its certificate, which all parts of one cluster show and ask for; nothing of it is kept."""
-    key = ec.generate_private_key(ec.SECP256R1())  # In no time, while RSA, which Dask's own takes, needs 0.1 s.
+    """Make a key and its certificate, which all parts of one cluster show and ask for; neither is stored."""
+    key = ec.generate_private_key(ec.SECP256R1())  # Takes no time, while RSA, which Dask uses itself, takes 0.1 s.
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "deepcolor")])
     now = datetime.datetime.now(datetime.UTC)
     certificate = (

@@ -1,8 +1,8 @@
 """How many segments this machine runs at a time, and on what.
 
-Whether there are GPUs is asked of the system, which answers at once. How many of them torch can use is asked of torch,
-in a process of its own and only where there may be one: the process that drives does without torch, and a driver that
-lists a GPU which torch cannot use must not cost every trial.
+The system is asked whether there are GPUs, and answers at once. torch is asked how many of them it can use, in a
+process of its own and only if there may be one: the driver does not import torch, and a GPU that the system lists but
+torch cannot use must not fail every trial.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from deepcolor.limits import check_room
 from deepcolor.plugins import load_here
 
 _SIGNS_OF_A_GPU = (Path("/proc/driver/nvidia/gpus"), Path("/dev/dxg"), Path("/dev/kfd"))
-"""NVIDIA's driver on Linux (a folder with an entry for each), Windows' own under WSL, and AMD's."""
+"""NVIDIA's driver on Linux (a folder with an entry for each GPU), Windows' own under WSL, and AMD's."""
 _DEVICE = re.compile(r"auto|cpu|cuda(?::(?P<index>[0-9]{1,3}))?")
 _ASK_TORCH = "import torch; print(torch.cuda.device_count() if torch.cuda.is_available() else 0)"
 _ANSWER_WITHIN_S = 300
@@ -37,20 +37,20 @@ class Gpus:
     listed: bool
     """The system says that there are some."""
     usable: int
-    """What torch can use; 0 where it was not asked."""
+    """How many torch can use; 0 if it was not asked."""
 
 
 @dataclass(frozen=True)
 class Slots:
-    """How an executor is cut to a machine."""
+    """How an executor divides a machine."""
 
     workers: int
     threads: int
     """CPU threads of each worker."""
     devices: tuple[str, ...]
-    """One torch device a worker; empty on the CPU."""
+    """One torch device per worker; empty on the CPU."""
     note: str = ""
-    """What is other than the user will expect, in a line."""
+    """What differs from what the user will expect, in a line."""
 
 
 def cores() -> int:
@@ -59,13 +59,13 @@ def cores() -> int:
 
 
 def cut(device: str, *, workers: int | None, cores: int, gpus: Gpus) -> Slots:
-    """Decide how many segments run at a time, and on what: one a GPU, one a core, or as many as are asked for.
+    """Decide how many segments run at a time, and on what: one per GPU, one per core, or as many as are asked for.
 
     Args:
-        device: `auto` (all GPUs where there are some, else the CPU), `cpu`, `cuda` (all GPUs), or `cuda:N` (that one).
-        workers: Asked for; several can share a GPU.
-        cores: CPU cores there are.
-        gpus: What is known of them.
+        device: `auto` (all GPUs if there are any, else the CPU), `cpu`, `cuda` (all GPUs), or `cuda:N` (that one).
+        workers: How many are asked for; several can share a GPU.
+        cores: CPU cores that can be used.
+        gpus: What is known of the GPUs.
     Raises:
         UserError: `workers` is below 1, or there is no such device.
     """
@@ -87,12 +87,12 @@ def cut(device: str, *, workers: int | None, cores: int, gpus: Gpus) -> Slots:
 
 _NOT_USABLE = (
     "this machine has a GPU that torch cannot use, so everything is computed on the CPU. "
-    'See what torch says: python -c "import torch; torch.zeros(1).cuda()"; --device cpu says nothing of it'
+    'To see why: python -c "import torch; torch.zeros(1).cuda()"; --device cpu hides this note'
 )
 
 
 def slots(*, workers: int | None, device: str) -> Slots:
-    """Cut this machine as `cut` does.
+    """Divide this machine as `cut` does.
 
     Raises:
         UserError: `workers` is below 1, or there is no such device.
@@ -101,7 +101,7 @@ def slots(*, workers: int | None, device: str) -> Slots:
 
 
 def gpus_for(device: str) -> Gpus:
-    """Look for GPUs as far as a device asks for them."""
+    """Look for GPUs, as far as the device asked for needs them."""
     listed = any(_is_there(sign) for sign in _SIGNS_OF_A_GPU)
     asked = device.startswith("cuda") or (device == "auto" and listed)
     return Gpus(listed, usable_by_torch() if asked else 0)
@@ -114,7 +114,7 @@ def on_gpu(device: str) -> bool:
 
 @functools.cache
 def usable_by_torch() -> int:
-    """Ask torch, in a process of its own, how many GPUs it can use; 0 where it does not answer."""
+    """Ask torch, in a process of its own, how many GPUs it can use; 0 if it does not answer."""
     try:
         asked = subprocess.run(
             [sys.executable, "-P", "-c", _ASK_TORCH],
@@ -140,13 +140,13 @@ def make_executor(kind: str, *, workers: int | None, device: str, run: RunSegmen
         run: Runs a segment.
     Raises:
         UserError: There is no executor of this name, no such device, or `workers` is below 1.
-        CodeError: The user's cannot be imported, or does not do what an `Executor` does.
-        LimitError: This shell allows too few files, processes or too little memory for so many workers.
+        CodeError: The user's executor cannot be imported, or lacks a part of an `Executor`.
+        LimitError: This shell allows too few files or processes, or too little memory, for so many workers.
     """
     if kind not in EXECUTORS.shipped:
         return _of_the_user(kind, slots(workers=workers, device=device), run)
     if kind == "serial":
-        if device != "auto":  # The segment itself finds what there is.
+        if device != "auto":  # On auto, the segment itself finds what there is.
             slots(workers=workers, device=device)
         check_room(workers=1)
         return SerialExecutor(run)
@@ -162,7 +162,7 @@ def _of_the_user(kind: str, made: Slots, run: RunSegment) -> Executor:
         refusal = EXECUTORS.unknown(kind)
         raise UserError(f"--executor: {refusal.rule}; got {refusal.got}. {refusal.advice}")
     executor = load_here(kind, group=EXECUTORS.group, folder=Path())
-    check_room(workers=1)  # Where its workers are is its own affair.
+    check_room(workers=1)  # Where its workers run is its own business.
     try:
         built: Executor = executor(run, workers=made.workers, threads=made.threads, devices=made.devices)
     except DeepcolorError:
@@ -192,5 +192,5 @@ def _check_usable(device: str, *, index: int, usable: int) -> None:
     seen = counted(usable, "GPU") + (f", cuda:0 to cuda:{usable - 1}" if usable > 1 else ", cuda:0" if usable else "")
     raise UserError(
         f"--device: must be a GPU that torch can use; got {device}, and torch sees {seen}. "
-        "Choose another one, auto or cpu, or mend the GPU's driver."
+        "Choose another one, auto or cpu, or fix the GPU's driver."
     )

@@ -1,4 +1,4 @@
-"""What the driver asks of whatever runs its segments, and the words it gets back."""
+"""What the driver asks of whatever runs its segments, and the events it gets back."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ RunSegment = Callable[[Segment, Callable[[EpochMetrics], None] | None], SegmentO
 class Progress:
     """A segment has finished some epochs.
 
-    For those who watch, and nothing to rely on: a message may be lost with its worker, come after the segment's end, or
-    come again from a run that began at an earlier checkpoint. What a segment has done is said by its outcome.
+    Meant for watching, not to be relied on: a message may be lost with its worker, come after the segment's end, or
+    come again from a run that began at an earlier checkpoint. Only the outcome says what a segment has done.
     """
 
     digest: str
     rows: tuple[EpochMetrics, ...]
-    """Consecutive epochs: all since the run's last message."""
+    """Consecutive epochs: all those since the run's last message."""
 
 
 @dataclass(frozen=True)
@@ -42,12 +42,12 @@ class Failed:
 
     digest: str
     reason: str
-    """One line: the error's class and message; the message alone where deepcolor raised it."""
+    """One line: the error's class and message; only the message if deepcolor raised it."""
     details: str = ""
     """The last lines of the traceback."""
     store_failed: bool = False
-    """The store could not be written, or the machine is at a limit: its setting is not to blame, and any other would
-    fail the same way.
+    """The store could not be written, or the machine is at a limit: the setting is not to blame, and any other would
+    fail in the same way.
     """
 
 
@@ -60,7 +60,7 @@ _SIGNS_OF_NO_MEMORY = ("can't allocate memory", "cannot allocate memory", "not e
 
 
 class Executor(Protocol):
-    """Runs segments, at most `slots` at a time and at most one of a trajectory."""
+    """Runs segments, at most `slots` at a time and at most one per trajectory."""
 
     @property
     def slots(self) -> int:
@@ -68,23 +68,23 @@ class Executor(Protocol):
 
     @property
     def child_imports(self) -> Sequence[str]:
-        """Modules for the server that its processes are forked from, together with those that decode; none if empty."""
+        """Modules for the server that its processes, and those that decode, are forked from; empty: none."""
 
     def prepare(self) -> None:
-        """Start in the background what the first segment would wait for; called when segments are sure to come."""
+        """Start in the background what the first segment would wait for; called once segments are certain to come."""
 
     def submit(self, segment: Segment) -> None:
         """Start a segment; its `Finished` or `Failed` comes exactly once.
 
         Raises:
-            ExecutorError: What would run it cannot be started.
+            ExecutorError: The processes that would run it cannot be started.
         """
 
     def events(self, timeout_s: float) -> Sequence[Event]:
         """Wait for something to happen; empty after `timeout_s` seconds."""
 
     def close(self) -> None:
-        """Give back threads and processes without waiting for running segments."""
+        """Release threads and processes without waiting for running segments."""
 
 
 def run_segment(segment: Segment, on_epoch: Callable[[EpochMetrics], None] | None = None) -> SegmentOutcome:
@@ -104,14 +104,14 @@ def failure(digest: str, error: BaseException) -> Failed:
     if _wants_memory(error, text):
         reason = f"out of memory; {MEMORY_HINT} ({reason})"
     refused = None if isinstance(error, DeepcolorError) else refusal(error)
-    if refused is not None and refused.kind != "memory":  # Of memory, a setting may want less.
+    if refused is not None and refused.kind != "memory":  # Another setting may need less memory.
         reason = f"{refused}"[:_LONGEST_REASON]
         return Failed(digest, reason=reason, details="".join(lines)[-2000:], store_failed=True)
     return Failed(digest, reason=reason, details="".join(lines)[-2000:], store_failed=isinstance(error, StoreError))
 
 
 def _wants_memory(error: BaseException, text: str) -> bool:
-    # By name and text: torch, which has a class for a GPU's memory and none for the machine's, is not imported here.
+    # By name and text: torch, which has a class for GPU memory but none for the machine's, is not imported here.
     text = text.lower()
     return (
         isinstance(error, MemoryError)

@@ -28,23 +28,23 @@ if TYPE_CHECKING:
     from distributed import Client, SpecCluster
 
 _LOSSES_BESIDE_ALLOWED = 100
-"""Dask counts a lost worker against every segment that waits for it, too. Its count only ends what never starts."""
+"""Dask also counts a lost worker against every segment that waits for it. Its count only ends what never starts."""
 _CONNECTIONS_A_SEGMENT = 3
-"""A segment whose connection is lost is asked for again; more often, something is wrong that asking does not mend."""
+"""A segment whose connection is lost is submitted again; after this many times, trying again will not help."""
 _START_TIMEOUT_S = 120
 _GOODBYE_S = 5
 _NEVER_S = 10**7
 _RENEW_EVERY_S = 2.0
 _ENDED = {"closed", "failed"}
-"""How Dask's nannies are that watch over no worker any more."""
+"""The states of Dask's nannies that no longer watch over a worker."""
 _NEVER_STARTED = (
     f"{_LOSSES_BESIDE_ALLOWED + 1} worker processes died before they started this segment; "
-    "see what ends them (memory, a signal), then run the same command again"
+    "find out what ends them (memory, a signal), then run the same command again"
 )
 
 
 class LocalExecutor:
-    """Runs segments on `workers` processes with one slot each; a lost worker is replaced and its segment runs again.
+    """Runs segments on `workers` processes with one slot each; a lost worker is replaced, and its segment run again.
 
     The cluster starts with `prepare` or the first segment: a study that has nothing left to train starts no process.
     """
@@ -58,7 +58,7 @@ class LocalExecutor:
             run: Runs a segment; a module-level function, as it is sent to the workers by name.
             workers: Worker processes.
             threads: CPU threads of torch in each worker.
-            devices: One torch device a worker, such as `cuda:0`; empty leaves each segment its own.
+            devices: One torch device per worker, such as `cuda:0`; if empty, each segment keeps its own.
         """
         self._run = run
         self._workers = workers
@@ -99,14 +99,14 @@ class LocalExecutor:
             reason = f"{type(error).__name__}: {error}".rstrip(".")
             raise ExecutorError(
                 f"worker processes: could not be started; {reason}. A script that uses them must start its work below "
-                '`if __name__ == "__main__":`, for each of them imports it; or use the executor serial.'
+                '`if __name__ == "__main__":`, because each of them imports it; or use the executor serial.'
             ) from error
         segment = replace(segment, threads=self._threads)
         if self._free_devices:
             self._device_of[segment.trajectory.digest] = self._free_devices.pop(0)
             segment = replace(segment, device=self._device_of[segment.trajectory.digest])
-        # A thread for each segment, not Dask's callbacks: an exception in one of those would be the end of an event.
-        # A daemon, because it waits for as long as the segment runs.
+        # A thread for each segment, not Dask's callbacks: an exception in one of those would lose the event. A daemon,
+        # because it waits for as long as the segment runs.
         marks = self._make_marks(f"{segment.trajectory.digest}-e{segment.to_epoch}-{next(self._counter)}")
         threading.Thread(target=self._run_to_its_end, args=(client, segment, marks), daemon=True).start()
 
@@ -120,8 +120,8 @@ class LocalExecutor:
 
     def close(self) -> None:
         if self._starting is not None:
-            self._starting.exception()  # Its processes are ended once all of them are known.
-        # On a busy machine they may take longer to say goodbye; the processes end all the same.
+            self._starting.exception()  # Its processes can only be ended once all of them are known.
+        # On a busy machine closing may take longer; the processes end all the same.
         if self._client is not None:
             with suppress(TimeoutError):
                 self._client.close(timeout=_GOODBYE_S)
@@ -132,8 +132,8 @@ class LocalExecutor:
         self._until_closed.close()
 
     def _renew_workers(self) -> None:
-        """Start another worker in the place of each that could not be replaced: what watches over it has given up, and
-        the segments would wait for ever.
+        """Start another worker for each that Dask could not replace: its nanny has given up, and the segments would
+        wait forever.
         """
         cluster, now = self._cluster, time.monotonic()
         if cluster is None or cluster.loop is None or now - self._looked_at < _RENEW_EVERY_S:
@@ -147,10 +147,10 @@ class LocalExecutor:
             if ended:
                 cluster.scale(self._workers)
 
-        cluster.loop.add_callback(renew)  # There alone is what it changes changed.
+        cluster.loop.add_callback(renew)  # Only the event loop's thread may change what it changes.
 
     def _end_workers(self, cluster: SpecCluster) -> None:
-        """End the worker processes at once: asked to, each would take a second or more to put its libraries away."""
+        """Kill the worker processes: asked to end, each would take a second or more to shut down its libraries."""
         for nanny in cluster.workers.values():
             nanny.auto_restart = False
             if nanny.pid is not None:
@@ -172,7 +172,7 @@ class LocalExecutor:
         from deepcolor.execution.worker import TOPIC, WorkerSetup, silence_dask
 
         silence_dask()
-        # For as long as the cluster lives: workers that replace lost ones are started by the same settings.
+        # For as long as the cluster lives: workers that replace lost ones are started with the same settings.
         self._until_closed.enter_context(
             dask.config.set(
                 {
@@ -181,10 +181,10 @@ class LocalExecutor:
                     "distributed.worker.profile.enabled": False,
                     "distributed.admin.system-monitor.gil.enabled": False,
                     "distributed.admin.system-monitor.interval": "10s",
-                    # Looked at fifty times a second in every process, the event loops took a tenth of a core.
+                    # Checked fifty times a second in every process, the event loops took a tenth of a core.
                     "distributed.admin.tick.interval": "1s",
                     "distributed.comm.timeouts.connect": f"{_START_TIMEOUT_S}s",
-                    # The cluster would give up for good, without a word, a worker that takes longer to come back.
+                    # The cluster would silently and finally give up a worker that takes longer to come back.
                     "distributed.deploy.lost-worker-timeout": f"{_NEVER_S}s",
                 }
             )
@@ -201,11 +201,11 @@ class LocalExecutor:
         self._events.put(Progress(digest, tuple(EpochMetrics(**row) for row in rows)))
 
     def _run_to_its_end(self, client: Client, segment: Segment, marks: Path) -> None:
-        """Have a segment run, and put its one `Finished` or `Failed`: whatever raises on the way is its failure."""
+        """Have a segment run, and put its one `Finished` or `Failed`: any exception on the way is its failure."""
         digest = segment.trajectory.digest
         try:
             event = self._end_of(client, segment, marks)
-        except BaseException as error:  # noqa: BLE001  # the driver would wait for ever for what is not put
+        except BaseException as error:  # noqa: BLE001  # the driver would wait forever for an event that is not put
             event = failure(digest, error)
         self._events.put(event)
 
@@ -220,7 +220,7 @@ class LocalExecutor:
             future = client.submit(run_on_worker, self._run, segment, marks, key=key, pure=False, resources={"slot": 1})
             try:
                 event = pickle.loads(future.result())  # noqa: S301  # from a worker of our own
-            except CancelledError:  # The connection to the scheduler was lost, and with it what had been asked for.
+            except CancelledError:  # The connection to the scheduler was lost, and the segment with it.
                 continue
             except KilledWorker as error:
                 return Failed(digest, reason=_NEVER_STARTED, details=str(error)[-2000:])

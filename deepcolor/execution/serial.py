@@ -1,4 +1,4 @@
-"""Segments one after the other in this process."""
+"""Segments one after another in this process."""
 
 from __future__ import annotations
 

@@ -26,16 +26,16 @@ from deepcolor.training.trajectory import EpochMetrics, Segment
 TOPIC = "deepcolor-progress"
 PROGRESS_EVERY_S = 0.25
 WORKER_LOSSES_ALLOWED = 2
-"""Workers one segment may lose while it runs itself; the next loss fails it."""
+"""Workers that a segment may lose while it runs on them; the next loss fails it."""
 
 
 class NoWebPages:
-    """Keeps a part of the cluster from serving its state, and the profile of its code, to whoever asks."""
+    """Keeps a part of the cluster from serving its state, and the profile of its code, to anyone who asks."""
 
     def start_http_server(
         self,
         routes: Any,
-        dashboard_address: Any,  # noqa: ARG002  # the signature of what this takes the place of
+        dashboard_address: Any,  # noqa: ARG002  # the signature of the method it replaces
         default_port: int = 0,  # noqa: ARG002
         ssl_options: Any = None,  # noqa: ARG002
     ) -> None:
@@ -48,14 +48,14 @@ class QuietWorker(NoWebPages, Worker):
 
 
 def silence_dask() -> None:
-    """Keep what Dask says of its own troubles off the screen: the driver says what has come of them, in its words."""
+    """Keep Dask's messages about its own troubles off the screen: the driver reports what comes of them."""
     # Each has a level and a stream of its own.
     for name in ("distributed", "distributed.client", "tornado.application"):
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
 
 
 class WorkerSetup(WorkerPlugin):
-    """Prepares a worker to train, and makes it deaf to Ctrl-C: the driver alone decides what an interrupt means."""
+    """Prepares a worker to train, and makes it ignore Ctrl-C: only the driver decides what an interrupt means."""
 
     name = "deepcolor-worker-setup"
 
@@ -78,10 +78,10 @@ def run_on_worker(run: RunSegment, segment: Segment, marks: Path) -> bytes:
     Args:
         run: Runs it.
         segment: What to run.
-        marks: A folder for this segment alone, on this machine.
+        marks: A folder for this segment only, on this machine.
     Returns:
         The `Finished` or `Failed` it ended with, pickled. Bytes, because an outcome or an exception that can only be
-        pickled here would be lost in Dask's own threads on its way.
+        pickled here would get lost in Dask's own threads.
     """
     stream = _Stream(segment.trajectory.digest)
     try:
@@ -96,26 +96,26 @@ def run_on_worker(run: RunSegment, segment: Segment, marks: Path) -> bytes:
 
 @contextmanager
 def _marked(marks: Path) -> Iterator[None]:
-    """Keep a file while a segment runs: one that outlives its run says that the run lost its worker.
+    """Keep a file while a segment runs: a file that outlives its run shows that the run lost its worker.
 
-    A file, because it is there at once and stays when the process is killed; a message would be lost with its sender.
+    A file, because it exists at once and stays when the process is killed; a message would be lost with its sender.
 
     Raises:
-        SegmentError: The segment's own runs have lost more workers than they may.
+        SegmentError: The segment's own runs have lost more workers than is allowed.
         StoreError: There is no space to mark the run.
     """
     try:
         lost = len(list(marks.iterdir()))
         if lost > WORKER_LOSSES_ALLOWED:
             raise SegmentError(
-                f"the worker process died {lost} times on this segment, most likely for want of memory; {MEMORY_HINT}"
+                f"the worker process died {lost} times on this segment, most likely for lack of memory; {MEMORY_HINT}"
             )
         mark = marks / str(lost)
         mark.touch()
     except OSError as error:
         raise StoreError(
-            f"segment: its start could not be marked; got {error.strerror or error} ({marks}). "
-            "Free disk space, then run the same command again: it goes on from the last checkpoint."
+            f"segment: its start could not be recorded; got {error.strerror or error} ({marks}). "
+            "Free disk space, then run the same command again: it continues from the last checkpoint."
         ) from error
     try:
         yield
@@ -124,7 +124,7 @@ def _marked(marks: Path) -> Iterator[None]:
 
 
 class _Stream:
-    """Sends a segment's epochs to the driver: all of them, however fast they come, in few messages."""
+    """Sends a segment's epochs to the driver: all of them, however fast they come, in a few messages."""
 
     def __init__(self, digest: str) -> None:
         self._digest = digest
@@ -133,13 +133,13 @@ class _Stream:
         self._sent_at = 0.0
 
     def put(self, row: EpochMetrics) -> None:
-        """Send an epoch, with those before it that have not been sent, or leave it to a later message."""
+        """Send an epoch together with earlier ones not yet sent, or leave it to a later message."""
         self._rows.append(row)
         if time.monotonic() - self._sent_at >= PROGRESS_EVERY_S:
             self.flush()
 
     def flush(self) -> None:
-        """Send what has not been sent."""
+        """Send what has not been sent yet."""
         if self._rows:
             self._worker.log_event(TOPIC, (self._digest, [vars(row) for row in self._rows]))
         self._rows = []

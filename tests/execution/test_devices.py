@@ -34,14 +34,14 @@ NONE, TWO, BROKEN = Gpus(listed=False, usable=0), Gpus(listed=True, usable=2), G
 def test_a_machine_is_cut_as_asked(
     device: str, workers: int | None, gpus: Gpus, expected: tuple[int, int, tuple[str, ...]]
 ) -> None:
-    """One worker a GPU that torch can use, or one a core; a GPU that is named is one slot unless more are asked for."""
+    """One worker per GPU that torch can use, or one per core; a named GPU is one slot unless more are asked for."""
     made = cut(device, workers=workers, cores=8, gpus=gpus)
     assert (made.workers, made.threads, made.devices) == expected
 
 
 @pytest.mark.parametrize(("device", "gpus"), [("cuda:2", TWO), ("cuda", BROKEN), ("cuda:0", NONE)])
 def test_a_gpu_that_torch_cannot_use_is_refused_before_anything_starts(device: str, gpus: Gpus) -> None:
-    """Asked for by name it is the user's mistake, and not that of every trial."""
+    """If it is asked for by name, that is the user's mistake, not every trial's."""
     with pytest.raises(UserError, match=rf"got {device}, and torch sees {gpus.usable} GPUs"):
         cut(device, workers=None, cores=8, gpus=gpus)
 
@@ -49,13 +49,13 @@ def test_a_gpu_that_torch_cannot_use_is_refused_before_anything_starts(device: s
 @pytest.mark.parametrize("device", ["gpu", "cuda:", "cuda:x", "cuda:-1", "CPU", "", "cuda:1234"])
 @pytest.mark.parametrize("kind", ["serial", "local"])
 def test_unknown_devices_are_refused_by_every_executor(device: str, kind: str) -> None:
-    """The message names those that there are."""
+    """The message names the allowed ones."""
     with pytest.raises(UserError, match="auto, cpu, cuda or cuda:N"):
         make_executor(kind, workers=None, device=device)
 
 
 def test_a_gpu_without_a_torch_that_can_use_it_leaves_the_cpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The system lists one, torch (the real one, asked in a process of its own) sees none: said in one line."""
+    """The system lists one, but torch (the real one, asked in a process of its own) sees none: one line says so."""
     seen = subprocess.run(
         [sys.executable, "-c", "import torch; print(torch.cuda.is_available())"],
         capture_output=True,
@@ -79,7 +79,7 @@ def test_a_gpu_without_a_torch_that_can_use_it_leaves_the_cpu(tmp_path: Path, mo
 
 
 def test_without_a_sign_of_a_gpu_torch_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Importing torch takes seconds: a machine that has no GPU is known by what the system lists."""
+    """Importing torch takes seconds: what the system lists shows that a machine has no GPU."""
     monkeypatch.setattr(devices, "_SIGNS_OF_A_GPU", ())
     monkeypatch.setattr(devices, "usable_by_torch", lambda: pytest.fail("torch was asked"))
     assert gpus_for("auto") == NONE

@@ -27,7 +27,7 @@ from tests.reliability.processes import wait_until
 EXECUTORS: dict[str, Callable[[], Executor]] = {
     "serial": lambda: SerialExecutor(run),
     "local": lambda: LocalExecutor(run, workers=2, threads=1),
-    # From the page that says how to write one.
+    # From the page that explains how to write one.
     "own": lambda: make_executor("experiments/own/executors.py:Pool", workers=2, device="cpu", run=run),
 }
 
@@ -104,8 +104,8 @@ def test_a_segment_that_raises_fails_with_one_line(executor: Executor, tmp_path:
 
 
 def test_a_lost_worker_is_replaced_and_its_segment_runs_again(tmp_path: Path) -> None:
-    """A worker killed with -9 costs nothing but time: its segment ends once, on another process. Whatever Dask has to
-    say of such things, the driver's words are the only ones.
+    """A worker killed with -9 costs nothing but time: its segment ends once, on another process. Only the driver
+    reports it; Dask's own messages are not shown.
     """
     executor = LocalExecutor(run, workers=2, threads=1)
     try:
@@ -137,7 +137,7 @@ def test_a_segment_that_kills_its_workers_fails_alone(tmp_path: Path) -> None:
 
 
 def test_no_end_of_a_segment_is_lost(tmp_path: Path) -> None:
-    """Whatever a segment gives or raises, also what cannot travel between processes, it ends once, by name; so does
+    """Whatever a segment gives or raises, even what cannot be sent between processes, it ends once, by name; so does
     one whose connection to the scheduler is lost, and one whose code the workers cannot import.
     """
     executor = LocalExecutor(unreadable.run, workers=2, threads=1)
@@ -169,7 +169,7 @@ def test_no_end_of_a_segment_is_lost(tmp_path: Path) -> None:
 def test_a_cluster_too_busy_to_say_goodbye_is_ended_all_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where Dask does not get to closing in time, closing raises nothing, and the workers end."""
+    """If Dask does not get round to closing in time, closing raises nothing, and the workers end."""
     monkeypatch.setattr(local, "_GOODBYE_S", 0.1)
     executor = LocalExecutor(run, workers=1, threads=1)
     executor.submit(segment(tmp_path, epochs=1, lr=0.1))
@@ -181,7 +181,7 @@ def test_a_cluster_too_busy_to_say_goodbye_is_ended_all_the_same(
 
 
 async def lose_connection(client: Any) -> None:
-    """Cut what connects the driver with its scheduler, as a fault of the network would."""
+    """Cut the connection between the driver and its scheduler, as a network fault would."""
     client.scheduler_comm.comm.abort()
 
 
@@ -207,7 +207,7 @@ def test_nothing_starts_before_the_first_segment() -> None:
 
 
 def test_workers_that_cannot_start_are_said_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The reason, and what a script must look like, for that is what it mostly is."""
+    """The line gives the reason, and what a script must look like, which is the usual cause."""
 
     def ended(**_: Any) -> None:
         raise RuntimeError("Nanny failed to start.")

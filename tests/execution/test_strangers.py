@@ -18,7 +18,7 @@ from tests.processes import WAIT_S, descendants
 
 
 def listening() -> dict[tuple[str, int], int]:
-    """Addresses at which this process and those below it take connections, with the process of each."""
+    """Addresses at which this process and those below it accept connections, with the process of each."""
     return {
         (connection.laddr.ip, connection.laddr.port): pid
         for pid in (os.getpid(), *descendants(os.getpid()))
@@ -28,7 +28,7 @@ def listening() -> dict[tuple[str, int], int]:
 
 
 def sockets() -> set[Path]:
-    """Files at which this process and those below it take connections."""
+    """Files at which this process and those below it accept connections."""
     return {
         Path(connection.laddr)
         for pid in (os.getpid(), *descendants(os.getpid()))
@@ -38,7 +38,7 @@ def sockets() -> set[Path]:
 
 
 def answer(address: tuple[str, int], request: bytes) -> bytes:
-    """What comes back for a request in plain text; nothing when the connection is cut."""
+    """What comes back for a plain-text request; nothing if the connection is cut."""
     with socket.create_connection(address, timeout=WAIT_S) as stranger:
         stranger.sendall(request)
         try:
@@ -48,8 +48,8 @@ def answer(address: tuple[str, int], request: bytes) -> bytes:
 
 
 def test_a_stranger_is_refused_everywhere(tmp_path: Path) -> None:
-    """While segments run, no port of ours is open to other machines, answers plain HTTP, or takes a task from a client
-    without certificates or with others; sockets lie where only this user can go.
+    """While segments run, no port of ours is open to other machines, answers plain HTTP, or accepts a task from a
+    client without certificates or with the wrong ones; sockets are where only this user can go.
     """
     before = set(listening())
     executor = LocalExecutor(run, workers=2, threads=1)

@@ -1,4 +1,4 @@
-"""Segments whose ends cannot be told in the usual way: what they give or raise cannot travel between processes."""
+"""Segments whose end cannot be reported in the usual way: what they give or raise cannot be sent between processes."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ class Unspeakable(Exception):
 
 
 class ForThisProcessAlone(Exception):
-    """It can be pickled, and read again nowhere either."""
+    """It too can be pickled, but unpickled nowhere."""
 
     def __reduce__(self) -> Any:
         return _refuse, ()
 
 
 class Dying:
-    """It can be pickled, and read again nowhere."""
+    """It can be pickled, but unpickled nowhere."""
 
     def __reduce__(self) -> Any:
         return _refuse, ()

@@ -1,4 +1,4 @@
-"""Processes that decode, and the server they are forked from, killed by a person or for want of memory."""
+"""Processes that decode, and the server they are forked from, killed by a person or for lack of memory."""
 
 from __future__ import annotations
 

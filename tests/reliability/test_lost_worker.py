@@ -97,7 +97,7 @@ def test_a_worker_that_nobody_watches_over_any_more_is_replaced(
     [
         (0.1, ["out of memory", "OutOfMemoryError", "20.00 GiB"]),
         (0.2, ["out of memory"]),
-        (0.3, ["the worker process died 3 times", "want of memory"]),
+        (0.3, ["the worker process died 3 times", "lack of memory"]),
     ],
     ids=["of the GPU", "of the machine, refused", "of the machine, killed"],
 )
