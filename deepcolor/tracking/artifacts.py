@@ -23,12 +23,12 @@ _RUN_ID = re.compile("[0-9a-f]{32}")
 def without_run(tracking_uri: str, root: Path) -> list[Path]:
     """Return the folders of artifacts that belong to no run; nothing is changed.
 
-    A run is stored before its first artifact is, so a folder that was there before its run was asked for, and has none,
-    will never have one. A run that was deleted in MLflow can be brought back there, and keeps its folder; so does one
-    with a model, which a registered version may point to.
+    A run is stored before its first artifact, so a folder that existed before the runs were listed, and has no run,
+    will never have one. A run that was deleted in MLflow can be restored there, and keeps its folder. A folder with a
+    model is kept too, as a registered version may point to it.
 
     Args:
-        tracking_uri: The workspace's own database; one that does not exist knows nothing, and gives none away.
+        tracking_uri: The workspace's own database; if it does not exist, nothing is known, and no folder is returned.
         root: The folder of its artifacts: `<stage>/<run id>/`.
     Raises:
         TrackingError: The database cannot be opened.
@@ -44,7 +44,7 @@ def without_run(tracking_uri: str, root: Path) -> list[Path]:
 
 @contextlib.contextmanager
 def staged() -> Iterator[Path]:
-    """A folder laid out as the run's artifacts, so that they go up in one call."""
+    """A folder laid out as the run's artifacts, so that they are uploaded in one call."""
     with temporary_folder("run") as folder:
         yield folder
 

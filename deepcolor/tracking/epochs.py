@@ -1,4 +1,4 @@
-"""What a trial's run holds of its epochs, held against what its record says: what is missing, and what is not true."""
+"""The epochs that a trial's run holds, compared with its record: what is missing, and what is wrong."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ if TYPE_CHECKING:
 _ALWAYS_THERE = EPOCH_S
 """The one metric that is a finite number for every epoch."""
 _OF_THE_CLOCK = {EPOCH_S}
-"""Another value each time the same epoch is trained; all others have to be the same."""
+"""Metrics with a different value each time the same epoch is trained; all others must be the same."""
 _SETTLED = {"complete", "pruned", "failed"}
-"""States whose epochs lie in the trajectory store, or will never lie there; others may be trained again."""
+"""States whose epochs are in the trajectory store, or never will be; those of others may be trained again."""
 
 
 @dataclass
 class StoredEpochs:
-    """The epochs of one run: how many, and each value where they may have to be compared."""
+    """The epochs of one run: how many there are, and their values if they may have to be compared."""
 
     count: int = 0
-    """Epochs that are stored, from the first one on without a gap."""
+    """Epochs that are stored, counted from the first one without a gap."""
     furthest: int = 0
     """The last epoch of which anything is stored."""
     values: dict[tuple[str, int], float] | None = field(default_factory=dict)
-    """Value by (metric, epoch); None where the run was settled and whole when it was written last."""
+    """Value by (metric, epoch); None if the run was settled and complete when it was last written."""
     repeated: bool = False
     """An epoch is stored twice, at different times."""
 
     @classmethod
     def trusted(cls, tags: dict[str, str], *, status: str) -> Self | None:
-        """Believe what a run says of itself; None where that may not be the whole truth.
+        """Trust a run's own count of its epochs; None if that may be wrong.
 
-        A run that is RUNNING may hold more than its tags say, and one that was written by an early release less.
+        A run that is RUNNING may hold more than its tags say, and a run written by an early release less.
         """
         count = tags.get(layout.EPOCHS)
         if count is None or status == "RUNNING" or tags.get(layout.STATE) not in _SETTLED:
@@ -48,12 +48,12 @@ class StoredEpochs:
 
     @classmethod
     def look_up(cls, client: MlflowClient, run_id: str, *, names: Iterable[str]) -> Self:
-        """Ask MLflow for every epoch of a run, as far as it has any.
+        """Ask MLflow for every epoch that a run holds.
 
         Args:
             client: Of the store.
             run_id: The run.
-            names: The metrics that the run has; those of its end are told from those of an epoch by their step, 0.
+            names: The metrics that the run has; final figures differ from those of an epoch by their step, 0.
         """
         found = [
             payload.Point(name, metric.value, metric.step, metric.timestamp)
@@ -66,7 +66,7 @@ class StoredEpochs:
         return stored
 
     def contradict(self, record: TrialRecord) -> bool:
-        """Whether the run says what its record does not: an epoch twice, epochs beyond its end, other figures."""
+        """Whether the run contradicts its record: an epoch twice, epochs beyond its end, different figures."""
         if self.repeated or self.furthest > record.end_epoch:
             return True
         return any(
@@ -82,7 +82,7 @@ class StoredEpochs:
         return [point for point in payload.epoch_points(record) if (point.key, point.step) not in self.values]
 
     def add(self, points: Iterable[payload.Point]) -> None:
-        """Take note of points that are stored now."""
+        """Record that these points are stored now."""
         values = {(point.key, point.step): point.value for point in points}
         self.furthest = max([self.furthest, *(epoch for _, epoch in values)])
         if self.values is not None:
@@ -92,6 +92,6 @@ class StoredEpochs:
             self.count += 1
 
     def settle(self, record: TrialRecord) -> None:
-        """Forget the values of a run that is written for good."""
+        """Forget the values of a run that will not change any more."""
         if record.state in _SETTLED:
             self.values = None

@@ -1,12 +1,12 @@
-"""Every name, tag, key and link of the MLflow projection, built and parsed here and nowhere else; no client in here.
+"""Every name, tag, key and link of the MLflow projection, built and parsed only here; without a client.
 
     experiment  deepcolor/<stage>
       parent    the study                      tags deepcolor.kind=study, deepcolor.study, deepcolor.study_id
         child   t0042 lr=1e-3 wd=1e-5 ep=100   tags deepcolor.kind=trial, deepcolor.trial, and all of its own provenance
         child   t0043 confirms=42 seed=1 ...   tags deepcolor.kind=confirmation, deepcolor.confirms, and the same
 
-A study is found again by its name and the moment it began: a study that grows goes on in its runs, and two people who
-use one name on one server do not write into each other's.
+A study is found again by its name and the moment it began: a study that grows keeps its runs, and two people who use
+one name on one server do not write into each other's runs.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ EXPERIMENT_PREFIX = "deepcolor/"
 
 KIND = "deepcolor.kind"
 """`study`, `trial`, or `confirmation` for a trial that trains another one's setting again under another seed: these are
-no part of the list that is sorted by value, where the luckiest seed would stand at the top."""
+left out of the list that is sorted by value, where the luckiest seed would be at the top."""
 STAGE = "deepcolor.stage"
 STUDY = "deepcolor.study"
 STUDY_ID = "deepcolor.study_id"
-"""By this the runs of a study are found again; the same on the parent and on every child."""
+"""What the runs of a study are found by; the same on the parent and on every child."""
 TRIAL = "deepcolor.trial"
 STATE = "deepcolor.state"
 ERROR = "deepcolor.error"
 DIVERGED = "deepcolor.diverged"
 NOT_FINITE = "deepcolor.not_finite"
-"""The first metric that was no number, as `name@epoch`; MLflow's charts cannot hold it."""
+"""The first metric that was not finite, as `name@epoch`; MLflow's charts cannot show it."""
 TRAJECTORY = "deepcolor.trajectory"
 DATA_DIGEST = "deepcolor.data_digest"
 CONFIG_DIGEST = "deepcolor.config_digest"
-"""Of the sweep as it stands; another one after `deepcolor sweep --extend`."""
+"""Of the sweep as it stands; it changes with `deepcolor sweep --extend`."""
 GIT_COMMIT = "deepcolor.git_commit"
 GIT_DIRTY = "deepcolor.git_dirty"
 HOST = "deepcolor.host"
@@ -56,16 +56,16 @@ SEED = "deepcolor.seed"
 VERSION_PREFIX = "deepcolor.version."
 """Package versions: `deepcolor.version.torch` and so on."""
 EPOCHS = "deepcolor.epochs"
-"""How many epochs are stored, from the first one on without a gap; written after them."""
+"""How many epochs are stored, counted from the first one without a gap; written after them."""
 OLD_EPOCHS = "deepcolor.stored_epochs"
 """The last epoch stored, as early releases wrote it: there could be gaps before it."""
 STORED_DIGEST = "deepcolor.stored_digest"
-"""Digest of the last final record stored; written after its artifacts, so that a restart leaves a whole run alone."""
+"""Digest of the last final record stored; written after its artifacts, so that a restart skips a complete run."""
 
 SEARCH_PREFIX = "deepcolor.search."
-"""On the parent: how it is searched, as the study stands. Tags, because MLflow never lets a param change."""
+"""On the parent: how the study searches now. Tags, because MLflow never lets a param change."""
 SPACE_PREFIX = "deepcolor.space."
-"""On the parent: the choices or the range of each searched parameter, as the study stands."""
+"""On the parent: the choices or the range of each searched parameter now."""
 
 PARENT_RUN = "mlflow.parentRunId"
 NOTE = "mlflow.note.content"
@@ -85,11 +85,11 @@ VALUE = "value"
 wherever it is shown: `val/mse` is the curve over all epochs.
 """
 CHOSEN_PREFIX = "chosen/"
-"""Of a metric: another one that the sweep watches, at that same epoch."""
+"""Begins the name of another metric that the sweep watches, at that same epoch."""
 BEST_VALUE = "best/value"
 """Metric of the parent: the best value so far; step = trial number, or the next one where trials ended out of order."""
 OLD_BEST_VALUE = "summary/best_value"
-"""The last of them once more, on parents made by early releases."""
+"""The last of these values again, on parents made by early releases."""
 
 CHECKPOINT_FOLDER = "checkpoint"
 IMAGE_KEY = "samples"
@@ -101,7 +101,7 @@ MODEL_FOLDER = "model"
 """Where promotion puts the MLflow model of a trial, below the artifacts of its run."""
 
 STUDIES_FILTER = f"tags.{KIND} = 'study' and tags.{STUDY_ID} LIKE '%'"
-"""All parents; one that has lost the tag it is found by is left out."""
+"""All parents, except those that have lost the tag they are found by."""
 
 MAX_TAG_CHARS = 5000
 MAX_PARAM_CHARS = 6000
@@ -156,7 +156,7 @@ def run_name(number: int, params: Mapping[str, ParamValue]) -> str:
 
 
 def trial_number(name: str) -> int | None:
-    """Return the trial's number in a run's name; None when it is not the name of a trial's run."""
+    """Return the trial's number in a run's name; None if it is not the name of a trial's run."""
     match = _RUN_NAME.fullmatch(name)
     return int(match["number"]) if match else None
 
@@ -208,7 +208,7 @@ def trials_filter(study_id: str) -> str:
 
 
 def trial_filter(study: str, number: int) -> str:
-    """Return the search filter for one trial's run by the study's name alone, whenever that began."""
+    """Return the search filter for one trial's run by the study's name only, whenever the study began."""
     return f"tags.{STUDY} = '{study}' and tags.{TRIAL} = '{number}'"
 
 
@@ -223,7 +223,7 @@ def view_tag(key: str) -> str:
 
 
 def view_value(study: str, study_id: str, *, searched: Sequence[str], created_ms: int) -> str:
-    """Write a saved view of MLflow's UI: the study's trials as a flat list, best first, with the columns that tell.
+    """Write a saved view of MLflow's UI: the study's trials as a flat list, best first, with the useful columns.
 
     The UI offers it in its list of views, and a link with its key opens it.
 
@@ -257,7 +257,7 @@ def view_value(study: str, study_id: str, *, searched: Sequence[str], created_ms
 
 
 def study_link(base_url: str, *, experiment_id: str, study_id: str, has_view: bool = True) -> str:
-    """Return the link that opens MLflow's UI on the trials of a study, the best one first.
+    """Return the link that opens MLflow's UI on the trials of a study, best first.
 
     Args:
         base_url: Where the UI is served, such as `http://127.0.0.1:5000`.
@@ -265,7 +265,7 @@ def study_link(base_url: str, *, experiment_id: str, study_id: str, has_view: bo
         study_id: Of the study.
         has_view: The study's view is saved in the experiment (`view_value`); else the link carries filter and sort.
     """
-    # A plain link to the experiment would land on the overview of traces, where no run is to be seen.
+    # A plain link to the experiment would open the overview of traces, which shows no runs.
     query: dict[str, str] = {"workflowType": "machine_learning"}
     if has_view:
         query["viewStateShareKey"] = view_key(study_id)

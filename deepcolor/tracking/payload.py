@@ -22,7 +22,7 @@ from deepcolor.training.trajectory import EpochMetrics
 
 
 class Point(NamedTuple):
-    """One value of one metric; finite always."""
+    """One value of one metric; always finite."""
 
     key: str
     value: float
@@ -31,13 +31,13 @@ class Point(NamedTuple):
 
 
 def record_digest(record: TrialRecord | StudyRecord) -> str:
-    """32 hex digits that change whenever anything changes that a run shows."""
+    """32 hex digits that change whenever anything that a run shows changes."""
     text = json.dumps(_plain(record), sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 def trial_params(setting: Setting) -> dict[str, str]:
-    """Return every setting, searched and fixed, under the name the user writes it by."""
+    """Return every setting, searched and fixed, under the name that the user writes."""
     data = setting.data.model_dump(mode="json")
     augment = data.pop("augment")
     params: dict[str, object] = {f"data.{name}": value for name, value in data.items()}
@@ -58,7 +58,7 @@ def study_params(sweep: Sweep) -> dict[str, str]:
 
 
 def search_tags(sweep: Sweep) -> dict[str, str]:
-    """Return what is searched, and how, as the study stands; a study that grows has others."""
+    """Return what is searched now, and how; these tags change when a study grows."""
     search, confirm = sweep.search, sweep.search.confirm
     settings: dict[str, object] = {
         "sampler": search.sampler,
@@ -72,7 +72,7 @@ def search_tags(sweep: Sweep) -> dict[str, str]:
 
 
 def are_outdated(params: Mapping[str, str], sweep: Sweep) -> bool:
-    """Whether params of a parent run, as early releases wrote them, say how the study was before it grew."""
+    """Whether params of a parent run, as early releases wrote them, still describe the study before it grew."""
     now = {name.removeprefix("deepcolor."): value for name, value in search_tags(sweep).items()} | study_params(sweep)
     grown = {name: _cut(value) for name, value in params.items() if name.startswith(("search.", "space."))}
     # Once it said "1 seeds".
@@ -80,7 +80,7 @@ def are_outdated(params: Mapping[str, str], sweep: Sweep) -> bool:
 
 
 def trial_tags(record: TrialRecord, *, parent_run: str) -> dict[str, str]:
-    """Return the tags a trial's run is made with; each child has its own, because the UI's filters inherit none."""
+    """Return the tags a trial's run is created with; every child carries all, because the UI's filters inherit none."""
     tags = {
         layout.KIND: "trial" if record.confirms is None else "confirmation",
         layout.STAGE: record.setting.stage,
@@ -96,8 +96,8 @@ def trial_tags(record: TrialRecord, *, parent_run: str) -> dict[str, str]:
 
 
 def trial_state_tags(record: TrialRecord) -> dict[str, str]:
-    """Return the tags that change while a trial lives."""
-    # A study that grows has another digest, and its trials with it.
+    """Return the tags that change during a trial's life."""
+    # When a study grows, its digest changes, on its trials too.
     tags: dict[str, str] = {layout.STATE: record.state, layout.CONFIG_DIGEST: record.provenance.config_digest}
     if record.host:
         tags[layout.HOST] = record.host
@@ -133,12 +133,12 @@ def study_tags(record: StudyRecord) -> dict[str, str]:
 
 
 def study_identity(study: str, study_id: str, stage: str) -> dict[str, str]:
-    """Return the tags by which a study's parent run is found again."""
+    """Return the tags that a study's parent run is found by."""
     return {layout.KIND: "study", layout.STUDY: study, layout.STUDY_ID: study_id, layout.STAGE: stage}
 
 
 def source_tags(provenance: Provenance) -> dict[str, str]:
-    """Return the user and source tags that MLflow's fluent interface sets by itself, and its client does not."""
+    """Return the user and source tags, which MLflow's fluent interface sets itself but its client does not."""
     tags = {layout.USER: _user(), layout.SOURCE_NAME: "deepcolor", layout.SOURCE_TYPE: "LOCAL"}
     if provenance.git_commit:
         tags[layout.SOURCE_COMMIT] = provenance.git_commit
@@ -163,7 +163,7 @@ def final_points(record: TrialRecord) -> list[Point]:
 
 
 def best_points(record: StudyRecord) -> list[Point]:
-    """Return the best value over time. The steps always rise: MLflow shows the value at the highest as the latest."""
+    """Return the best value over time. Steps always rise: MLflow shows the value at the highest step as the latest."""
     points: list[Point] = []
     for number, time_ms, value in record.best:
         if math.isfinite(value):
@@ -183,7 +183,7 @@ def study_figures(record: StudyRecord) -> list[Point]:
 
 
 def study_note(record: StudyRecord) -> str:
-    """Write the parent run's description: what it is about, the best setting, how to run it again. Markdown."""
+    """Write the parent run's description in Markdown: what it is about, the best setting, how to run it again."""
     sweep = record.sweep
     lines = [f"## {sweep.study}", ""]
     if sweep.description:

@@ -2,9 +2,9 @@
 
     put -> newest record of each run waits in a table
     thread: take the most urgent -> have the writer's process bring its run up to date -> next
-            store away? keep the newest records, wait, try again, longer each time
+            store unreachable? keep the newest records, wait, try again, longer each time
 
-It can be late, it can be down, and it can be rebuilt: a record is complete, and putting it again gives the same run.
+It can be late, down, or rebuilt: a record is complete, and putting it again gives the same run.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from deepcolor.tracking.records import OPEN, StudyRecord, TrialRecord
 from deepcolor.tracking.writer import Record, StoreFault, Writer
 
 _Key = tuple[str, str, int]
-"""(study, its id, trial number); -1 stands for the study itself."""
+"""(study, its id, trial number); -1 means the study itself."""
 _STUDY = -1
 _FIRST_PAUSE_S = 1.0
 _LONGEST_PAUSE_S = 30.0
@@ -38,14 +38,15 @@ class MlflowTracker:
         on_warning: Callable[[str], None] | None = None,
         live_interval_s: float = 2.0,
     ) -> None:
-        """Start the thread that stores; nothing is asked of MLflow before the first record.
+        """Start the thread that stores; MLflow is not contacted before the first record.
 
         Args:
             tracking_uri: Where runs go: `sqlite:///...`, another database, or a server.
-            artifact_root: Folder for the artifacts of an SQLite store; None: beside the database. A server has its own.
+            artifact_root: Folder for the artifacts of an SQLite store; None: next to the database. A server has its
+                own.
             on_warning: Gets one line when the store cannot be reached or refuses a record; called from the thread.
-            live_interval_s: Shortest time between two updates of one *open* run; finished ones go at once. It lets a
-                short trial be stored once, whole, instead of epoch by epoch.
+            live_interval_s: Shortest time between two updates of one *open* run; finished ones are stored at once. It
+                lets a short trial be stored once, complete, instead of epoch by epoch.
         """
         note_secrets(tracking_uri)
         self._uri = tracking_uri
@@ -70,7 +71,7 @@ class MlflowTracker:
         self._thread.start()
 
     def prepare(self) -> None:
-        """Open the store before the first record, which would otherwise wait for it; returns at once."""
+        """Open the store before the first record, which would otherwise have to wait; returns at once."""
         with self._changed:
             self._opening = True
             self._changed.notify_all()
@@ -87,7 +88,7 @@ class MlflowTracker:
         """Wait until everything put so far is stored.
 
         Returns:
-            False when the time ran out, the store cannot be reached (an attempt made meanwhile failed), or it refused a
+            False if the time ran out, the store cannot be reached (an attempt in that time failed), or it refused a
             record.
         """
         deadline_s = time.monotonic() + timeout_s
@@ -106,7 +107,7 @@ class MlflowTracker:
             return not self._refused and not self._waiting
 
     def close(self) -> None:
-        """Stop thread and process, without waiting for a dead store; what has not been stored is left (see `flush`)."""
+        """Stop the thread and process without waiting for a dead store; what is not stored yet is not (see `flush`)."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
@@ -136,7 +137,7 @@ class MlflowTracker:
         self._writer.close()
 
     def _next(self) -> tuple[_Key, Record] | Literal["open"] | None:
-        """Wait for the most urgent record; None when the tracker is closed."""
+        """Wait for the most urgent record; None once the tracker is closed."""
         with self._changed:
             while not self._closed:
                 if self._opening:
@@ -152,11 +153,11 @@ class MlflowTracker:
             return None
 
     def _urgency(self, key: _Key) -> tuple[bool, bool, float]:
-        """Finished ones first, a study before its trials, else who is due first."""
+        """Finished records first, a study before its trials, then whichever is due first."""
         return self._waiting[key].state in OPEN, key[2] != _STUDY, self._due_s[key]
 
     def _is_due(self, key: _Key, now_s: float) -> bool:
-        """Finished ones at once, open ones in their time; after a failure, and unless flushed, all wait."""
+        """Finished records at once, open ones when due; after a failure all wait until due, unless flushed."""
         at_once = self._flushing or (self._waiting[key].state not in OPEN and not self._failures)
         return bool(at_once) or self._due_s[key] <= now_s
 
@@ -193,7 +194,7 @@ class MlflowTracker:
         self._warn(warning)
 
     def _warn(self, warning: tuple[str, str] | None) -> None:
-        """Pass on a (reason, message) unless its reason has been said since the store last worked."""
+        """Pass on a (reason, message), unless the reason has been given since the store last worked."""
         if warning is not None and warning[0] not in self._said:
             self._said.add(warning[0])
             self._on_warning(warning[1])
@@ -201,11 +202,11 @@ class MlflowTracker:
 
 def _outage(uri: str, fault: StoreFault) -> tuple[str, str]:
     return "outage", (
-        f"MLflow: {shown_uri(uri)} cannot be used now ({fault}). Training goes on; "
-        "the runs are stored when it is back, or by running the sweep again."
+        f"MLflow: {shown_uri(uri)} cannot be used at the moment ({fault}). Training continues; "
+        "the runs are stored once it is back, or when the sweep is run again."
     )
 
 
 def _refusal(uri: str, key: _Key, fault: StoreFault) -> tuple[str, str]:
     what = key[0] if key[2] == _STUDY else f"{key[0]} trial {key[2]}"
-    return str(fault), f"MLflow: {shown_uri(uri)} refused {what}, and perhaps others: {fault}"
+    return str(fault), f"MLflow: {shown_uri(uri)} refused {what}, and possibly others: {fault}"

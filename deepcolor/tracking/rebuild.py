@@ -1,4 +1,4 @@
-"""Bring runs up to date one after the other, and say what had to be done; unlike a driver, the caller waits."""
+"""Bring runs up to date one by one, and report what had to be done; unlike with a driver, the caller waits."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Rebuilt:
     @property
     def sentence(self) -> str:
         """The counts in words."""
-        return f"{counted(self.made, 'run')} made, {self.updated} brought up to date, {self.unchanged} left alone"
+        return f"{counted(self.made, 'run')} created, {self.updated} updated, {self.unchanged} unchanged"
 
     def __add__(self, other: Rebuilt) -> Rebuilt:
         return Rebuilt(self.made + other.made, self.updated + other.updated, self.unchanged + other.unchanged)
@@ -42,14 +42,14 @@ class Rebuilt:
 def rebuild(
     records: Iterable[StudyRecord | TrialRecord], *, tracking_uri: str, artifact_root: Path | None = None
 ) -> Rebuilt:
-    """Make the runs of one study say what its records say; done twice, the second time changes nothing.
+    """Make the runs of one study match its records; done twice, the second time changes nothing.
 
     Args:
-        records: All of one study, the study's own first.
+        records: All records of one study, the study's own first.
         tracking_uri: The MLflow store.
         artifact_root: As for `MlflowTracker`.
     Raises:
-        TrackingError: The store cannot be reached, or refuses a record. What was stored stays.
+        TrackingError: The store cannot be reached, or refuses a record. What was stored by then is kept.
     """
     from mlflow.exceptions import MlflowException
 
@@ -64,10 +64,10 @@ def rebuild(
             else:
                 assert runs is not None
                 done = done.plus(runs.store_trial(record))
-    except (MlflowException, OSError) as error:  # artifacts travel by requests, whose errors are OSErrors
+    except (MlflowException, OSError) as error:  # artifacts are sent with requests, whose errors are OSErrors
         raise TrackingError(
             f"MLflow: the store must answer; got {store.first_line(error)} ({shown_uri(tracking_uri)}). "
-            f"Check {tracking_option()} and that the server runs, then run the same command again: "
-            "it goes on where it was."
+            f"Check {tracking_option()} and that the server is running, then run the same command again: "
+            "it continues where it stopped."
         ) from error
     return done

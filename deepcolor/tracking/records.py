@@ -1,4 +1,4 @@
-"""What the driver hands to tracking: plain records of a study and of its trials, complete enough to rebuild every run
+"""What the driver hands to tracking: plain records of a study and its trials, complete enough to rebuild every run
 from them.
 """
 
@@ -12,8 +12,8 @@ from deepcolor.config.schema import ParamValue, Setting, Sweep
 from deepcolor.training.trajectory import EpochMetrics
 
 State = Literal["running", "waiting", "complete", "failed", "pruned", "interrupted"]
-"""Of a trial: `running` is being trained now; `waiting` is open, and is not: at a rung, before its turn, or left by a
-stopped driver; `pruned` ended at a rung. Of a study: `running`, `complete`, or `interrupted`."""
+"""Of a trial: `running` is being trained now; `waiting` is open but not being trained: at a rung, before its turn, or
+left by a stopped driver; `pruned` ended at a rung. Of a study: `running`, `complete`, or `interrupted`."""
 OPEN: frozenset[State] = frozenset({"running", "waiting"})
 """States of a trial that has not ended."""
 
@@ -42,17 +42,17 @@ class TrialRecord:
     number: int
     state: State
     params: dict[str, ParamValue]
-    """The searched parameters; where it confirms another trial, after that one's number and its own seed."""
+    """The searched parameters; if it confirms another trial, preceded by that trial's number and its own seed."""
     setting: Setting
     """All settings, searched and fixed."""
     trajectory: str
     started_ms: int
     provenance: Provenance
     end_epoch: int
-    """The furthest epoch it may look at as it stands now: its end, its next rung, or where it failed."""
+    """The last epoch it may look at as it stands now: its end, its next rung, or where it failed."""
     ended_ms: int | None = None
     history: tuple[EpochMetrics, ...] = ()
-    """The epochs this trial looks at, as far as they are trained: the first one first, without a gap."""
+    """The epochs this trial looks at, as far as they are trained: from the first one, without gaps."""
     value: float | None = None
     metrics: dict[str, float] = field(default_factory=dict)
     """Figures of the chosen weights: psnr_db, ssim, colourfulness, best_epoch and the like."""
@@ -76,9 +76,9 @@ class StudyRecord:
 
     sweep: Sweep
     study_id: str
-    """`layout.study_id`: stays what it is when the study grows."""
+    """`layout.study_id`: does not change when the study grows."""
     resolved_yaml: str
-    """The sweep as it is run, all defaults written out."""
+    """The sweep as it is run, with all defaults written out."""
     command: str
     """The command line that reproduces the study."""
     state: State
@@ -95,7 +95,7 @@ class StudyRecord:
     confirmed_trial: int | None = None
     """The winner by its mean under other seeds."""
     confirmation: str = ""
-    """In one line what other seeds said of the best settings; empty where they were not asked."""
+    """What other seeds showed of the best settings, in one line; empty if there was no confirmation."""
 
 
 class Tracker(Protocol):
@@ -108,7 +108,7 @@ class Tracker(Protocol):
         """Create or bring up to date the trial's child run."""
 
     def flush(self, timeout_s: float) -> bool:
-        """Wait until everything put so far is stored; False when the time ran out or the server cannot be reached."""
+        """Wait until everything put so far is stored; False if the time ran out or the server cannot be reached."""
 
     def close(self) -> None:
-        """Give back threads and connections, without waiting for a dead server."""
+        """Release threads and connections, without waiting for a dead server."""

@@ -1,7 +1,8 @@
-"""Where a database's artifacts lie: MLflow keeps absolute locations, and a workspace may be moved or copied.
+"""Where a database's artifacts are: MLflow keeps absolute locations, and a workspace may be moved or copied.
 
-Artifacts lie beside their database. One that says another place has been moved or is a copy: its locations are brought
-to where it lies now, all in one transaction, so that a copy never reads from or writes into its original.
+Artifacts are kept next to their database. A database that names another place has been moved or is a copy: its
+locations are changed to where it is now, all in one transaction, so that a copy never reads from or writes into its
+original.
 """
 
 from __future__ import annotations
@@ -30,18 +31,18 @@ _LOCK_WAIT_S = 120
 
 
 def artifacts_beside(database: Path) -> Path:
-    """Where the artifacts of an SQLite database lie: `artifacts`, beside it."""
+    """Where the artifacts of an SQLite database are: in `artifacts`, next to it."""
     return database.absolute().parent / _ARTIFACTS
 
 
 def bring_home(database: Path, *, artifacts: Path) -> bool:
-    """Let a database say that its artifacts lie where they do; the lock for opening it is held by the caller.
+    """Make a database name the place where its artifacts are; the caller holds the lock for opening it.
 
     Args:
         database: The file, with MLflow's tables in it.
         artifacts: The folder that holds a folder for each experiment.
     Returns:
-        Whether it had been moved.
+        Whether the database had been moved.
     """
     with closing(sqlite3.connect(database, timeout=_LOCK_WAIT_S, isolation_level=None)) as connection:
         if not _moves(connection, artifacts):
@@ -66,7 +67,7 @@ class _Copy:
 
 
 def readable_copy(database: Path) -> Path:
-    """Return a copy of a database that can only be read, with the locations brought home; made anew when it changed.
+    """Return a copy of a database that can only be read, with the locations corrected; copied again if it has changed.
 
     Raises:
         OSError: It cannot be read.
@@ -84,14 +85,14 @@ def _state_of(file: Path) -> tuple[int, int] | None:
 
 
 def _moves(connection: sqlite3.Connection, artifacts: Path) -> dict[Path, Path]:
-    """Return old and new place of the artifacts, where an experiment's are recorded elsewhere than beside this file."""
+    """Return the old and new place of artifacts that are recorded elsewhere than next to this file."""
     moves: dict[Path, Path] = {}
     if ("experiments", "artifact_location") not in _present(connection):
         return moves
     folders = {layout.experiment_name(stage): stage for stage in STAGES} | {_DEFAULT: "0"}
     for name, location in connection.execute("SELECT name, artifact_location FROM experiments"):
         path = _path_of(location)
-        # One that was put elsewhere on purpose stays there; another name of the same folder is no move.
+        # Artifacts put elsewhere on purpose stay there; another name of the same folder is not a move.
         if path is None or (path.parent.name, path.name) != (_ARTIFACTS, folders.get(name)):
             continue
         if path.parent != artifacts and path.parent.resolve() != artifacts.resolve():
@@ -117,7 +118,7 @@ def _rewrite(connection: sqlite3.Connection, table: str, column: str, moves: Map
 
 
 def _moved(location: str | None, moves: Mapping[Path, Path]) -> Iterator[str]:
-    """Yield the new location of what lies in a moved folder; nothing for the rest."""
+    """Yield the new location of what is in a moved folder; nothing for the rest."""
     path = _path_of(location)
     if path is None or location is None:
         return
@@ -129,7 +130,7 @@ def _moved(location: str | None, moves: Mapping[Path, Path]) -> Iterator[str]:
 
 
 def _path_of(location: str | None) -> Path | None:
-    """The path that MLflow takes a location for; None where it is none of this machine."""
+    """The path that a location means to MLflow; None if it is not on this machine."""
     if location is None:
         return None
     if location.startswith("file:"):

@@ -1,4 +1,4 @@
-"""Bring the runs of one study to what its records say. Every step can be done again; done twice, it changes nothing."""
+"""Make the runs of one study match its records. Every step can be repeated; done twice, it changes nothing."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _MOST_METRICS = 1000
 
 @dataclass
 class _Known:
-    """What this process knows to be stored of one run."""
+    """What this process knows is stored of one run."""
 
     run_id: str
     status: str
@@ -36,17 +36,17 @@ class _Known:
     figures: dict[str, float] = field(default_factory=dict)
     """The latest value of each metric."""
     epochs: StoredEpochs | None = field(default_factory=StoredEpochs)
-    """None where MLflow has to be asked."""
+    """None if MLflow has to be asked."""
     digest: str = ""
     params: dict[str, str] = field(default_factory=dict)
     has_inputs: bool = False
 
 
 class StudyRuns:
-    """The runs of one study in one store: the parent and a child a trial.
+    """The runs of one study in one store: the parent, and one child per trial.
 
-    What is there already is looked up once, by tags, and gone on with: no run is made twice, and one left RUNNING by
-    a killed driver gets its true state with the next record of its trial.
+    Existing runs are looked up once, by their tags, and continued: no run is created twice, and a run left RUNNING by a
+    killed driver gets its true state with the next record of its trial.
     """
 
     def __init__(
@@ -131,7 +131,7 @@ class StudyRuns:
         if known is None or self._is_false(known, record):
             known, change = self._create_trial(record, instead_of=known), "made"
         if record.state == "running":
-            # First of all: what a run that is not RUNNING says of its epochs is believed.
+            # First of all, because the count of epochs of a run that is not RUNNING is trusted.
             self._set_status(known, layout.run_status(record.state), ended_ms=None)
         if not known.has_inputs:
             self._log_input(known, record)
@@ -163,7 +163,7 @@ class StudyRuns:
         return known.epochs
 
     def _is_whole(self, known: _Known, record: TrialRecord, *, digest: str) -> bool:
-        """Whether a run holds all that its record says, and says so itself."""
+        """Whether a run holds everything its record says, and its tags say so."""
         if known.digest != digest or known.status != layout.run_status(record.state):
             return False
         if self._parent is None or known.tags.get(layout.PARENT_RUN) != self._parent.run_id:
@@ -173,7 +173,7 @@ class StudyRuns:
         return said and not epochs.missing(record) and not self._is_false(known, record)
 
     def _is_false(self, known: _Known, record: TrialRecord) -> bool:
-        """Whether another run must take its place; one that a registered version refers to stays what it is."""
+        """Whether another run must replace it; a run that a registered version refers to is left as it is."""
         return self._epochs(known).contradict(record) and not self._is_registered(known)
 
     def _is_registered(self, known: _Known) -> bool:
@@ -202,7 +202,7 @@ class StudyRuns:
     def _parent_run(
         self, record: StudyRecord | None, *, started_ms: int | None = None, instead_of: _Known | None = None
     ) -> _Known:
-        """Return the parent; made from what is known when a trial comes before its study."""
+        """Return the parent; create it from what is known if a trial comes before its study."""
         if self._parent is None:
             tags = payload.study_identity(self._study, self._study_id, self._stage)
             tags |= {layout.CONFIG_DIGEST: self._provenance.config_digest}
@@ -221,9 +221,9 @@ class StudyRuns:
         return self._parent
 
     def _create_trial(self, record: TrialRecord, *, instead_of: _Known | None = None) -> _Known:
-        """Make a trial's run, if need be in the place of one that says what is not true.
+        """Create a trial's run, if need be in place of one that is wrong.
 
-        MLflow can add to a metric, and take nothing away; the run that is deleted it keeps, and can bring back.
+        MLflow can add to a metric but remove nothing. It keeps the run that is deleted, and can restore it.
         """
         parent = self._parent_run(None, started_ms=record.started_ms)
         name = layout.run_name(record.number, record.params)
@@ -237,7 +237,7 @@ class StudyRuns:
         return known
 
     def _figures(self, known: _Known, points: Sequence[payload.Point]) -> list[payload.Point]:
-        """Return those of a run's figures that are not stored yet, at times that make them the latest."""
+        """Return the figures of a run that are not stored yet, with times that make them the latest."""
         changed = [point for point in points if known.figures.get(point.key) != point.value]
         for index, point in enumerate(changed):
             if point.key in known.figures:
@@ -265,7 +265,7 @@ class StudyRuns:
     def _log(
         self, known: _Known, *, points: Sequence[payload.Point], params: dict[str, str], tags: dict[str, str]
     ) -> None:
-        """Send all in as few calls as MLflow's limits allow; the tags go last: they say that the rest is there."""
+        """Send everything in as few calls as MLflow's limits allow; tags last, as they say that the rest is there."""
         from mlflow.entities import Metric, Param, RunTag
 
         metrics = [Metric(point.key, point.value, point.time_ms, point.step) for point in points]
@@ -282,7 +282,7 @@ class StudyRuns:
         known.params |= params
 
     def _rename(self, known: _Known, record: TrialRecord) -> None:
-        """Let the name say what a grown study searches now; one that somebody gave it in MLflow stays."""
+        """Let the name say what a grown study searches now; a name that somebody gave it in MLflow is kept."""
         name = layout.run_name(record.number, record.params)
         if name != known.name and layout.trial_number(known.name) == record.number:
             self._client.update_run(known.run_id, name=name)
@@ -298,7 +298,7 @@ class StudyRuns:
         known.status = status
 
     def _store_result(self, run_id: str, record: TrialRecord) -> bool:
-        """Store the trial's files; whether there was a contact sheet among them."""
+        """Store the trial's files; return whether there was a contact sheet among them."""
         if record.result is None or not record.result.is_dir():
             return False
         step = record.history[-1].epoch if record.history else 0
@@ -325,12 +325,12 @@ class StudyRuns:
 
 
 def _is_part(there: Sequence[tuple[int, float]], best: Sequence[payload.Point]) -> bool:
-    """Whether what a parent holds is how its best values began, each of them once."""
+    """Whether what a parent holds is the beginning of its best values, each of them once."""
     return list(there) == [(point.step, point.value) for point in best[: len(there)]]
 
 
 def _figures_of(known: _Known, record: StudyRecord) -> list[payload.Point]:
-    """The summary's figures; on a parent that has the best value among them, that one as it is now."""
+    """The summary's figures; on a parent whose figures include the best value, also that one as it is now."""
     figures = payload.study_figures(record)
     if layout.OLD_BEST_VALUE in known.figures and record.best and figures:
         figures.append(figures[0]._replace(key=layout.OLD_BEST_VALUE, value=record.best[-1][2]))

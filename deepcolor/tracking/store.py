@@ -1,4 +1,4 @@
-"""The door to MLflow: open a store safely, find or make an experiment, tell a fault that passes from one that stays.
+"""The door to MLflow: open a store safely, find or create an experiment, tell passing faults from lasting ones.
 
 Nothing here imports MLflow before it is needed: that import takes a second.
 """
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 _SETUP_TIMEOUT_S = 120
 _PAGE = 1000
 _ARTIFACT_ROOT = "_MLFLOW_SERVER_ARTIFACT_ROOT"
-"""MLflow's own variable, and the only way to tell a store opened by its URI where new experiments' artifacts go."""
+"""MLflow's own variable, and the only way to tell a store opened by URI where new experiments keep their artifacts."""
 _ENVIRONMENT = {
-    # MLflow's own defaults keep one call to a dead server waiting for minutes; deepcolor tries again by itself.
+    # With MLflow's defaults one call to a dead server waits for minutes; deepcolor tries again by itself.
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
@@ -56,10 +56,10 @@ _LASTING = {
 
 
 def open_client(tracking_uri: str) -> MlflowClient:
-    """Open a tracking store; an SQLite database is made if need be, by one process at a time.
+    """Open a tracking store; an SQLite database is created if need be, by one process at a time.
 
     Args:
-        tracking_uri: `sqlite:///...`, another database, or a server; a server is not asked before the first call.
+        tracking_uri: `sqlite:///...`, another database, or a server; a server is not contacted before the first call.
     Raises:
         TrackingError: The database cannot be opened, or MLflow does not know this kind of URI.
     """
@@ -86,7 +86,7 @@ def open_client(tracking_uri: str) -> MlflowClient:
 
 
 def prepare_environment() -> None:
-    """Keep MLflow from waiting for minutes, printing, and phoning home; what the user's environment says stays."""
+    """Keep MLflow from waiting for minutes, printing, and phoning home; variables that the user has set are kept."""
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     for logger in _TALKATIVE:
@@ -94,13 +94,13 @@ def prepare_environment() -> None:
 
 
 def ensure_experiment(client: MlflowClient, stage: StageName, *, artifact_root: Path | None) -> str:
-    """Return the id of the stage's experiment; make it if need be.
+    """Return the id of the stage's experiment; create it if need be.
 
     Args:
         client: An open store.
         stage: The stage.
-        artifact_root: Folder below which a new experiment in an SQLite store keeps its artifacts; None: beside the
-            database. A server keeps artifacts where it is told to.
+        artifact_root: Folder below which a new experiment in an SQLite store keeps its artifacts; None: next to the
+            database. A server keeps artifacts where it is configured to.
     Raises:
         TrackingError: The experiment was deleted in MLflow.
     """
@@ -114,21 +114,21 @@ def ensure_experiment(client: MlflowClient, stage: StageName, *, artifact_root: 
                 client.create_experiment(name, artifact_location=_artifact_location(client, stage, artifact_root))
             )
         except MlflowException:
-            # Somebody else made it between the two calls.
+            # Somebody else created it between the two calls.
             found = client.get_experiment_by_name(name)
             if found is None:
                 raise
     if found.lifecycle_stage == "deleted":
         raise TrackingError(
-            f"MLflow: the experiment must not be deleted; got {name}, deleted. "
-            f"Bring it back with: MLFLOW_TRACKING_URI={shlex.quote(shown_uri(client.tracking_uri))} "
+            f"MLflow: the experiment must exist; got {name}, which was deleted. "
+            f"Restore it with: MLFLOW_TRACKING_URI={shlex.quote(shown_uri(client.tracking_uri))} "
             f"mlflow experiments restore --experiment-id {found.experiment_id}"
         )
     return str(found.experiment_id)
 
 
 def find_runs(client: MlflowClient, experiment_id: str, filter_string: str) -> list[Run]:
-    """Return all runs that match, however many pages they fill; the oldest first."""
+    """Return all runs that match, however many pages they fill; oldest first."""
     runs: list[Run] = []
     token: str | None = None
     while True:
@@ -146,7 +146,7 @@ def find_runs(client: MlflowClient, experiment_id: str, filter_string: str) -> l
 
 
 def run_ids(tracking_uri: str) -> set[str]:
-    """Return the ids of all runs of a store, of deleted ones too.
+    """Return the ids of all runs of a store, deleted ones included.
 
     Raises:
         TrackingError: The store cannot be read.
@@ -171,7 +171,7 @@ def run_ids(tracking_uri: str) -> set[str]:
 
 
 def trial_run(client: MlflowClient, *, stage: StageName, study: str, number: int) -> Run:
-    """Return the run of a trial, found by its tags; of several, the newest.
+    """Return the run of a trial, found by its tags; the newest if there are several.
 
     Raises:
         TrackingError: MLflow holds no such run.
@@ -182,7 +182,7 @@ def trial_run(client: MlflowClient, *, stage: StageName, study: str, number: int
         raise TrackingError(
             f"MLflow: the trial must have a run; got none for trial {number} of {study} "
             f"in {layout.experiment_name(stage)} ({shown_uri(client.tracking_uri)}). "
-            "Run the sweep again, which trains nothing and brings MLflow up to date, or bring its runs into this store "
+            "Run the sweep again, which trains nothing and brings MLflow up to date, or write its runs into this store "
             f"with: deepcolor sync {study} --to {shlex.quote(shown_uri(client.tracking_uri))}"
         )
     return runs[-1]
@@ -199,14 +199,14 @@ class TrackedStudy:
     has_view: bool
 
     def link(self, base_url: str) -> str:
-        """Return the link that opens MLflow's UI on the study's trials, the best one first."""
+        """Return the link that opens MLflow's UI on the study's trials, best first."""
         return layout.study_link(
             base_url, experiment_id=self.experiment_id, study_id=self.study_id, has_view=self.has_view
         )
 
 
 def tracked_studies(tracking_uri: str) -> list[TrackedStudy]:
-    """Return every study that MLflow holds, stage by stage, the oldest first; a name may occur more than once.
+    """Return every study that MLflow holds, stage by stage, oldest first; a name may occur more than once.
 
     Raises:
         TrackingError: The store cannot be read.
@@ -227,7 +227,7 @@ def tracked_studies(tracking_uri: str) -> list[TrackedStudy]:
     except MlflowException as error:
         raise TrackingError(
             f"MLflow: the store must answer; got {first_line(error)} ({shown_uri(tracking_uri)}). "
-            f"Check {tracking_option()}, and that the server runs."
+            f"Check {tracking_option()}, and that the server is running."
         ) from error
     return found
 
@@ -241,7 +241,7 @@ def is_lasting(error: BaseException) -> bool:
 def first_line(error: BaseException) -> str:
     """Return an error's message in one short line, without passwords."""
     text = without_secrets(str(error).strip() or type(error).__name__)
-    # SQLAlchemy may put a note on its own workings before what the database said.
+    # SQLAlchemy may put a note about itself before what the database said.
     lines = text.splitlines()
     line = next((line for line in lines if not line.startswith("(raised as a result of")), lines[0])
     if "Caused by" in line:
@@ -269,13 +269,13 @@ def _open_sqlite(tracking_uri: str, database: Path) -> MlflowClient:
             return client
     except Timeout as error:
         raise TrackingError(
-            f"MLflow: the database must be free to set up; got {lock}, held for over {_SETUP_TIMEOUT_S} s. "
-            "See which process holds it, or delete the file."
+            f"MLflow: no other process may be setting up the database; got {lock}, locked for over {_SETUP_TIMEOUT_S} "
+            "s. Find the process that holds it, or delete the file."
         ) from error
 
 
 def _create(database: Path) -> None:
-    """Set a new database up beside its place, and put it there when it is whole.
+    """Set up a new database next to its place, and move it there once it is complete.
 
     MLflow makes its tables in a hundred steps, which take seconds: a process killed between two of them would leave a
     database that nothing can open or finish.
@@ -296,9 +296,9 @@ def _create(database: Path) -> None:
 
 @contextmanager
 def _artifacts_at(folder: Path) -> Iterator[None]:
-    """Let a store that is opened meanwhile have its artifacts there.
+    """Let a store that is opened in the block keep its artifacts there.
 
-    Left to itself it would take `mlruns` below the present folder, and paste that into its first SQL as it stands.
+    By default it would take `mlruns` below the current folder, and paste that path into its first SQL unquoted.
     """
     before = os.environ.get(_ARTIFACT_ROOT)
     os.environ[_ARTIFACT_ROOT] = folder.as_uri()
@@ -312,7 +312,7 @@ def _artifacts_at(folder: Path) -> Iterator[None]:
 
 
 def _engines(client: MlflowClient) -> tuple[Engine, Engine]:
-    """The connections to a database of the runs and of the models; MLflow itself has no way to set or close them."""
+    """The engines for the runs and for the models of a database; MLflow has no way to configure or close them."""
     models: Any = client._get_registry_client()  # type: ignore[no-untyped-call]  # noqa: SLF001
     return client._tracking_client.store.engine, models.store.engine  # noqa: SLF001
 

@@ -1,7 +1,7 @@
-"""The process that talks to MLflow: beside the driver's, so that neither waits for the other's interpreter.
+"""The process that talks to MLflow: separate from the driver's, so that neither waits for the other's interpreter.
 
 driver: record -> pipe -> this process brings its run up to date -> pipe -> done, or what went wrong
-the driver is gone -> this process ends at once, so that nothing is stored behind the back of the next driver
+driver gone -> this process ends at once, so that nothing is stored behind the next driver's back
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class StoreFault(Exception):
 
 
 class Writer:
-    """Stores records by a process of its own, which starts with the first; one that died is replaced."""
+    """Stores records through a process of its own, which starts with the first record and is replaced if it dies."""
 
     def __init__(self, tracking_uri: str, artifact_root: Path | None) -> None:
         """Start nothing yet; the arguments are those of `MlflowTracker`."""
@@ -56,7 +56,7 @@ class Writer:
         self._killed = False
 
     def open(self) -> None:
-        """Start the process and have it open the store; what goes wrong is said with the first record."""
+        """Start the process and have it open the store; errors are reported with the first record."""
         with suppress(StoreFault):
             self._ask(None)
 
@@ -99,7 +99,7 @@ class Writer:
             try:
                 return self._answer(record)
             except (OSError, EOFError):
-                # It died. What it did is not done twice: the next one looks first what is stored.
+                # It died. Nothing is stored twice: the next process first looks at what is stored.
                 self.close()
         raise StoreFault("the process that writes to it has died", lasting=False)
 
@@ -116,15 +116,15 @@ class Writer:
         with theirs:
             self._process = _launch(theirs)
         if self._killed:
-            self._process.kill()  # It was asked for while there was none.
+            self._process.kill()  # `kill` was called before there was a process.
         self._pipe = ours
         ours.send(self._target)
 
 
 def _launch(pipe: Connection) -> subprocess.Popen[bytes]:
     descriptor = pipe.fileno()
-    # It imports from where this process does, and nothing that happens to lie in the present folder (-P). In a session
-    # of its own: Ctrl-C and a closed terminal are the driver's business alone.
+    # It imports from where this process does, and nothing that happens to be in the current folder (-P). In a session
+    # of its own: only the driver handles Ctrl-C and a closed terminal.
     return subprocess.Popen(
         [sys.executable, "-P", "-c", f"from {__name__} import serve; serve({descriptor})"],
         env={**environment_of_child(), "PYTHONPATH": os.pathsep.join(import_path()), "TMPDIR": str(process_folder())},
@@ -137,7 +137,7 @@ def _launch(pipe: Connection) -> subprocess.Popen[bytes]:
 
 @dataclass(frozen=True)
 class _Target:
-    """What the process is told through its pipe; arguments and environment can be seen in the list of processes."""
+    """What the process is told through its pipe, as arguments and environment can be seen in the list of processes."""
 
     tracking_uri: str
     artifact_root: Path | None
@@ -151,7 +151,7 @@ class _Fault:
 
 
 class _Runs:
-    """What the process keeps between two records."""
+    """What the process keeps between records."""
 
     def __init__(self, target: _Target) -> None:
         self._target = target
@@ -164,9 +164,9 @@ class _Runs:
                 self._client = store.open_client(self._target.tracking_uri)
             if record is not None:
                 self._store(record, self._client)
-        except Exception as error:  # noqa: BLE001  # whatever MLflow, its database or its transport raise is passed on
-            # A call whose answer was lost may have done its work: what is stored must be looked up again first. That
-            # also gives a run deleted behind our back a second try, which makes a new one.
+        except Exception as error:  # noqa: BLE001  # whatever MLflow, its database or its transport raises is passed on
+            # A call whose answer was lost may have done its work: what is stored must be looked up again first. This
+            # also gives a run that was deleted behind our back a second try, which creates a new one.
             self._studies.clear()
             return _Fault(store.first_line(error), store.is_lasting(error))
         return None
@@ -183,9 +183,9 @@ class _Runs:
 
 
 def serve(descriptor: int) -> None:
-    """Store what comes through a pipe, until the other end is closed; what the process does from start to end."""
+    """Store what comes through a pipe until the other end is closed: all that the process does."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    atexit.register(gc.freeze)  # A last look for cycles of garbage would take a second.
+    atexit.register(gc.freeze)  # A last garbage collection would take a second.
     busy = threading.Event()
     threading.Thread(target=_end_with, args=(descriptor, busy), daemon=True).start()
     with suppress(EOFError, OSError), Connection(descriptor) as pipe:
@@ -203,7 +203,7 @@ def serve(descriptor: int) -> None:
 
 
 def _end_with(descriptor: int, busy: threading.Event) -> None:
-    """End the process when the other end of its pipe is gone, in the middle of whatever it does."""
+    """End the process when the other end of its pipe is gone, even in the middle of storing."""
     poll = select.poll()
     poll.register(descriptor, select.POLLHUP)
     poll.poll()

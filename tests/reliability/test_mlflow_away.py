@@ -39,7 +39,7 @@ def test_a_server_that_is_down_from_the_start(place: Place, server: Server) -> N
     faults = Faults(environment=IMPATIENT)
     text = place.start("sweep", "grid.yaml", "--json", *SERIAL, "--tracking-uri", server.uri, faults=faults).ends(0)
     assert json.loads(text.splitlines()[-1])["trained_now"] == EPOCHS
-    assert text.count("Training goes on") == 1
+    assert text.count("Training continues") == 1
     assert "nothing is lost, the same command sends the rest" in text
     server.start()
     bring_up_to_date(place, server)

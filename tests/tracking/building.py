@@ -117,7 +117,7 @@ def template_database(folder: Path) -> Path:
 
 
 def new_store(template: Path, folder: Path) -> str:
-    """The URI of an empty MLflow database of its own; copied, because setting one up takes seconds."""
+    """The URI of a new, empty MLflow database; copied, because setting one up takes seconds."""
     (folder / "mlruns").mkdir(parents=True)
     shutil.copy(template, folder / "mlruns" / "mlflow.db")
     return f"sqlite:///{folder / 'mlruns' / 'mlflow.db'}"

@@ -1,4 +1,4 @@
-"""Folders of artifacts that belong to no run are found, and no other."""
+"""Folders of artifacts that belong to no run are found, and no others."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from tests.tracking.test_projection import runs_of
 
 
 def test_only_folders_of_no_run_are_given_away(tracking_uri: str, tmp_path: Path) -> None:
-    """A folder is given away if MLflow has never heard of its run: one of a living or a deleted run stays, one with a
-    model in it, whatever does not look like a run's, and all of them where there is no database to ask.
+    """A folder is given up if MLflow does not know its run. Kept are those of living and deleted runs, one with a model
+    in it, whatever does not look like a run's folder, and all of them if there is no database to ask.
     """
     sweep, root = make_sweep(), tmp_path / "mlruns" / "artifacts"
     result = make_result(tmp_path / "result")

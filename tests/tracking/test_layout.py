@@ -50,7 +50,7 @@ def test_the_trial_can_be_read_back_from_its_run_name(number: int, params: dict[
 
 @pytest.mark.parametrize("name", ["grid", "t12", "xt0001", ""])
 def test_other_names_are_no_trials(name: str) -> None:
-    """The name of a study is not taken for that of a trial."""
+    """The name of a study is not mistaken for that of a trial."""
     assert layout.trial_number(name) is None
 
 
@@ -63,7 +63,7 @@ def test_each_stage_has_an_experiment(stage: str) -> None:
 
 
 def test_a_study_link_opens_the_training_view_with_the_saved_view() -> None:
-    """The link carries the view by its key, and keeps the UI from landing on traces."""
+    """The link carries the view's key, and keeps the UI from opening on traces."""
     link = layout.study_link("http://host:5000/", experiment_id="7", study_id="grid-18bcfe56800")
     base, _, query = link.partition("?")
     assert base == "http://host:5000/#/experiments/7/runs"
@@ -74,7 +74,7 @@ def test_a_study_link_opens_the_training_view_with_the_saved_view() -> None:
 
 
 def test_without_a_saved_view_the_link_carries_filter_and_sort() -> None:
-    """A store that holds no view still gets the study's trials, the best one first."""
+    """A store without the view still shows the study's trials, best first."""
     link = layout.study_link("http://h", experiment_id="7", study_id="grid-18bcfe56800", has_view=False)
     query = parse_qs(link.partition("?")[2])
     assert query["searchFilter"] == [layout.trials_filter("grid-18bcfe56800")]

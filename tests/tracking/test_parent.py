@@ -1,4 +1,4 @@
-"""What a study's parent run says, also after the study grew, and of runs that early releases made."""
+"""What a study's parent run says, after the study has grown too, and in runs that early releases made."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def sweep_of(**search: Any) -> Sweep:
 
 
 def test_a_parent_says_how_its_study_stands(tracking_uri: str) -> None:
-    """What may change when a study grows is kept in tags, which follow it; no param is left behind with what was."""
+    """What may change when a study grows is kept in tags, which are updated; no param is left with outdated values."""
     sweep, grown = make_sweep(), sweep_of(space=GROWN, sampler="tpe", trials=9)
     assert rebuild([study_record(sweep)], tracking_uri=tracking_uri) == Rebuilt(made=1)
     before = runs_of(tracking_uri, sweep)[None]
@@ -44,8 +44,8 @@ def test_a_parent_says_how_its_study_stands(tracking_uri: str) -> None:
 
 
 def test_a_parent_that_says_how_its_study_was_is_made_again(tracking_uri: str) -> None:
-    """A param of an early release that is true no more, which MLflow cannot change, costs the parent its place; its
-    children follow the new one, and what people wrote on it stays. One whose params are still true is left where it is.
+    """A parent with a param of an early release that is no longer true, and that MLflow cannot change, is replaced; its
+    children follow the new one, and what people wrote on it is kept. A parent whose params are still true is kept.
     """
     sweep, client = make_sweep(), MlflowClient(tracking_uri)
     records: list[StudyRecord | TrialRecord] = [study_record(sweep, state="complete"), trial_record(sweep)]
@@ -68,8 +68,8 @@ def test_a_parent_that_says_how_its_study_was_is_made_again(tracking_uri: str) -
 
 
 def test_the_best_value_is_there_once_and_the_latest_is_the_best(tracking_uri: str) -> None:
-    """Trials that end out of order leave the lowest value as the one that MLflow shows; each figure is the one of the
-    last summary, though it be lower than the one before and of the same moment.
+    """Trials that end out of order leave the lowest value as the one that MLflow shows; each figure is that of the last
+    summary, even if it is lower than the one before and of the same moment.
     """
     sweep = make_sweep()
     best = ((5, T0_MS + 5, 0.5), (3, T0_MS + 9, 0.3))

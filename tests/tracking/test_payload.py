@@ -31,7 +31,7 @@ def test_only_finite_numbers_are_sent(train: float, val: float, figures: dict[st
 
 @given(epochs=st.integers(0, 30), stored=st.integers(0, 30))
 def test_epochs_already_stored_are_not_sent_again(epochs: int, stored: int) -> None:
-    """Of each epoch after the stored ones every metric is sent once, at its recorded time."""
+    """For each epoch after the stored ones, every metric is sent once, with its recorded time."""
     record = trial_record(SWEEP, epochs=epochs, history=make_history(epochs), value=None)
     there = StoredEpochs()
     there.add(payload.epoch_points(trial_record(SWEEP, epochs=stored)))
@@ -100,7 +100,7 @@ def test_a_failure_shows_its_reason() -> None:
 
 
 def test_the_description_says_how_to_run_it_again() -> None:
-    """The parent's description names the best trial, and the figures that are something, and holds the command."""
+    """The parent's description names the best trial and the figures that are not zero, and holds the command."""
     summary = {"trials": 4, "failed": 0, "saved_s": 90}
     record = study_record(make_sweep(description="Why lr matters."), best=((0, 1, 0.5), (3, 2, 0.25)), summary=summary)
     note = payload.study_note(record)

@@ -31,7 +31,7 @@ def warned() -> list[str]:
 
 @pytest.fixture
 def start(tracking_uri: str, warned: list[str]) -> Iterator[Start]:
-    """Start trackers on one store; all are closed at the end."""
+    """Start trackers on one store, and close all of them at the end."""
     trackers: list[MlflowTracker] = []
 
     def make() -> MlflowTracker:
@@ -44,7 +44,7 @@ def start(tracking_uri: str, warned: list[str]) -> Iterator[Start]:
 
 
 def runs_of(tracking_uri: str, sweep: Sweep, *, study_id: str | None = None) -> dict[int | None, Run]:
-    """The study's runs by trial number; None stands for the parent. Fails when a trial has two."""
+    """The study's runs by trial number; None means the parent. Fails if a trial has two."""
     study_id = study_id or layout.study_id(sweep.study, T0_MS)
     client = MlflowClient(tracking_uri)
     experiment = client.get_experiment_by_name(layout.experiment_name(sweep.stage))
@@ -134,7 +134,7 @@ def test_putting_everything_again_changes_nothing(start: Start, tracking_uri: st
 
 
 def test_a_run_left_running_by_a_killed_driver_is_brought_to_its_end(start: Start, tracking_uri: str) -> None:
-    """The next driver goes on with the run: the missing epochs are added, the status is true."""
+    """The next driver continues the run: the missing epochs are added, and the status is correct."""
     sweep = make_sweep()
     killed = start()
     killed.put_trial(trial_record(sweep, state="running", epochs=2))
@@ -150,7 +150,7 @@ def test_a_run_left_running_by_a_killed_driver_is_brought_to_its_end(start: Star
 
 
 def test_children_come_before_their_parent(start: Start, tracking_uri: str) -> None:
-    """The order of records does not matter: a trial put first still hangs below its study's one parent."""
+    """The order of records does not matter: a trial put first still ends up below its study's one parent."""
     sweep, tracker = make_sweep(), start()
     tracker.put_trial(trial_record(sweep))
     assert tracker.flush(FLUSH_S)
@@ -162,7 +162,7 @@ def test_children_come_before_their_parent(start: Start, tracking_uri: str) -> N
 
 
 def test_only_the_newest_of_many_records_is_stored(start: Start, tracking_uri: str) -> None:
-    """Records that arrive faster than they are stored are drawn together; nothing of the last one is lost."""
+    """Records that arrive faster than they are stored are merged; nothing of the last one is lost."""
     sweep, tracker = make_sweep(), start()
     for epochs in range(1, 301):
         tracker.put_trial(trial_record(sweep, state="running", epochs=epochs))
@@ -186,8 +186,8 @@ def test_two_studies_of_one_name_stay_apart(start: Start, tracking_uri: str) -> 
 
 
 def test_a_study_that_grows_goes_on_in_its_runs(start: Start, tracking_uri: str) -> None:
-    """Another configuration of the same study changes digest, description and names, and makes no run anew; a name
-    that somebody gave a run in MLflow stays.
+    """Another configuration of the same study changes digest, description and names, but replaces no run; a name that
+    somebody gave a run in MLflow is kept.
     """
     sweep, first = make_sweep(), start()
     first.put_study(study_record(sweep, state="complete"))
@@ -217,7 +217,7 @@ def test_a_study_that_grows_goes_on_in_its_runs(start: Start, tracking_uri: str)
 
 @pytest.mark.parametrize(("state", "status"), [("failed", "FAILED"), ("pruned", "KILLED"), ("waiting", "KILLED")])
 def test_every_end_has_its_status(start: Start, tracking_uri: str, state: str, status: str) -> None:
-    """No run of a trial that has ended or waits stays RUNNING; one that goes on runs again."""
+    """No run of a trial that has ended or waits stays RUNNING; one that continues is RUNNING again."""
     sweep, tracker = make_sweep(), start()
     tracker.put_trial(trial_record(sweep, state=state, value=None))  # type: ignore[arg-type]  # parametrized
     assert tracker.flush(FLUSH_S)
@@ -240,7 +240,7 @@ def test_a_run_deleted_behind_our_back_is_made_again(start: Start, tracking_uri:
 
 
 def test_a_record_that_mlflow_refuses_stops_no_other(start: Start, tracking_uri: str, warned: list[str]) -> None:
-    """One bad record is reported by name and given up; the rest is stored, and flush says that something is missing."""
+    """A bad record is reported by name and given up; the rest is stored, and flush says that something is missing."""
     sweep, tracker = make_sweep(), start()
     tracker.put_trial(trial_record(sweep, 0, metrics={"no:such*name": 1.0}))
     tracker.put_trial(trial_record(sweep, 1))
@@ -269,7 +269,7 @@ def test_a_dead_server_never_makes_training_wait(warned: list[str]) -> None:
 
 
 def test_what_was_put_during_an_outage_is_stored_after_it(mlflow_template: Path, tmp_path: Path) -> None:
-    """The newest records are kept while the store is away, and go in when it is back."""
+    """The newest records are kept while the store is unreachable, and stored when it is back."""
     warned: list[str] = []
     database = tmp_path / "mlruns" / "mlflow.db"
     (tmp_path / "mlruns").write_text("not a folder yet")
@@ -291,7 +291,7 @@ def test_what_was_put_during_an_outage_is_stored_after_it(mlflow_template: Path,
 def test_a_killed_writer_is_replaced_and_stores_nothing_twice(
     start: Start, tracking_uri: str, warned: list[str], after_s: float
 ) -> None:
-    """The process that writes to MLflow is killed with -9 at its work: each trial has one whole run, and no warning."""
+    """The process that writes to MLflow is killed with -9 at work: each trial has one complete run, and no warning."""
     sweep, tracker = make_sweep(), start()
     tracker.put_study(study_record(sweep))
     assert tracker.flush(FLUSH_S)
@@ -309,7 +309,7 @@ def test_a_killed_writer_is_replaced_and_stores_nothing_twice(
 
 
 def test_several_processes_may_set_up_the_database_at_once(tmp_path: Path) -> None:
-    """The first use of a workspace by two processes at the same moment leaves one whole database."""
+    """If two processes use a workspace for the first time at the same moment, they leave one complete database."""
     uri = f"sqlite:///{tmp_path / 'new' / 'mlflow.db'}"
     code = f"from deepcolor.tracking import store; store.open_client({uri!r}).search_experiments()"
     processes = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(2)]

@@ -52,7 +52,7 @@ def free_port() -> int:
 
 @contextmanager
 def serving(workspace: Path, *words: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
-    """Run the command in the workspace, and give its process and what it has said."""
+    """Run the command in the workspace, and yield its process and what it has printed."""
     root = str(Path(deepcolor.__file__).parent.parent)
     process = subprocess.Popen(
         [sys.executable, "-m", "deepcolor", "ui", "grid", "--json", *words],
@@ -86,8 +86,8 @@ def assert_answers_to(host: str, port: int, names: list[str]) -> None:
 
 
 def test_the_pages_are_served_until_the_command_is_ended(workspace: Path) -> None:
-    """It prints the study's link once the server answers, answers to the name it was asked to serve and to no other,
-    runs no code that lies in the present folder, and leaves no process behind when it is ended.
+    """It prints the study's link once the server answers, answers only to the name it was asked to serve under, runs no
+    code from the current folder, and leaves no process behind when it ends.
     """
     for module in ("mlflow", "uvicorn", "numpy", "typing", "typer", "rich", "sqlalchemy", "flask", "click", "http"):
         (workspace / f"{module}.py").write_text(f"open({str(workspace / 'run')!r}, 'a').write({module!r} + ' ')")
@@ -103,7 +103,7 @@ def test_the_pages_are_served_until_the_command_is_ended(workspace: Path) -> Non
 
 
 def test_a_server_on_all_addresses_answers_to_every_name_of_the_machine(workspace: Path) -> None:
-    """A page opened by the address or a name of this machine can be searched; one by any other name is refused."""
+    """A page opened by an address or a name of this machine can be searched; one by any other name is refused."""
     port = free_port()
     with serving(workspace, "--host", "0.0.0.0", "--port", str(port)) as (_, said):
         assert said["studies"]["grid"].startswith(f"http://127.0.0.1:{port}/#/")
