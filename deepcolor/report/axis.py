@@ -1,5 +1,5 @@
-"""How the values of a searched field lie on an axis, and what is written beside them. Without matplotlib's scales: a
-list of names, of whole numbers and a range over decades are all places on a line, with labels that can be read.
+"""Where the values of a searched field are on an axis, and how they are labelled. matplotlib's scales are not used: a
+list of names, a list of whole numbers and a range over decades are all places on a line, with readable labels.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from deepcolor.tracking.layout import short
 _DECADES = 10
 """Numbers whose largest is this many times the smallest are drawn on a logarithmic axis."""
 _FEW = 8
-"""So many different numbers are each written on the axis; of more, round numbers are."""
+"""Up to this many different numbers are all labelled on the axis; with more, round numbers are."""
 _MARGIN = 0.08
 _GAPS = {True: 0.16, False: 0.055}
-"""Least distance of two labels as a share of the axis: side by side in a narrow panel, and above each other."""
+"""Least distance between two labels as a share of the axis: side by side in a narrow panel, and one above the other."""
 
 
 @dataclass(frozen=True)
@@ -25,15 +25,15 @@ class Axis:
     """Places for the values of one field."""
 
     names: tuple[ParamValue, ...]
-    """Each value that has a place of its own, in the order written; empty for numbers."""
+    """The values that each have a place of their own, in the order written; empty for numbers."""
     low: float
-    """The lowest place that a trial took; of numbers on a logarithmic axis, a power of ten."""
+    """The lowest place that a trial took; on a logarithmic axis, the exponent of ten."""
     high: float
     log: bool = False
     whole: bool = False
     """Whole numbers only."""
     written: tuple[float, ...] = ()
-    """The numbers to be labelled, where they are few."""
+    """The numbers to be labelled, if there are only a few."""
 
     def place(self, value: ParamValue) -> float:
         """Return the place of a value."""
@@ -43,7 +43,7 @@ class Axis:
         return math.log10(value) if self.log else float(value)
 
     def share(self, value: ParamValue) -> float:
-        """Return a value's place from 0 at the lower end to 1 at the upper one; nan where there is no value."""
+        """Return a value's place from 0 at the lower end to 1 at the upper one; nan if there is no value."""
         missing = value is None and not any(name is None for name in self.names)
         return math.nan if missing else self.share_of(self.place(value))
 
@@ -83,7 +83,7 @@ class Axis:
         return whole if len(whole) > 1 else [low, high]
 
     def _apart(self, ticks: Sequence[tuple[float, str]], *, gap: float) -> list[tuple[float, str]]:
-        """Leave out labels that would touch their neighbour; the ends stay."""
+        """Leave out labels that would touch a neighbour; the ends are kept."""
         least = gap * (self.high - self.low)
         kept = list(ticks[:1])
         for tick in ticks[1:-1]:
@@ -106,7 +106,7 @@ def axis_of(dimension: Dimension | None, values: Sequence[ParamValue]) -> Axis:
     low, high = min(numbers), max(numbers)
     distinct = sorted(set(numbers))
     if low <= 0 and 2 < len(distinct) <= _FEW and high > _DECADES * next(n for n in distinct if n > 0 or n == high):
-        # Such as 0, 1e-5, 1e-4, 1e-3: on a line of numbers all but the last would be one place.
+        # Such as 0, 1e-5, 1e-4, 1e-3: on a line of numbers all but the last would share one place.
         return Axis(tuple(sorted(set(values), key=float)), 0.0, float(len(distinct) - 1))  # type: ignore[arg-type]
     log = low > 0 and (high / low >= _DECADES or dimension is None)
     ends = (math.log10(low), math.log10(high)) if log else (low, high)

@@ -1,5 +1,5 @@
-"""The pictures of a study's report. Trials keep their numbers; one that was pruned is drawn hollow, with its value at
-its last rung; every searched field has its place, whether it made a difference or not.
+"""The pictures of a study's report. Trials keep their numbers; a pruned trial is drawn hollow, with its value at its
+last rung; every searched field is shown, whether it made a difference or not.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ _TITLE_CHARS = 110
 _LABELS_SIDE_BY_SIDE = 24
 """Characters that fit below a panel."""
 _PALEST = 0.3
-"""The worst trial is drawn in this much of the blues, which is still seen on white."""
+"""How far into the blues the worst trial is drawn: still visible on white."""
 
 
 @dataclass(frozen=True)
 class Pictured:
-    """What there is to be drawn of a study."""
+    """What can be drawn of a study."""
 
     study: str
     objective: str
@@ -49,7 +49,7 @@ class Pictured:
 
     @property
     def maximized(self) -> bool:
-        """Whether the large values are the better ones."""
+        """Whether large values are better."""
         return any(trial.direction == "maximize" for trial in self.trials)
 
     @property
@@ -58,12 +58,12 @@ class Pictured:
 
     @property
     def varying(self) -> list[str]:
-        """The searched fields of which the complete trials have several values."""
+        """The searched fields that take several values in the complete trials."""
         return [name for name in self.axes if len({repr(trial.params.get(name)) for trial in self.complete}) > 1]
 
     @property
     def note(self) -> str:
-        """What a reader of the pictures has to know, for a title; may be empty."""
+        """What a reader of the pictures needs to know, for a title; may be empty."""
         hollow = len(self.trials) - len(self.complete)
         said = [f"hollow: {counted(hollow, 'trial')} at the last rung reached"] if hollow else []
         said += [f"{counted(self.left_out, 'trial')} without a finite value left out"] if self.left_out else []
@@ -71,7 +71,7 @@ class Pictured:
 
 
 def pictured(sweep: Sweep, trials: Sequence[StoredTrial]) -> Pictured:
-    """Take from a study's trials what can be drawn."""
+    """Collect what can be drawn of a study's trials."""
     own = searched(trials)
     shown = tuple(t for t in own if t.state != "failed" and t.latest is not None and math.isfinite(t.latest))
     axes = {
@@ -167,7 +167,7 @@ def importances_figure(of: Pictured, shares: Mapping[str, Mapping[str, float]]) 
 
     Args:
         of: The study.
-        shares: By evaluator, then by field; a field that took one value only has none.
+        shares: By evaluator, then by field; a field that took only one value has none.
     """
     first = next(iter(shares.values()))
     order = sorted(of.axes, key=lambda name: -first.get(name, -1.0))
@@ -182,7 +182,7 @@ def importances_figure(of: Pictured, shares: Mapping[str, Mapping[str, float]]) 
     axes.set_yticks(range(len(order)), [name if name in first else f"{name} (one value)" for name in order])
     axes.invert_yaxis()
     axes.set_xlim(0, 1.12)
-    axes.set_xlabel("share of the importance; where the two disagree, believe neither alone", color=INK)
+    axes.set_xlabel("share of the importance; where the two disagree, trust neither alone", color=INK)
     light_frame(axes, grid="x")
     figure.legend(fontsize=9, edgecolor="none", loc="outside upper right", ncols=len(shares))  # Bars may be anywhere.
     trials = counted(len(of.complete), "complete trial")
@@ -191,7 +191,7 @@ def importances_figure(of: Pictured, shares: Mapping[str, Mapping[str, float]]) 
 
 
 def sentence_figure(of: Pictured, sentence: str) -> ShownFigure:
-    """Say why a picture is not drawn, in its place."""
+    """Say, in place of a picture, why it is not drawn."""
     figure = new_figure(8.2, 2.2)
     axes = figure.subplots()
     axes.set_axis_off()
@@ -225,7 +225,7 @@ def _dots(axes: Axes, places: Mapping[int, float], of: Pictured) -> None:
 
 
 def _name_dots(axes: Axes) -> None:
-    """Draw a legend where there is something to be told apart."""
+    """Draw a legend if there is something to tell apart."""
     if axes.get_legend_handles_labels()[0]:
         axes.legend(fontsize=8, framealpha=0.9, edgecolor="none")
 
@@ -245,7 +245,7 @@ def _upright(axes: Axes, place: int, axis: Axis) -> None:
 
 
 def _log_values(axes: Axes, of: Pictured) -> None:
-    """Let the vertical axis span the decades of an error, its labels short, its frame light."""
+    """Let the vertical axis span the decades of an error, with short labels and a light frame."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     low, high = (edge(map(_value, of.trials)) for edge in (min, max))
@@ -261,7 +261,7 @@ def _log_values(axes: Axes, of: Pictured) -> None:
 
 
 def light_frame(axes: Axes, *, grid: Literal["x", "y"] = "y") -> None:
-    """Leave only two sides of the frame, and a light grid below what is drawn."""
+    """Keep only two sides of the frame, and draw a light grid behind everything else."""
     axes.grid(visible=True, axis=grid, color=GRID, linewidth=0.6)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
@@ -274,7 +274,7 @@ def _whole_numbers() -> Any:
 
 
 def _blue(share: float) -> Any:
-    """The colour of a trial whose value lies so far between the best (0) and the worst (1)."""
+    """The colour of a trial whose value is at `share` of the way from the best (0) to the worst (1)."""
     from matplotlib import colormaps
 
     return colormaps["Blues"](1 - (1 - _PALEST) * share)

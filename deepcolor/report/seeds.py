@@ -1,4 +1,4 @@
-"""What a confirmation adds to a study's report: its settings as CSV, and a picture of every training of theirs."""
+"""What a confirmation adds to a study's report: its settings as CSV, and a picture of all their trainings."""
 
 from __future__ import annotations
 
@@ -23,7 +23,9 @@ _LONGEST_LABEL = 3
 
 
 def confirmation_csv(settings: tuple[ConfirmedSetting, ...]) -> str:
-    """Write a row a setting: its trial, what the search saw, mean and standard deviation, the value under each seed."""
+    """Write one row per setting: its trial, the value in the search, mean and standard deviation, the value under each
+    seed.
+    """
     names = list(settings[0].params) if settings else []
     seeds = sorted({seed for setting in settings for seed in setting.values})
     file = io.StringIO()
@@ -37,7 +39,7 @@ def confirmation_csv(settings: tuple[ConfirmedSetting, ...]) -> str:
 
 def confirmation_png(summary: Summary, *, objective: str) -> bytes | None:
     """Draw each setting's trainings: the search's own hollow, those under other seeds filled, with mean and standard
-    deviation. None when nothing finite is known of any under another seed.
+    deviation. None if no setting has a finite value under another seed.
     """
     settings = [s for s in summary.confirmation.settings if math.isfinite(s.mean)] if summary.confirmation else []
     if summary.confirmation is None or not settings:

@@ -1,4 +1,4 @@
-"""A figure that a notebook shows wherever a cell ends with it, whether pyplot has been imported there or not."""
+"""A figure that a notebook shows when a cell ends with it, whether or not pyplot has been imported."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from deepcolor.data.marks import FIGURE_METADATA
 
 
 class ShownFigure(Figure):
-    """A figure of its own: pyplot, which keeps figures open and picks a window system, knows nothing of it."""
+    """A figure unknown to pyplot, which would keep it open and pick a window system."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -37,10 +37,10 @@ CONFIRMATION = "confirmation.csv"
 SUMMARY = "summary.json"
 _STAMP = ".report"
 _ENOUGH_TRIALS = 20
-"""On a function of three fields, whose most important one 600 trials show, fANOVA named that one in 3 of 4 draws of 15
-trials; PED-ANOVA, which looks at the best tenth, in none of 25 draws of 10."""
+"""On a function of three fields, whose most important one is known from 600 trials, fANOVA found it in 3 of 4 draws of
+15 trials; PED-ANOVA, which looks at the best tenth, in none of 25 draws of 10."""
 _FORM = 2
-"""Raised when a report is written in another form: those in the old one are written again."""
+"""Increased when the form of the reports changes, so that older ones are written again."""
 
 
 @dataclass(frozen=True)
@@ -55,9 +55,9 @@ class ReportFolder:
             importlib.import_module(name)
 
     def write(self, study: StoredStudy, summary: Summary) -> None:
-        """Write leaderboard, summary and pictures; nothing is drawn again when no trial has changed since.
+        """Write leaderboard, summary and pictures; nothing is drawn again if no trial has changed since.
 
-        A picture of which there is nothing to be drawn is left out.
+        A picture is left out if there is nothing to draw in it.
         """
         folder = self.folder
         folder.mkdir(parents=True, exist_ok=True)
@@ -97,7 +97,7 @@ def leaderboard(trials: Sequence[StoredTrial]) -> pd.DataFrame:
 
 
 def _write_confirmation(study: StoredStudy, summary: Summary, folder: Path) -> None:
-    """Write what other seeds said of the best settings; take away what is there of an earlier time when none did."""
+    """Write what other seeds showed of the best settings; if nothing, remove what an earlier report wrote."""
     settings = summary.confirmation.settings if summary.confirmation else ()
     png = confirmation_png(summary, objective=study.sweep.search.objective)
     contents = {CONFIRMATION: confirmation_csv(settings).encode() if settings else None, "confirmation.png": png}
@@ -132,15 +132,15 @@ def _importances(study: StoredStudy, of: Pictured) -> ShownFigure:
 
 
 def too_little(of: Pictured) -> str:
-    """Say why importances would mean nothing; empty where they mean something."""
+    """Say why importances would be meaningless; empty if they are meaningful."""
     if len(of.complete) >= _ENOUGH_TRIALS:
         several = len(of.varying)
         said = f"Importances compare fields with each other; of those searched, {several} took several values."
         return said if several < 2 else ""
     pruned = len(of.trials) - len(of.complete)
-    others = f" ({pruned} more ended or wait at a rung, where values mean something else)" if pruned else ""
+    others = f" ({pruned} more ended or wait at a rung, where values are not comparable)" if pruned else ""
     has = f"this study has {len(of.complete)}{others}"
-    return f"Importances mean something from about {_ENOUGH_TRIALS} complete trials on; {has}."
+    return f"Importances are meaningful from about {_ENOUGH_TRIALS} complete trials on; {has}."
 
 
 def _holds(file: Path, text: str) -> bool:

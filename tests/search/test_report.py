@@ -36,7 +36,7 @@ def trial(number: int, state: str, value: float | None, **params: ParamValue) ->
 
 @pytest.fixture
 def mixed() -> tuple[Sweep, list[StoredTrial]]:
-    """Trials of every kind, of which 1, 4, 5 and 7 have something to be drawn."""
+    """Trials of every kind, of which 1, 4, 5 and 7 can be drawn."""
     sweep = Sweep.model_validate(
         {"study": "s", "stage": "colorizer", "data": {"name": "faces"}, "search": {"space": SPACE, "pruner": "asha"}}
     )
@@ -65,7 +65,7 @@ def labels(ticks: Sequence[Any]) -> list[str]:
 
 
 def test_trials_keep_their_numbers_and_pruned_ones_their_place(mixed: tuple[Sweep, list[StoredTrial]]) -> None:
-    """The history draws trials at their own numbers, those at a rung hollow; the title says what is left out."""
+    """The history draws trials at their own numbers, hollow if at a rung; the title says what is left out."""
     figure = report_figures.history_figure(pictured(*mixed))
     (axes,) = figure.axes
     assert dots(axes) == {"complete": ([1, 7], [0.02, 0.01]), "at its last rung": ([4, 5], [0.05, 0.07])}
@@ -77,7 +77,7 @@ def test_trials_keep_their_numbers_and_pruned_ones_their_place(mixed: tuple[Swee
 
 
 def test_every_searched_field_has_its_slice_with_legible_labels(mixed: tuple[Sweep, list[StoredTrial]]) -> None:
-    """A field of one value, of names and of numbers over decades: each has a panel, its values written below it."""
+    """A field of one value, of names and of numbers over decades: each has a panel with its values written below."""
     figure = report_figures.slices_figure(pictured(*mixed))
     panels = {axes.get_xlabel(): axes for axes in figure.axes if axes.get_visible()}
     assert list(panels) == ["lr (log)", "weight_decay", "hidden_activation"]
@@ -88,7 +88,7 @@ def test_every_searched_field_has_its_slice_with_legible_labels(mixed: tuple[Swe
 
 
 def test_the_worst_line_is_seen_on_white(mixed: tuple[Sweep, list[StoredTrial]]) -> None:
-    """In parallel coordinates the best trial is darkest, and the worst still far from white; whole numbers stay so."""
+    """In parallel coordinates the best trial is darkest, the worst still far from white; whole numbers stay whole."""
     figure = report_figures.parallel_figure(pictured(*mixed))
     colours = [tuple(row[:3]) for lines in figure.axes[0].collections for row in lines.get_edgecolor()]  # type: ignore[index]
     assert len(colours) == 4
@@ -97,7 +97,7 @@ def test_the_worst_line_is_seen_on_white(mixed: tuple[Sweep, list[StoredTrial]])
 
 
 def test_importances_need_trials(bench: Bench, sweep_of: Callable[..., Sweep]) -> None:
-    """From few trials the picture says that they mean nothing; from enough, bars stand in the order of the legend."""
+    """With few trials the picture says that they mean nothing; with enough, bars are in the order of the legend."""
     few = bench.run(sweep_of({"lr": [0.1, 0.01], "weight_decay": [0.0, 0.1]}, study="few"))
     many = {"lr": [0.2, 0.1, 0.03, 0.01, 0.003, 0.001], "weight_decay": [0.0, 0.1], "epochs": [1, 2]}
     bench.run(sweep_of(many, study="many"))
@@ -107,7 +107,7 @@ def test_importances_need_trials(bench: Bench, sweep_of: Callable[..., Sweep]) -
         study = bench.storage().load(name)
         shown[name] = report_writing._importances(study, pictured(study.sweep, study.trials()))
     (sentence,) = shown["few"].axes[0].texts
-    assert sentence.get_text() == "Importances mean something from about 20 complete trials on; this study has 4."
+    assert sentence.get_text() == "Importances are meaningful from about 20 complete trials on; this study has 4."
     axes = shown["many"].axes[0]
     (legend,) = shown["many"].legends
     assert labels(legend.get_texts()) == ["fANOVA", "PED-ANOVA"]
@@ -119,8 +119,8 @@ def test_importances_need_trials(bench: Bench, sweep_of: Callable[..., Sweep]) -
 
 @given(st.lists(st.one_of(st.integers(1, 512), st.floats(1e-7, 1e3)), min_size=1, max_size=40))
 def test_labels_stand_apart_and_say_whole_numbers_whole(values: list[int | float]) -> None:
-    """Whatever numbers a field took: labels differ, lie within the axis, do not touch, and have no fraction of a
-    whole number.
+    """Whatever numbers a field took: labels differ, lie within the axis, do not touch, and show whole numbers without a
+    fraction.
     """
     axis = axis_of(Choices.model_construct(name="lr", values=tuple(values)), values)
     ticks = axis.ticks(narrow=True)
@@ -134,7 +134,7 @@ def test_labels_stand_apart_and_say_whole_numbers_whole(values: list[int | float
 
 
 def test_a_zero_beside_decades_has_a_place_of_its_own() -> None:
-    """No weight decay, and three decades of it: four places, equally far from each other."""
+    """No weight decay, and three decades of it: four evenly spaced places."""
     values = [0.0, 1e-5, 1e-4, 1e-3]
     axis = axis_of(Choices(name="weight_decay", values=tuple(values)), values)
     assert [axis.place(value) for value in values] == [0, 1, 2, 3]
@@ -142,7 +142,7 @@ def test_a_zero_beside_decades_has_a_place_of_its_own() -> None:
 
 
 def test_nothing_to_draw_is_no_error() -> None:
-    """A study of which nothing is known yet has nothing to be drawn."""
+    """A study of which nothing is known yet has nothing to draw."""
     sweep = Sweep.model_validate(
         {"study": "s", "stage": "regressor", "data": {"name": "faces"}, "search": {"space": {"lr": [0.1]}}}
     )
