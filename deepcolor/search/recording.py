@@ -35,7 +35,7 @@ class Projection:
 
     @cached_property
     def _study_id(self) -> str:
-        # Once: the moment a study began lies in Optuna's database, and never changes.
+        # Read once: the moment a study began is in Optuna's database, and never changes.
         return layout.study_id(self.study.name, self.study.started_ms)
 
     def trial(self, trial: StoredTrial, history: Sequence[EpochMetrics], *, state: State | None = None) -> TrialRecord:
@@ -43,7 +43,7 @@ class Projection:
 
         Args:
             trial: A trial that has a place: one that failed before it had a training has nothing to show.
-            history: The epochs of its trajectory without a gap; those beyond what the trial looks at are left out.
+            history: The epochs of its trajectory, without gaps; those beyond the trial's own end are left out.
             state: Replaces the stored state, for a trial that its driver is training now.
         """
         if trial.place is None:
@@ -75,7 +75,7 @@ class Projection:
         )
 
     def _end_epoch(self, trial: StoredTrial, history: Sequence[EpochMetrics]) -> int:
-        """The furthest epoch that a trial may look at as it stands: others on its trajectory may have gone further."""
+        """The last epoch that a trial may look at as it stands: others on its trajectory may have gone further."""
         if trial.outcome is not None:
             return trial.outcome.view.end_epoch
         setting = trial.setting(self.sweep)
@@ -124,7 +124,7 @@ def _measured(outcome: Outcome) -> dict[str, float]:
 
 
 def _confirms(trial: StoredTrial) -> dict[str, ParamValue]:
-    """What tells a trial that confirms another one from it, beside the parameters that both have."""
+    """What distinguishes a trial from the one it confirms, in addition to the parameters that both have."""
     return {"confirms": trial.confirms.trial, "seed": trial.confirms.seed} if trial.confirms else {}
 
 

@@ -23,7 +23,7 @@ EPOCH_KEYS = ("train/mse", "val/mse", "val/mse_a", "val/mse_b", "epoch_s")
 MEASURED_ANEW = {"epoch_s", "time_ms"}
 """What differs between two trainings of the same epochs."""
 STATUS = {"COMPLETE": "FINISHED", "PRUNED": "KILLED", "FAIL": "FAILED", "WAITING": "KILLED"}
-CUT_OFF = "its start was cut off"
+CUT_OFF = "its start was interrupted"
 """Why a trial fails whose driver was killed while the sampler wrote its parameters; another one takes its place."""
 MLFLOW_DIGITS = 1e-12
 """SQLite holds MLflow's and Optuna's values with 15 digits."""

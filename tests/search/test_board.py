@@ -1,4 +1,4 @@
-"""What running segments tell of themselves is shown, and nothing is built on it."""
+"""What running segments report is shown, but no decision rests on it."""
 
 from __future__ import annotations
 
@@ -60,8 +60,8 @@ def shown(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> list[TrialRecord]:
 def test_lost_late_and_repeated_messages_leave_no_gap(
     bench: Bench, sweep_of: SweepOf, shown: list[TrialRecord]
 ) -> None:
-    """Whatever becomes of the messages, every record holds its epochs from the first one on, none beyond its own end
-    though others on its trajectory go further, and the last one holds all.
+    """Whatever happens to the messages, every record holds its epochs from the first one, none beyond its own end even
+    if others on its trajectory go further, and the last record holds all.
     """
     rates = [0.3, 0.03]
     for epochs, extend in (([9, 40], False), ([5, 9, 40], True)):
@@ -79,8 +79,8 @@ def test_lost_late_and_repeated_messages_leave_no_gap(
 def test_a_pruned_trial_never_shows_more_than_its_rung(
     bench: Bench, sweep_of: SweepOf, shown: list[TrialRecord]
 ) -> None:
-    """Trials that a pruner compares on one trajectory show what they came to, live and in the end, and again when the
-    study grows.
+    """Trials that a pruner compares on one trajectory show the epochs they reached, live and in the end, and again when
+    the study grows.
     """
     rates = [0.3, 0.1, 0.03, 0.003]
     bench.run(sweep_of({"lr": rates, "epochs": [20, 27]}, pruner="asha"), Gossip())
@@ -96,7 +96,7 @@ def test_a_pruned_trial_never_shows_more_than_its_rung(
 def test_what_a_failed_segment_told_is_not_taken_for_done(
     bench: Bench, sweep_of: SweepOf, shown: list[TrialRecord]
 ) -> None:
-    """A training that tells of nine epochs, and fails before it could save them, leaves them to the next one on its
+    """A training that reports nine epochs, and fails before it can save them, leaves them to the next one on its
     trajectory; its own run keeps what was shown, and gets nothing of what the other trains.
     """
     runs = itertools.count()

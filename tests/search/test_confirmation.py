@@ -56,7 +56,7 @@ def grid(*, study: str = "s", lrs: Sequence[float] = LRS, **search: Any) -> Swee
 
 
 def planned(bench: Bench, sweep: Sweep) -> tuple[int, int, int | None]:
-    """Trainings that a plan counts for the confirmation, all epochs to be trained, and what it has to presume."""
+    """Trainings that a plan counts for the confirmation, all epochs to be trained, and what it has to assume."""
     storage, store = bench.storage(), bench.workspace.trajectories
     trials = storage.load(sweep.study).trials() if sweep.study in storage.names() else []
     work = workload(sweep, trials, data_digest="d" * 32, store=store, parent_of=lambda _: None)
@@ -65,7 +65,7 @@ def planned(bench: Bench, sweep: Sweep) -> tuple[int, int, int | None]:
 
 @pytest.fixture
 def bench(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Bench:
-    """The report's pictures take longer than all else, and only `confirmed` is looked at."""
+    """No reports: their pictures take longer than everything else, and only those of `confirmed` are looked at."""
     monkeypatch.setattr("matplotlib.figure.Figure.savefig", lambda *_, **__: None)
     return bench
 
@@ -75,7 +75,7 @@ class Killed(BaseException):
 
 
 def kill_after(bench: Bench, sweep: Sweep, *, steps: int) -> bool:
-    """Drive a study, and die after so many steps; whether it came to that."""
+    """Drive a study, and die after this many steps; return whether it came to that."""
     seen = 0
 
     def update(snapshot: Snapshot) -> None:
@@ -105,7 +105,7 @@ def confirmed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Bench, Summary]
 
 
 def test_the_winner_is_the_lowest_mean_under_other_seeds(confirmed: tuple[Bench, Summary]) -> None:
-    """The two best settings are trained under seeds 1, 2 and 3; the mean decides, without what the search saw."""
+    """The two best settings are trained under seeds 1, 2 and 3; the mean decides, without the value in the search."""
     bench, summary = confirmed
     trials = bench.storage().load("s").trials()
     asked = Counter((trials[c.trial].params["lr"], c.seed) for t in trials if (c := t.confirms))
@@ -126,7 +126,7 @@ def test_the_winner_is_the_lowest_mean_under_other_seeds(confirmed: tuple[Bench,
 
 
 def test_the_search_is_as_it_would_be_without(confirmed: tuple[Bench, Summary], bench: Bench) -> None:
-    """Its figures, its best trial and its report are the same; the epochs of the confirmation count beside its own."""
+    """Its figures, its best trial and its report are the same; the confirmation's epochs are added to its own."""
     summary, plain = confirmed[1], bench.run(grid())
     for name in ("trials", "complete", "failed", "diverged", "pruned", "stopped_by"):
         assert getattr(summary, name) == getattr(plain, name)
@@ -142,7 +142,7 @@ def test_the_search_is_as_it_would_be_without(confirmed: tuple[Bench, Summary], 
 
 
 def test_runs_say_what_they_confirm_and_can_be_rebuilt(confirmed: tuple[Bench, Summary]) -> None:
-    """A confirmation is told from a trial by name; the parent names the winner; a rebuilding gives the same records."""
+    """A confirmation's name differs from a trial's; the parent names the winner; rebuilding gives the same records."""
     bench, _ = confirmed
     shown = bench.memory.trials[4]
     assert shown.confirms == (3, 1)
@@ -187,7 +187,7 @@ def test_killed_at_every_step_it_goes_on(bench: Bench, sweep_of: Make) -> None:
 
 
 def test_a_stop_while_it_confirms_is_an_interruption(bench: Bench, sweep_of: Make) -> None:
-    """What is missing is said, no run stays open, and the next start makes up for it."""
+    """What is missing is reported, no run stays open, and the next start makes up for it."""
     sweep = grid(confirm=CONFIRM)
     executor = SerialExecutor(trivial)
     with owned(bench.workspace, "s"):
@@ -218,7 +218,7 @@ def test_a_stop_while_it_confirms_is_an_interruption(bench: Bench, sweep_of: Mak
 def test_a_search_that_its_budget_ends_is_confirmed(
     bench: Bench, sweep_of: Make, search: dict[str, Any], space: dict[str, Any]
 ) -> None:
-    """Where a target, patience or the number of trials ends the search, its winner is confirmed, and both are said."""
+    """If a target, patience or the number of trials ends the search, its winner is confirmed, and both are reported."""
     summary = bench.run(sweep_of(space, confirm=CONFIRM, **search))
     assert summary.stopped_by == next(iter(search["budget"]))
     assert summary.state == "complete"
@@ -237,7 +237,7 @@ def test_a_budget_of_work_that_the_search_has_spent_leaves_none_to_confirm(bench
 
 
 def test_a_budget_of_work_ends_the_confirmation_too(bench: Bench) -> None:
-    """Spent while it confirms, nothing more is trained, and the winner stays unconfirmed until the budget is larger."""
+    """If it is spent while confirming, nothing more is trained, and the winner stays unconfirmed until it is raised."""
     summary = bench.run(grid(confirm=CONFIRM, budget={"epochs": 18}))
     assert summary.confirmation is not None
     assert summary.confirmation.winner is None
@@ -252,7 +252,7 @@ def test_a_budget_of_work_ends_the_confirmation_too(bench: Bench) -> None:
 
 
 def test_the_sampler_does_not_learn_from_it(bench: Bench, sweep_of: Make) -> None:
-    """The next setting that a study draws is the same, whether its best have been confirmed or not."""
+    """The next setting that a study draws is the same whether or not its best have been confirmed."""
     space = {"lr": {"low": 1e-3, "high": 0.3, "log": True}}
     drawn = []
     for study, confirm in (("plain", None), ("confirmed", {"top": 4, "seeds": 3})):
@@ -265,8 +265,8 @@ def test_the_sampler_does_not_learn_from_it(bench: Bench, sweep_of: Make) -> Non
 
 
 def test_a_finished_study_can_be_confirmed_later(bench: Bench) -> None:
-    """Asking for it changes no trial: `--extend` allows it, without that it is refused. Only what is new is trained, as
-    planned.
+    """Asking for it changes no trial: `--extend` allows it, and without that it is refused. Only what is new is
+    trained, as planned.
     """
     bench.run(grid())
     before = bench.storage().load("s").trials()
@@ -283,7 +283,7 @@ def test_a_finished_study_can_be_confirmed_later(bench: Bench) -> None:
 
 
 def test_what_confirms_a_setting_that_is_one_of_the_best_no_longer_ends(bench: Bench) -> None:
-    """A study that grows while it confirms: the new best settings are confirmed, what was begun for others fails."""
+    """If a study grows while it confirms, the new best settings are confirmed; what was begun for others fails."""
     small = grid(lrs=[0.1, 0.001], confirm=CONFIRM)
     assert kill_after(bench, small, steps=1)
     while all(trial.finished for trial in confirming(bench)):
@@ -295,12 +295,12 @@ def test_what_confirms_a_setting_that_is_one_of_the_best_no_longer_ends(bench: B
     assert (summary.state, summary.failed) == ("complete", 0)
     trials = bench.storage().load("s").trials()
     assert {trial.state for trial in searched(trials)} == {"complete"}
-    assert {trial.error for trial in trials if trial.state == "failed"} == {"its setting is one of the best no longer"}
+    assert {trial.error for trial in trials if trial.state == "failed"} == {"its setting is no longer one of the best"}
     assert bench.run(grid(confirm=CONFIRM)).trained_now == 0
 
 
 def test_a_plan_counts_it(bench: Bench, sweep_of: Make) -> None:
-    """Before the search it is as many trainings of the longest trial's epochs; afterwards nothing is left of it."""
+    """Before the search it counts as trainings as long as the longest trial; afterwards nothing is left of it."""
     sweep = sweep_of({"lr": LRS, "epochs": [2, 4]}, confirm=CONFIRM)
     assert planned(bench, sweep) == (6, 4 * 4 + 6 * 4, 4)
     assert bench.run(sweep).trained_now == 4 * 4 + 6 * 4
@@ -321,7 +321,7 @@ def test_a_pruner_stops_no_confirmation(bench: Bench, sweep_of: Make) -> None:
 
 
 def test_a_setting_that_diverges_under_one_seed_never_wins(bench: Bench, sweep_of: Make) -> None:
-    """The best of the search loses to the second, which has a value under every seed, and no one is left to compare."""
+    """The best of the search loses to the second, which has a value under every seed; none is left to compare with."""
     sweep = sweep_of({"lr": [0.01, 0.001]}, confirm=CONFIRM)
     sweep = sweep.model_copy(update={"training": sweep.training.model_copy(update={"seed": 12})})
     summary = bench.run(sweep)
@@ -337,7 +337,7 @@ def test_a_setting_that_diverges_under_one_seed_never_wins(bench: Bench, sweep_o
 
 
 def test_a_failed_training_is_made_up_for_by_the_next_start(bench: Bench, sweep_of: Make) -> None:
-    """A setting one of whose trainings failed does not win; started again it is trained, and can."""
+    """A setting with a failed training does not win; on the next start it is trained again, and can win."""
     space = {"lr": [0.5, 0.001]}
     bench.run(sweep_of(space))
     bench.workspace.studies.joinpath("broken").touch()
@@ -355,7 +355,7 @@ def test_a_failed_training_is_made_up_for_by_the_next_start(bench: Bench, sweep_
 
 
 def test_clean_up_keeps_what_a_promotion_compares(bench: Bench, sweep_of: Make) -> None:
-    """With one trial kept, the trainings of winner and runner-up keep their weights, and no other confirmation does."""
+    """With one trial kept, the trainings of winner and runner-up keep their weights, and no other confirmations do."""
     sweep = grid(confirm={"top": 3, "seeds": 2})
     summary = bench.run(sweep)
     garbage = find_garbage(bench.workspace, bench.storage(), keep=1, references=References())
@@ -382,7 +382,7 @@ def test_clean_up_keeps_what_a_promotion_compares(bench: Bench, sweep_of: Make) 
     ],
 )
 def test_what_cannot_be_confirmed_is_refused(search: dict[str, Any], message: str) -> None:
-    """A searched seed leaves no other seeds; a single one has no spread."""
+    """If the seed is searched, no other seeds are left; a single one has no spread."""
     with pytest.raises(ValueError, match=message):
         Sweep.model_validate({"study": "s", "stage": "regressor", "data": {"name": "x"}, "search": search})
 
@@ -408,8 +408,8 @@ def stored(number: int, value: float, lr: float, confirms: Confirms | None = Non
 
 @given(values=st.lists(VALUES, min_size=1, max_size=8), top=st.integers(1, 4), data=st.data())
 def test_the_lowest_mean_wins_whatever_the_search_saw(values: list[float], top: int, data: st.DataObject) -> None:
-    """For any values the search and the other seeds give: the finalists are its best, the winner the lowest mean of
-    theirs, and the search's own best is what it was.
+    """For any values in the search and under other seeds: the finalists are its best, the winner has their lowest mean,
+    and the search's own best does not change.
     """
     search = {"space": {"lr": {"low": 0.01, "high": 1.0}}, "sampler": "random", "trials": 8}
     sweep = Sweep.model_validate(
@@ -443,7 +443,7 @@ def test_the_lowest_mean_wins_whatever_the_search_saw(values: list[float], top: 
     first=st.lists(st.floats(0, 1), min_size=2, max_size=6), second=st.lists(st.floats(0, 1), min_size=2, max_size=6)
 )
 def test_the_interval_holds_the_difference(first: list[float], second: list[float]) -> None:
-    """It is finite, holds the difference of the means, and turns round with the two."""
+    """It is finite, contains the difference of the means, and is mirrored when the two are swapped."""
     low, high = welch_interval(first, second)
     difference = statistics.fmean(first) - statistics.fmean(second)
     assert low - 1e-9 <= difference <= high + 1e-9

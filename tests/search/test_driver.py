@@ -18,7 +18,7 @@ SweepOf = Callable[..., Sweep]
 
 
 def test_grid_trains_every_point_once_and_finds_the_best(bench: Bench, sweep_of: SweepOf) -> None:
-    """A grid gives one complete trial a point, and the lowest value wins."""
+    """A grid gives one complete trial per point, and the lowest value wins."""
     summary = bench.run(sweep_of({"lr": [0.1, 0.01, 0.001], "weight_decay": [0.0, 0.1]}))
     trials = bench.storage().load("s").trials()
     assert sorted((t.params["lr"], t.params["weight_decay"]) for t in trials) == sorted(
@@ -47,14 +47,14 @@ def test_a_finished_study_trains_nothing_again(bench: Bench, sweep_of: SweepOf) 
 
 
 def test_another_study_on_the_same_data_reuses_the_training(bench: Bench, sweep_of: SweepOf) -> None:
-    """What one study trained, another one gets for nothing, and says so."""
+    """What one study trained, another gets for free, and says so."""
     bench.run(sweep_of())
     other = bench.run(sweep_of(study="other"))
     assert (other.requested_epochs, other.trained_epochs, other.trained_now) == (9, 0, 0)
 
 
 def test_failed_points_run_again_on_the_next_start(bench: Bench, sweep_of: SweepOf) -> None:
-    """A point whose training raises fails with its reason, the others go on, the next start makes up for it."""
+    """A point whose training raises fails with its reason, the others continue, and the next start makes up for it."""
     bench.workspace.studies.joinpath("broken").touch()
     sweep = sweep_of({"lr": [0.5, 0.1]})
     first = bench.run(sweep)
@@ -67,7 +67,7 @@ def test_failed_points_run_again_on_the_next_start(bench: Bench, sweep_of: Sweep
 
 
 def test_a_diverged_training_never_wins(bench: Bench, sweep_of: SweepOf) -> None:
-    """A loss that is not a number ends its trial at once with the worst of values, and another one is the best."""
+    """A loss that is not a number ends its trial at once with the worst possible value, and another trial is best."""
     summary = bench.run(sweep_of({"lr": [1.0, 0.001]}))
     worst = bench.storage().load("s").trials()[0]
     assert worst.diverged
@@ -106,7 +106,7 @@ def test_early_stopping_takes_the_best_epoch(bench: Bench) -> None:
 
 
 def test_a_stop_leaves_open_trials_that_the_next_start_finishes(bench: Bench, sweep_of: SweepOf) -> None:
-    """After a stop nothing is lost: the next driver goes on with the open trial and trains only what is missing."""
+    """After a stop nothing is lost: the next driver continues the open trial and trains only what is missing."""
     sweep = sweep_of({"lr": [0.1, 0.01]})
     executor = SerialExecutor(trivial)
     with owned(bench.workspace, "s"):
@@ -140,13 +140,13 @@ def test_a_changed_sweep_under_the_same_name_is_refused(bench: Bench, sweep_of: 
 
 
 def test_a_second_driver_is_refused_by_name(bench: Bench, sweep_of: SweepOf) -> None:
-    """While a study is driven, another driver is told who drives it."""
+    """While a study has a driver, another driver is told which one."""
     with owned(bench.workspace, "s"), pytest.raises(StudyError, match="process"):
         bench.run(sweep_of())
 
 
 def test_the_report_has_leaderboard_and_pictures(bench: Bench, sweep_of: SweepOf) -> None:
-    """A finished study leaves a leaderboard, the best first, and one picture of each analysis."""
+    """A finished study leaves a leaderboard, best first, and one picture for each analysis."""
     bench.run(sweep_of({"lr": [0.1, 0.01, 0.001], "weight_decay": [0.0, 0.1]}))
     report = bench.workspace.study("s") / "report"
     assert report.joinpath("leaderboard.csv").read_text().splitlines()[1].startswith("1,")
@@ -156,8 +156,8 @@ def test_the_report_has_leaderboard_and_pictures(bench: Bench, sweep_of: SweepOf
 
 @pytest.mark.parametrize("asked", [True, False])
 def test_workers_that_cannot_start_are_no_fault_of_who_stops(bench: Bench, sweep_of: SweepOf, asked: bool) -> None:
-    """A signal to all processes of a job ends those that are just starting: the driver stops as asked. Where nobody
-    asked, it says what could not be started.
+    """A signal to all processes of a job ends those that are just starting: the driver stops as asked. If nobody asked,
+    it says what could not be started.
     """
 
     class NeverStarts(SerialExecutor):

@@ -1,4 +1,4 @@
-"""Pruners that a sweep brings: they say where trials are compared and how many go on; the rest is as with any."""
+"""Pruners that a sweep brings: they say where trials are compared and how many continue; the rest is as with any."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ RATES = {"lr": [0.3, 0.1, 0.01, 0.001, 0.0001], "epochs": [6]}
 
 @pytest.fixture
 def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bench: Bench, sweep_of: Callable[..., Sweep]) -> Any:
-    """Sweeps whose pruner lies in a file that is gone once it is kept."""
+    """Sweeps whose pruner is in a file that is gone once the study has stored it."""
     monkeypatch.chdir(tmp_path)
 
     def sweep(pruner: str, **options: Any) -> Sweep:
@@ -53,8 +53,8 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bench: Bench, sweep_of:
 
 @pytest.mark.parametrize("resume", [True, False])
 def test_the_best_go_on_from_the_rungs_that_it_says(bench: Bench, own: Any, resume: bool) -> None:
-    """One that can wait, the best of them all; where none can, the best of those that come after three others. Another
-    driver finds nothing to do.
+    """If trials can wait, the best of all; if none can, the best of those that come after three others. Another driver
+    finds nothing to do.
     """
     sweep = own("Best", resume=resume, options={"most": 1, "at": [2, 4]})
     summary = bench.run(sweep)
@@ -68,7 +68,7 @@ def test_the_best_go_on_from_the_rungs_that_it_says(bench: Bench, own: Any, resu
 @pytest.mark.parametrize(
     ("name", "options", "problem"),
     [
-        ("Fails", {}, "the pruner own.py:Fails must decide who goes on; got RuntimeError: no idea"),
+        ("Fails", {}, "the pruner own.py:Fails must decide which trials continue; got RuntimeError: no idea"),
         ("Half", {}, "the pruner own.py:Half must have quota"),
         ("Best", {"least": 1}, "the pruner own.py:Best must take its options; got TypeError"),
     ],
@@ -76,13 +76,13 @@ def test_the_best_go_on_from_the_rungs_that_it_says(bench: Bench, own: Any, resu
 def test_a_pruner_that_fails_ends_the_search_in_a_line(
     bench: Bench, own: Any, name: str, options: dict[str, Any], problem: str
 ) -> None:
-    """That says which one, and what it did."""
+    """The line says which pruner, and what it did."""
     with pytest.raises(CodeError, match=problem):
         bench.run(own(name, options=options))
 
 
 def test_options_are_for_pruners_of_ones_own(own: Any) -> None:
-    """A shipped one has its keys; they mean nothing to a pruner that decides for itself."""
+    """A shipped pruner has its own keys; they mean nothing to a pruner that decides for itself."""
     with pytest.raises(ConfigError, match="options: means nothing to the pruner asha"):
         load(own("Best"), ["search.pruner={name: asha, options: {a: 1}}"])
     with pytest.raises(ConfigError, match="reduction_factor: means nothing to the pruner own"):

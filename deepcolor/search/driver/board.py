@@ -1,4 +1,4 @@
-"""What a driver knows at a moment: trials, busy trajectories, histories; and what follows from them."""
+"""What a driver knows at one moment: trials, busy trajectories, histories; and what follows from them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from deepcolor.training.trajectory import EpochMetrics, Trajectory, TrajectoryPa
 
 @dataclass
 class OpenTrial:
-    """A trial that is being trained or waits for its turn."""
+    """A trial that is being trained or is waiting for its turn."""
 
     trial: StoredTrial
     trajectory: Trajectory
@@ -34,12 +34,12 @@ class OpenTrial:
 
     @property
     def epochs(self) -> int:
-        """What it asks for in all."""
+        """How many it asks for in total."""
         return self.trajectory.setting.training.epochs
 
     @property
     def waits(self) -> bool:
-        """Has reached its rung; `standing.waits`, asked of every open trial at every event."""
+        """Whether it has reached its rung: `standing.waits`, but cheap enough for every open trial at every event."""
         return self.ask.epochs < self.epochs and self.ask.epochs in self.trial.reached
 
     @property
@@ -56,43 +56,43 @@ class OpenTrial:
 
 @dataclass
 class Board:
-    """A driver's memory. All of it can be read again from the two places of truth."""
+    """A driver's memory. All of it can be restored from the two places of truth."""
 
     sweep: Sweep
     store: Path
     open: dict[int, OpenTrial] = field(default_factory=dict)
     busy: dict[str, Ask] = field(default_factory=dict)
-    """The ask that each running segment works for, by trajectory."""
+    """The ask that each running segment serves, by trajectory."""
     finished: Finished = field(default_factory=Finished)
     failed_now: int = 0
-    """Trials of the search that failed since this start."""
+    """Trials of the search that have failed since this start."""
     confirming: bool = False
-    """The search has ended, and its best settings are trained again."""
+    """The search has ended, and its best settings are being trained again."""
     to_confirm: int = 0
-    """Trainings that this takes in all."""
+    """Trainings that this takes in total."""
     trained_now: int = 0
     """Epochs of segments that have returned or failed."""
     started_at: float = field(default_factory=time.monotonic)
     _histories: dict[str, Sequence[EpochMetrics]] = field(default_factory=dict)
     _live: dict[str, list[EpochMetrics]] = field(default_factory=dict)
-    """What running segments have said of themselves beyond the histories of their trajectories."""
+    """Epochs that running segments have reported beyond the histories of their trajectories."""
 
     def history(self, digest: str) -> Sequence[EpochMetrics]:
-        """All epochs of a trajectory that the store holds; what is decided is decided by these alone."""
+        """All epochs of a trajectory that the store holds; decisions rest on these alone."""
         if digest not in self._histories:
             self._histories[digest] = read_history(TrajectoryPaths(self.store, digest))
         return self._histories[digest]
 
     def seen(self, digest: str) -> Sequence[EpochMetrics]:
-        """All epochs of a trajectory without a gap, those included that its running segment has only told of."""
+        """All epochs of a trajectory without a gap, including those that its running segment has only reported."""
         live = self._live.get(digest)
         return (*self.history(digest), *live) if live else self.history(digest)
 
     def put_progress(self, digest: str, rows: Sequence[EpochMetrics]) -> None:
-        """Take note of epochs of a running segment, as far as they continue what is there.
+        """Add epochs of a running segment, as far as they continue what is there.
 
-        Others are left to the segment's outcome: messages come late, get lost with a worker, and come again from the
-        run in its place.
+        Others are left to the segment's outcome: messages may come late, get lost with a worker, or come again from
+        the run that replaces it.
         """
         if digest in self.busy:
             live = self._live[digest]
@@ -106,7 +106,7 @@ class Board:
         self._live[ask.trajectory] = []
 
     def end(self, digest: str, history: Sequence[EpochMetrics]) -> Ask:
-        """Mark a trajectory as idle, with its epochs as the segment gave them back, and return the segment's ask."""
+        """Mark a trajectory as idle, with its epochs as the segment returned them, and return the segment's ask."""
         del self._live[digest]
         self._histories[digest] = history
         return self.busy.pop(digest)
@@ -114,14 +114,14 @@ class Board:
     def give_up(self, digest: str) -> Ask:
         """Mark a trajectory whose segment failed as idle, and return its ask.
 
-        The epochs it was seen to train count as trained. Which of them are in the store, the store alone knows.
+        The epochs it reported count as trained. Only the store knows which of them it holds.
         """
         self.trained_now += len(self._live.pop(digest))
         self._histories.pop(digest, None)
         return self.busy.pop(digest)
 
     def on(self, digest: str) -> list[OpenTrial]:
-        """The open trials of one trajectory."""
+        """The open trials on one trajectory."""
         return [open_ for open_ in self.open.values() if open_.ask.trajectory == digest]
 
     def trains(self, trial: StoredTrial) -> bool:
@@ -130,16 +130,16 @@ class Board:
         return ask is not None and ask.number == trial.number and not trial.finished
 
     def asks(self) -> list[Ask]:
-        """What the open trials want that may train on: those of the search while it lasts, then those that confirm."""
+        """What the open trials ask for that may train: those of the search while it lasts, then those that confirm."""
         own = [open_ for open_ in self.open.values() if (open_.trial.confirms is not None) == self.confirming]
         return [open_.ask for open_ in own if not open_.waits]
 
     def idle(self) -> set[str]:
-        """Trajectories that could be trained on now."""
+        """Trajectories that could be trained further now."""
         return {ask.trajectory for ask in self.asks()} - self.busy.keys()
 
     def left_s(self) -> dict[str, float]:
-        """Seconds to the end of each idle trajectory at the pace of its last epoch; one not begun at the mean pace."""
+        """Seconds to the end of each idle trajectory at the pace of its last epoch; if not begun, at the mean pace."""
         last = {digest: row for digest in self.idle() | self.busy.keys() if (row := self._last(digest)) is not None}
         mean_s = sum(row.epoch_s for row in last.values()) / len(last) if last else 1.0
         most = self.sweep.most_epochs
@@ -153,14 +153,14 @@ class Board:
         return [open_ for open_ in self.open.values() if open_.waits]
 
     def standings(self) -> Iterator[Standing]:
-        """How far every trial has come that reached a rung, or trains towards one."""
+        """How far every trial has come that has reached a rung, or is training towards one."""
         yield from (open_.standing for open_ in self.open.values())
         for trial in self.finished.values():
             if trial.place and trial.state != "failed" and (trial.reached or trial.target_epoch):
                 yield _ended_standing(trial, trial.place.trajectory)
 
     def trials(self) -> list[StoredTrial]:
-        """All of the study's, finished or open."""
+        """All of the study's trials, finished or open."""
         return [*self.finished.values(), *(open_.trial for open_ in self.open.values())]
 
     @property
@@ -178,21 +178,21 @@ class Board:
 
     @property
     def started(self) -> int:
-        """Trials that count towards the number asked for; failed ones run again on the next start."""
+        """Trials that count towards the number asked for; failed ones are run again on the next start."""
         return self.complete + self.pruned + self.searching + self.failed_now
 
     @property
     def trained(self) -> int:
-        """Epochs trained since this start, those of running segments included."""
+        """Epochs trained since this start, including those of running segments."""
         return self.trained_now + sum(len(live) for live in self._live.values())
 
     @property
     def total(self) -> int:
-        """Trials the study will have when it is done; 0 when only its budget ends it."""
+        """Trials the study will have when it is done; 0 if only its budget ends it."""
         return self.sweep.search.limit() or 0
 
     def epoch_s(self) -> dict[str, float]:
-        """Mean seconds an epoch of every trajectory that a finished trial lies on."""
+        """Mean seconds per epoch of every trajectory that a finished trial lies on."""
         digests = {trial.place.trajectory for trial in self.finished.values() if trial.place}
         histories = {digest: self.history(digest) for digest in digests}
         return {digest: sum(row.epoch_s for row in rows) / len(rows) for digest, rows in histories.items() if rows}
@@ -234,7 +234,7 @@ class Board:
         return self.finished.count("complete", searched=False)
 
     def _last(self, digest: str) -> EpochMetrics | None:
-        """The furthest epoch that is known of a trajectory; looked at for every one at every snapshot."""
+        """The last epoch that is known of a trajectory; looked up for every one at every snapshot."""
         known = self._live.get(digest) or self.history(digest)
         return known[-1] if known else None
 
@@ -272,7 +272,7 @@ class Board:
 
     @cached_property
     def _mean_grid_epochs(self) -> float:
-        """Grid points that differ in epochs alone cost the longest of them once. Asked for at every snapshot."""
+        """The same for a grid: points that differ only in epochs cost the longest once. Used at every snapshot."""
         points, training = grid_points(self.sweep.search), self.sweep.training
         alone: dict[tuple[object, ...], int] = {}
         for point in points:
@@ -283,7 +283,7 @@ class Board:
 
 
 def _ended_standing(trial: StoredTrial, trajectory: str) -> Standing:
-    """A trial that ended on its way to a rung has reached it, with the value it ended with."""
+    """A trial that ended on its way to a rung counts as having reached it, with the value it ended with."""
     target = trial.target_epoch or max(trial.reached)
     values = {target: trial.loss, **trial.losses}
     return Standing(trial.number, trajectory, epochs=target, target=target, values=values, ended=True)

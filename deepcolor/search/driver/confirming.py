@@ -10,7 +10,7 @@ from deepcolor.search.study.storage import StoredStudy, StoredTrial
 
 
 class Confirming:
-    """The confirmation of one study, as far as it has not been done by earlier drivers."""
+    """The part of a study's confirmation that earlier drivers have not done."""
 
     def __init__(self, study: StoredStudy, trials: Sequence[StoredTrial]) -> None:
         """Find out what is left; nothing is started yet.
@@ -22,17 +22,17 @@ class Confirming:
         asked = wanted(study.sweep, trials)
         open_ = [trial for trial in trials if trial.confirms is not None and not trial.finished]
         self.trainings = len(asked)
-        """What the confirmation consists of in all."""
+        """How many trainings the confirmation consists of in total."""
         self.open = [trial for trial in open_ if trial.confirms in asked]
-        """Those an earlier driver started."""
+        """Trials that an earlier driver started."""
         self.dropped = [trial for trial in open_ if trial.confirms not in asked]
-        """Those of a setting that is one of the best no longer, since the study has grown."""
+        """Trials of a setting that is no longer one of the best, since the study has grown."""
         self._study = study
         self._params = {trial.number: trial.params for trial in trials}
         self._left = deque(left(study.sweep, trials, failed_too=True))
 
     def next(self) -> StoredTrial | None:
-        """Start one more trial; None when all have been."""
+        """Start one more trial; None if all have been started."""
         if not self._left:
             return None
         confirms = self._left.popleft()

@@ -1,4 +1,4 @@
-"""Why a driver starts nothing more, and how running segments hear of it."""
+"""Why a driver starts nothing more, and how running segments learn of it."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from deepcolor.config.schema import Limit
 
 
 class Ending:
-    """The reasons to end. With any of them there is the stop file: running segments end their epoch and are saved."""
+    """The reasons to end. Any of them creates the stop file: running segments finish their epoch and are saved."""
 
     def __init__(self, stop_file: Path) -> None:
-        """Begin without a reason.
+        """Start without a reason to end.
 
         Args:
             stop_file: Every segment looks for it after every epoch.
         """
         self._stop_file = stop_file
         self.asked = False
-        """The user wants it."""
+        """The user has asked for it."""
         self.failure: str | None = None
         """The store cannot be written to: every trial would fail, and stays open instead."""
         self.spent: Limit | None = None
@@ -27,11 +27,11 @@ class Ending:
 
     @property
     def due(self) -> bool:
-        """Whether there is a reason."""
+        """Whether there is a reason to end."""
         return self.asked or self.failure is not None or self.spent is not None
 
     def ask(self) -> None:
-        """End as the user wants it. Safe to call from a signal handler."""
+        """End because the user asked. Safe to call from a signal handler."""
         self.asked = True
         self._stop_file.touch()
 
@@ -48,11 +48,11 @@ class Ending:
             self._stop_file.touch()
 
     def revoke(self) -> Limit | None:
-        """Go on though a limit was reached, and return it."""
+        """Continue although a limit was reached, and return that limit."""
         spent, self.spent = self.spent, None
         self.clear()
         return spent
 
     def clear(self) -> None:
-        """Take the stop file away."""
+        """Remove the stop file."""
         self._stop_file.unlink(missing_ok=True)

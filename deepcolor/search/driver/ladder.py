@@ -15,17 +15,17 @@ from deepcolor.training.trajectory import Trajectory, View
 
 
 class Ladder:
-    """The rungs of one study. What it knows, the board and the study's storage know."""
+    """The rungs of one study. It keeps no state: that is on the board and in the study's storage."""
 
     def __init__(self, study: StoredStudy, board: Board, *, code: Path | None) -> None:
-        """Load the pruner where it is the user's own.
+        """Load the pruner if it is the user's own.
 
         Args:
             study: Whose trials these are.
             board: Knows where they stand.
             code: See `Segment.code`.
         Raises:
-            CodeError: The user's pruner cannot be imported, or is none.
+            CodeError: The user's pruner cannot be imported, or is not a pruner.
         """
         self._study = study
         self._sweep = study.sweep
@@ -33,7 +33,7 @@ class Ladder:
         self._own = own_pruner(study.sweep, code=code)
 
     def enter(self, trial: StoredTrial, trajectory: Trajectory) -> OpenTrial:
-        """Put a trial where it was, or on its way to its first rung."""
+        """Put a trial back where it was, or on its way to its first rung."""
         epochs = trajectory.setting.training.epochs
         ladder = self._rungs(trial, epochs)
         target = next(rung for rung in ladder if rung >= min(trial.target_epoch or 1, epochs))
@@ -43,10 +43,10 @@ class Ladder:
         return OpenTrial(trial, trajectory, ask)
 
     def move(self, *, more: bool) -> GoOn | Drop | None:
-        """Let a waiting trial on, or say which one is to end; None when all of them have to wait.
+        """Let a waiting trial continue, or say which one is to end; None if all of them have to wait.
 
         Args:
-            more: Whether other trials are still to come.
+            more: Whether more trials are still to come.
         """
         if not self._board.waiting():
             return None
@@ -74,7 +74,7 @@ class Ladder:
         return self._study.prune(open_.ask.number, Outcome(view, watched=self.watched(open_, view)))
 
     def view(self, open_: OpenTrial, *, epochs: int) -> View | None:
-        """What the trial would see of its trajectory if it asked for so many epochs; None while that is not trained."""
+        """What the trial would see of its trajectory if it asked for this many epochs; None until they are trained."""
         history, objective = self._board.history(open_.ask.trajectory), self._sweep.objective
         return view_of(history, epochs=epochs, patience=open_.ask.patience, objective=objective)
 

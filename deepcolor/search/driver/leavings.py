@@ -11,12 +11,12 @@ from deepcolor.training.trajectory import TrajectoryPaths
 
 
 def clear_up(folders: Iterable[Path], store: Path, trials: Iterable[StoredTrial]) -> None:
-    """Remove half-written files of dead processes; those of living ones, and of other machines, stay for `gc`.
+    """Remove half-written files of dead processes; those of living ones, and of other machines, are left to `gc`.
 
     Args:
-        folders: The study's: its own, and that of its report.
+        folders: The study's own folder, and that of its report.
         store: Holds the trajectories.
-        trials: The study's; only where one was not finished can anything lie.
+        trials: The study's trials; only unfinished ones can have left anything.
     """
     for folder in folders:
         remove_left_behind(folder)

@@ -2,16 +2,16 @@
 
     take over the trials an earlier driver left open
     until every trial is finished, or a stop is asked for:
-        while a slot is free: start the next segment; when every open trajectory is busy, let a waiting trial on, or ask
-            for one more
-        wait for an event; tell the trials whose view it completes, and let those wait that have come to a rung
+        while a slot is free: start the next segment; when every open trajectory is busy, let a waiting trial continue,
+            or ask for one more
+        wait for an event; tell the trials whose view it completes, and let those that have reached a rung wait
         stop when the budget is spent
     confirm the winner: the same loop over the best settings, under other seeds
     write the report
 
-The driver alone writes to Optuna's storage and to tracking. Everything a segment gives lies in the trajectory store
-before the driver hears of it, so a driver that dies anywhere is replaced by starting another: what is in the store is
-not trained again.
+Only the driver writes to Optuna's storage and to tracking. Everything a segment gives is in the trajectory store before
+the driver hears of it, so a driver that dies at any moment is replaced by starting another: what is in the store is not
+trained again.
 """
 
 from __future__ import annotations
@@ -54,11 +54,11 @@ from deepcolor.training.trajectory import InitWeights, Segment, Trajectory, Traj
 
 EVENT_WAIT_S = 0.5
 LET_GO_S = 10.0
-"""Longest wait for tracking when the driver ends because it cannot go on."""
+"""Longest wait for tracking when the driver ends because it cannot continue."""
 LOOKAHEAD_TRIALS = 64
-"""Open trials waiting for a busy trajectory, at most, while looking for one that is free."""
+"""At most this many open trials wait for a busy trajectory while the driver looks for one that is free."""
 LOOKAHEAD_TRAJECTORIES = 4
-"""Open trajectories for each slot, beside the one that it trains, where all that will be trained is known."""
+"""Open trajectories per slot, in addition to the one it trains, if everything that will be trained is known."""
 
 
 @dataclass(frozen=True)
@@ -96,9 +96,9 @@ class Driver:
             study: The study to drive; its lock is held by the caller.
             executor: Runs the segments.
             tracker: Is shown every trial.
-            watcher: Is shown the whole, a few times a second.
+            watcher: Is shown the study as a whole, a few times a second.
             projection: Builds the records for the tracker.
-            places: Where files lie.
+            places: Where files are.
             report: Is written at the end.
             parent_of: Finds and pins the weights a setting starts from.
             learn_from: The studies that the sweep's `warm_start` names.
@@ -136,10 +136,10 @@ class Driver:
         self._board.to_confirm = self._sweep.search.confirm.trainings if self._sweep.search.confirm else 0
 
     def run(self) -> Summary:
-        """Train until every trial is finished or a stop is asked for, and say what came of it.
+        """Train until every trial is finished or a stop is asked for, and return a summary.
 
         Raises:
-            WorkspaceError: A segment could not write to the store; all trials can be gone on with.
+            WorkspaceError: A segment could not write to the store; all trials can be continued.
         """
         try:
             return self._run()
@@ -165,7 +165,7 @@ class Driver:
             while self._step() or self._confirm():
                 self._watcher.update(self.snapshot())
         except ExecutorError:
-            # Sent to all processes of a job, as schedulers do, a signal ends those that are just starting.
+            # A signal sent to all processes of a job, as schedulers do, ends those that are just starting.
             if not self._ending.asked:
                 raise
         finally:
@@ -176,8 +176,8 @@ class Driver:
         return self._conclude()
 
     def _let_go(self) -> None:
-        """Show what is left open as waiting, as far as tracking can still be written where this driver cannot."""
-        # A failure here must not hide the one that ended the driver; the next start puts right what is missing.
+        """Show open trials as waiting, as far as tracking can still be written to."""
+        # A failure here must not hide the one that ended the driver; the next start adds what is missing.
         for open_ in self._board.open.values():
             with suppress(Exception):
                 self._showing.trial(open_.trial, "waiting")
@@ -219,12 +219,12 @@ class Driver:
 
     @property
     def _knows_all(self) -> bool:
-        """Whether all that will be trained is known from the start, each of it to its end."""
+        """Whether everything that will be trained is known from the start, and is trained to its end."""
         search = self._sweep.search
         return search.sampler == "grid" and search.pruner.name == "none" and self._confirming is None
 
     def _look_ahead(self) -> None:
-        """Open some more trajectories for every slot, so that of all those, begun or not, the longest is next."""
+        """Open a few more trajectories per slot, so that the longest of all, begun or not, comes next."""
         while self._knows_all and len(self._board.idle()) < LOOKAHEAD_TRAJECTORIES * self._executor.slots:
             if not self._start_trial(waiting=0):
                 return
@@ -251,7 +251,7 @@ class Driver:
         for open_ in board.on(event.digest):
             self._settling.settle(open_, host=outcome.host, device=outcome.device)
         if ask.result and outcome.view is not None and ask.number in board.open:
-            # Asking for the same segment again would give the same, for ever.
+            # Asking for the same segment again would give the same result, forever.
             self._settling.fail(ask.number, f"its result cannot be read ({outcome.result})")
         self._showing.training(event.digest)
 
@@ -278,10 +278,10 @@ class Driver:
             self._open_trial(trial)
         else:
             # The driver died while the sampler was writing the parameters; the sampler draws another trial instead.
-            self._settling.fail(trial.number, "its start was cut off", counts=False)
+            self._settling.fail(trial.number, "its start was interrupted", counts=False)
 
     def _start_trial(self, *, waiting: int) -> bool:
-        """Ask for one more trial; False when the study has them all, or enough of them wait for a busy trajectory."""
+        """Ask for one more trial; False if the study has them all, or enough of them wait for a busy trajectory."""
         if waiting >= LOOKAHEAD_TRIALS + self._executor.slots and not self._knows_all:
             return False
         confirming = self._confirming
@@ -291,7 +291,7 @@ class Driver:
         return trial is not None
 
     def _move(self, *, more: bool) -> bool:
-        """Let a trial that waits at a rung go on, or end it; False when all have to wait."""
+        """Let a trial that waits at a rung continue, or end it; False if all have to wait."""
         move = self._ladder.move(more=more)
         if move is None:
             return False
@@ -310,14 +310,14 @@ class Driver:
             return
         digest = trajectory.digest
         if trial.place is None or trial.place.trajectory != digest:
-            # Its setting names another training than when it was placed: with other numbers, or other weights to start.
+            # Its setting means another training than when it was placed: other numbers, or other weights to start from.
             trial = self._study.place(trial.number, self._place(trajectory))
         open_ = self._board.open[trial.number] = self._ladder.enter(trial, trajectory)
         if digest not in self._board.busy:
             self._settling.settle(open_)
 
     def _place(self, trajectory: Trajectory) -> Place:
-        """Where a training lies, and what is there of it."""
+        """Where a training is, and how much of it there is."""
         setting, history = trajectory.setting, self._board.history(trajectory.digest)
         epochs = setting.training.epochs
         view = view_of(history, epochs=epochs, patience=setting.patience, objective=trajectory.objective)
@@ -357,11 +357,11 @@ class Driver:
         self._account.segment_starts(ask.trajectory)
         self._showing.training(ask.trajectory)
         if self._importing.ident is None:
-            # The report at the end would wait for these imports; now the driver waits for the workers.
+            # The report at the end would wait for these imports; now the driver waits for the workers anyway.
             self._importing.start()
 
     def _confirm(self) -> bool:
-        """Begin to confirm the winner once the search has ended; False when there is nothing of that to do."""
+        """Begin to confirm the winner once the search has ended; False if there is nothing to confirm."""
         spent = overspent(self._sweep.search.budget, spent=self._account.spent(trained_now=self._board.trained))
         stays_ended = self._ending.asked or self._ending.failure is not None or spent is not None
         if self._sweep.search.confirm is None or self._confirming is not None or stays_ended:
@@ -371,7 +371,7 @@ class Driver:
         confirming = self._confirming = Confirming(self._study, self._study.trials())
         self._board.confirming, self._board.to_confirm = True, confirming.trainings
         for trial in confirming.dropped:
-            self._settling.fail(trial.number, "its setting is one of the best no longer")
+            self._settling.fail(trial.number, "its setting is no longer one of the best")
         for trial in confirming.open:
             self._open_trial(trial)
         return True
@@ -404,7 +404,7 @@ class Driver:
             confirmation=confirmation_of(self._sweep, trials, spent=spent),
         )
         if self._importing.is_alive():
-            self._importing.join()  # A module that another thread is importing can be met half made.
+            self._importing.join()  # A module that another thread is importing may be incomplete.
         self._report.write(self._study, summary)
         ended = max((trial.ended_ms or 0 for trial in trials), default=now_ms())
         state: State = "interrupted" if summary.state == "interrupted" else "complete"

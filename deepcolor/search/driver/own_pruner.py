@@ -1,4 +1,4 @@
-"""The pruner that a user brings: imported and made, and named when it fails."""
+"""The pruner that a user brings: imported, built, and named when it fails."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from deepcolor.search.rules.pruning import OwnPruner
 
 
 def own_pruner(sweep: Sweep, *, code: Path | None) -> OwnPruner | None:
-    """Return the pruner that a sweep brings; None where it names a shipped one.
+    """Return the pruner that a sweep brings; None if it names a shipped one.
 
     Args:
         sweep: Names it.
         code: See `Segment.code`.
     Raises:
-        CodeError: It cannot be imported, does not take its options, or is none.
+        CodeError: It cannot be imported, does not take its options, or is not a pruner.
     """
     pruner = sweep.search.pruner
     if not pruner.brought:
@@ -30,7 +30,7 @@ def own_pruner(sweep: Sweep, *, code: Path | None) -> OwnPruner | None:
         made: OwnPruner = kind(**pruner.options)
     except Exception as error:
         rule, got = f"the pruner {pruner.name} must take its options", f"{type(error).__name__}: {error}"
-        raise CodeError(rule, got=got, advice="Mend search.pruner.options.") from error
+        raise CodeError(rule, got=got, advice="Correct search.pruner.options.") from error
     lacking = [name for name in ("rungs", "quota") if not callable(getattr(made, name, None))]
     if lacking:
         raise CodeError(f"the pruner {pruner.name} must have {' and '.join(lacking)}", advice="See docs/extending.md.")
@@ -39,11 +39,12 @@ def own_pruner(sweep: Sweep, *, code: Path | None) -> OwnPruner | None:
 
 @contextmanager
 def blamed_on(pruner: PrunerConfig) -> Iterator[None]:
-    """Say in one line that it was the user's pruner which failed."""
+    """Say in one line that it was the user's pruner that failed."""
     try:
         yield
     except Exception as error:
         if not pruner.brought:
             raise
         got = " ".join(f"{type(error).__name__}: {error}".split())
-        raise CodeError(f"the pruner {pruner.name} must decide who goes on", got=got, advice="Mend it.") from error
+        rule = f"the pruner {pruner.name} must decide which trials continue"
+        raise CodeError(rule, got=got, advice="Fix it.") from error

@@ -1,4 +1,4 @@
-"""Which settings a study still has to try: the rest of its grid, or what its sampler draws."""
+"""The settings a study still has to try: the rest of its grid, or what its sampler draws."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Proposals:
         self._points: deque[Params] = deque()
 
     def take_over(self, trials: Sequence[StoredTrial]) -> None:
-        """Go on from what earlier drivers tried; a failed point is tried again."""
+        """Continue from what earlier drivers tried; a failed point is tried again."""
         self._study.use_sampler(self._search, code=self._code)
         if self._search.sampler == "grid":
             there = {point_key(trial.params) for trial in searched(trials) if trial.state != "failed"}
@@ -45,7 +45,7 @@ class Proposals:
         return limit is None or started < limit
 
     def next(self, *, started: int) -> StoredTrial | None:
-        """Start one more trial; None when the study has them all."""
+        """Start one more trial; None if the study has them all."""
         if not self.left(started=started):
             return None
         if self._search.sampler == "grid":
@@ -53,7 +53,7 @@ class Proposals:
         return self._study.ask(self._search)
 
     def held_back(self, *, started: int) -> bool:
-        """Whether the budget alone keeps the study from trying more."""
+        """Whether only the budget keeps the study from trying more."""
         search = self._search
         if search.budget.trials is None or started < search.budget.trials:
             return False

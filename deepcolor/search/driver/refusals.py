@@ -16,7 +16,7 @@ def writing_below(workspace: Workspace) -> Iterator[None]:
     """Turn a failure to write the studies database or a file of the workspace into the line the user sees.
 
     Raises:
-        WorkspaceError: The disk is full or failing, its files are closed to this user, the process is at a limit of the
+        WorkspaceError: The disk is full or failing, this user may not use its files, the process is at a limit of the
             machine, or the database was locked for longer than a writer waits.
     """
     from optuna.exceptions import StorageInternalError
@@ -39,7 +39,7 @@ def writing_below(workspace: Workspace) -> Iterator[None]:
 
 def _advice(error: Exception) -> str:
     refused = refusal(error)
-    # What SQLite calls an error of the disk is most often the want of space.
+    # What SQLite calls a disk error is usually a lack of space.
     if refused is not None and refused.kind not in {"space", "device"}:
         return refused.advice
-    return "Free disk space, or end what locks it, then run the same command again: it goes on where it was."
+    return "Free disk space, or end what locks it, then run the same command again: it continues where it stopped."

@@ -1,4 +1,4 @@
-"""End a study's trials: with what the store holds of them, or with the reason why it holds nothing."""
+"""End a study's trials: with what the store holds of them, or with the reason why it holds nothing of them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from deepcolor.training.trajectory import TrajectoryPaths
 
 
 class Settling:
-    """Tells trials, and lets everybody know: the study's storage, the board, tracking and the watcher."""
+    """Ends trials, and informs everyone: the study's storage, the board, tracking and the watcher."""
 
     def __init__(
         self,
@@ -42,7 +42,7 @@ class Settling:
         return self._board.snapshot(stopping=self._ending.due)
 
     def settle(self, open_: OpenTrial, *, host: str = "", device: str = "") -> None:
-        """Tell a trial if the store holds all that it asks for; let it wait if it has come to its rung."""
+        """Tell a trial if the store holds all that it asks for; let it wait if it has reached its rung."""
         ask, view = open_.ask, self._ladder.view(open_, epochs=open_.epochs)
         if view is None:
             self._ladder.report(open_, up_to=ask.epochs)
@@ -58,7 +58,7 @@ class Settling:
             threads = read_threads(folder)
             result = str(folder.relative_to(self._store))
             self._tell(ask.number, Outcome(view, result, metrics, host, device, threads, watched))
-        else:  # The epochs are there but their result is not: a segment that trains nothing makes it.
+        else:  # The epochs are there but their result is not: a segment that trains nothing will write it.
             open_.ask = replace(ask, epochs=open_.epochs, result=True)
 
     def fail(self, number: int, reason: str, *, epochs: int | None = None, counts: bool = True) -> None:
@@ -67,19 +67,19 @@ class Settling:
         Args:
             number: Of the trial.
             reason: In one line.
-            epochs: Of its trajectory that were known; None where its training was not what failed.
-            counts: Whether it takes the place of one of the search's trials until the next start.
+            epochs: How many of its trajectory were known; None if it was not its training that failed.
+            counts: Whether it counts as one of the search's trials until the next start.
         """
         trial = self._study.fail(number, reason, epochs=epochs)
         self._board.failed_now += counts and trial.confirms is None
         self._close(trial)
 
     def end(self, open_: OpenTrial) -> None:
-        """End a trial that waits at a rung where it is."""
+        """End a trial at the rung where it waits."""
         self._close(self._ladder.end(open_))
 
     def end_waiting(self) -> None:
-        """End every trial that waits at a rung where it is."""
+        """End every trial that waits at a rung there."""
         for open_ in self._board.waiting():
             self.end(open_)
 

@@ -14,7 +14,7 @@ TRACK_EVERY_S = 5.0
 
 
 class Showing:
-    """Hands records to a tracker, which takes them in its own time."""
+    """Hands records to a tracker, which stores them in its own time."""
 
     def __init__(self, tracker: Tracker, projection: Projection, board: Board) -> None:
         self._tracker = tracker
@@ -29,18 +29,18 @@ class Showing:
         state: State = "running",
         ended_ms: int | None = None,
     ) -> None:
-        """Show the whole, with its summary once there is one."""
+        """Show the study, with its summary once there is one."""
         self._tracker.put_study(self._projection.parent(trials, summary, state=state, ended_ms=ended_ms))
 
     def trial(self, trial: StoredTrial, state: State | None = None) -> None:
-        """Show a trial as it is, or in a state that its driver gives it; one without a training shows nothing."""
+        """Show a trial as it is, or in a state that its driver gives it; one without a training is not shown."""
         if trial.place is not None:
             history = self._board.seen(trial.place.trajectory)
             state = state or ("running" if self._board.trains(trial) else None)
             self._tracker.put_trial(self._projection.trial(trial, history, state=state))
 
     def training(self, digest: str) -> None:
-        """Show the open trials of a trajectory: when one begins to be trained or to wait, else every few seconds."""
+        """Show the open trials on a trajectory: whenever one starts training or waiting, else every few seconds."""
         now = time.monotonic()
         for open_ in self._board.on(digest):
             runs = self._board.trains(open_.trial)

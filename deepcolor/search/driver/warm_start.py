@@ -1,4 +1,4 @@
-"""Offer the finished trials of other studies to the sampler, as far as they say something about this study's space."""
+"""Offer the finished trials of other studies to the sampler, as far as they are informative for this study's space."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from deepcolor.search.study.trials import searched
 
 
 def offer(study: StoredStudy, others: Sequence[StoredStudy], *, trajectory_of: Callable[[Setting], str]) -> int:
-    """Add what is new of other studies' complete trials, and return how many the sampler learns from in all.
+    """Add new complete trials of other studies, and return how many the sampler learns from in total.
 
-    A trial says something about this study if the same setting here would be the same training: the same stage, data,
-    starting weights and objective, fixed fields included, at a point that the space covers.
+    A trial is informative if its setting would be the same training in this study: the same stage, data, starting
+    weights and objective, fixed fields included, at a point that the space covers.
 
     Args:
         study: The study that learns.
