@@ -44,8 +44,8 @@ def trial(number: int, value: float, *, state: str = "complete") -> StoredTrial:
     ],
 )
 def test_a_limit_is_reached_when_it_is_met(budget: dict[str, Any], reached: str | None) -> None:
-    """Each limit counts what it says; a pruned trial is no best one, but counts for the patience. One that failed, or
-    that has only begun, counts for nothing.
+    """Each limit counts what it says; a pruned trial is never the best, but counts for patience. One that failed, or
+    that has only begun, does not count.
     """
     failed = replace(trial(4, 0.0, state="failed"), outcome=None)
     begun = replace(failed, number=5, state="waiting")
@@ -61,7 +61,7 @@ def on_gpu(segment: Segment, on_epoch: Any = None) -> SegmentOutcome:
 
 @pytest.mark.parametrize(("budget", "complete"), [({"target": loss(0.02, 0.0, 3)}, 4), ({"trials": 2}, 2)])
 def test_a_spent_budget_ends_the_search(bench: Bench, sweep_of: SweepOf, budget: dict[str, Any], complete: int) -> None:
-    """The search ends complete, says which limit it was, and trains nothing more until it is given more."""
+    """The search ends complete, says which limit ended it, and trains nothing more until the limit is raised."""
     sweep = sweep_of({"lr": RATES}, budget=budget)
     summary = bench.run(sweep)
     assert (summary.state, summary.stopped_by, summary.complete) == ("complete", next(iter(budget)), complete)
@@ -86,7 +86,7 @@ def test_gpu_hours_add_up_over_restarts(bench: Bench, sweep_of: SweepOf) -> None
 
 
 def test_what_fails_has_cost_what_it_trained(bench: Bench, sweep_of: SweepOf) -> None:
-    """A training that fails on a GPU after two epochs has spent both, and the time that it took there."""
+    """A training that fails on a GPU after two epochs has spent both, and the time it took there."""
     slept_s = 0.05
 
     def fail(segment: Segment, on_epoch: Any = None) -> SegmentOutcome:
@@ -107,7 +107,7 @@ def test_what_fails_has_cost_what_it_trained(bench: Bench, sweep_of: SweepOf) ->
 
 
 def test_a_search_bounded_by_its_budget_needs_no_number_of_trials(bench: Bench, sweep_of: SweepOf) -> None:
-    """A sampler without a number of trials goes on until the best has not changed for a while."""
+    """A sampler without a number of trials continues until the best has not changed for a while."""
     search: dict[str, Any] = {"sampler": "random", "budget": {"patience_trials": 6}}
     summary = bench.run(sweep_of({"lr": {"low": 1e-4, "high": 0.1, "log": True}}, **search))
     assert summary.stopped_by == "patience_trials"
@@ -116,7 +116,7 @@ def test_a_search_bounded_by_its_budget_needs_no_number_of_trials(bench: Bench, 
 
 
 def test_running_segments_end_cleanly(bench: Bench, sweep_of: SweepOf, monkeypatch: pytest.MonkeyPatch) -> None:
-    """At the limit the running training ends its epoch and stays open; a larger budget goes on from there."""
+    """At the limit the running training finishes its epoch and stays open; a larger budget continues from there."""
     monkeypatch.setenv("TRIVIAL_EPOCH_S", "0.02")
     sweep = sweep_of({"lr": [0.1], "epochs": [300]}, budget={"epochs": 5})
     cut = bench.run(sweep)

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.usefixtures("no_pictures")
 
 
 def run_until(bench: Bench, sweep: Sweep, *, finished: int) -> Summary:
-    """Drive a sweep, and stop it when so many of its trials have finished."""
+    """Drive a sweep, and stop it when this many of its trials have finished."""
     executor = SerialExecutor(trivial)
     with owned(bench.workspace, sweep.study):
         driver = bench.driver(sweep, executor)
@@ -41,8 +41,8 @@ def run_until(bench: Bench, sweep: Sweep, *, finished: int) -> Summary:
 
 
 def said_by_all(bench: Bench, sweep: Sweep) -> tuple[str, str, bool, bool]:
-    """The state of a study as its driver put it last, as it is replayed, whether it is finished, and whether gc would
-    take anything of it.
+    """The state of a study as its driver last put it, as it is replayed, whether it is finished, and whether gc would
+    remove anything of it.
     """
     provenance = Provenance(data_digest="d" * 32, data_folder="photos", config_digest=sweep.digest())
     write_start(bench.workspace.study(sweep.study), Start(provenance, "deepcolor sweep x.yaml"))
@@ -66,8 +66,8 @@ def said_by_all(bench: Bench, sweep: Sweep) -> tuple[str, str, bool, bool]:
 def test_driver_replay_and_gc_agree_on_whether_a_study_has_ended(
     bench: Bench, sweep_of: SweepOf, search: dict[str, Any]
 ) -> None:
-    """With a trial that failed, the three say the same: after a stop in the first start, after one in the next start,
-    which tries again what failed, and at the end.
+    """With a failed trial, the three say the same: after a stop in the first start, after one in the next start, which
+    retries what failed, and at the end.
     """
     sweep = sweep_of(search["space"], **{key: value for key, value in search.items() if key != "space"})
     bench.workspace.studies.joinpath("broken").touch()
@@ -78,6 +78,6 @@ def test_driver_replay_and_gc_agree_on_whether_a_study_has_ended(
     assert ended[0] == ended[1]
     assert ended[3] == ended[2]
     bench.run(sweep)
-    # A search that patience ends leaves trials open, which a larger budget goes on with: gc keeps what they need.
+    # A search that patience ends leaves trials open, which a larger budget continues: gc keeps what they need.
     closed = "budget" not in search
     assert said_by_all(bench, sweep) == ("complete", "complete", closed, closed)

@@ -1,4 +1,4 @@
-"""Searches for any of a stage's metrics, minimised or maximised, with others watched beside it."""
+"""Searches for any of a stage's metrics, minimised or maximised, with others watched alongside."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SPACE = {"lr": {"low": 1e-3, "high": 0.3, "log": True}}
 
 
 def outcome(trial: StoredTrial, *, sign: int) -> object:
-    """What became of a trial, its values taken with a sign."""
+    """What became of a trial, with its values multiplied by a sign."""
     assert trial.outcome is not None
     reached = {epoch: sign * value for epoch, value in trial.reached.items()}
     value = None if trial.value is None else sign * trial.value
@@ -30,7 +30,7 @@ def outcome(trial: StoredTrial, *, sign: int) -> object:
 def test_a_search_that_maximises_is_the_mirror_of_one_that_minimises(
     bench: Bench, sweep_of: SweepOf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With all values the other way round, sampler, pruner, confirmation and ranking come to the same."""
+    """With all values negated, sampler, pruner, confirmation and ranking give the same result."""
     search = {"sampler": "tpe", "trials": 14, "pruner": "asha", "confirm": {"top": 2, "seeds": 3}}
     small = sweep_of(SPACE, study="small", **search)
     small = small.model_copy(update={"training": small.training.model_copy(update={"epochs": 9})})
@@ -39,7 +39,7 @@ def test_a_search_that_maximises_is_the_mirror_of_one_that_minimises(
     monkeypatch.setattr(formula, "loss", lambda *at: -loss(*at))
     monkeypatch.setattr(formula, "luck", lambda *at: -luck(*at))
     monkeypatch.setattr(Regressor, "metrics", {**MSE, "val/mse": "maximize"})
-    # Of another batch size, so that nothing is shared with the trainings of the first.
+    # With another batch size, so that nothing is shared with the trainings of the first.
     large = small.model_copy(update={"study": "large", "training": small.training.model_copy(update={"batch_size": 8})})
     summary = bench.run(large)
     mine = summary.confirmation
@@ -59,7 +59,7 @@ def test_a_search_that_maximises_is_the_mirror_of_one_that_minimises(
 
 
 def test_what_is_watched_is_shown_beside_the_objective(bench: Bench, sweep_of: SweepOf) -> None:
-    """Another metric can be the objective, and others stand beside it, at the same epoch, wherever trials are shown."""
+    """Another metric can be the objective, and others are shown with it, at the same epoch, wherever trials appear."""
     sweep = sweep_of({"lr": [0.1, 0.01]}, objective="train/mse", watch=["val/mse_a", "epoch_s"])
     bench.run(sweep)
     trials = bench.storage().load("s").trials()

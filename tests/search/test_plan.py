@@ -47,14 +47,14 @@ def cost_s(sweep: Sweep, work: Workload, **machine: Any) -> float:
 
 
 def test_the_reports_grid_shares_its_epochs(bench: Bench, sweep_of: Make) -> None:
-    """Three learning rates, epoch counts and weight decays each: 27 trials, 9 trajectories, half of the epochs."""
+    """Three learning rates, three epoch counts, three weight decays: 27 trials, 9 trajectories, half of the epochs."""
     space = {"lr": [1e-3, 1e-4, 1e-1], "epochs": [100, 200, 300], "weight_decay": [0, 1e-5, 1e-6]}
     work = work_of(bench, sweep_of(space))
     assert (work.trials, work.trajectories, work.requested_epochs, work.trained_epochs) == (27, 9, 5400, 2700)
 
 
 def test_a_plan_foretells_what_the_driver_trains(bench: Bench, sweep_of: Make) -> None:
-    """Before, between and after: the epochs of the plan are those the driver then trains, over studies too."""
+    """Before, between and after: the plan's epochs are those that the driver then trains, across studies too."""
     first = sweep_of({"lr": [0.1, 0.01], "epochs": [2, 4]})
     second = sweep_of({"lr": [0.1, 0.001], "epochs": [3, 6]}, study="t")
     for sweep in (first, second):
@@ -66,7 +66,7 @@ def test_a_plan_foretells_what_the_driver_trains(bench: Bench, sweep_of: Make) -
 
 
 def test_what_was_collected_is_planned_again(bench: Bench, sweep_of: Make) -> None:
-    """Once checkpoints are collected, another study that asks for them is planned, and trained, from the beginning."""
+    """Once checkpoints are collected, another study that needs them is planned, and trained, from the beginning."""
     bench.run(sweep_of({"lr": [0.1, 0.01]}))
     remove(find_garbage(bench.workspace, bench.storage(), keep=1, references=References()))
     sweep = sweep_of({"lr": [0.1, 0.01]}, study="t")
@@ -74,7 +74,7 @@ def test_what_was_collected_is_planned_again(bench: Bench, sweep_of: Make) -> No
 
 
 def test_drawn_settings_are_counted(bench: Bench, sweep_of: Make) -> None:
-    """A random search is planned by as many draws from its space as trials are left, the same each time."""
+    """A random search is planned with as many draws from its space as trials are left, the same each time."""
     space = {"lr": {"low": 1e-4, "high": 0.1, "log": True}, "feature_maps": {"low": 2, "high": 8}, "epochs": [2, 4]}
     sweep = sweep_of(space, sampler="random", trials=20)
     work = work_of(bench, sweep)
@@ -94,7 +94,7 @@ def test_more_workers_take_less_time(bench: Bench, sweep_of: Make) -> None:
 
 
 def test_a_budget_bounds_the_plan(bench: Bench, sweep_of: Make) -> None:
-    """The limit that is reached first is named, and what lies beyond it is not counted."""
+    """The limit that is reached first is named, and what is beyond it is not counted."""
     sweep = sweep_of({"lr": [0.1, 0.01, 0.001, 0.0001]}, budget={"epochs": 6, "wall_s": 1e6})
     work = work_of(bench, sweep)
     cost = price(sweep, work, paces=dict.fromkeys(work.forms(), pace()), machine=ONE)
@@ -111,8 +111,8 @@ def test_a_plan_says_when_it_is_an_upper_bound(bench: Bench, sweep_of: Make) -> 
 
 @given(widths=st.lists(st.integers(1, 500), min_size=1, max_size=12, unique=True), most=st.integers(2, 5))
 def test_measured_forms_span_the_space(widths: Sequence[int], most: int) -> None:
-    """Whatever the space, the least and the most work are measured, so nothing has to be extrapolated; and where the
-    seconds of a step follow its work, what lies between is met exactly.
+    """Whatever the space, the least and the most work are measured, so nothing has to be extrapolated; and if a step's
+    seconds are proportional to its work, everything in between is exact.
     """
     forms = [form(width) for width in widths]
     work = {one: float(one.model.feature_maps) for one in forms}
@@ -125,7 +125,7 @@ def test_measured_forms_span_the_space(widths: Sequence[int], most: int) -> None
 
 
 def test_beyond_what_was_measured_a_step_takes_as_its_work() -> None:
-    """From one measured form the others follow by the work of their steps; a small one does not become free."""
+    """From one measured form the others follow by the work of their steps; a small form does not become free."""
     forms = [form(width) for width in (1, 10, 100)]
     work = {one: float(one.model.feature_maps) for one in forms}
     paces = filled({forms[1]: pace(epoch_s=20.0)}, forms, work=work, steps=dict.fromkeys(forms, 10))

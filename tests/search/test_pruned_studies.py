@@ -24,7 +24,7 @@ SPACE: dict[str, Any] = {"lr": RATES[1:7], "weight_decay": [0.0, 0.1], "epochs":
 
 
 class Dies(Exception):
-    """Ends a driver in the middle, as a kill does."""
+    """Ends a driver midway, as a kill does."""
 
 
 class Mortal(SerialExecutor):
@@ -106,7 +106,7 @@ def test_a_rung_leaves_no_result_and_tells_optuna(bench: Bench, sweep_of: SweepO
 
 @pytest.mark.parametrize("lives", [11])
 def test_a_killed_driver_goes_on_with_the_same_decisions(bench: Bench, sweep_of: SweepOf, lives: int) -> None:
-    """A driver that dies anywhere is replaced by one that ends with the same trials as if none had died."""
+    """A driver that dies at any point is replaced by one that ends with the same trials as if none had died."""
     sweep = sweep_of({"lr": RATES, "epochs": [27]}, pruner=FROM_ONE)
     alone = Bench(replace(bench.workspace, root=bench.workspace.root / "alone"), bench.memory)
     alone.run(sweep)
@@ -139,7 +139,7 @@ def test_early_stopping_and_pruning_live_side_by_side(bench: Bench) -> None:
 
 
 def test_a_diverged_training_ends_at_once_beside_a_pruner(bench: Bench, sweep_of: SweepOf) -> None:
-    """A training that is no number ends complete with the worst of values, and takes nobody's place."""
+    """A training whose loss is not a number ends complete with the worst possible value, and takes nobody's place."""
     summary = bench.run(sweep_of({"lr": [1.0, 0.1, 0.01], "epochs": [27]}, pruner=FROM_ONE))
     assert (summary.diverged, summary.complete, summary.pruned) == (1, 2, 1)
     assert by_number(bench, "s")[0].value == math.inf
@@ -148,7 +148,7 @@ def test_a_diverged_training_ends_at_once_beside_a_pruner(bench: Bench, sweep_of
 
 
 def test_a_stopped_study_keeps_its_waiting_trials(bench: Bench, sweep_of: SweepOf) -> None:
-    """After a stop, trials at a rung are open, shown as waiting, and go on with the next start."""
+    """After a stop, trials at a rung are open, shown as waiting, and continue on the next start."""
     sweep = sweep_of({"lr": RATES, "epochs": [27]}, pruner=FROM_ONE)
     executor = SerialExecutor(trivial)
     with owned(bench.workspace, "s"):
@@ -177,8 +177,8 @@ def test_a_finished_study_with_pruned_trials_trains_nothing_again(bench: Bench, 
 
 
 def test_a_study_keeps_the_rungs_it_began_with(bench: Bench, sweep_of: SweepOf) -> None:
-    """A file that leaves the first rung open begins with one that fits its trainings, and keeps it when they grow; a
-    study from when the default was one epoch goes on with the same file, compares after one epoch, and grows with it.
+    """A file that does not set the first rung gets one that fits its trainings, and keeps it when they grow; a study
+    from when the default was one epoch continues with the same file, compares after one epoch, and grows with it.
     """
     sweep, longer = (sweep_of({"lr": RATES[:3], "epochs": [most]}, pruner="asha") for most in (9, 120))
     bench.run(sweep)

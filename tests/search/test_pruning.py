@@ -28,7 +28,7 @@ _QUALITIES = st.lists(st.integers(0, 8), min_size=1, max_size=20)
 
 
 class Simulation:
-    """A study whose trials are worth a number of their own at every rung; `slots` of them train at a time."""
+    """A study whose trials have a value of their own at every rung; `slots` of them train at a time."""
 
     def __init__(self, pruner: PrunerConfig, qualities: list[int], *, slots: int) -> None:
         self.pruner = pruner
@@ -81,7 +81,7 @@ class Simulation:
         return True
 
     def check(self, before: Standing, move: GoOn) -> None:
-        """Whoever goes on is among the best ceil(n / reduction_factor) of its rung at that moment."""
+        """A trial that continues is among the best ceil(n / reduction_factor) of its rung at that moment."""
         ladder = rungs(self.pruner, number=move.number, epochs=MOST, most_epochs=MOST)
         assert move.to_epoch == ladder[ladder.index(before.target) + 1]
         if self.pruner.name == "asha":
@@ -105,7 +105,7 @@ def test_every_search_ends_with_a_trial_trained_to_its_end(
 
 
 def survivors(pruner: PrunerConfig, qualities: list[int]) -> list[int]:
-    """Who goes on when all have reached the first rung, and nobody has left it yet."""
+    """Which trials continue when all have reached the first rung, and none has left it yet."""
     first = rungs(pruner, number=0, epochs=MOST, most_epochs=MOST)[0]
     here = {n: Standing(n, str(n), MOST, first, {first: float(quality)}) for n, quality in enumerate(qualities)}
     gone_on = []
@@ -118,14 +118,14 @@ def survivors(pruner: PrunerConfig, qualities: list[int]) -> list[int]:
 @settings(max_examples=150, deadline=None)
 @given(_ASHA, _QUALITIES)
 def test_of_a_full_rung_the_best_share_goes_on(pruner: PrunerConfig, qualities: list[int]) -> None:
-    """When all trials have reached a rung before one goes on, one in reduction_factor does: the best ones, in order."""
+    """If all trials have reached a rung before any continues, one in reduction_factor does: the best ones, in order."""
     ranked = sorted(range(len(qualities)), key=lambda number: (qualities[number], number))
     assert survivors(pruner, qualities) == ranked[: len(qualities) // pruner.reduction_factor]
 
 
 @given(_QUALITIES.filter(lambda values: len(values) >= 9))
 def test_asha_trains_few_trials_long(qualities: list[int]) -> None:
-    """Of trials that come one by one in order of quality, the worst first, each rung still stops most."""
+    """Of trials that come one by one in order of quality, worst first, each rung still stops most."""
     simulation = Simulation(PrunerConfig(name="asha", min_epochs=1), sorted(qualities, reverse=True), slots=1)
     simulation.run()
     assert len(simulation.complete) < len(qualities)
@@ -142,7 +142,7 @@ def test_the_ladder_is_geometric_and_ends_with_the_trial() -> None:
 
 @given(st.integers(1, 2000), st.integers(2, 9))
 def test_where_nothing_is_said_trials_are_compared_late_enough(most: int, factor: int) -> None:
-    """The first rung is six epochs or more, of long trainings a part of them, and a trial passes two at most."""
+    """The first rung is at six epochs or more, later in long trainings, and a trial passes two rungs at most."""
     pruner = PrunerConfig(name="asha", reduction_factor=factor)
     ladder = rungs(pruner, number=0, epochs=most, most_epochs=most)
     assert ladder[0] == min(most, max(6, -(-most // factor**2)))
@@ -150,7 +150,7 @@ def test_where_nothing_is_said_trials_are_compared_late_enough(most: int, factor
 
 
 def test_hyperband_shares_trials_out_between_its_brackets() -> None:
-    """With 81 epochs and a factor of 3 the brackets start at 1, 3, 9, 27 and 81, as often as the paper's sizes say."""
+    """With 81 epochs and a factor of 3 the brackets start at 1, 3, 9, 27 and 81, as often as in the paper."""
     hyperband = PrunerConfig(name="hyperband", min_epochs=1)
     starts = Counter(rungs(hyperband, number=n, epochs=81, most_epochs=81)[0] for n in range(143))
     assert starts == {1: 81, 3: 34, 9: 15, 27: 8, 81: 5}
@@ -159,7 +159,7 @@ def test_hyperband_shares_trials_out_between_its_brackets() -> None:
 
 
 def test_the_median_lets_the_better_half_on() -> None:
-    """Below `warmup_trials` everyone goes on; then those no worse than the median of their rung."""
+    """Below `warmup_trials` every trial continues; then those no worse than the median of their rung."""
     pruner = PrunerConfig(name="median", min_epochs=1, reduction_factor=3, warmup_trials=4)
     assert sorted(survivors(pruner, [5, 1, 4, 2, 3, 6])) == [1, 2, 3, 4]
     few = Simulation(pruner, [5, 1, 4], slots=1)
@@ -168,7 +168,7 @@ def test_the_median_lets_the_better_half_on() -> None:
 
 
 def test_trials_of_one_training_go_on_together() -> None:
-    """Trials that differ in epochs alone count as one at a rung, and none of them is left behind."""
+    """Trials that differ only in epochs count as one at a rung, and none of them is left behind."""
     pruner = PrunerConfig(name="asha", min_epochs=1)
     shared = [Standing(number, "same", epochs, 1, {1: 0.5}) for number, epochs in enumerate((9, 27, 81))]
     alone = [Standing(3 + number, f"alone {number}", 81, 1, {1: 1.0}) for number in range(2)]

@@ -16,7 +16,7 @@ _SHARES = st.lists(st.tuples(_TRAJECTORIES, st.integers(1, 9)), max_size=12).map
 
 @given(_ASKS, st.integers(1, 4))
 def test_every_ask_is_met_with_as_many_epochs_as_its_trajectory_is_long(asks: list[Ask], slots: int) -> None:
-    """No trajectory runs twice at a time, and each is trained to its furthest ask and not an epoch more."""
+    """No trajectory runs twice at a time, and each is trained to its furthest ask and not one epoch more."""
     open_, reached, trained = list(asks), dict.fromkeys("abcd", 0), 0
     while open_:
         busy: dict[str, Ask] = {}
@@ -36,7 +36,7 @@ def test_every_ask_is_met_with_as_many_epochs_as_its_trajectory_is_long(asks: li
 
 @given(_ASKS)
 def test_an_idle_trajectory_starts_with_its_nearest_epoch(asks: list[Ask]) -> None:
-    """A later trial goes on where an earlier one ends, so the shortest ask of a trajectory comes first."""
+    """A later trial continues where an earlier one ends, so the shortest ask of a trajectory comes first."""
     ask = next_ask(asks, ())
     assert (ask is None) == (not asks)
     if ask is not None:
@@ -45,7 +45,7 @@ def test_an_idle_trajectory_starts_with_its_nearest_epoch(asks: list[Ask]) -> No
 
 @given(_SHARES)
 def test_trials_together_pay_for_each_epoch_once(shares: list[Share]) -> None:
-    """What the trials of a study pay adds up to the longest trial of each trajectory."""
+    """What a study's trials pay adds up to the longest trial of each trajectory."""
     furthest: dict[str, int] = {}
     for share in shares:
         furthest[share.trajectory] = max(furthest.get(share.trajectory, 0), share.requested_epochs)
@@ -63,8 +63,8 @@ def test_epochs_that_were_in_the_store_already_cost_nothing() -> None:
 
 
 def test_epochs_whose_weights_are_gone_are_paid_for_again() -> None:
-    """Where a history is all that the store has, each trial trains on from where the one before it ended, up to the
-    epoch whose weights it takes; a trial that needs no weights pays nothing.
+    """If the store has only a history, each trial continues from where the one before it ended, up to the epoch whose
+    weights it takes; a trial that needs no weights pays nothing.
     """
 
     def share(number: int, end: int, *, chosen: int | None, begins: int = 0) -> Share:

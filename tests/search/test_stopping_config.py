@@ -12,7 +12,7 @@ HEAD = "{study: s, stage: regressor, data: {name: d}, search: {space: {lr: [0.1,
 
 
 def test_a_name_is_short_for_a_pruner(tmp_path: Path) -> None:
-    """A pruner can be written as its name alone; written out with all defaults it is read back equal."""
+    """A pruner can be written as just its name; written out with all defaults it is read back equal."""
     short, long = tmp_path / "short.yaml", tmp_path / "long.yaml"
     short.write_text(HEAD + "pruner: asha, budget: {epochs: 10}}}")
     sweep = load_sweep(short)

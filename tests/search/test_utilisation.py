@@ -1,4 +1,4 @@
-"""How busy the driver keeps many workers, in virtual time (`benchmarks/parallel.py`): nothing is waited for."""
+"""How busy the driver keeps many workers, in virtual time (`benchmarks/parallel.py`), so nothing has to wait."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ def test_no_worker_waits_while_there_is_a_training_to_start(parallel: Any, tmp_p
 
 
 def test_halving_leaves_no_worker_without_work(parallel: Any, tmp_path: Path) -> None:
-    """Where trials wait at their rungs, a free worker gets a new one at once."""
+    """While trials wait at their rungs, a free worker gets a new one at once."""
     use = parallel.simulate(tmp_path, parallel.asha_of(80), workers=16)
     assert use.while_work_is_left > 0.99
 
 
 def test_the_last_training_to_begin_is_no_long_one(parallel: Any, tmp_path: Path) -> None:
-    """Of two workers none is idle at the end for longer than a thirtieth, although trainings differ tenfold."""
+    """Neither of two workers is idle at the end for over a thirtieth of the time, though trainings differ tenfold."""
     use = parallel.simulate(tmp_path, parallel.grid_of(16), workers=2)
     assert use.whole > 0.97

@@ -1,4 +1,4 @@
-"""What finished trials say about the cost of a form: only those trained on this machine, in the same way, count."""
+"""What finished trials say about the cost of a form; only those trained on this machine and in the same way count."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from deepcolor.training.trajectory import EpochMetrics, TrajectoryPaths
 from deepcolor.workspace import Workspace
 
 _LONGEST_TRIAL_S = 120.0
-"""Between the last epoch and the telling; longer, and the machine slept, or the driver was away."""
+"""Between a trial's last epoch and its end; if it took longer, the machine was asleep or the driver was not running."""
 
 
 @dataclass(frozen=True)
 class _Seen:
     epoch_s: float
     trial_s: float | None
-    """None where the trial took its epochs from the store."""
+    """None if the trial took its epochs from the store."""
     checkpoint_bytes: int
     result_bytes: int
 
@@ -50,7 +50,7 @@ def paces_in_store(
         workers: Segments at a time.
         threads: CPU threads of each.
         device: `cpu` or `cuda`.
-        host: The machine; this one, unless said otherwise.
+        host: The machine; this one by default.
     """
     seen: dict[Form, list[_Seen]] = {}
     for study in map(storage.load, storage.names()):

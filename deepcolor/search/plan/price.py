@@ -1,8 +1,8 @@
 """What a sweep will cost: its workload, priced by what an epoch and a trial take on this machine. Pure.
 
-seconds of a step    from the store or a calibration; between measured forms by the work of a step
+seconds of a step    from the store or a calibration; interpolated between measured forms by the work of a step
 a trajectory         its epochs, and for each trial on it a checkpoint and a result
-the sweep            trajectories in their order on the workers, between the driver's start and its report
+the sweep            trajectories in order on the workers, between the driver's start and its report
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ PROMOTION_S = 4.0
 
 
 _LEAST_PART = 0.25
-"""Of a step's time, what does not go with its work."""
+"""Share of a step's time that does not depend on its work."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Pace:
 
     epoch_s: float
     trial_s: float
-    """Beside its epochs: build or load the network, write a checkpoint, measure and draw the result."""
+    """In addition to its epochs: build or load the network, write a checkpoint, measure and draw the result."""
     checkpoint_bytes: float
     result_bytes: float
     source: Source
@@ -49,7 +49,7 @@ class Pace:
 
 @dataclass(frozen=True)
 class Machine:
-    """How the segments would run, and what starting to do so costs."""
+    """How the segments would run, and what starting them costs."""
 
     workers: int
     threads: int
@@ -60,7 +60,7 @@ class Machine:
     cold_s: float = 0.0
     """What only the first training of a worker costs."""
     stretch: float = 1.0
-    """Seconds by the clock for one of the processor's: above 1 on a machine that others use too."""
+    """Wall-clock seconds per processor second: above 1 on a machine that others use too."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class Cost:
     epoch_s: float
     """Mean over the epochs to be trained."""
     trial_s: float
-    """Mean over the trials to be made."""
+    """Mean over the trials to be run."""
     startup_s: float
     """Of the driver and its workers; the report at the end is part of it."""
     wall_s: float
@@ -87,13 +87,13 @@ class Cost:
     at_most: bool
     """Early stopping, a pruner or a target may end it sooner."""
     limited_by: str | None
-    """The limit of its budget that it will reach first."""
+    """The limit of its budget that it will reach first, if any."""
     sources: dict[str, int]
     """How many of its forms were priced from each source."""
     confirmations: int = 0
-    """Trainings of the best settings under other seeds, beside the trials of the search."""
+    """Trainings of the best settings under other seeds, in addition to the trials of the search."""
     presumed_epochs: int | None = None
-    """What each of those is taken for: the longest trial's epochs, as the settings are not known yet; None where they
+    """The epochs each of those is assumed to take: the longest trial's, as the settings are not known yet; None if they
     are."""
 
     def __repr__(self) -> str:
@@ -104,7 +104,7 @@ class Cost:
 
     @property
     def sentence(self) -> str:
-        """What matters most of it, in a line."""
+        """What matters most, in a line."""
         bound = "at most " if self.at_most else ""
         trials = f"{counted(self.trials, 'trial')} in {counted(self.trajectories, 'training')}"
         epochs = f"{counted(self.trained_epochs, 'epoch')} to train, {self.epoch_s:.3g} s each"
@@ -120,13 +120,13 @@ class Cost:
 def price(
     sweep: Sweep, work: Workload, *, paces: Mapping[Form, Pace], machine: Machine, promoted: bool = False
 ) -> Cost:
-    """Put seconds and bytes to a workload.
+    """Work out the seconds and bytes of a workload.
 
     Args:
-        sweep: That the workload is of.
+        sweep: The sweep to be run.
         work: What is left to do.
         paces: Of every form in it.
-        machine: That it would run on.
+        machine: What it would run on.
         promoted: Whether its best trial is promoted afterwards.
     """
     blocks = [_block_s(paces[chain.form], chain.epochs) for chain in work.chains]
@@ -162,7 +162,7 @@ def price(
 
 
 def spread(forms: Sequence[Form], work: Mapping[Form, float], *, most: int) -> list[Form]:
-    """Choose the forms to measure: the one with the least work a step, the one with the most, and some between."""
+    """Choose the forms to measure: the one with the least work per step, the one with the most, and some in between."""
     by_work = sorted(forms, key=lambda form: work[form])
     if len(by_work) <= most:
         return by_work
@@ -172,10 +172,10 @@ def spread(forms: Sequence[Form], work: Mapping[Form, float], *, most: int) -> l
 def filled(
     known: Mapping[Form, Pace], forms: Sequence[Form], *, work: Mapping[Form, float], steps: Mapping[Form, int]
 ) -> dict[Form, Pace]:
-    """Return a pace for every form: the known one, else from its neighbours by the work of a step.
+    """Return a pace for every form: the known one, else interpolated between its neighbours by the work of a step.
 
-    Beyond the known ones a step takes as many times longer as it has more work; one with less work takes a quarter of
-    the nearest known one's time at least, for not all of that goes with the work.
+    Beyond the known forms, a step's time is proportional to its work, but never less than a quarter of the nearest
+    known step's time, because not all of that depends on the work.
 
     Args:
         known: Paces of some of the forms; at least one.

@@ -20,12 +20,12 @@ from deepcolor.training.remainder import resumable_epochs
 from deepcolor.training.trajectory import InitWeights, Trajectory, TrajectoryPaths
 
 _UNLIMITED_DRAWS = 1000
-"""Of a search that its budget alone ends."""
+"""Assumed of a search that only its budget ends."""
 
 
 @dataclass(frozen=True)
 class Form:
-    """What decides the seconds of an epoch on one data set and machine."""
+    """What determines the seconds of an epoch on one data set and machine."""
 
     stage: StageName
     model: ModelConfig
@@ -52,13 +52,13 @@ class Form:
 
 @dataclass(frozen=True)
 class Chain:
-    """The trials of one trajectory, the one that looks nearest first; only one of them can be trained at a time."""
+    """The trials on one trajectory, shortest first; only one of them can be trained at a time."""
 
     form: Form
     setting: Setting
-    """Of one of them."""
+    """The setting of one of them."""
     epochs: tuple[int, ...]
-    """To be trained for each trial that is not in the store as a whole."""
+    """Epochs to be trained for each trial that is not completely in the store."""
 
 
 @dataclass(frozen=True)
@@ -66,16 +66,16 @@ class Workload:
     """All that a sweep still has to do."""
 
     trials: int
-    """Trials of the search to start; those that are finished in the study already do not count."""
+    """Trials of the search to start, without those that the study has already finished."""
     trajectories: int
     requested_epochs: int
-    """Epochs they would train, each alone."""
+    """Epochs that these trials would take if each were trained by itself."""
     chains: tuple[Chain, ...]
     """Trajectories on which something is left to do, in the order they start."""
     confirmations: int = 0
-    """Trainings of the best settings under other seeds to start, beside the trials of the search."""
+    """Trainings of the best settings under other seeds to start, in addition to the trials of the search."""
     presumed_epochs: int | None = None
-    """What each of those is taken for while the search has yet to find the settings; None once it has."""
+    """The epochs each of those is assumed to take until the search has found the settings; None once it has."""
 
     @property
     def trained_epochs(self) -> int:
@@ -83,7 +83,7 @@ class Workload:
         return sum(sum(chain.epochs) for chain in self.chains)
 
     def forms(self) -> dict[Form, Setting]:
-        """Every form there is something to train of, with one setting that has it."""
+        """Every form of which something is left to train, with one setting that has it."""
         return {chain.form: chain.setting for chain in self.chains}
 
 
@@ -99,7 +99,7 @@ def workload(
 
     Args:
         sweep: With what it takes over from its parent model.
-        trials: Of its study; none if it does not exist yet.
+        trials: Those of its study; none if it does not exist yet.
         data_digest: Of the data in the sweep's form.
         store: The folder of all trajectories.
         parent_of: The weights a setting starts from; only their checksum matters.
@@ -124,7 +124,7 @@ def workload(
 
 
 def open_points(sweep: Sweep, trials: Sequence[StoredTrial]) -> list[Params]:
-    """Return the points a sweep has yet to finish: of a grid the true ones, else as many draws as trials are left."""
+    """Return the points a sweep has yet to finish: of a grid the actual ones, else as many draws as trials are left."""
     trials = searched(trials)
     done = {point_key(trial.params) for trial in trials if trial.state in {"complete", "pruned"}}
     limit = sweep.search.limit()
@@ -139,10 +139,10 @@ def open_points(sweep: Sweep, trials: Sequence[StoredTrial]) -> list[Params]:
 
 
 def _confirming_points(sweep: Sweep, trials: Sequence[StoredTrial], open_: Sequence[Params]) -> list[Params]:
-    """The points, seed included, that the best settings would be trained at under other seeds.
+    """The points, seed included, at which the best settings would be trained under other seeds.
 
-    While the search lasts they are not known: as many are taken from all over it, and each as long as the longest
-    trial, for the best are seldom the shortest.
+    While the search lasts they are not known: as many points are taken from all over it, each assumed to be as long as
+    the longest trial, because the best trials are seldom the shortest.
     """
     confirm, first = sweep.search.confirm, sweep.training.seed + 1
     if confirm is None:
@@ -160,7 +160,7 @@ def _confirming_points(sweep: Sweep, trials: Sequence[StoredTrial], open_: Seque
 
 
 def _chain(same: Sequence[Trajectory], *, store: Path) -> Chain:
-    """Follow a driver through the trials of one trajectory, with what the store holds."""
+    """Work out what a driver would do for the trials on one trajectory, given what the store holds."""
     paths = TrajectoryPaths(store, same[0].digest)
     history = read_history(paths)
     reached = 0

@@ -1,4 +1,4 @@
-"""Decide whether a study has spent its budget, and keep the account over all of its starts."""
+"""Decide whether a study has spent its budget, and keep account of it across all of its starts."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from deepcolor.search.study.storage import Spent, StoredStudy, StoredTrial
 from deepcolor.search.study.trials import searched
 
 SAVE_EVERY_S = 5.0
-"""What a killed driver may leave uncounted."""
+"""How much a killed driver may leave uncounted."""
 
 
 def exhausted(budget: BudgetConfig, *, spent: Spent, trials: Iterable[StoredTrial]) -> Limit | None:
     """Return the limit that a study has reached, or None. Pure.
 
-    `budget.trials` is not among them: it ends the asking for trials, and stops none.
+    `budget.trials` is not among them: no more trials are asked for then, but none is stopped.
 
     Args:
         budget: The sweep's budget.
         spent: By all starts of the study's driver.
-        trials: The study's. Those that gave no value do not count, nor do those that confirm others.
+        trials: The study's trials. Those that gave no value do not count, nor do those that confirm others.
     """
     known = [trial for trial in searched(trials) if trial.gave_value]
     best = best_of(known)
@@ -38,9 +38,7 @@ def exhausted(budget: BudgetConfig, *, spent: Spent, trials: Iterable[StoredTria
 
 
 def overspent(budget: BudgetConfig, *, spent: Spent) -> Limit | None:
-    """Return the limit of time or work that a study has reached, or None: those that a confirmation keeps to as well.
-    Pure.
-    """
+    """Return the limit of time or work that a study has reached, or None. Confirmations keep these limits too. Pure."""
     reached: dict[Limit, bool] = {
         "epochs": budget.epochs is not None and spent.epochs >= budget.epochs,
         "wall_s": budget.wall_s is not None and spent.wall_s >= budget.wall_s,
@@ -50,14 +48,14 @@ def overspent(budget: BudgetConfig, *, spent: Spent) -> Limit | None:
 
 
 class Account:
-    """What a study has spent: what its storage says of earlier starts, and what this start adds."""
+    """What a study has spent: what earlier starts recorded in its storage, and what this start adds."""
 
     def __init__(self, study: StoredStudy, *, on_gpu: bool) -> None:
-        """Begin to count.
+        """Start counting.
 
         Args:
-            study: Keeps the account.
-            on_gpu: Whether a running segment is taken to run on a GPU; once it has returned, it is known.
+            study: Stores the account.
+            on_gpu: Whether a running segment is assumed to run on a GPU; once it has returned, it is known.
         """
         self._study = study
         self._earlier = study.spent
@@ -67,23 +65,23 @@ class Account:
         self._running: dict[str, float] = {}
 
     def segment_starts(self, digest: str) -> None:
-        """Take note of a segment that has been submitted."""
+        """Count a segment that has been submitted."""
         self._running[digest] = time.monotonic()
 
     def segment_ends(self, digest: str, *, device: str, train_s: float) -> None:
-        """Take note of a segment that has returned."""
+        """Count a segment that has returned."""
         self._running.pop(digest, None)
         if device.startswith("cuda"):
             self._gpu_s += train_s
 
     def segment_fails(self, digest: str) -> None:
-        """Take note of a segment that has failed: what it has cost is known by the clock alone."""
+        """Count a segment that has failed: only the clock tells what it has cost."""
         started = self._running.pop(digest, None)
         if self._on_gpu and started is not None:
             self._gpu_s += time.monotonic() - started
 
     def spent(self, *, trained_now: int) -> Spent:
-        """Return the whole, and write it down now and then.
+        """Return the total, and store it now and then.
 
         Args:
             trained_now: Epochs trained since this start.
@@ -101,5 +99,5 @@ class Account:
         return spent
 
     def close(self, *, trained_now: int) -> None:
-        """Write the whole down."""
+        """Store the total."""
         self._study.put_spent(self.spent(trained_now=trained_now))

@@ -1,7 +1,7 @@
-"""Whether a study has all that its sweep asks for: asked by its driver, by those who rebuild its runs, and by gc. Pure.
+"""Whether a study has all that its sweep asks for. Used by its driver, to rebuild its runs, and by gc. Pure.
 
-A trial that failed has had its turn in the start that it failed in. The next start tries again, so from then on it
-counts no longer.
+A failed trial has had its turn in the start in which it failed. The next start tries it again, so from then on the
+failed one no longer counts.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from deepcolor.search.study.trials import searched
 
 
 def has_ended(study: StoredStudy, trials: Sequence[StoredTrial]) -> bool:
-    """Whether there is nothing left to do but to try again what failed: a driver that ends now is not interrupted.
+    """Whether there is nothing left to do except retry what failed: a driver that ends now is not interrupted.
 
-    A study whose budget is spent has ended, though some of its trials are open.
+    A study whose budget is spent has ended, even if some of its trials are open.
 
     Raises:
-        StudyError: The study was not made by deepcolor, or its creation was cut off.
+        StudyError: The study was not created by deepcolor, or its creation was interrupted.
     """
     sweep, spent = study.sweep, study.spent
     if is_pending(sweep, trials, spent=spent):
@@ -32,7 +32,7 @@ def has_ended(study: StoredStudy, trials: Sequence[StoredTrial]) -> bool:
 
 
 def is_finished(study: StoredStudy, trials: Sequence[StoredTrial]) -> bool:
-    """Whether a study has ended and none of its trials is open, so that nothing goes on from what they have trained.
+    """Whether a study has ended and none of its trials is open, so that nothing continues from what they have trained.
 
     Raises:
         StudyError: As for `has_ended`.
@@ -41,10 +41,10 @@ def is_finished(study: StoredStudy, trials: Sequence[StoredTrial]) -> bool:
 
 
 def _has_all(study: StoredStudy, trials: Sequence[StoredTrial]) -> bool:
-    """Whether all trials have been tried that the sweep asks for and its budget allows."""
+    """Whether all trials that the sweep asks for and its budget allows have been tried."""
     search, names = study.sweep.search, set(study.sweep.search_names)
     retried = study.retried
-    # One whose parameters are not all there was cut off while it was drawn, and counts for nothing.
+    # A trial with incomplete parameters was interrupted while it was drawn, and does not count.
     tried = [t for t in searched(trials) if t.number not in retried and set(t.params) == names]
     limit = search.limit()
     if limit is None:

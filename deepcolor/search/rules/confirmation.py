@@ -1,8 +1,8 @@
-"""Confirm a search's winner: which settings are trained again, what is left of that, and what it has shown. Pure.
+"""Confirm a search's winner: which settings are trained again, what is left to train, and what it has shown. Pure.
 
     the search's best settings -> each trained under other seeds -> the best mean over these seeds wins
 
-What the search saw of a setting is no part of its mean: it was chosen for being good, so it is better than the setting
+A setting's value in the search is not part of its mean: it was chosen for being good, so it is better than the setting
 deserves.
 """
 
@@ -23,7 +23,7 @@ from deepcolor.search.study.space import point_key
 from deepcolor.search.study.trials import Confirms, Spent, StoredTrial, finite
 
 LEVEL = 0.95
-"""Of the interval of a difference."""
+"""Of the confidence interval of a difference."""
 
 
 @dataclass(frozen=True)
@@ -34,21 +34,21 @@ class ConfirmedSetting:
     """The trial of the search that found it."""
     params: dict[str, ParamValue]
     searched_value: float
-    """The objective that the search saw, under its own seed."""
+    """The objective in the search, under its own seed."""
     values: dict[int, float]
-    """The objective under each other seed that has been trained; inf where that diverged or failed."""
+    """The objective under each other seed that has been trained; inf if that training diverged or failed."""
     trainings: tuple[int, ...] = ()
-    """The trials that gave a finite one."""
+    """The trials that gave a finite value."""
 
     @property
     def mean(self) -> float:
-        """Over the other seeds; inf when one of them gave no value."""
+        """Over the other seeds; inf if one of them gave no value."""
         finite = self.values and all(math.isfinite(value) for value in self.values.values())
         return statistics.fmean(self.values.values()) if finite else math.inf
 
     @property
     def std(self) -> float:
-        """Of one training from the mean (n - 1); inf when it cannot be said."""
+        """Of the trainings around their mean (n - 1); inf if it is unknown."""
         finite = len(self.values) > 1 and math.isfinite(self.mean)
         return statistics.stdev(self.values.values()) if finite else math.inf
 
@@ -67,13 +67,13 @@ class ConfirmedSetting:
 
 @dataclass(frozen=True)
 class Difference:
-    """The winner's mean less the runner-up's: how much better it is, and how sure that is."""
+    """The winner's mean minus the runner-up's: how much better it is, and how certain that is."""
 
     value: float
     interval: tuple[float, float]
-    """95 %, after Welch, from the spread over the seeds."""
+    """Welch's 95 % interval, from the spread over the seeds."""
     direction: Direction = "minimize"
-    """Of the objective: which values are the better ones."""
+    """Of the objective: which values are better."""
 
     @property
     def clear(self) -> bool:
@@ -83,7 +83,7 @@ class Difference:
 
     @property
     def verdict(self) -> str:
-        """Would other seeds have made another winner? In words; what other pictures would say is asked at promotion."""
+        """Whether other seeds might have given another winner, in words. Other pictures are considered at promotion."""
         return "other seeds would hardly change that" if self.clear else "other seeds could change that"
 
 
@@ -92,22 +92,22 @@ class Confirmation:
     """What is known of a search's best settings under other seeds."""
 
     settings: tuple[ConfirmedSetting, ...]
-    """The best mean first; while there is no winner, in the search's order."""
+    """Best mean first; while there is no winner, in the search's order."""
     trainings: int
-    """How many it consists of in all."""
+    """How many it consists of in total."""
     missing: str = ""
-    """In words, why the winner is not confirmed; empty when it is."""
+    """Why the winner is not confirmed, in words; empty if it is."""
     difference: Difference | None = None
-    """Between winner and runner-up; None where there are not two to compare."""
+    """Between winner and runner-up; None if there are not two to compare."""
 
     @property
     def winner(self) -> ConfirmedSetting | None:
-        """None as long as not every training has been done."""
+        """None until all trainings have been done."""
         return None if self.missing else self.settings[0]
 
     @property
     def runner_up(self) -> ConfirmedSetting | None:
-        """None where no other setting gave a value under every seed."""
+        """None if no other setting gave a value under every seed."""
         others = [] if self.missing else self.settings[1:2]
         return next((setting for setting in others if math.isfinite(setting.mean)), None)
 
@@ -127,10 +127,10 @@ class Confirmation:
 
 
 def finalists(trials: Iterable[StoredTrial], *, top: int) -> list[StoredTrial]:
-    """Return a trial for each of the search's best settings, the best first.
+    """Return a trial for each of the search's best settings, best first.
 
-    Trials with the same parameters are one setting; so are those that took the same weights from one training, as after
-    an early stop before the end of both.
+    Trials with the same parameters are one setting; so are those that took the same weights from one training, as when
+    it stopped early, before the end of both.
     """
     chosen: list[StoredTrial] = []
     seen: set[object] = set()
@@ -143,7 +143,7 @@ def finalists(trials: Iterable[StoredTrial], *, top: int) -> list[StoredTrial]:
 
 
 def wanted(sweep: Sweep, trials: Sequence[StoredTrial]) -> list[Confirms]:
-    """Return every training that a study's confirmation consists of, seed by seed; none where none is asked for."""
+    """Return every training that a study's confirmation consists of, seed by seed; none if none is asked for."""
     confirm, first = sweep.search.confirm, sweep.training.seed + 1
     if confirm is None:
         return []
@@ -152,25 +152,25 @@ def wanted(sweep: Sweep, trials: Sequence[StoredTrial]) -> list[Confirms]:
 
 
 def left(sweep: Sweep, trials: Sequence[StoredTrial], *, failed_too: bool) -> list[Confirms]:
-    """Return those trainings that have not been started.
+    """Return those of these trainings that have not been started.
 
     Args:
         sweep: The study's.
         trials: All of its trials.
-        failed_too: Whether one that failed is to be done again, as at each start of a driver.
+        failed_too: Whether failed ones are to be done again, as at each start of a driver.
     """
     done = {trial.confirms for trial in trials if trial.state != "failed" or not failed_too}
     return [confirms for confirms in wanted(sweep, trials) if confirms not in done]
 
 
 def is_pending(sweep: Sweep, trials: Sequence[StoredTrial], *, spent: Spent) -> bool:
-    """Whether a study, its search having ended, has something left to confirm, and the budget for it."""
+    """Whether a study whose search has ended has something left to confirm, and the budget for it."""
     waits = bool(left(sweep, trials, failed_too=False)) or any(t.confirms and not t.finished for t in trials)
     return waits and overspent(sweep.search.budget, spent=spent) is None
 
 
 def confirmation_of(sweep: Sweep, trials: Sequence[StoredTrial], *, spent: Spent) -> Confirmation | None:
-    """Return what is known of a study's best settings under other seeds; None where it is not to be confirmed.
+    """Return what is known of a study's best settings under other seeds; None if no confirmation is asked for.
 
     Args:
         sweep: The study's.
@@ -195,13 +195,13 @@ def confirmation_of(sweep: Sweep, trials: Sequence[StoredTrial], *, spent: Spent
 
 
 def confirmation_line(confirmation: Confirmation) -> str:
-    """Say in one line who has won, by how much, and how sure that is; or why nobody has."""
+    """Say in one line which setting has won, by how much, and how certain that is; or why none has."""
     winner, runner_up, difference = confirmation.winner, confirmation.runner_up, confirmation.difference
     if winner is None:
         return f"The winner is not confirmed: {confirmation.missing}."
     seeds = f"{winner.mean:.4g} ± {winner.std:.2g} over {counted(len(winner.values), 'other seed')}"
     if runner_up is None or difference is None:
-        return f"Trial {winner.trial} is confirmed: {seeds}; there is no other to compare it with."
+        return f"Trial {winner.trial} is confirmed: {seeds}; there is no other setting to compare it with."
     low, high = difference.interval
     return (
         f"Trial {winner.trial} is confirmed: {seeds}, against {runner_up.mean:.4g} ± {runner_up.std:.2g} of trial "
@@ -210,10 +210,10 @@ def confirmation_line(confirmation: Confirmation) -> str:
 
 
 def welch_interval(first: Sequence[float], second: Sequence[float]) -> tuple[float, float]:
-    """Return the 95 % interval of the difference of two means, first less second, of unlike spread.
+    """Return the 95 % interval of the difference of two means, first minus second, with unequal variances.
 
     Args:
-        first: Two values at least, finite.
+        first: At least two values, finite.
         second: The same.
     """
     from scipy.stats import ttest_ind
@@ -254,10 +254,10 @@ def _missing(sweep: Sweep, settings: Sequence[ConfirmedSetting], *, of: int, to_
         return "no trial of the search gave a finite value"
     if to_do:
         limit = overspent(sweep.search.budget, spent=spent)
-        why = f"; search.budget.{limit} is spent, go on with more by --extend" if limit else ""
+        why = f"; search.budget.{limit} is spent: raise it with --extend to continue" if limit else ""
         return f"{to_do} of {counted(of, 'training')} {'is' if to_do == 1 else 'are'} left{why}"
     if all(math.isinf(setting.mean) for setting in settings):
-        return "every one of the best settings diverged or failed under another seed"
+        return "each of the best settings diverged or failed under another seed"
     return ""
 
 
@@ -280,7 +280,7 @@ def _finite(value: float) -> float | None:
 def confirmed_weights(confirmation: Confirmation, trials: Sequence[StoredTrial]) -> StoredTrial | None:
     """Return the training of the winning setting with the best value: the search's, or one under another seed.
 
-    None when there is no winner, or it is not among the trials.
+    None if there is no winner, or it is not among the trials.
     """
     winner = confirmation.winner
     if winner is None:

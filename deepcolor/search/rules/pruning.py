@@ -1,8 +1,8 @@
-"""Decide which waiting trial goes on, and to which epoch. Pure: everything follows from what each trial has reached.
+"""Decide which waiting trial continues, and to which epoch. Pure: everything follows from what each trial has reached.
 
-A trial trains from rung to rung. At a rung it waits until it is among those that go on; a segment ends there, so
-waiting costs nothing but the checkpoint. What is compared at a rung are trajectories: trials that differ in epochs
-alone share their training, so they go on together, and count as one.
+A trial trains from rung to rung. At a rung it waits until it is among those that continue; a segment ends there, so
+waiting costs nothing but the checkpoint. Trajectories are compared at a rung: trials that differ only in epochs share
+their training, so they continue together, and count as one.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ class Standing:
     number: int
     trajectory: str
     epochs: int
-    """What it asks for in all."""
+    """How many it asks for in total."""
     target: int
     """The epoch it may train to."""
     values: Mapping[int, float]
-    """The objective at each rung it has reached, by epoch, as a loss: the lower, the better; inf where it diverged on
-    the way there."""
+    """The objective at each rung it has reached, by epoch, as a loss: lower is better; inf if it diverged on the way
+    there."""
     ended: bool = False
-    """Told: complete, diverged or stopped for good."""
+    """Finished: complete, diverged or pruned."""
 
     @property
     def waits(self) -> bool:
-        """Has reached its rung, and does not train until it is let on."""
+        """Whether it has reached its rung, and does not train until it may continue."""
         return not self.ended and self.target < self.epochs and self.target in self.values
 
     @property
@@ -58,30 +58,30 @@ class Drop:
 
 
 class OwnPruner(Protocol):
-    """What a user's own pruner decides. It decides the same when it is asked the same again."""
+    """What a user's own pruner decides. Asked the same again, it must decide the same."""
 
     def rungs(self, number: int, epochs: int, most_epochs: int) -> Sequence[int]:
         """The epochs after which a trial is compared, without its last one; the arguments are those of `rungs`."""
 
     def quota(self, losses: Sequence[float]) -> int:
-        """How many of those that have reached a rung go on.
+        """How many of those that have reached a rung continue.
 
         Args:
-            losses: What all of them are worth there, the best first: the lower, the better; inf where one diverged.
+            losses: The loss of each of them there, best first: lower is better; inf if it diverged.
         """
 
 
 def rungs(
     pruner: PrunerConfig, *, number: int, epochs: int, most_epochs: int, own: OwnPruner | None = None
 ) -> tuple[int, ...]:
-    """Return the epochs after which a trial is compared, its last epoch at the end.
+    """Return the epochs after which a trial is compared, ending with its last epoch.
 
     Args:
         pruner: The sweep's pruner.
-        number: The trial's number; hyperband shares the numbers out between its brackets.
-        epochs: What the trial asks for.
-        most_epochs: What the longest trial of the sweep asks for.
-        own: The user's, where the sweep names one.
+        number: The trial's number; hyperband divides the numbers among its brackets.
+        epochs: How many the trial asks for.
+        most_epochs: How many the longest trial of the sweep asks for.
+        own: The user's own pruner, if the sweep names one.
     """
     if own is not None:
         return (*sorted({rung for rung in own.rungs(number, epochs, most_epochs) if 0 < rung < epochs}), epochs)
@@ -99,18 +99,18 @@ def next_move(
     more: bool,
     own: OwnPruner | None = None,
 ) -> GoOn | Drop | None:
-    """Return what becomes of a waiting trial, or None when all of them have to wait.
+    """Return what becomes of a waiting trial, or None if all of them have to wait.
 
-    With `resume`, a rung's best go on whenever they become its best, the highest rung first. Without it, a trial is
-    judged once, by what has reached its rung before it.
+    With `resume`, a rung's best trials continue whenever they become its best, the highest rung first. Without it, a
+    trial is judged once, against those that have reached its rung before it.
 
     Args:
         pruner: The sweep's pruner.
         standings: All trials that have trained.
-        most_epochs: What the longest trial of the sweep asks for.
-        more: Whether other trials are still to come. When none is, halving lets the best of its lowest rung go on even
-            if the rung is too small for its share, so that a search always ends with a trial trained to its end.
-        own: The user's, where the sweep names one; it is taken for halving.
+        most_epochs: How many the longest trial of the sweep asks for.
+        more: Whether more trials are still to come. If not, halving lets the best of its lowest rung continue even if
+            the rung is too small for its share, so that a search always ends with a trial trained to its end.
+        own: The user's own pruner, if the sweep names one; it is treated as a halving one.
     """
     brackets: dict[int | None, list[Standing]] = {}
     for standing in standings:
@@ -143,7 +143,7 @@ def _move_in(
 def _passing(
     pruner: PrunerConfig, members: Sequence[Standing], waiting: Sequence[Standing], *, own: OwnPruner | None
 ) -> Iterator[Standing]:
-    """The waiting trials that may go on: the highest rung first, the best of it first."""
+    """The waiting trials that may continue: highest rung first, and within a rung best first."""
     for rung in sorted({member.target for member in waiting}, reverse=True):
         ranked = sorted((m for m in members if rung in m.values), key=lambda m: (m.values[rung], m.number))
         values: dict[str, float] = {}
@@ -156,11 +156,11 @@ def _passing(
 
 
 def _quota(pruner: PrunerConfig, values: Sequence[float]) -> int:
-    """How many of a rung's trajectories go on.
+    """How many of a rung's trajectories continue.
 
     Args:
         pruner: The sweep's pruner.
-        values: Of all trajectories that have reached the rung, the best first.
+        values: Of all trajectories that have reached the rung, best first.
     """
     if pruner.name == "median":
         if len(values) < pruner.warmup_trials:
@@ -168,12 +168,12 @@ def _quota(pruner: PrunerConfig, values: Sequence[float]) -> int:
         middle = statistics.median_high(values)
         return sum(value <= middle for value in values)
     share = len(values) // pruner.reduction_factor
-    # A trial that cannot wait for the rung to fill is let on if it is the best so far.
+    # A trial that cannot wait for the rung to fill may continue if it is the best so far.
     return share if pruner.resume else max(1, share)
 
 
 def _last_hope(members: Sequence[Standing]) -> Standing | None:
-    """The best of the lowest rung that nobody has left upwards, if it waits."""
+    """The best trial of the lowest rung from which none has moved up, if it is waiting."""
     for rung in sorted({member.target for member in members if member.waits}):
         here = [member for member in members if rung in member.values]
         best = min(here, key=lambda member: (member.values[rung], member.number))
@@ -192,7 +192,7 @@ def _powers(pruner: PrunerConfig, *, below: int, most_epochs: int) -> tuple[int,
 
 
 def _skipped_rungs(pruner: PrunerConfig, *, number: int, most_epochs: int) -> int | None:
-    """How many of the lowest rungs a trial passes without being compared; None when it passes all."""
+    """How many of the lowest rungs a trial passes without being compared; None if it passes all."""
     if pruner.name != "hyperband":
         return 0
     levels = len(_powers(pruner, below=most_epochs + 1, most_epochs=most_epochs))
@@ -203,7 +203,7 @@ def _skipped_rungs(pruner: PrunerConfig, *, number: int, most_epochs: int) -> in
 
 @cache
 def _bracket_cycle(brackets: int, factor: int) -> tuple[int, ...]:
-    """Return the rungs that the trials 0, 1, 2, ... skip, as often and as evenly as hyperband's brackets are large.
+    """Return how many rungs the trials 0, 1, 2, ... skip, spread evenly and in proportion to hyperband's brackets.
 
     Source: Li et al. 2018, Hyperband, algorithm 1: n_s = ceil((s_max + 1) / (s + 1) * eta^s).
     """

@@ -1,4 +1,4 @@
-"""Decide which segment comes next, and who pays for which epoch. Pure: nothing is started, read or written here."""
+"""Decide which segment comes next, and which trial pays for which epoch. Pure: nothing is started, read or written."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Ask:
     """The trial's number."""
     trajectory: str
     epochs: int
-    """Up to where; a rung, for a trial that has to be compared on the way."""
+    """The epoch; a rung for a trial that has to be compared on the way."""
     patience: int | None
     result: bool = True
     """Whether the trial ends there, and so needs the result; at a rung it does not."""
@@ -24,16 +24,16 @@ class Ask:
 def next_ask(
     asks: Iterable[Ask], busy: Collection[str], *, left_s: Mapping[str, float] = MappingProxyType({})
 ) -> Ask | None:
-    """Return the ask whose segment should start now, or None when every open trajectory is already being trained.
+    """Return the ask whose segment should start now, or None if every open trajectory is already being trained.
 
-    On one trajectory the nearest epoch comes first, so that a later trial goes on where an earlier one ended. Between
-    trajectories the one with the most left comes first, so that no long one is begun when all others have ended; where
-    nothing is known, or it is equal, the oldest trial.
+    On one trajectory the nearest epoch comes first, so that a later trial continues where an earlier one ended. Among
+    trajectories the one with the most left comes first, so that no long one starts when all others have ended; if that
+    is unknown or equal, the oldest trial comes first.
 
     Args:
         asks: Of the open trials.
         busy: Trajectories that are being trained.
-        left_s: Seconds of training that lie before each trajectory.
+        left_s: Seconds of training left on each trajectory.
     """
     nearest: dict[str, Ask] = {}
     for ask in asks:
@@ -47,31 +47,31 @@ def next_ask(
 
 @dataclass(frozen=True)
 class Share:
-    """What one trial asked for of its trajectory, and what was there of it when the trial was placed."""
+    """What one trial asked of its trajectory, and how much of it was there when the trial was placed."""
 
     number: int
     trajectory: str
     requested_epochs: int
-    """Epochs the trial would have trained alone: an early stop ends a lone training as well, a pruner does not. 0 for a
-    trial that has not ended with an outcome."""
+    """Epochs the trial would have trained by itself: early stopping would end such a training too, a pruner would not.
+    0 for a trial that has not ended with an outcome."""
     in_store_epochs: int
     """Epochs of the trajectory whose figures the store held."""
     seen_epochs: int | None = None
-    """Epochs that it came to, where a pruner stopped it before; None: all it requested."""
+    """Epochs that it reached, if a pruner stopped it before; None: all it requested."""
     resumed_epochs: int | None = None
-    """The epoch from which its training could go on, less than `in_store_epochs` where checkpoints had been collected;
+    """The epoch from which its training could continue: less than `in_store_epochs` if checkpoints had been collected;
     None: from there."""
     weights_epoch: int | None = None
-    """The epoch whose weights it left; None where figures were all that it needed."""
+    """The epoch whose weights it left; None if figures were all that it needed."""
 
     @property
     def seen(self) -> int:
-        """Epochs that it came to."""
+        """Epochs that it reached."""
         return self.requested_epochs if self.seen_epochs is None else self.seen_epochs
 
     @property
     def begins(self) -> int:
-        """The epoch from which it would have been trained, alone."""
+        """The epoch from which it would have been trained by itself."""
         return self.in_store_epochs if self.resumed_epochs is None else self.resumed_epochs
 
     @property
@@ -83,12 +83,13 @@ class Share:
 def trained_epochs(shares: Iterable[Share]) -> dict[int, int]:
     """Return for each trial the epochs that were trained for it and for no trial before it.
 
-    The sum over a study is what it trained; what it asked for is the sum of `requested_epochs`. It follows from the
-    stored trials alone, so it is the same after any number of crashes and restarts: an epoch that was lost in a crash
-    and trained a second time counts once.
+    The sum over a study is what it trained; what it asked for is the sum of `requested_epochs`. The result follows from
+    the stored trials alone, so it is the same after any number of crashes and restarts: an epoch that was lost in a
+    crash and trained a second time counts once.
 
     Args:
-        shares: Of all trials that have a trajectory, so that what a failed one has trained is not taken for a gift.
+        shares: Of all trials that have a trajectory, failed ones included, so that what those trained does not count
+            as savings.
     """
     known = sorted(shares, key=lambda share: share.number)
     again: dict[str, int] = {}
@@ -101,7 +102,7 @@ def trained_epochs(shares: Iterable[Share]) -> dict[int, int]:
     begun: dict[str, int] = {}
     reached: dict[str, int] = {}
     for share in known:
-        # What a trial before it trained and did not live to pay for was no gift.
+        # Epochs that an earlier trial trained, but failed before it paid for them, are no savings.
         begun[share.trajectory] = min(share.begins, begun.get(share.trajectory, share.begins))
         if share.number in paid:
             continue

@@ -57,29 +57,29 @@ class Snapshot:
     waiting: int = 0
     """Open trials that are not being trained: at a rung, or before their turn."""
     at_rung: int = 0
-    """Of these, the ones at a rung: their pruner may let none of them on."""
+    """How many of these are at a rung: their pruner may let none of them continue."""
     confirmed: int = 0
     """Trainings of the best settings under other seeds that are done."""
     to_confirm: int = 0
     """How many there will be."""
     confirming: bool = False
-    """The search has ended, and they are under way."""
+    """The search has ended, and these are under way."""
     objective: str = "val/mse"
 
     @property
     def done(self) -> int:
-        """Trainings that are done as far as is known: a trial at a rung may be let on, or not."""
+        """Trainings that are done as far as is known: a trial at a rung may continue or not."""
         return self.complete + self.pruned + self.at_rung + self.confirmed
 
 
 class Watcher(Protocol):
-    """Sees a study go by; prints or draws it."""
+    """Watches a study as it runs; prints or draws it."""
 
     def update(self, snapshot: Snapshot) -> None:
-        """Take a new picture of the whole; called a few times a second at most."""
+        """Show the study as it is now; called at most a few times a second."""
 
     def finished(self, trial: StoredTrial, snapshot: Snapshot) -> None:
-        """Take note of a trial that has just finished or failed."""
+        """Show a trial that has just finished or failed."""
 
 
 class Report(Protocol):
@@ -87,7 +87,7 @@ class Report(Protocol):
 
     @property
     def folder(self) -> Path:
-        """Where it lies."""
+        """Where it is."""
 
     def prepare(self) -> None:
         """Get ready to write; it may take seconds, and may be called from a thread."""
@@ -104,15 +104,15 @@ class Summary:
     state: str
     """complete or interrupted."""
     trials: int
-    """Those of the search, as in all counts here; the ones that confirm its best are part of the epochs alone."""
+    """Those of the search, as in all counts here; the ones that confirm its best only count in the epochs."""
     complete: int
     failed: int
     diverged: int
     requested_epochs: int
-    """Epochs the finished trials would have trained if each had been trained alone, and to its end."""
+    """Epochs the finished trials would have trained if each had been trained by itself, and to its end."""
     trained_epochs: int
-    """Epochs of them that had to be trained for this study; the others were shared between trials, or in the store
-    already."""
+    """How many of these had to be trained for this study; the others were shared between trials, or already in the
+    store."""
     trained_now: int
     """Epochs trained since this start."""
     wall_s: float
@@ -120,15 +120,15 @@ class Summary:
     pruned: int = 0
     """Trials that ended at a rung."""
     waiting: int = 0
-    """Trials that are open still: at a rung, or before their turn."""
+    """Trials that are still open: at a rung, or before their turn."""
     saved_s: float = 0.0
-    """Seconds that the epochs which needed no training would have taken, at the measured pace of their trajectories."""
+    """Seconds that the epochs that needed no training would have taken, at the measured pace of their trajectories."""
     stopped_by: Limit | None = None
     """The limit of the budget that ended the search."""
     learnt_from: int = 0
     """Trials of other studies that the sampler learnt from."""
     confirmation: Confirmation | None = None
-    """What is known of the best settings under other seeds; None where the sweep does not ask for it."""
+    """What is known of the best settings under other seeds; None if the sweep does not ask for it."""
 
     @property
     def saved(self) -> float:
@@ -150,7 +150,7 @@ class Summary:
 
 
 def best_as_dict(trial: StoredTrial) -> dict[str, Any]:
-    """A trial as a JSON object; the value of one that has none yet is that at its last rung."""
+    """A trial as a JSON object; if it has no value yet, with the one at its last rung."""
     return {
         "trial": trial.number,
         "value": trial.latest,
@@ -180,7 +180,7 @@ def improvements(trials: Sequence[StoredTrial]) -> tuple[tuple[int, int, float],
 
 
 def shares(trials: Sequence[StoredTrial]) -> list[Share]:
-    """What each trial that has a trajectory asked for of it."""
+    """What each trial that has a trajectory asked of it."""
     return [_share(trial, trial.place) for trial in trials if trial.place is not None]
 
 
@@ -212,15 +212,15 @@ def summarise(
     learnt_from: int = 0,
     confirmation: Confirmation | None = None,
 ) -> Summary:
-    """Put a study's trials into figures.
+    """Sum up a study's trials in figures.
 
     Args:
         study: The study's name.
-        trials: All of its trials, those included that confirm its best ones.
+        trials: All of its trials, including those that confirm its best ones.
         interrupted: The driver was stopped before the end.
         trained_now: Epochs trained since this start.
         wall_s: Seconds since this start.
-        epoch_s: Mean seconds an epoch of each trajectory; those of unknown pace save no seconds.
+        epoch_s: Mean seconds per epoch of each trajectory; those of unknown pace save no seconds.
         stopped_by: The limit of the budget that ended the search.
         learnt_from: Trials of other studies that the sampler learnt from.
         confirmation: What is known of the best settings under other seeds.

@@ -1,4 +1,4 @@
-"""The finished trials of a study, counted as they come: what a driver asks of them at every event must not take longer
+"""The finished trials of a study, counted as they come: what a driver asks of them at every event must not get slower
 with every trial.
 """
 
@@ -16,9 +16,9 @@ class Finished(UserDict[int, StoredTrial]):
     def __init__(self) -> None:
         self._counts: Counter[tuple[str, bool]] = Counter()
         self.with_outcome = 0
-        """Those that came anywhere."""
+        """How many have an outcome."""
         self.end_epochs = 0
-        """The sum of the epochs that these came to."""
+        """The sum of the epochs that these reached."""
         self.best: StoredTrial | None = None
         """The search's best."""
         super().__init__()
@@ -33,7 +33,7 @@ class Finished(UserDict[int, StoredTrial]):
             self.end_epochs += trial.outcome.view.end_epoch
 
     def __delitem__(self, number: int) -> None:
-        raise TypeError("a finished trial stays")
+        raise TypeError("a finished trial cannot be removed")
 
     def count(self, state: str, *, searched: bool = True) -> int:
         """How many ended in a state: of the search's own, or of those that confirm its best."""
