@@ -43,7 +43,7 @@ def test_what_a_sweep_brings_outlives_its_files(prepared: Cli, tmp_path: Path) -
     text = losses.read_text()
     losses.write_text(text.replace("1 + 4", "1 + 5"))
     said = prepared.run("sweep", SWEEP, code=2).stderr
-    assert "holds another sweep than the one given; changed: code.own/losses.py: '" in said
+    assert "has a different sweep from the one given; changed: code.own/losses.py: '" in said
     shutil.rmtree(losses.parent)
     said = prepared.run("sweep", SWEEP, code=2).stderr
     assert "must be a file that can be read; got no such file or directory" in said

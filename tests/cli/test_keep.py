@@ -87,7 +87,7 @@ def test_a_driven_study_is_left_out_of_sync(how: How) -> None:
     with owned(how.workspace, "grid"):
         done, skipped = sync_studies(how.workspace, how.tracking_uri)
         assert (done, list(skipped)) == ({}, ["grid"])
-        with pytest.raises(StudyError, match="being driven"):
+        with pytest.raises(StudyError, match="already being run"):
             sync_studies(how.workspace, how.tracking_uri, study="grid")
 
 
@@ -119,7 +119,7 @@ def test_a_collected_trial_is_listed_refused_and_brought_back(how: How, cli: Cli
     assert said["kinds"]["results"]["count"] == 3 - len(kept)
     assert said["kept"]["trajectories"] == len(kept)
     assert said["kept"]["reasons"]["registered"] == 1
-    with owned(workspace, "grid"), pytest.raises(StudyError, match="being driven"):
+    with owned(workspace, "grid"), pytest.raises(StudyError, match="already being run"):
         collect_garbage(workspace, [uri], keep=1, removing=True)
     assert _result(workspace, other).is_dir()
     done = collect_garbage(workspace, [uri], keep=1, removing=True)

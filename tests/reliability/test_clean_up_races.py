@@ -108,7 +108,7 @@ def test_nothing_is_removed_while_a_sweep_starts_or_a_model_is_promoted(tmp_path
     bench = Bench(Workspace.at(tmp_path).create(), Memory())
     bench.run(sweep_of("before"))
     files = sorted(bench.workspace.trajectories.rglob("*"))
-    with owned(bench.workspace, "new"), pytest.raises(StudyError, match="'new' is being driven already"):
+    with owned(bench.workspace, "new"), pytest.raises(StudyError, match="'new' is already being run"):
         clean_up(bench.workspace)
     with shared_store(bench.workspace), pytest.raises(StudyError, match="a promotion"):
         clean_up(bench.workspace)

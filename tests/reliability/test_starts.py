@@ -18,7 +18,7 @@ def test_a_study_changes_hands_without_losing_anything(place: Place) -> None:
     place.wait_for_trials(1)
     refused = place.start("sweep", "grid.yaml", *SERIAL).ends(2).strip().splitlines()
     assert len(refused) == 1
-    assert f"driven already on {platform.node()} by process {first.pid} since 20" in refused[0]
+    assert f"already being run on {platform.node()} by process {first.pid} since 20" in refused[0]
 
     first.signal(signal.SIGTERM)
     first.process.join(WAIT_S)

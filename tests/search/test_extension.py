@@ -24,7 +24,7 @@ LOG_RANGE = {"low": 1e-3, "high": 0.1, "log": True}
 
 
 def test_a_grid_grows_by_values_without_repeating_any(bench: Bench, sweep_of: SweepOf) -> None:
-    """More values and a new dimension train only the points that are new; the trials there keep number and value."""
+    """More values and a new dimension train only the new points; existing trials keep their number and value."""
     bench.run(sweep_of({"lr": [0.1, 0.01]}))
     before = bench.storage().load("s").trials()
     grown = bench.run(sweep_of({"lr": [0.1, 0.01, 0.001], "weight_decay": [0.0, 0.1]}), extend=True)
@@ -38,7 +38,7 @@ def test_a_grid_grows_by_values_without_repeating_any(bench: Bench, sweep_of: Sw
 
 
 def test_a_sampled_study_grows_by_trials_and_space(bench: Bench, sweep_of: SweepOf) -> None:
-    """More trials from a wider space come on top of the trials there are, whatever the sampler."""
+    """More trials from a wider space are added to the existing ones, whatever the sampler."""
     bench.run(sweep_of({"lr": LOG_RANGE}, sampler="random", trials=5))
     wider = {"lr": {**LOG_RANGE, "low": 1e-5}, "epochs": {"low": 1, "high": 4}}
     grown = bench.run(sweep_of(wider, sampler="tpe", trials=12), extend=True)
@@ -77,7 +77,7 @@ def test_what_would_change_finished_trials_is_refused(
 
 
 def test_pruned_trials_go_on_when_the_study_grows(bench: Bench, sweep_of: SweepOf) -> None:
-    """More of the grid opens the pruned trials again: those now among the best go on from their checkpoint."""
+    """A larger grid reopens the pruned trials: those now among the best continue from their checkpoint."""
     rates = [0.3, 0.1, 0.03, 0.003, 0.001, 0.0003]
     first = bench.run(sweep_of({"lr": rates, "epochs": [27]}, pruner={"name": "asha", "min_epochs": 1}))
     assert (first.complete, first.pruned) == (1, 5)
@@ -91,7 +91,7 @@ def test_pruned_trials_go_on_when_the_study_grows(bench: Bench, sweep_of: SweepO
 def test_a_study_that_has_grown_says_what_it_holds_and_how_to_go_on(
     bench: Bench, sweep_of: SweepOf, tmp_path: Path
 ) -> None:
-    """The file as it was before is refused with what differs and the ways on, and each of them leads on: the file that
+    """The earlier file is refused with what differs and the ways to continue, and each of them works: the file that
     `--write-sweep` writes, the resolved sweep in the study's folder, and --extend.
     """
     asked = {"sampler": "random", "trials": 3}
@@ -119,8 +119,8 @@ def test_a_study_that_has_grown_says_what_it_holds_and_how_to_go_on(
 
 
 def test_a_written_sweep_leaves_out_what_a_parent_gave(bench: Bench, sweep_of: SweepOf, tmp_path: Path) -> None:
-    """A study that took its network's form over from a parent goes on with the file written of it, which names none of
-    the form, and with its resolved sweep, which names all of it.
+    """A study that took its network's form over from a parent continues with the file written from it, which names none
+    of the form, and with its resolved sweep, which names all of it.
     """
     sweep = sweep_of({"lr": [0.1]})
     adopted = sweep.model_copy(update={"model": sweep.model.model_copy(update={"feature_maps": 7})})
@@ -136,7 +136,7 @@ def test_a_written_sweep_leaves_out_what_a_parent_gave(bench: Bench, sweep_of: S
 
 @pytest.mark.parametrize("whole", [True, False])
 def test_a_growing_that_was_cut_off_is_finished_or_undone(bench: Bench, sweep_of: SweepOf, whole: bool) -> None:
-    """A copy that was being written goes, and the study is as it was; a whole one replaces what is left of it."""
+    """An unfinished copy is removed, and the study is as it was; a complete one replaces what is left of the study."""
     sweep = sweep_of({"lr": [0.1, 0.01]})
     bench.run(sweep)
     url = bench.workspace.optuna_url
@@ -151,7 +151,7 @@ def test_a_growing_that_was_cut_off_is_finished_or_undone(bench: Bench, sweep_of
 
 
 def test_other_studies_trials_inform_tpe_and_are_not_counted(bench: Bench, sweep_of: SweepOf) -> None:
-    """TPE begins with another study's trials where its space covers them; they are neither counted nor shown."""
+    """TPE begins with another study's trials if its space covers them; they are neither counted nor shown."""
     bench.run(sweep_of({"lr": LOG_RANGE}, study="earlier", sampler="random", trials=15))
     bench.run(sweep_of({"lr": [0.5, 0.3]}, study="outside"))
     warm = sweep_of({"lr": LOG_RANGE}, study="warm", sampler="tpe", trials=20, warm_start=["earlier", "outside"])

@@ -22,7 +22,7 @@ def sweep(sweep_of: SweepOf) -> Sweep:
 
 
 def test_a_driver_remembers_what_the_database_holds(bench: Bench, sweep: Sweep) -> None:
-    """After trials of every kind, the trials in a driver's memory are those that another reader finds."""
+    """After trials of every kind, a driver's memory holds the same trials that another reader finds."""
     with owned(bench.workspace, sweep.study):
         study = bench.storage().open(sweep, lambda: sweep)
         _trials_of_every_kind(study, sweep)
@@ -31,8 +31,8 @@ def test_a_driver_remembers_what_the_database_holds(bench: Bench, sweep: Sweep) 
 
 
 def test_trials_are_read_as_optuna_reads_them(bench: Bench, sweep: Sweep, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The short way to read all trials of a study gives the same as Optuna's, each field of it; where the tables of
-    another Optuna have other columns, it is asked in its own way.
+    """The fast way to read all trials of a study gives the same as Optuna's own, field by field; a version of Optuna
+    with different columns is read by its own methods.
     """
     with owned(bench.workspace, sweep.study):
         _trials_of_every_kind(bench.storage().open(sweep, lambda: sweep), sweep)

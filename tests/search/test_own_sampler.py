@@ -1,4 +1,4 @@
-"""Samplers that a sweep brings: they draw, learn and remember as with Optuna, and go on where a driver was stopped."""
+"""Samplers that a sweep brings: they draw, learn and remember as in Optuna, and continue where a driver was stopped."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ LR = {"lr": {"low": 1e-3, "high": 0.3, "log": True}}
 
 @pytest.fixture
 def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bench: Bench, sweep_of: Callable[..., Sweep]) -> Any:
-    """Sweeps whose sampler lies in a file that is gone once it is kept."""
+    """Sweeps whose sampler is in a file that is gone once the study has stored it."""
     monkeypatch.chdir(tmp_path)
 
     def sweep(**search: Any) -> Any:
@@ -75,7 +75,7 @@ def test_a_sampler_of_ones_own_draws_and_keeps_its_notes(bench: Bench, own: Any)
 
 @pytest.mark.parametrize("sampler", ["optuna.samplers:QMCSampler", "tpe"])
 def test_a_sampler_takes_its_options(bench: Bench, own: Any, sampler: str) -> None:
-    """Optuna's own by their place, and tpe; under one seed they draw the same."""
+    """Optuna's own by their import path, and tpe; under one seed they draw the same."""
     options = {"qmc_type": "halton", "scramble": True} if "QMC" in sampler else {"n_startup_trials": 2}
     for study in ("a", "b"):
         bench.run(own(study=study, trials=5, sampler=sampler, sampler_options=options, seed=3))
@@ -95,13 +95,13 @@ def test_a_sampler_takes_its_options(bench: Bench, own: Any, sampler: str) -> No
 def test_a_sampler_that_fails_ends_the_search_in_a_line(
     bench: Bench, own: Any, sampler: str, options: dict[str, Any], problem: str
 ) -> None:
-    """That says which one, and what it did."""
+    """The line says which sampler, and what it did."""
     with pytest.raises(CodeError, match=problem):
         bench.run(own(trials=2, sampler=sampler, sampler_options=options))
 
 
 def test_options_are_for_samplers_that_take_some(own: Any) -> None:
-    """A grid has none, and the seed is given by its own key."""
+    """A grid takes none, and the seed has a key of its own."""
     with pytest.raises(ConfigError, match="sampler_options: a grid takes no options"):
         load({**own(trials=2, sampler="tpe").model_dump(mode="json"), "search": {"sampler_options": {"a": 1}}})
     with pytest.raises(ConfigError, match="sampler_options: the seed has a key of its own"):

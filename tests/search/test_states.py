@@ -1,4 +1,4 @@
-"""The states of trials, as everybody is told them: waiting, running, pruned, complete."""
+"""The states of trials as they are shown everywhere: waiting, running, pruned, complete."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def listed(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
 
 
 class Looking(SerialExecutor):
-    """Lets a look be taken while its driver waits for an event."""
+    """Lets a test look at the study while its driver waits for an event."""
 
     def __init__(self, look: Callable[[], None]) -> None:
         super().__init__(trivial)
@@ -88,7 +88,7 @@ def test_only_a_living_driver_has_running_trials(bench: Bench, sweep_of: SweepOf
 def test_a_pruned_trial_shows_its_value_and_its_state_everywhere(
     bench: Bench, sweep_of: SweepOf, listed: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """List, leaderboard, its file, summary and runs tell of a pruned trial alike; one at a rung has a value too."""
+    """List, leaderboard, its file, summary and runs show a pruned trial alike; one at a rung has a value too."""
     sweep = sweep_of({"lr": RATES, "epochs": [27]}, pruner={"name": "asha", "min_epochs": 1})
     executor = SerialExecutor(trivial)
     with owned(bench.workspace, "s"):

@@ -1,4 +1,4 @@
-"""A workspace that several versions of deepcolor work on, one after the other."""
+"""A workspace that several versions of deepcolor work on, one after another."""
 
 from __future__ import annotations
 
@@ -126,16 +126,16 @@ def said_again(bench: Bench, sweep: Sweep) -> list[str]:
 
 
 def places(trials: list[StoredTrial]) -> list[str]:
-    """Where each trial lies."""
+    """Where each trial's training is."""
     return [trial.place.trajectory for trial in trials if trial.place]
 
 
 def test_a_field_that_comes_later_changes_nothing_that_is_there(
     bench: Bench, sweep_of: SweepOf, tmp_path: Path
 ) -> None:
-    """A later version with more fields everywhere trains nothing of a finished study again, and goes on with an open
-    one under the same names. What it leaves, this version reads: its trials, curves and starts. A study that sets a
-    later field is listed here, kept whole by a clean-up, and not gone on with.
+    """A later version with more fields everywhere trains nothing of a finished study again, and continues an open one
+    under the same names. This version reads what it leaves: its trials, curves and starts. A study that sets a later
+    field is listed here, kept completely by a clean-up, and not continued.
     """
     done, open_ = sweep_of({"lr": [0.1, 0.01]}, study="done"), sweep_of({"lr": [0.2, 0.02]}, study="open")
     bench.run(done)
@@ -171,8 +171,8 @@ def test_a_field_that_comes_later_changes_nothing_that_is_there(
 def test_trials_whose_names_mean_other_numbers_now_keep_or_change_their_place(
     bench: Bench, sweep_of: SweepOf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """After a version whose trainings give other numbers, a finished trial is read from where it lies: its run shows
-    its epochs, and a clean-up keeps the winner's weights. An open one begins anew, and shows the new numbers alone.
+    """After a version whose trainings give other numbers, a finished trial is read from where it is: its run shows its
+    epochs, and a clean-up keeps the winner's weights. An open one starts over, and shows only the new numbers.
     """
     sweep = sweep_of({"lr": [0.01, 0.3, 0.1, 0.03, 0.003, 0.001], "epochs": [27]}, pruner={"name": "asha"})
     run_until(bench, sweep, lambda snapshot: snapshot.complete > 0)

@@ -1,7 +1,7 @@
-"""Which trials are being trained at this moment: the driver of their study says so, and whoever reads the study asks.
+"""Which trials are being trained right now: their study's driver writes it down for whoever reads the study.
 
     studies/<study>/.driver.lock   held as long as a driver lives
-    studies/<study>/running.json   what it said last; after a kill it may lie there still, and is believed no longer
+    studies/<study>/running.json   what it last wrote down; it may still be there after a kill, and is then ignored
 
 Optuna's storage knows only that a trial is open, which may be at a rung, before its turn, or left by a stopped driver.
 """
@@ -25,20 +25,20 @@ _SAID_EVERY_S = 1.0
 
 
 class Attendance:
-    """Says which trials a driver is training. What cannot be written is left unsaid: it is for people to read."""
+    """Writes down which trials a driver is training. If that fails, nothing happens: it is only for people to read."""
 
     def __init__(self, folder: Path) -> None:
-        """Say nothing yet.
+        """Write nothing yet.
 
         Args:
-            folder: The study's.
+            folder: The study's folder.
         """
         self._file = folder / RUNNING_FILE
         self._said: list[int] | None = None
         self._said_at = 0.0
 
     def say(self, numbers: Collection[int]) -> None:
-        """Say that these trials are being trained, and no others; at most every second."""
+        """Write down that these trials are being trained, and no others; at most once a second."""
         now, running = time.monotonic(), sorted(numbers)
         if running != self._said and now - self._said_at >= _SAID_EVERY_S:
             self._said, self._said_at = running, now
@@ -46,13 +46,13 @@ class Attendance:
                 write_atomically(self._file, json.dumps(running).encode())
 
     def clear(self) -> None:
-        """Say that none is."""
+        """Write down that none is being trained."""
         with suppress(OSError):
             self._file.unlink(missing_ok=True)
 
 
 def running_trials(workspace: Workspace, study: str) -> frozenset[int]:
-    """Return the numbers of the trials that a living driver is training; none when no driver is at work."""
+    """Return the numbers of the trials that a living driver is training; none if no driver is running."""
     try:
         said = json.loads(read_plain(workspace.study(study) / RUNNING_FILE, most_bytes=2**24))
         running = frozenset(int(number) for number in said)

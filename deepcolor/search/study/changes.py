@@ -1,4 +1,4 @@
-"""What differs between the sweep a study holds and the one given now, and the file that holds the study's own."""
+"""What differs between a study's sweep and the one given now, and the file that holds the study's own."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ RESOLVED_FILE = "sweep.yaml"
 
 
 _LEFT_TO_THE_STUDY = {"search.pruner.min_epochs"}
-"""Keys whose null asks for what the study has."""
+"""Keys for which null means the value that the study has."""
 
 
 def changes_of(stored: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]:
     """Say what differs between a study's sweep and the one given now; the description may change, and is left out.
 
     Args:
-        stored: As a study holds it; keys that came later are missing, and have what their absence means.
-        given: All keys of the one given.
+        stored: The sweep as a study holds it; keys that came later are missing, and have what their absence means.
+        given: All keys of the sweep given now.
     """
     known = read_stored(Sweep, stored).value.model_dump(mode="json")
     return [
@@ -37,24 +37,26 @@ def changes_of(stored: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]
 
 
 def refused(workspace: Workspace, name: str, changes: Sequence[str]) -> StudyError:
-    """The error for a sweep that is not the one its study holds."""
+    """The error for a sweep that differs from its study's."""
     start = read_start(workspace.study(name))
     last = f" It was last started with: {start.command}." if start else ""
     return StudyError(
-        f"study: {name!r} holds another sweep than the one given; changed: {'; '.join(changes)} (in the study -> "
-        f"given).{last} To go on with what it holds: deepcolor studies {name} --write-sweep FILE, then deepcolor sweep "
-        "FILE. To have what is given: let the study grow with --extend, or give the sweep another study name."
+        f"study: {name!r} has a different sweep from the one given; changed: {'; '.join(changes)} (in the study -> "
+        f"given).{last} To continue with the study's sweep: deepcolor studies {name} --write-sweep FILE, then "
+        "deepcolor sweep FILE. To use the one given: extend the study with --extend, or give the sweep another study "
+        "name."
     )
 
 
 def write_resolved(workspace: Workspace, sweep: Sweep) -> None:
-    """Keep a study's sweep in its folder as it runs, all defaults written out, for people to read.
+    """Keep a study's sweep in its folder as it runs, with all defaults written out, for people to read.
 
     Raises:
         OSError: The folder cannot be written to.
     """
     path = workspace.study(sweep.study) / RESOLVED_FILE
-    content = f"# What the study {sweep.study} runs, written by deepcolor; it is not read.\n{to_yaml(sweep)}".encode()
+    heading = f"# The sweep of study {sweep.study} as it runs. Written by deepcolor, never read back."
+    content = f"{heading}\n{to_yaml(sweep)}".encode()
     if not path.is_file() or path.read_bytes() != content:
         write_atomically(path, content)
 

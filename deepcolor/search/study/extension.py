@@ -1,14 +1,14 @@
 """Let a study grow: check that its trials keep their meaning, and write them again as trials of the larger sweep.
 
-Optuna holds a study to the choices it began with, and a finished trial to its end. So a study that grows is written
-anew, with the same trials under the same numbers; those that were pruned are open again, and wait at their rung.
+Optuna never changes the choices a study began with, nor reopens a finished trial. So a study that grows is rewritten,
+with the same trials under the same numbers; those that were pruned are open again, and wait at their rung.
 
-    write the trials into a copy, and mark it whole
+    write the trials into a copy, and mark it complete
     remove the study
     write the copy into a study of the old name
     remove the copy
 
-A copy that is not marked was cut off and goes; one that is marked is carried on from, whatever has been done since.
+A copy without the mark was interrupted, and is removed; from one with the mark the steps continue, whichever were done.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ from deepcolor.fields.objective import Direction
 from deepcolor.search.study.space import distributions, misfits, params_of
 
 COPY_SUFFIX = "~extended"
-"""No study can have it in its name."""
+"""No study's name can contain it."""
 _WHOLE = "whole"
 
 
 def refuse_changed_meaning(old: Sweep, new: Sweep, settings: Mapping[int, Setting]) -> None:
-    """Raise StudyError where a larger sweep would give a study's trials another meaning.
+    """Raise StudyError if a larger sweep would give a study's trials another meaning.
 
     Args:
         old: The sweep the study was made from.
-        new: The one it is to go on with.
+        new: The one it is to continue with.
         settings: Of each trial that has a value or is being trained, by number.
     """
     reasons = [f"stage: {old.stage} -> {new.stage}"] if old.stage != new.stage else []
@@ -46,16 +46,16 @@ def refuse_changed_meaning(old: Sweep, new: Sweep, settings: Mapping[int, Settin
     for number, setting in settings.items():
         found = misfits(new, setting)
         if found and not reasons:
-            reasons = [f"trial {number} would be none of its trials any more: {'; '.join(found)}"]
+            reasons = [f"trial {number} would no longer be one of its trials: {'; '.join(found)}"]
     if reasons:
         raise StudyError(
-            f"study: {new.study!r} cannot be extended so, as its finished trials would mean something else; "
+            f"study: {new.study!r} cannot be extended like this, as its finished trials would mean something else; "
             f"{'; '.join(reasons)}. Give the sweep another study name, or undo that change."
         )
 
 
 def keep_adopted(old: Sweep, new: Sweep) -> Sweep:
-    """Return the larger sweep with the model fields that the old one took over from its parent, where it still does."""
+    """Return the larger sweep with the model fields that the old one took over from its parent, if it still has it."""
     if new.init.init_from is None or new.init.init_from != old.init.init_from:
         return new
     free = [
@@ -75,14 +75,14 @@ def rewrite(
     attrs: Mapping[str, Any],
     direction: Direction,
 ) -> None:
-    """Write a study anew, with these trials and attributes; cut off anywhere, `recover` finishes or undoes it.
+    """Rewrite a study with these trials and attributes; wherever that is interrupted, `recover` finishes or undoes it.
 
     Args:
         storage: Holds the study.
         name: Its name.
         trials: All of them, by number.
         attrs: The study's attributes; the last one is written last.
-        direction: Which values are the better ones.
+        direction: Which values are better.
     """
     copy = optuna.create_study(study_name=name + COPY_SUFFIX, storage=storage, direction=direction)
     _fill(copy, trials, attrs)
@@ -91,7 +91,7 @@ def rewrite(
 
 
 def recover(storage: BaseStorage, name: str) -> None:
-    """Finish or undo a rewriting that was cut off; without one, change nothing."""
+    """Finish or undo a rewriting that was interrupted; if there is none, change nothing."""
     names = {study.study_name for study in storage.get_all_studies()}
     if name + COPY_SUFFIX not in names:
         return
@@ -114,8 +114,8 @@ def rewritten(
         trial: As stored.
         old: The sweep it was a trial of.
         new: The sweep it becomes one of.
-        reopened: Attributes that a pruned trial loses when it is open again.
-        marks: Attributes of trials that are none of the study's own.
+        reopened: Attributes that a pruned trial loses when it is reopened.
+        marks: Attributes of trials that are not the study's own.
     """
     setting = _setting(old, trial)
     fits = setting is not None and not misfits(new, setting)
@@ -123,7 +123,7 @@ def rewritten(
     opened = own and fits and trial.state == TrialState.PRUNED and (new.search.pruner.resume or _unpruned(new))
     state = TrialState.RUNNING if opened else trial.state
     if not fits and state == TrialState.COMPLETE:
-        state = TrialState.FAIL  # Another study's, outside of the new space: its number stays taken.
+        state = TrialState.FAIL  # Another study's, outside the new space: its number stays taken.
     finished = state.is_finished()
     params = params_of(new, setting) if setting is not None and fits else {}
     return FrozenTrial(
@@ -143,13 +143,13 @@ def rewritten(
 
 
 def _drawn_alike(old: Sweep, new: Sweep) -> bool:
-    """Whether what a sampler has noted on the trials of one sweep means the same in the other."""
+    """Whether a sampler's notes on the trials of one sweep mean the same in the other."""
     keys = ("sampler", "sampler_options", "space")
     return all(getattr(old.search, key) == getattr(new.search, key) for key in keys) and old.code == new.code
 
 
 def _setting(sweep: Sweep, trial: FrozenTrial) -> Setting | None:
-    """The trial's setting; None where its parameters were cut off while they were drawn."""
+    """The trial's setting; None if it was interrupted while its parameters were drawn."""
     return sweep.setting(trial.params) if set(trial.params) == set(sweep.search_names) else None
 
 

@@ -1,4 +1,4 @@
-"""How much of a study's differences each searched field explains, by Optuna's evaluators."""
+"""How much of the differences between a study's trials each searched field explains, by Optuna's evaluators."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from deepcolor.search.study.trials import CONFIRMS, FOREIGN
 _FANOVA_TRIALS = 200
 """fANOVA takes 5 s on 200 trials and a minute on 1,000; its shares differ little."""
 _DECADES = 10
-"""Numbers whose largest is this many times the smallest are told apart by their logarithms."""
+"""Numbers whose largest is this many times the smallest are compared by their logarithms."""
 
 
 def importances(study: StoredStudy, fields: Sequence[str]) -> dict[str, dict[str, float]]:
-    """Return the share of each field by two evaluators, which can disagree: then neither should be believed alone.
+    """Return the share of each field by two evaluators, which can disagree: then neither should be trusted alone.
 
     Args:
         study: Has complete trials; those that diverged are left out.
-        fields: Searched ones of which the complete trials have several values.
+        fields: Searched fields that take several values in the complete trials.
     Returns:
         By the name of each evaluator, the shares by field; they add up to 1.
     """
@@ -55,7 +55,7 @@ def _spread(study: Study, *, count: int) -> Study:
 
 
 def _finite_copy(study: Study) -> Study:
-    """Copy the complete trials with a finite value: diverged ones would leave no scale for the others.
+    """Copy the complete trials with a finite value: diverged ones would flatten the scale of the others.
 
     Numbers that were searched as a list of choices get numeric axes, logarithmic where they span decades.
     """

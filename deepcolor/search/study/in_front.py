@@ -12,7 +12,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 
 class StorageInFront(BaseStorage):
-    """Passes everything on to the storage behind it; to be overridden where it should not."""
+    """Passes everything on to the storage behind it; subclasses override what should not be passed on."""
 
     def __init__(self, behind: BaseStorage) -> None:
         self._behind = behind

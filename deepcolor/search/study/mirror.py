@@ -1,6 +1,6 @@
-"""A study's trials in the memory of the one process that writes them: what it has written it need not read again.
+"""A study's trials in the memory of the one process that writes them: it need not read again what it has written.
 
-Optuna reads an open trial anew at every step, in six statements; for a driver that would be most of what a trial costs.
+Optuna reads an open trial again at every step, in six statements, which would be most of what a trial costs a driver.
 A study has one driver, so what that driver has read or written is what the storage holds.
 """
 
@@ -21,20 +21,20 @@ from deepcolor.search.study.reading import read_trials
 
 
 class Mirror(StorageInFront):
-    """Holds the trials of one study: writes go to both storages, reads of its trials end here.
+    """Holds the trials of one study: writes go to both storages, reads of its trials are answered here.
 
-    The storage behind is written first, so that what it refuses is not taken for written. A trial handed out never
-    changes: a write puts a changed copy in its place.
+    The storage behind is written first, so that what it refuses does not count as written. A trial that was handed out
+    never changes: a write replaces it with a changed copy.
     """
 
     def __init__(self, behind: RDBStorage, study: str) -> None:
-        """Read the trials; the study's lock is held by the caller, for as long as this is used.
+        """Read the trials; the caller holds the study's lock for as long as this is used.
 
         Args:
-            behind: Holds the study, and all else that is asked for.
+            behind: Holds the study, and everything else that is asked for.
             study: Its name.
         """
-        super().__init__(get_storage(behind))  # with Optuna's own memory of what never changes
+        super().__init__(get_storage(behind))  # with Optuna's own cache of what never changes
         self._study_id = behind.get_study_id_from_name(study)
         found = read_trials(behind, self._study_id)
         self._trials = {trial.number: trial for trial in found.values()}
@@ -106,7 +106,7 @@ class Mirror(StorageInFront):
         return done
 
     def _made_from(self, template: FrozenTrial | None, trial_id: int) -> FrozenTrial | None:
-        """The new trial without a read; None where its number has to be asked for."""
+        """The new trial without a read; None if its number has to be asked for."""
         number = len(self._trials)
         if template is None or self._behind.get_trial_id_from_study_id_trial_number(self._study_id, number) != trial_id:
             return None
@@ -115,7 +115,7 @@ class Mirror(StorageInFront):
         return trial
 
     def _changed(self, trial_id: int) -> FrozenTrial | None:
-        """Put a copy in a trial's place, and return it to be changed; None for a trial of another study."""
+        """Replace a trial with a copy, and return that to be changed; None for a trial of another study."""
         number = self._numbers.get(trial_id)
         if number is None:
             return None

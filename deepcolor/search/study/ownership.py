@@ -1,7 +1,7 @@
-"""Who is at work in a workspace: one driver a study, and nobody at all while trainings are removed.
+"""Who is at work in a workspace: one driver per study, and nobody while trainings are being removed.
 
-Whoever needs trainings to stay (a driver, a promotion) shares the store with the others who do; whoever removes some
-has it alone. All locks are the operating system's, so those of a dead process are free at once.
+Whoever needs trainings to stay (a driver, a promotion) shares the store with others who do; whoever removes some holds
+it exclusively. All locks are the operating system's, so those of a dead process are free at once.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _LOCK, _OWNER_FILE = ".driver.lock", "driver.json"
 _STORE_LOCK = ".store.lock"
 _LOOK_EVERY_S = 0.2
 _GLANCE_S = 0.2
-"""A reader that looks whether the lock is held holds it itself, for microseconds."""
+"""A reader that checks whether the lock is held holds it itself, for microseconds."""
 
 
 def is_owned(workspace: Workspace, name: str) -> bool:
@@ -54,12 +54,12 @@ def owned(
     Args:
         workspace: Holds the study, or will.
         name: Of the study.
-        on_wait: Told once what is waited for, should trainings just be removed.
-        between: Called again and again while waiting; what it raises ends the wait.
+        on_wait: Told once what is being waited for, if trainings are just being removed.
+        between: Called repeatedly while waiting; an exception from it ends the wait.
     Raises:
         StudyError: Another driver owns the study; the message names it.
     """
-    # In this order: whoever has the store alone sees that there is a driver, though its study may not exist yet.
+    # In this order: whoever holds the store alone sees that there is a driver, even if its study does not exist yet.
     with shared_store(workspace, on_wait=on_wait, between=between), driver_lock(workspace, name):
         yield
 
@@ -75,8 +75,8 @@ def shared_store(
 
     Args:
         workspace: Whose trainings are needed.
-        on_wait: Told once what is waited for.
-        between: Called again and again while waiting; what it raises ends the wait.
+        on_wait: Told once what is being waited for.
+        between: Called repeatedly while waiting; an exception from it ends the wait.
     """
     with _store_lock(workspace) as descriptor:
         told = False
@@ -91,17 +91,17 @@ def shared_store(
 
 @contextmanager
 def sole_store(workspace: Workspace) -> Iterator[None]:
-    """Have the trainings alone, to remove some; whoever needs them waits.
+    """Hold the trainings exclusively, to remove some; whoever needs them waits.
 
     Raises:
-        StudyError: Somebody is at work with them; the message names the driver, if it is one.
+        StudyError: Somebody is working with them; the message names the driver, if it is one.
     """
     with _store_lock(workspace) as descriptor:
         if not _locked(descriptor, fcntl.LOCK_EX):
             _refuse_driven(workspace)
             raise StudyError(
-                f"workspace: nothing may need its trainings while some are removed; got a promotion, a sweep that "
-                f"starts or another clean-up at work ({workspace.root}). Wait for its end, then run this again."
+                f"workspace: nothing may use its trainings while some are removed; got a promotion, a starting sweep "
+                f"or another clean-up at work ({workspace.root}). Wait until it has ended, then run this again."
             )
         os.truncate(descriptor, 0)
         os.write(descriptor, _this_process())
@@ -127,14 +127,14 @@ def driver_lock(workspace: Workspace, name: str, *, named: bool = True) -> Itera
         lock.acquire(timeout=_GLANCE_S, poll_interval=_GLANCE_S / 10)
     except Timeout:
         raise StudyError(
-            f"study: {name!r} is being driven already{_owner(owner)}. Wait for it, or stop it with Ctrl-C there."
+            f"study: {name!r} is already being run{_owner(owner)}. Wait for it, or stop it there with Ctrl-C."
         ) from None
     try:
         if named:
             write_atomically(owner, _this_process())
         yield
     finally:
-        with suppress(OSError):  # Rights to the folder that were taken away meanwhile: the lock alone decides.
+        with suppress(OSError):  # The folder may have become read-only meanwhile; only the lock matters.
             owner.unlink(missing_ok=True)
         lock.release()
 

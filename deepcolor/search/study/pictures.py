@@ -1,4 +1,4 @@
-"""Which pictures a study is about: those it began with, though its data set may have been prepared anew since."""
+"""Which pictures a study uses: those it began with, even if its data set has been prepared again since."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ PICTURES_FILE = "pictures.json"
 
 
 def manifest_of(workspace: Workspace, sweep: Sweep) -> Manifest:
-    """Return the data set that a study was begun with; for a new study, the one that is prepared now.
+    """Return the data set that a study began with; for a new study, the one that is prepared now.
 
     Raises:
         DataError: No data set of this name has been prepared.
-        StudyError: The study was begun with pictures that are on record no more.
+        StudyError: The study began with pictures of which there is no record any more.
     """
     name = sweep.data.name
     present = load_manifest(workspace, name)
@@ -31,19 +31,19 @@ def manifest_of(workspace: Workspace, sweep: Sweep) -> Manifest:
     except (OSError, ValueError, KeyError, TypeError):
         return _by_digest(workspace, sweep, known) or present
     if of != name:
-        return present  # The sweep has been changed, and will be refused for that.
+        return present  # The sweep has changed, and will be refused for that reason.
     manifest = next((each for each in known if pictures_digest(each) == begun_with), None)
     if manifest is None:
         raise StudyError(
-            f"study: {sweep.study!r} must go on with the pictures it was begun with; got data set {name} prepared "
-            f"anew, and no record of those ({workspace.dataset(name)}). Prepare them again with --replace, or give the "
-            "sweep another study name."
+            f"study: {sweep.study!r} must continue with the pictures it began with; got data set {name} prepared "
+            f"again, and no record of those pictures ({workspace.dataset(name)}). Prepare them again with --replace, "
+            "or give the sweep another study name."
         )
     return manifest
 
 
 def is_former(workspace: Workspace, manifest: Manifest) -> bool:
-    """Whether other pictures have been prepared under a data set's name since."""
+    """Whether other pictures have since been prepared under a data set's name."""
     return pictures_digest(manifest) != pictures_digest(load_manifest(workspace, manifest.name))
 
 
@@ -53,7 +53,7 @@ def is_begun(workspace: Workspace, sweep: Sweep) -> bool:
 
 
 def note_pictures(workspace: Workspace, study: str, manifest: Manifest) -> None:
-    """Note which pictures a study is begun with, unless that has been noted before.
+    """Record which pictures a study begins with, unless that has been recorded before.
 
     Raises:
         OSError: The study's folder cannot be written to.
@@ -65,7 +65,7 @@ def note_pictures(workspace: Workspace, study: str, manifest: Manifest) -> None:
 
 
 def _by_digest(workspace: Workspace, sweep: Sweep, known: tuple[Manifest, ...]) -> Manifest | None:
-    """Tell by the arrays that the last driver used: of studies begun before their pictures were noted."""
+    """Identify the pictures by the arrays the last driver used, for studies that began before they were recorded."""
     start = read_start(workspace.study(sweep.study))
     if start is None:
         return None

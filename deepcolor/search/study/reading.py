@@ -1,4 +1,4 @@
-"""Read all trials of a study at once: one statement a table, and no object for every row, which is Optuna's way."""
+"""Read all trials of a study at once: one statement per table, without an object for every row as in Optuna."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ _BESIDE = {
     "TrialUserAttributeModel": ("key", "value_json"),
     "TrialSystemAttributeModel": ("key", "value_json"),
 }
-"""The tables of what belongs to a trial, and what is read of them."""
+"""The tables of what belongs to a trial, and the columns that are read."""
 _Rows = dict[int, list[Any]]
-"""The rows that belong to each trial, by Optuna's id of it."""
+"""The rows that belong to each trial, by the trial's id in Optuna."""
 
 
 def read_trials(storage: RDBStorage, study_id: int) -> dict[int, FrozenTrial]:
     """Return a study's trials as its database holds them now, by Optuna's id of each, in the order of their numbers:
     what `get_all_trials` would return, in a few statements.
     """
-    # Optuna's tables have no public name; one in which they are others is asked in its own way.
+    # Optuna's tables have no public names; a version in which they differ is read by its own methods.
     models = _tables()
     if models is None:
         trials = storage.get_all_trials(study_id, deepcopy=False)
         return {storage.get_trial_id_from_study_id_trial_number(study_id, trial.number): trial for trial in trials}
     value, step = models.TrialValueModel, models.TrialIntermediateValueModel
     with storage.engine.connect() as connection:
-        # The trials come first: what belongs to one that is finished is all there by then.
+        # The trials come first: by then, everything that belongs to a finished one is there.
         rows = _trials(connection, study_id, models.TrialModel)
         params, values, steps, user_attrs, system_attrs = (
             _rows(connection, study_id, models.TrialModel, getattr(models, model), columns)
@@ -69,7 +69,7 @@ def read_trials(storage: RDBStorage, study_id: int) -> dict[int, FrozenTrial]:
 
 
 def _tables() -> Any:
-    """Optuna's tables; None where they are not as they are known here."""
+    """Optuna's tables; None if they are not as expected here."""
     try:
         models = importlib.import_module("optuna.storages._rdb.models")
     except ImportError:

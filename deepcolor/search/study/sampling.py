@@ -1,4 +1,4 @@
-"""What the sampler draws from, and what it is shown of the trials it learns from."""
+"""What the sampler draws from, and how the trials it learns from are shown to it."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ _DRAFT_ID = -1
 
 
 def sampler_of(search: SearchConfig, *, trials: int, code: Code) -> BaseSampler:
-    """Return the sampler of a search; its seed moves on with the number of trials, so that a restart does not draw the
+    """Return the sampler of a search; its seed depends on the number of trials, so that a restart does not draw the
     same again.
 
     Raises:
-        CodeError: A user's own cannot be imported or is none, or the options do not fit.
+        CodeError: A user's own cannot be imported or is not a sampler, or does not take the options.
     """
     shipped = {"tpe": optuna.samplers.TPESampler, "random": optuna.samplers.RandomSampler}
-    shipped["grid"] = shipped["random"]  # Asked for nothing.
+    shipped["grid"] = shipped["random"]  # Never asked to draw.
     kind = shipped.get(search.sampler) or code.load(search.sampler, group=SAMPLERS.group)
     try:
         seed = {"seed": search.seed + trials} if "seed" in inspect.signature(kind).parameters else {}
@@ -44,7 +44,7 @@ def sampler_of(search: SearchConfig, *, trials: int, code: Code) -> BaseSampler:
             sampler = kind(**search.sampler_options, **seed)
     except Exception as error:
         rule, got = f"the sampler {search.sampler} must take its options", f"{type(error).__name__}: {error}"
-        raise CodeError(rule, got=got, advice="Mend search.sampler_options.") from error
+        raise CodeError(rule, got=got, advice="Correct search.sampler_options.") from error
     if not isinstance(sampler, BaseSampler):
         rule = f"the sampler {search.sampler} must be an optuna.samplers.BaseSampler"
         raise CodeError(rule, got=type(sampler).__name__, advice="Derive it from that class.")
@@ -61,7 +61,7 @@ class Drawn:
 
 
 class Drawing:
-    """A study as its sampler should see it; a trial that it draws is a draft, to be started by what was drawn."""
+    """A study as its sampler should see it; the trial that it draws is only a draft, which is then started as drawn."""
 
     def __init__(self, study: str, storage: BaseStorage, search: SearchConfig, sampler: BaseSampler) -> None:
         self._shown = _Shown(storage)
@@ -70,7 +70,7 @@ class Drawing:
         self._brought = search.sampler not in SAMPLERS.shipped
 
     def draw(self) -> Drawn:
-        """Draw a setting. The notes of a shipped sampler are for the moment of drawing alone.
+        """Draw a setting. A shipped sampler's notes are only needed while it draws, and are dropped.
 
         Raises:
             CodeError: A user's sampler has failed.
@@ -94,22 +94,22 @@ class Drawing:
 
     def _failed(self, error: Exception) -> CodeError:
         got = " ".join(f"{type(error).__name__}: {error}".split())
-        return CodeError(f"the sampler {self._search.sampler} must draw settings", got=got, advice="Mend it.")
+        return CodeError(f"the sampler {self._search.sampler} must draw settings", got=got, advice="Fix it.")
 
 
 class _Shown(StorageInFront):
-    """A storage whose trials look to a sampler like what is known of them: each one is worth its latest value.
+    """A storage that shows a sampler what is known of each trial: its latest value.
 
-    A trial that waits at a rung is open, as it may go on; Optuna would take it for a bad one. A pruned one it ranks
-    below every complete one, so that where `epochs` is searched a short bad training counts as better than a long good
-    one that has not come to its end. By value, a trial that has been trained further, or is better, ranks higher, and a
-    diverged one is the worst.
+    A trial that waits at a rung is open, as it may continue; Optuna would take it for a bad one. Optuna ranks a pruned
+    trial below every complete one, so that where `epochs` is searched a short bad training counts as better than a long
+    good one that was not trained to its end. By value, a trial that has been trained further, or is better, ranks
+    higher, and a diverged one is the worst.
 
-    Trials that confirm another one are not shown: the sampler knows their setting already, by the value it was chosen
+    Trials that confirm another one are not shown: the sampler already knows their setting, by the value it was chosen
     for.
 
-    The trial being drawn is a draft in memory, never shown and never stored: stored as it is drawn, it would cost a
-    transaction for every parameter, and a crash could leave half of it.
+    The trial being drawn is a draft in memory, never shown and never stored: if it were stored while being drawn, it
+    would cost a transaction for every parameter, and a crash could leave half of it.
     """
 
     def __init__(self, behind: BaseStorage) -> None:

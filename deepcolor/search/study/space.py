@@ -30,8 +30,8 @@ def distributions(search: SearchConfig) -> dict[str, BaseDistribution]:
 def grid_points(search: SearchConfig) -> tuple[Params, ...]:
     """Return every combination of the grid, `epochs` innermost and ascending.
 
-    The order makes trials that differ in epochs alone follow each other, so that each one goes on where the one before
-    it ended.
+    In this order trials that differ only in epochs follow each other, so that each continues where the one before it
+    ended.
     """
     outer = [dimension for dimension in search.space if dimension.name != "epochs"]
     inner = [dimension for dimension in search.space if dimension.name == "epochs"]
@@ -46,7 +46,7 @@ def grid_values(dimension: Dimension) -> tuple[ParamValue, ...]:
 
 
 def point_key(params: Mapping[str, ParamValue]) -> tuple[tuple[str, str], ...]:
-    """Return something hashable that is equal for equal points, whatever the order of their names and 1 or 1.0."""
+    """Return something hashable that is equal for equal points, whatever the order of names, and for 1 and 1.0."""
     return tuple(sorted((name, _value_key(value)) for name, value in params.items()))
 
 
@@ -57,7 +57,7 @@ def params_of(sweep: Sweep, setting: Setting) -> Params:
 
 
 def misfits(sweep: Sweep, setting: Setting) -> list[str]:
-    """Say what keeps a setting from being a point of a sweep, by key; empty when it is one."""
+    """Say what keeps a setting from being a point of a sweep, by key; empty if it is one."""
     found = []
     if setting.stage != sweep.stage:
         found.append(f"stage: {setting.stage} -> {sweep.stage}")
@@ -74,14 +74,14 @@ def misfits(sweep: Sweep, setting: Setting) -> list[str]:
                 found.append(f"search.space.{name}: {theirs!r} is no longer in it")
         elif theirs != ours:
             found.append(f"{section}.{name}: {theirs!r} -> {ours!r}")
-    if not found:  # By name it is one; so it is, unless what bears the names has changed.
+    if not found:  # By name it is one; so it is, unless the code behind the names has changed.
         changed = (place for place, digest in setting.code.items() if sweep.code.get(place) != digest)
         found = [f"code.{place}: {setting.code[place]} -> {sweep.code.get(place)}" for place in changed]
     return found
 
 
 def covers(dimension: Dimension, value: ParamValue, *, grid: bool) -> bool:
-    """Tell whether a value lies in a dimension; in a grid's, whether it is one of its points."""
+    """Return whether a value lies in a dimension; for a grid, whether it is one of its points."""
     if isinstance(dimension, Choices) or grid:
         return _value_key(value) in {_value_key(known) for known in grid_values(dimension)}
     if isinstance(value, bool) or not isinstance(value, int | float):

@@ -1,6 +1,6 @@
 """How a driver was last started on a study: what its runs say of their origin, and how its segments were run.
 
-Kept beside the study, so that its runs can be rebuilt as they were, and its epochs' seconds are known to be comparable.
+Kept with the study, so that its runs can be rebuilt as they were, and it is known whether its timings are comparable.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from deepcolor.tracking.records import Provenance
 
 START_FILE = "start.json"
 _MOST_BYTES = 2**24
-"""A command line alone may have megabytes."""
+"""A command line alone can take megabytes."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Start:
 
 
 def write_start(folder: Path, start: Start) -> None:
-    """Write the start of a driver into its study's folder, in place of the one before.
+    """Write the start of a driver into its study's folder, replacing the previous one.
 
     Raises:
         OSError: The folder cannot be written to.
@@ -44,18 +44,18 @@ def write_start(folder: Path, start: Start) -> None:
 
 
 def read_start(folder: Path) -> Start | None:
-    """Return how a driver was last started on the study of this folder; None when that is not known."""
+    """Return how a driver was last started on the study of this folder; None if that is not known."""
     try:
         content = json.loads(read_plain(folder / START_FILE, most_bytes=_MOST_BYTES))
         command = _without_secrets(content["command"])
         provenance = from_columns(Provenance, content["provenance"])
         return from_columns(Start, {**content, "command": command, "provenance": provenance})
     except (OSError, ValueError, KeyError, TypeError):
-        return None  # Made before this was written, or damaged: what depends on it does without.
+        return None  # From before this was recorded, or damaged: what depends on it does without.
 
 
 def _without_secrets(command: str) -> str:
-    """A command as it is written today; it was once written with the passwords that it was given."""
+    """A command as it is recorded today; early releases recorded the passwords it was given too."""
     try:
         return shown_command(shlex.split(command))
     except ValueError:

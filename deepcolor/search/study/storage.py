@@ -82,7 +82,7 @@ class StudyStorage:
         self._workspace = workspace
 
     def names(self) -> list[str]:
-        """Names of all studies, in order of creation; none when the workspace has no database yet."""
+        """Names of all studies, in order of creation; none if the workspace has no database yet."""
         if not self._workspace.optuna_db.exists():
             return []
         names = (summary.study_name for summary in self._storage.get_all_studies())
@@ -103,12 +103,12 @@ class StudyStorage:
         return StoredStudy(name, self._storage)
 
     def open(self, sweep: Sweep, resolve: Callable[[], Sweep], *, extend: bool = False) -> StoredStudy:
-        """Create the sweep's study, or go on with it. The study's lock is held by the caller.
+        """Create the sweep's study, or continue it. The caller holds the study's lock.
 
         Args:
             sweep: The sweep as its file gives it.
-            resolve: Fills in what the sweep takes over from its parent model; called only when the study is new.
-            extend: Let the study grow where the sweep has changed, as long as its trials keep their meaning.
+            resolve: Fills in what the sweep takes over from its parent model; called only if the study is new.
+            extend: Let the study grow if the sweep has changed, as long as its trials keep their meaning.
         Raises:
             StudyError: A study of this name was made from another sweep, or cannot be extended to this one.
         """
@@ -119,7 +119,7 @@ class StudyStorage:
         return study
 
     def _make(self, sweep: Sweep, resolve: Callable[[], Sweep], *, extend: bool) -> None:
-        """Make the study, or make it grow, as far as there is any need."""
+        """Create the study, or let it grow, if needed."""
         if sweep.study in self.names():
             study = self.load(sweep.study)
             if study.written:
@@ -134,7 +134,7 @@ class StudyStorage:
         new = optuna.create_study(
             study_name=sweep.study, storage=self._storage, direction=sweep.objective.direction, load_if_exists=True
         )
-        # The sweep is written last: a study without it was cut off while it was created, and is created again.
+        # The sweep is written last: a study without it was interrupted during its creation, and is created again.
         for key, value in ((_STARTED, now_ms()), (_RESOLVED, resolved.identity()), (_SWEEP, sweep.identity())):
             new.set_user_attr(key, value)
 
@@ -161,7 +161,7 @@ class StudyStorage:
         from sqlalchemy.exc import SQLAlchemyError
 
         optuna.logging.set_verbosity(optuna.logging.ERROR)
-        # A second Ctrl-C raises in the middle of a query, and the pool prints what it meets when it clears up.
+        # A second Ctrl-C raises in the middle of a query, and the pool prints the errors it meets while it cleans up.
         logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)
         database = self._workspace.optuna_db
         try:
@@ -173,7 +173,7 @@ class StudyStorage:
             reason = str(getattr(error, "orig", error))
             raise WorkspaceError(
                 f"studies database: cannot be opened; {reason} ({database}). "
-                "Mend the folder's permissions, or choose another --workspace."
+                "Fix the folder's permissions, or choose another --workspace."
             ) from error
 
     def _opened_database(self, database: Path) -> RDBStorage:
@@ -236,7 +236,8 @@ class StoredStudy:
         attrs = self._study.user_attrs
         if _RESOLVED not in attrs:
             raise StudyError(
-                f"study: {self.name!r} was not made by deepcolor, or its creation was cut off. Choose another name."
+                f"study: {self.name!r} was not created by deepcolor, or its creation was interrupted. "
+                "Choose another name."
             )
         try:
             return read_stored(Sweep, attrs[_RESOLVED])
@@ -249,25 +250,25 @@ class StoredStudy:
             ) from error
 
     def refuse_unknown(self) -> None:
-        """Raise StudyError if the study's sweep sets what this version does not know: it would train something else."""
+        """Raise StudyError if the study's sweep sets keys that this version does not know: it would train wrongly."""
         if self.unknown:
             raise StudyError(
                 f"study: {self.name!r} was made by a later version of deepcolor, and sets what this one does not know: "
-                f"{', '.join(self.unknown)}. Go on with that version, or give the sweep another study name."
+                f"{', '.join(self.unknown)}. Continue with that version, or give the sweep another study name."
             )
 
     def changes_to(self, sweep: Sweep) -> list[str]:
-        """Say what differs between the study's sweep and another one: nothing where that is what its file gave, or what
-        it runs.
+        """Say what differs between the study's sweep and another one: nothing if that is the one its file gave, or the
+        one it runs.
         """
         given = sweep.model_dump(mode="json")
         resolved = self.sweep.model_dump(mode="json")
         return changes_of(self.written, given) if changes_of(resolved, given) else []
 
     def file_text(self) -> str:
-        """Return a sweep file that goes on with the study as it is.
+        """Return a sweep file that continues the study as it is.
 
-        What was taken over from a parent model is left out, so that the file can begin another study as well.
+        What was taken over from a parent model is left out, so that the file can begin another study too.
         """
         self.refuse_unknown()
         tree = read_stored(Sweep, self.written).value.model_dump(mode="json")
@@ -285,29 +286,29 @@ class StoredStudy:
         return dict(self._study.user_attrs.get(_PINS, {}))
 
     def pin(self, key: str, value: Mapping[str, str]) -> None:
-        """Remember what a reference stood for, so that the study keeps it whatever becomes of the alias."""
+        """Remember what a reference stood for, so that the study keeps it, whatever happens to the alias."""
         self._study.set_user_attr(_PINS, {**self.pins, key: dict(value)})
 
     def trials(self) -> list[StoredTrial]:
-        """All trials of its own, by number: those of the search, and those that confirm them."""
+        """All of its own trials, by number: those of the search, and those that confirm them."""
         return [stored_trial(trial, self._direction) for trial in self._trials() if FOREIGN not in trial.user_attrs]
 
     @property
     def spent(self) -> Spent:
-        """What the study has cost up to the last time it was written down."""
+        """What the study has cost, as last recorded."""
         return from_columns(Spent, self._study.user_attrs.get(_SPENT, {}))
 
     def put_spent(self, spent: Spent) -> None:
-        """Write down what the study has cost."""
+        """Record what the study has cost."""
         self._study.set_user_attr(_SPENT, vars(spent))
 
     @property
     def retried(self) -> frozenset[int]:
-        """Numbers of the trials that had failed when a driver was last started, which tries again what they tried."""
+        """Numbers of the trials that had failed when a driver was last started, which retries what they tried."""
         return frozenset(self._study.user_attrs.get(_RETRIED, ()))
 
     def put_retried(self, numbers: frozenset[int]) -> None:
-        """Write down which trials had failed before this start."""
+        """Record which trials had failed before this start."""
         if numbers != self.retried:
             self._study.set_user_attr(_RETRIED, sorted(numbers))
 
@@ -316,9 +317,9 @@ class StoredStudy:
 
         Args:
             search: Names it.
-            code: The folder of the files with a user's code (`Workspace.code`); None where the search names none.
+            code: The folder of the files with a user's code (`Workspace.code`); None if the search names none.
         Raises:
-            CodeError: A user's own cannot be imported or is none, or its options do not fit.
+            CodeError: A user's own cannot be imported or is not a sampler, or does not take its options.
         """
         known = [trial for trial in self._study.get_trials(deepcopy=False) if CONFIRMS not in trial.user_attrs]
         brought = Code(self.sweep.code, code or Path())
@@ -340,7 +341,7 @@ class StoredStudy:
     def add_foreign(
         self, params: Mapping[str, ParamValue], value: float, search: SearchConfig, *, origin: tuple[str, int]
     ) -> None:
-        """Offer another study's finished trial to the sampler; it takes a number, and is seen nowhere else."""
+        """Offer another study's finished trial to the sampler; it takes up a number, but is not shown anywhere else."""
         study, trial = origin
         self._study.add_trial(
             optuna.trial.create_trial(
@@ -359,9 +360,7 @@ class StoredStudy:
         confirms: Confirms | None = None,
         notes: Mapping[str, Any] = MappingProxyType({}),
     ) -> StoredTrial:
-        """Start the trial of a given setting, with its sampler's notes; whole or not at all, as far as a crash can
-        tell.
-        """
+        """Start the trial of a given setting, with its sampler's notes; a crash leaves all of it or nothing."""
         template = optuna.trial.create_trial(
             state=TrialState.RUNNING,
             params=dict(params),
@@ -373,9 +372,9 @@ class StoredStudy:
         return self._trial(number)
 
     def place(self, number: int, place: Place) -> StoredTrial:
-        """Record where a trial's training lies.
+        """Record where a trial's training is.
 
-        One that is placed anew, for its setting has come to name another training, begins there from the start.
+        A trial that is placed again, because its setting now means another training, begins there from the start.
         """
         before, passed = self._trial(number).place, tuple(self._frozen(number).intermediate_values)
         started_ms = before.started_ms if before else self._never_back(place.started_ms)
@@ -405,14 +404,14 @@ class StoredStudy:
         return self._trial(number)
 
     def prune(self, number: int, outcome: Outcome) -> StoredTrial:
-        """Finish a trial that does not go on; its value is the one at its last rung."""
+        """Finish a trial that does not continue; its value is the one at its last rung."""
         self._set(number, OUTCOME, self._written_outcome(outcome))
         self._finishing(number, TrialState.PRUNED, None)
         self._study.tell(number, state=TrialState.PRUNED, skip_if_finished=True)
         return self._trial(number)
 
     def fail(self, number: int, reason: str, *, epochs: int | None = None) -> StoredTrial:
-        """Finish a trial that gave no value, after so many epochs of its trajectory."""
+        """Finish a trial that gave no value, after this many epochs of its trajectory."""
         error = {"reason": reason, "ended_ms": self._never_back(now_ms()), "epochs": epochs}
         self._set(number, ERROR, error)
         self._finishing(number, TrialState.FAIL, None)
@@ -442,7 +441,7 @@ class StoredStudy:
         return {**vars(outcome), "view": vars(outcome.view), "ended_ms": self._never_back(outcome.ended_ms)}
 
     def _never_back(self, moment_ms: int) -> int:
-        """Keep the study's times in the order of its events, though the machine's clock be set back."""
+        """Keep the study's times in the order of its events, even if the machine's clock is set back."""
         self._latest_ms = max(self._latest_ms, moment_ms)
         return self._latest_ms
 
@@ -457,7 +456,7 @@ class StoredStudy:
         return self._storage.get_trial_id_from_study_id_trial_number(self._study_id, number)
 
     def _trials(self) -> Iterable[FrozenTrial]:
-        """All trials by number: from memory where the study is mirrored, else as the database holds them now."""
+        """All trials by number: from memory if the study is mirrored, else as the database holds them now."""
         if isinstance(self._storage, Mirror):
             return self._storage.trials
         return read_trials(self._storage, self._study_id).values()

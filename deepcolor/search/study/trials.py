@@ -1,4 +1,4 @@
-"""Trials as Optuna's storage holds them, and what is written beside their parameters and values."""
+"""Trials as Optuna's storage holds them, and what is stored with their parameters and values."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from deepcolor.fields.objective import Direction, Objective
 from deepcolor.training.trajectory import View
 
 PLACE, OUTCOME, ERROR, TARGET, FOREIGN, CONFIRMS = "place", "outcome", "error", "target_epoch", "foreign", "confirms"
-"""Attributes of a trial: where it trains, what it gave, why it failed, how far its pruner lets it, whose it is, which
-one it confirms."""
+"""Attributes of a trial: where it trains, what it gave, why it failed, how far its pruner lets it train, whose it is,
+which one it confirms."""
 
 
 def now_ms() -> int:
@@ -28,7 +28,7 @@ def now_ms() -> int:
 
 @dataclass(frozen=True)
 class Place:
-    """Where a trial's training lies, recorded when it is asked."""
+    """Where a trial's training is, recorded when the trial is asked."""
 
     trajectory: str
     in_store_epochs: int
@@ -36,18 +36,18 @@ class Place:
     parent: str | None = None
     """The model it starts from, such as `colorizer@3`."""
     epochs: int | None = None
-    """What it asks for in all."""
+    """How many it asks for in total."""
     resumed_epochs: int | None = None
-    """The epoch from which its training could go on; None where that was not recorded, and `in_store_epochs` is it."""
+    """The epoch from which its training could continue; None if that was not recorded, and is `in_store_epochs`."""
     passed: tuple[int, ...] = ()
-    """Rungs that it had reached in another training before it was placed here, and has yet to reach in this one."""
+    """Rungs that it had reached in another training before it was placed here, but has yet to reach in this one."""
     started_ms: int = field(default_factory=now_ms)
     """Unix time: Optuna's own times are local and lose their zone."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a finished trial gave, beside its value."""
+    """What a finished trial gave besides its value."""
 
     view: View
     result: str | None = None
@@ -56,7 +56,7 @@ class Outcome:
     host: str = ""
     device: str = ""
     threads: tuple[int, ...] = ()
-    """The numbers of CPU threads that its weights were trained with; empty where that is not known."""
+    """The numbers of CPU threads that its weights were trained with; empty if unknown."""
     watched: dict[str, float] = field(default_factory=dict)
     """The other epoch metrics that the sweep watches, at the epoch whose weights it takes."""
     ended_ms: int = field(default_factory=now_ms)
@@ -64,7 +64,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Confirms:
-    """What a trial is for that is none of the search's own: it trains another one's setting under another seed."""
+    """What a trial that is not part of the search is for: it trains another one's setting under another seed."""
 
     trial: int
     """The number of the search's trial."""
@@ -86,7 +86,7 @@ class StoredTrial:
 
     number: int
     state: str
-    """waiting, complete, pruned or failed; which of the waiting ones are being trained, `attendance` knows."""
+    """waiting, complete, pruned or failed; `attendance` knows which of the waiting ones are being trained."""
     params: dict[str, ParamValue]
     value: float | None
     started_ms: int
@@ -95,7 +95,7 @@ class StoredTrial:
     outcome: Outcome | None
     error: str | None
     failed_at: int | None = None
-    """Epochs of its trajectory that were known when it failed; None where nobody wrote that down."""
+    """Epochs of its trajectory that were known when it failed; None if that was not recorded."""
     target_epoch: int | None = None
     """The epoch that its pruner has let it train to; None before it has reached its first rung."""
     reached: dict[int, float] = field(default_factory=dict)
@@ -103,13 +103,13 @@ class StoredTrial:
     confirms: Confirms | None = None
     """The trial of the search that it confirms; None for one of the search's own."""
     direction: Direction = "minimize"
-    """Which values are the better ones in its study."""
+    """Which values are better in its study."""
 
     def setting(self, sweep: Sweep) -> Setting:
         """What it trains, as a trial of this sweep.
 
         Raises:
-            pydantic.ValidationError: A value is outside of what its field allows.
+            pydantic.ValidationError: A value is outside what its field allows.
         """
         own_seed = {"seed": self.confirms.seed} if self.confirms else {}
         return sweep.setting({**self.params, **own_seed})
@@ -120,12 +120,12 @@ class StoredTrial:
 
     @property
     def latest(self) -> float | None:
-        """Its value, or, as long as it has none, the objective at the last rung it has reached."""
+        """Its value or, while it has none, the objective at the last rung it has reached."""
         return self.value if self.finished or not self.reached else self.reached[max(self.reached)]
 
     @property
     def loss(self) -> float:
-        """Its latest value as a number that is the lower, the better it is; infinite for one without any."""
+        """Its latest value as a number that is lower the better it is; infinite if it has none."""
         return Objective(direction=self.direction).loss(self.latest)
 
     @property
@@ -138,9 +138,9 @@ class StoredTrial:
 
     @property
     def gave_value(self) -> bool:
-        """Whether it says something of its setting: it has an outcome, or waits at a rung with its value there.
+        """Whether it says something about its setting: it has an outcome, or waits at a rung with its value there.
 
-        One that failed says nothing, nor does one that has only begun.
+        A failed trial says nothing, nor does one that has only begun.
         """
         waits = not self.finished and self.target_epoch in self.reached
         return self.outcome is not None or waits
@@ -191,7 +191,7 @@ def stored_trial(trial: FrozenTrial, direction: Direction = "minimize") -> Store
 
 def _place(content: Mapping[str, Any], outcome: Outcome | None) -> Place:
     place = from_columns(Place, {**content, "passed": tuple(content.get("passed", ()))})
-    # A result lies where its training does, whatever was recorded before trials were placed anew.
+    # A result is where its training is, whatever was recorded before trials could be placed again.
     trained = Path(outcome.result).parts[0] if outcome and outcome.result else place.trajectory
     return replace(place, trajectory=trained)
 
