@@ -25,7 +25,7 @@ from tests.search.trivial import trivial
 
 @dataclass
 class Memory:
-    """Keeps what it is shown: a tracker and a watcher in one."""
+    """Remembers what it is shown: a tracker and a watcher in one."""
 
     trials: dict[int, TrialRecord] = field(default_factory=dict)
     study: StudyRecord | None = None
@@ -99,7 +99,7 @@ def bench(tmp_path: Path) -> Bench:
 
 @pytest.fixture
 def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Write no reports: drawing them takes most of the time of a start."""
+    """Write no reports: drawing them takes most of a start's time."""
     monkeypatch.setattr(ReportFolder, "write", lambda *_: None)
     monkeypatch.setattr(ReportFolder, "prepare", lambda _: None)
 

@@ -43,12 +43,12 @@ def _sweep(**search: object) -> Sweep:
 
 
 def found(workspace: Workspace, *, keep: int = 1, references: References | None = None) -> Garbage:
-    """What can go."""
+    """What can be removed."""
     return find_garbage(workspace, StudyStorage(workspace), keep=keep, references=references or References())
 
 
 def collected(workspace: Workspace, *, keep: int = 1, references: References | None = None) -> Garbage:
-    """Remove what can go, and return it."""
+    """Remove what can be removed, and return it."""
     garbage = found(workspace, keep=keep, references=references)
     remove(garbage)
     return garbage
@@ -65,8 +65,8 @@ def histories(workspace: Workspace) -> dict[str, int]:
 def test_whatever_is_referenced_still_loads(
     finished: Path, tmp_path_factory: pytest.TempPathFactory, keep: int, registered: set[int]
 ) -> None:
-    """For any registered and any best trials: their results and checkpoints load afterwards, all histories stay whole,
-    and a second look finds nothing.
+    """For any registered and any best trials: their results and checkpoints load afterwards, all histories stay
+    complete, and a second search finds nothing.
     """
     root = tmp_path_factory.mktemp("collected") / "workspace"
     shutil.copytree(finished, root)
@@ -115,7 +115,7 @@ def test_another_study_trains_again_what_was_collected(bench: Bench) -> None:
 
 
 def test_an_unfinished_study_keeps_everything(bench: Bench) -> None:
-    """As long as a study has trials to come, nothing of it can go."""
+    """As long as a study has trials to come, nothing of it can be removed."""
     sweep = _sweep(budget={"trials": 6})
     bench.run(sweep)
     assert found(bench.workspace).count_by_kind()["results"] > 0
@@ -141,7 +141,7 @@ def test_pinned_parents_stay(bench: Bench) -> None:
 
 
 def test_left_overs_go_when_they_are_old(bench: Bench) -> None:
-    """Temporary files older than a day and trainings no study mentions go; younger files and other files stay."""
+    """Temporary files older than a day and trainings no study mentions are removed; newer and other files are kept."""
     bench.run(_sweep())
     store = bench.workspace.trajectories
     stray = store / ("f" * 32)
@@ -163,10 +163,10 @@ def test_left_overs_go_when_they_are_old(bench: Bench) -> None:
 
 
 def test_without_a_database_nothing_is_judged(bench: Bench) -> None:
-    """A store whose studies' database is gone is left alone, in one line."""
+    """A store whose studies' database is gone is left alone, with a one-line error."""
     bench.run(_sweep())
     bench.workspace.optuna_db.rename(bench.workspace.studies / "elsewhere.db")
-    with pytest.raises(StudyError, match="Bring it back"):
+    with pytest.raises(StudyError, match="Restore it"):
         found(bench.workspace)
 
 

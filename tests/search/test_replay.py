@@ -31,7 +31,7 @@ def driven(bench: Bench, sweep: Sweep) -> list[StudyRecord | TrialRecord]:
 
 
 def test_a_replay_says_what_the_driver_said(bench: Bench, sweep_of: Make) -> None:
-    """The records rebuilt from storage and store equal those the driver put last, field by field."""
+    """The records rebuilt from storage and store equal those the driver last put, field by field."""
     sweep = sweep_of({"lr": [0.1, 0.01, 1.0], "epochs": [2, 3]})
     parent, *trials = driven(bench, sweep)
     assert parent == bench.memory.study
@@ -42,7 +42,7 @@ def test_a_replay_says_what_the_driver_said(bench: Bench, sweep_of: Make) -> Non
 
 
 def test_a_start_survives_its_file(tmp_path: Path, sweep_of: Make) -> None:
-    """What is written of a start is what is read; a damaged file counts as none."""
+    """A start is read as it was written; a damaged file counts as none."""
     start = start_of(sweep_of())
     write_start(tmp_path, start)
     assert read_start(tmp_path) == start
@@ -61,7 +61,7 @@ def test_rebuilding_twice_changes_nothing(bench: Bench, sweep_of: Make, tmp_path
 
 
 def test_a_study_that_went_on_is_brought_up_to_date(bench: Bench, sweep_of: Make, tmp_path: Path) -> None:
-    """Runs made while a trial was open get its end; those that were whole are left alone."""
+    """Runs created while a trial was open get its end; complete ones are left alone."""
     sweep = sweep_of({"lr": [0.1, 0.01]})
     bench.storage().open(sweep, lambda: sweep)
     write_start(bench.workspace.study(sweep.study), start_of(sweep))
@@ -73,7 +73,7 @@ def test_a_study_that_went_on_is_brought_up_to_date(bench: Bench, sweep_of: Make
 
 
 def test_a_dead_server_is_one_line_and_soon(bench: Bench, sweep_of: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A server that is not there ends the rebuilding with a TrackingError that names it."""
+    """If the server is not there, rebuilding ends with a TrackingError that names it."""
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     began = time.monotonic()
     with pytest.raises(TrackingError, match=r"127\.0\.0\.1:9") as caught:
@@ -83,7 +83,7 @@ def test_a_dead_server_is_one_line_and_soon(bench: Bench, sweep_of: Make, monkey
 
 
 def test_a_study_without_a_past_cannot_be_replayed(bench: Bench, sweep_of: Make) -> None:
-    """A study that neither says how it was started nor has a training is refused, with what to do."""
+    """A study with neither a record of its start nor a training is refused, with what to do."""
     sweep = sweep_of()
     bench.storage().open(sweep, lambda: sweep)
     with pytest.raises(StudyError, match="Run its sweep again"):

@@ -24,8 +24,8 @@ def loss(lr: float, weight_decay: float, epoch: int) -> float:
 
 
 def luck(lr: float, seed: int) -> float:
-    """What a seed adds to a loss, between -0.02 and 0.02 and another for each rate: nothing under seed 0; not a number
-    under seed 13 for rates from 0.01 on.
+    """What a seed adds to a loss, between -0.02 and 0.02 and different for each rate: nothing under seed 0; not a
+    number under seed 13 for rates of 0.01 and above.
     """
     if seed == 13 and lr >= 0.01:
         return math.nan
@@ -33,7 +33,7 @@ def luck(lr: float, seed: int) -> float:
 
 
 def trivial(segment: Segment, on_epoch: Callable[[EpochMetrics], None] | None = None) -> SegmentOutcome:
-    """Advance a trajectory by formula; fails at lr 0.5, as long as the file `broken` lies beside the store."""
+    """Advance a trajectory by formula; fails at lr 0.5 while the file `broken` is next to the store."""
     training = segment.trajectory.setting.training
     paths = TrajectoryPaths(segment.store, segment.trajectory.digest)
     if training.lr == 0.5 and (segment.store.parent / "broken").exists():

@@ -1,16 +1,16 @@
-"""Find what nothing needs any more in the trajectory store, and remove it.
+"""Find what is no longer needed in the trajectory store, and remove it.
 
-    a trajectory is kept whole, with the reason, when
+    a trajectory is kept completely, with the reason, if
         a registered version, or the parent of one, came from it
         a study has pinned weights of it to start from
         a study that is not finished mentions it
         one of a study's best trials lies on it, or the best of a network form (`init_from: study:NAME` asks for it)
         it confirmed a study's winner or runner-up under another seed
-    any other that a study mentions gives up checkpoints and results, and keeps its history
-    one that no study mentions goes altogether
-    a folder of artifacts whose run MLflow does not know goes as well
+    any other trajectory that a study mentions loses its checkpoints and results, and keeps its history
+    a trajectory that no study mentions is removed completely
+    so is a folder of artifacts whose run MLflow does not know
 
-Finding is separate from removing, so what is said is what is done.
+Finding is separate from removing, so what is announced is what is removed.
 """
 
 from __future__ import annotations
@@ -45,39 +45,39 @@ Reason = Literal["registered", "pinned", "unfinished", "best", "confirmed"]
 REASONS: tuple[Reason, ...] = ("registered", "pinned", "unfinished", "best", "confirmed")
 
 TEMPORARY_AGE_S = 24 * 3600.0
-"""A temporary file this old belongs to no process that is still writing it."""
+"""No process is still writing a temporary file this old."""
 
 
 @dataclass(frozen=True)
 class Item:
-    """One thing that can go."""
+    """One thing that can be removed."""
 
     kind: Kind
     path: Path
-    """A trajectory's `checkpoints` or `results` folder, a whole trajectory, a run's artifacts, or what is temporary."""
+    """A trajectory's `checkpoints` or `results` folder, a whole trajectory, a run's artifacts, or a temporary file."""
     bytes: int
 
 
 @dataclass(frozen=True)
 class Garbage:
-    """What can go, and why the rest stays."""
+    """What can be removed, and why the rest is kept."""
 
     items: tuple[Item, ...]
     kept: dict[str, Reason] = field(default_factory=dict)
-    """Trajectories that stay whole, by digest, with the first of the reasons that holds."""
+    """Trajectories that are kept completely, by digest, with the first reason that applies."""
     kept_bytes: int = 0
 
     @property
     def bytes(self) -> int:
-        """What removing all of it frees."""
+        """How much removing all of it frees."""
         return sum(item.bytes for item in self.items)
 
     def bytes_by_kind(self) -> dict[Kind, int]:
-        """Bytes of each kind, all kinds named."""
+        """Bytes of each kind, including kinds without any."""
         return {kind: sum(item.bytes for item in self.items if item.kind == kind) for kind in KINDS}
 
     def count_by_kind(self) -> dict[Kind, int]:
-        """Things of each kind, all kinds named."""
+        """How many items there are of each kind, including kinds without any."""
         counts = Counter(item.kind for item in self.items)
         return {kind: counts[kind] for kind in KINDS}
 
@@ -91,7 +91,7 @@ def find_garbage(
     artifacts: Sequence[Path] = (),
     now_s: float | None = None,
 ) -> Garbage:
-    """Look through the workspace for what nothing needs; nothing is changed.
+    """Search the workspace for what is no longer needed; nothing is changed.
 
     Args:
         workspace: Where to look.
@@ -99,14 +99,14 @@ def find_garbage(
         keep: How many of each study's best trials keep their weights; 1 or more.
         references: What the registries refer to.
         artifacts: Folders of artifacts that belong to no run.
-        now_s: Unix time by which temporary files are old; None: now.
+        now_s: Unix time from which the age of temporary files is counted; None: now.
     Raises:
         StudyError: There are trajectories, but no database that says which of them are needed.
     """
     if not workspace.optuna_db.exists() and any(_folders(workspace.trajectories)):
         raise StudyError(
-            f"gc: the studies' database says which trajectories are needed; got none ({workspace.optuna_db}). "
-            "Bring it back, or choose another --workspace."
+            f"gc: the studies' database must say which trajectories are needed; got none ({workspace.optuna_db}). "
+            "Restore it, or choose another --workspace."
         )
     studies = [(study, study.trials()) for study in map(storage.load, storage.names())]
     mentioned = {trial.place.trajectory for _, trials in studies for trial in trials if trial.place}
@@ -132,7 +132,7 @@ def find_garbage(
 
 
 def remove(garbage: Garbage) -> None:
-    """Remove what was found. Cut off in the middle, it can be done again.
+    """Remove what was found. If it is interrupted, it can be repeated.
 
     Raises:
         OSError: Something cannot be removed.
@@ -156,7 +156,7 @@ def size_bytes(path: Path) -> int:
 def _reasons(
     studies: Sequence[tuple[StoredStudy, Sequence[StoredTrial]]], *, keep: int, references: References
 ) -> dict[str, Reason]:
-    """Every trajectory that must stay for what the studies and registries say of trials."""
+    """Every trajectory that must be kept because of what the studies and registries say of its trials."""
     pins = {trial_of(pin["ref"]) for study, _ in studies for pin in study.pins.values()}
     found: dict[str, Reason] = {}
     for study, trials in studies:
@@ -182,12 +182,12 @@ def _needed(study: StoredStudy, trials: Sequence[StoredTrial], *, keep: int) -> 
         best_of_form = {trial.setting(study.sweep).model: trial.number for trial in reversed(complete)}
         confirmation = confirmation_of(study.sweep, trials, spent=study.spent)
     except (StudyError, ValidationError):
-        finished = False  # Made by another version: what it needs cannot be known.
+        finished = False  # Written by another version: what it needs cannot be known.
     if not finished:
         return {trial.number: "unfinished" for trial in trials}
     numbers = [trial.number for trial in complete[:keep]] + list(best_of_form.values())
     pair = [one for one in (confirmation.winner, confirmation.runner_up) if one] if confirmation else []
-    # A promotion compares the two by what their trainings give on the test split, and takes one of the winner's.
+    # A promotion compares the two by their trainings' results on the test split, and takes one of the winner's.
     compared: list[int] = [number for one in pair for number in (one.trial, *one.trainings)]
     return {**dict.fromkeys(compared, "confirmed"), **dict.fromkeys(numbers, "best")}
 
@@ -212,7 +212,7 @@ def _weights_sha256(result: Path) -> str:
 def _parts(folder: Path) -> Iterator[Item]:
     tensors = sorted((folder / "checkpoints").glob("e*.safetensors"))
     if tensors:
-        # The furthest record stays: it is the history.
+        # The last record is kept: it is the history.
         passing = sorted((folder / "checkpoints").glob("e*.json"))[:-1]
         yield Item("checkpoints", folder / "checkpoints", sum(path.lstat().st_size for path in [*tensors, *passing]))
     if any(_folders(folder / "results")):
@@ -220,7 +220,7 @@ def _parts(folder: Path) -> Iterator[Item]:
 
 
 def _temporary(workspace: Workspace, *, before_s: float) -> Iterator[Item]:
-    """Left-overs of killed processes."""
+    """Leftovers of killed processes."""
     for path in _walk(workspace.studies):
         if path.name.startswith(TEMPORARY_PREFIX) and path.lstat().st_mtime < before_s:
             yield Item("temporary", path, size_bytes(path))
@@ -244,7 +244,7 @@ def _folders(parent: Path) -> Iterator[Path]:
 
 
 def _remove_folder(folder: Path) -> None:
-    """Out of sight first: a folder that is half gone must not be taken for a whole one."""
+    """Rename a folder before removing it: one that is half removed must not be taken for a complete one."""
     aside = folder
     if not folder.name.startswith(TEMPORARY_PREFIX):
         aside = folder.with_name(f"{TEMPORARY_PREFIX}{folder.name}-collected")

@@ -1,4 +1,4 @@
-"""From what is stored to every record of a study, as its driver would have put them: the way to rebuild its runs."""
+"""Every record of a study, from what is stored, as its driver would have put it: this is how its runs are rebuilt."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from deepcolor.workspace import Workspace
 
 
 def replay(workspace: Workspace, study: StoredStudy, *, report: Report) -> Iterator[StudyRecord | TrialRecord]:
-    """Yield the record of a study that no driver owns now, then one of each trial that has a training.
+    """Yield the record of a study that no driver owns now, then one for each trial that has a training.
 
     Args:
-        workspace: Where its trajectories lie.
+        workspace: Where its trajectories are.
         study: The study; its lock is held by the caller.
         report: Its report; a missing one is written.
     Raises:
@@ -77,7 +77,7 @@ _MOST_BYTES = 2**24
 
 
 def _reconstructed(workspace: Workspace, study: StoredStudy, trials: Sequence[StoredTrial]) -> Start:
-    """What can still be known of a study that does not say how it was started."""
+    """What can still be known of a study without a record of its start."""
     for trial in trials:
         if trial.place is None:
             continue
@@ -89,6 +89,6 @@ def _reconstructed(workspace: Workspace, study: StoredStudy, trials: Sequence[St
         provenance = Provenance(data_digest=data_digest, data_folder="", config_digest=study.sweep.digest())
         return Start(provenance, command="deepcolor sweep FILE")
     raise StudyError(
-        f"study: {study.name!r} must say what it was trained on; got no record of a start and no training "
+        f"study: {study.name!r} must have a record of what it was trained on; got no record of a start and no training "
         f"({workspace.study(study.name)}). Run its sweep again."
     )
