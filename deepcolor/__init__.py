@@ -26,8 +26,9 @@ __all__ = [
 if TYPE_CHECKING:
     from typing import Any
 
-    from deepcolor.api import Study, draw, open_study, pipeline, plan, prepare, promote, pull, sweep
+    from deepcolor.api import draw, pipeline, plan, prepare, promote, pull, sweep
     from deepcolor.inference import colorize, load
+    from deepcolor.study import Study, open_study
 
 
 def __getattr__(name: str) -> Any:

@@ -19,31 +19,22 @@ from typing import TYPE_CHECKING, Any
 
 from deepcolor.app.how import How
 from deepcolor.app.reporter import Reporter
-from deepcolor.cli.reporter import ConsoleReporter
 from deepcolor.config.load import load_pipeline, sweep_of
 from deepcolor.config.schema import Sweep
-from deepcolor.errors import StudyError
-from deepcolor.notebook import NotebookReporter, in_kernel, trials_html, without_widgets
-from deepcolor.words import params_line
+from deepcolor.notebook import in_kernel, told, without_widgets
+from deepcolor.study import Study, Where, open_study
 from deepcolor.workspace import Workspace
 
 if TYPE_CHECKING:
-    import pandas as pd
-    from matplotlib.figure import Figure
-
     from deepcolor.app.pipeline import StageResult
     from deepcolor.data.drawn import DrawnKind
     from deepcolor.data.manifest import Manifest
     from deepcolor.registry.promotion import Promotion
-    from deepcolor.report.figures import Pictured
     from deepcolor.search.plan.price import Cost
-    from deepcolor.search.study.storage import StoredStudy
-    from deepcolor.search.study.trials import StoredTrial
 
 if in_kernel():
     without_widgets()
 
-Where = str | PathLike[str]
 _AGAIN = "the same call"
 """What goes on after Ctrl-C."""
 
@@ -83,9 +74,9 @@ def sweep(
 
     parsed = sweep_of(sweep, overrides)
     called = f"deepcolor sweep {fspath(sweep)}" if isinstance(sweep, str | PathLike) else "deepcolor.sweep(...)"
-    place, told = Workspace.at(Path(workspace)), _told(reporter)
+    place, reporter = Workspace.at(Path(workspace)), told(reporter)
     uri = place.store_uri(tracking_uri)
-    how = How(place, uri, executor, workers, device, called, extend=extend, resume=_AGAIN, reporter=told)
+    how = How(place, uri, executor, workers, device, called, extend=extend, resume=_AGAIN, reporter=reporter)
     runner = how.make_executor()
     try:
         run_sweep(parsed, how, executor=runner)
@@ -129,8 +120,8 @@ def pipeline(
 
     parsed = load_pipeline(Path(file), overrides)
     called = f"deepcolor pipeline {fspath(file)}"
-    place, told = Workspace.at(Path(workspace)), _told(reporter)
-    how = How(place, place.store_uri(tracking_uri), executor, workers, device, called, resume=_AGAIN, reporter=told)
+    place, reporter = Workspace.at(Path(workspace)), told(reporter)
+    how = How(place, place.store_uri(tracking_uri), executor, workers, device, called, resume=_AGAIN, reporter=reporter)
     return run_pipeline(parsed, how, own_name=name, force=force)
 
 
@@ -162,8 +153,8 @@ def plan(
     """
     from deepcolor.app.plan import estimate
 
-    place, told = Workspace.at(Path(workspace)), _told(reporter)
-    how = How(place, place.store_uri(None), executor, workers, device, reporter=told)
+    place, reporter = Workspace.at(Path(workspace)), told(reporter)
+    how = How(place, place.store_uri(None), executor, workers, device, reporter=reporter)
     (cost,) = estimate((sweep_of(sweep, overrides),), how, extend=extend)
     return cost
 
@@ -194,7 +185,7 @@ def draw(
     """
     from deepcolor.app.data import draw as draw_pictures
 
-    return draw_pictures(kind, Path(folder), count=count, size_px=size_px, seed=seed, reporter=_told(reporter))
+    return draw_pictures(kind, Path(folder), count=count, size_px=size_px, seed=seed, reporter=told(reporter))
 
 
 def prepare(
@@ -232,7 +223,7 @@ def prepare(
         seed=seed,
         strict=strict,
         replace=replace,
-        reporter=_told(reporter),
+        reporter=told(reporter),
     )
 
 
@@ -268,8 +259,7 @@ def promote(
 
     place = study.workspace if isinstance(study, Study) else Workspace.at(Path(workspace))
     uri = tracking_uri or (study.tracking_uri if isinstance(study, Study) else place.store_uri(None))
-    told = _told(reporter)
-    promotion = promote_trial(
+    return promote_trial(
         place,
         study.name if isinstance(study, Study) else study,
         uri,
@@ -278,11 +268,8 @@ def promote(
         force=force,
         device=device,
         retrain=retrain,
-        reporter=told,
+        reporter=told(reporter),
     )
-    for warning in promotion.warnings:
-        told.warn(warning)
-    return promotion
 
 
 def pull(ref: str, folder: Where, *, workspace: Where = ".", tracking_uri: str | None = None) -> Path:
@@ -300,157 +287,3 @@ def pull(ref: str, folder: Where, *, workspace: Where = ".", tracking_uri: str |
     from deepcolor.registry.pull import pull as pull_version
 
     return pull_version(ref, Path(folder), tracking_uri=Workspace.at(Path(workspace)).store_uri(tracking_uri))
-
-
-def open_study(name: str, *, workspace: Where = ".", tracking_uri: str | None = None) -> Study:
-    """Open a study to look at it, finished or not.
-
-    Args:
-        name: Its name.
-        workspace: Where it is.
-        tracking_uri: As for `sweep`; where `Study.promote` registers.
-    Raises:
-        StudyError: There is no such study; the message names the nearest.
-    """
-    from deepcolor.search.study.storage import StudyStorage
-
-    place = Workspace.at(Path(workspace))
-    return Study(StudyStorage(place).load(name), place, place.store_uri(tracking_uri))
-
-
-class Study:
-    """A study as its database holds it at the moment of each question; a notebook shows its best trials."""
-
-    def __init__(self, stored: StoredStudy, workspace: Workspace, tracking_uri: str) -> None:
-        """See `open_study`."""
-        self._stored = stored
-        self.workspace = workspace
-        self.tracking_uri = tracking_uri
-
-    @property
-    def name(self) -> str:
-        return self._stored.name
-
-    @property
-    def sweep(self) -> Sweep:
-        """The sweep as it runs, with what it took over from its parent model."""
-        return self._stored.sweep
-
-    @property
-    def best(self) -> dict[str, Any] | None:
-        """The best complete trial: its number, value, params, chosen epoch and metrics; None while there is none."""
-        from deepcolor.search.rules.summary import best_as_dict, best_of
-
-        best = best_of(self._stored.trials())
-        return best_as_dict(best) if best else None
-
-    def trials(self) -> pd.DataFrame:
-        """The trials of the search, the best first: rank, number, state, value, params, epochs and metrics."""
-        from deepcolor.report.writing import leaderboard
-
-        return leaderboard(self._stored.trials())
-
-    def history(self, trial: int) -> pd.DataFrame:
-        """The epochs of a trial: a column for each metric that its stage measures, by public name, and its seconds.
-
-        Raises:
-            StudyError: There is no such trial.
-        """
-        import pandas as pd
-
-        from deepcolor.training.checkpoint import read_history
-        from deepcolor.training.trajectory import TrajectoryPaths
-
-        stored = self._trial(trial)
-        if stored.place is None:
-            return pd.DataFrame()
-        end = stored.outcome.view.end_epoch if stored.outcome else stored.setting(self.sweep).training.epochs
-        rows = read_history(TrajectoryPaths(self.workspace.trajectories, stored.place.trajectory))
-        shown = [{"epoch": row.epoch, **row.values, "time_ms": row.time_ms} for row in rows if row.epoch <= end]
-        return pd.DataFrame(shown)
-
-    def importances(self) -> pd.DataFrame:
-        """The share of each searched field in the differences between the trials, by two evaluators.
-
-        Raises:
-            StudyError: There are too few complete trials, or fields with several values, to say anything.
-        """
-        import pandas as pd
-
-        return pd.DataFrame(self._importances())
-
-    def plot_history(self) -> Figure:
-        """Draw the value of each trial by its number, and the best so far."""
-        from deepcolor.report.figures import history_figure
-
-        return history_figure(self._pictured())
-
-    def plot_slices(self) -> Figure:
-        """Draw the value of each trial against each searched field."""
-        from deepcolor.report.figures import slices_figure
-
-        return slices_figure(self._pictured())
-
-    def plot_parallel_coordinates(self) -> Figure:
-        """Draw each trial as a line through its params to its value."""
-        from deepcolor.report.figures import parallel_figure
-
-        return parallel_figure(self._pictured())
-
-    def plot_importances(self) -> Figure:
-        """Draw the share of each searched field in the differences between the trials, by two evaluators.
-
-        Raises:
-            StudyError: As for `importances`.
-        """
-        from deepcolor.report.figures import importances_figure
-
-        return importances_figure(self._pictured(), self._importances())
-
-    def promote(
-        self,
-        *,
-        trial: int | None = None,
-        name: str | None = None,
-        force: bool = False,
-        device: str = "auto",
-        reporter: Reporter | None = None,
-    ) -> Promotion:
-        """Register its winner, and make it champion if it is better than the present one: see `deepcolor.promote`."""
-        return promote(self, trial=trial, name=name, force=force, device=device, reporter=reporter)
-
-    def __repr__(self) -> str:
-        return repr(self._stored)
-
-    def _repr_html_(self) -> str:
-        from deepcolor.search.rules.ranking import ranked
-
-        best = self.best
-        setting = (params_line(best["params"]) or "the one setting") if best else ""
-        found = f"best: trial {best['trial']}, {best['value']:.3e} with {setting}" if best else "no complete trial yet"
-        return trials_html(repr(self).strip("<>"), ranked(self._stored.trials()), found=found)
-
-    def _trial(self, number: int) -> StoredTrial:
-        trials = {trial.number: trial for trial in self._stored.trials()}
-        if number not in trials:
-            raise StudyError(f"trial: must be one of 0 to {max(trials, default=0)}; got {number} (study {self.name}).")
-        return trials[number]
-
-    def _importances(self) -> dict[str, dict[str, float]]:
-        from deepcolor.report.writing import too_little
-        from deepcolor.search.study.importances import importances
-
-        of = self._pictured()
-        if reason := too_little(of):
-            raise StudyError(f"importances of {self.name}: {reason}")
-        return importances(self._stored, of.varying)
-
-    def _pictured(self) -> Pictured:
-        from deepcolor.report.figures import pictured
-
-        return pictured(self.sweep, self._stored.trials())
-
-
-def _told(reporter: Reporter | None) -> Reporter:
-    """Who is told what goes on, where nobody is named."""
-    return reporter or (NotebookReporter() if in_kernel() else ConsoleReporter())

@@ -20,12 +20,13 @@ from typing import TYPE_CHECKING, Any
 
 from deepcolor.cli import console
 from deepcolor.cli.live import Steps, best, counts, pace, so_far, trial_line, who
+from deepcolor.cli.reporter import ConsoleReporter
 from deepcolor.counting import counted
 from deepcolor.waiting import told_of_waits
 from deepcolor.words import duration, param_text, params_line, value_text
 
 if TYPE_CHECKING:
-    from deepcolor.app.reporter import OnProgress
+    from deepcolor.app.reporter import OnProgress, Reporter
     from deepcolor.search.rules.summary import RunningTrial, Snapshot, Watcher
     from deepcolor.search.study.trials import StoredTrial
 
@@ -48,6 +49,11 @@ def without_widgets() -> None:
     with warnings.catch_warnings(), suppress(ImportError):
         warnings.simplefilter("ignore")
         importlib.import_module("tqdm.auto")
+
+
+def told(reporter: Reporter | None) -> Reporter:
+    """Return who is told what goes on: where nobody is named, the cell of a notebook, and standard error elsewhere."""
+    return reporter or (NotebookReporter() if in_kernel() else ConsoleReporter())
 
 
 class NotebookReporter:

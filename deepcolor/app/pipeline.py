@@ -67,9 +67,8 @@ def run_pipeline(parsed: Pipeline, how: How, *, own_name: str | None = None, for
                 force=force,
                 device=how.device,
                 reporter=how.reporter,
+                heading=f"{sweep.study}: ",
             )
-            for warning in promotion.warnings:
-                how.reporter.warn(f"{sweep.study}: {warning}")
             (how.reporter.note if promotion.promoted else how.reporter.warn)(f"{sweep.study}: {promotion.sentence}")
             if promotion.version.evidence is not None:
                 how.reporter.note(f"{sweep.study}: {promotion.version.evidence.sentence}")

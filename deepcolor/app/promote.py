@@ -31,10 +31,21 @@ def promote_trial(
     device: str = "auto",
     retrain: bool = False,
     reporter: Reporter = SILENT,
+    heading: str = "",
 ) -> Promotion:
-    """Promote the winner of a study, or the trial of a number, as `own_name` if given; `retrain` brings back weights
-    that were collected.
+    """Promote the winner of a study, or the trial of a number.
 
+    Args:
+        workspace: Where the study is.
+        name: Of the study.
+        uri: The MLflow store that holds its runs, and the registry.
+        number: Of the trial; None: the winner.
+        own_name: Compete for a champion of its own: `fruits`, for `colorizer-fruits`.
+        force: Make it champion whatever the gate says.
+        device: Where it is measured: `auto`, `cpu`, `cuda` or `cuda:N`.
+        retrain: Train it again first if its weights were collected.
+        reporter: Is told what is going on, and in the end the promotion's warnings.
+        heading: Stands before each of those, where several studies are told of.
     Raises:
         StudyError: There is no such study or trial, or the trial has no model to promote.
     """
@@ -44,7 +55,7 @@ def promote_trial(
 
     with shared_store(workspace, on_wait=reporter.note):  # Nothing of the trial may be removed half way.
         candidate = _candidate(workspace, name, uri, number=number, device=device, retrain=retrain, reporter=reporter)
-        return register(
+        promotion = register(
             candidate,
             tracking_uri=uri,
             model_code=MODEL_CODE,
@@ -53,6 +64,9 @@ def promote_trial(
             device=device,
             on_step=reporter.note,
         )
+    for warning in promotion.warnings:
+        reporter.warn(f"{heading}{warning}")
+    return promotion
 
 
 def _candidate(

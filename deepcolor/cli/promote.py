@@ -76,8 +76,6 @@ def promote(
         retrain=retrain,
         reporter=ConsoleReporter(),
     )
-    for warning in promotion.warnings:
-        console.warn(warning)
     evidence = promotion.version.evidence
     told = f"{promotion.sentence}\n{evidence.sentence}" if evidence else promotion.sentence
     console.result(told, promotion.as_dict())

@@ -111,12 +111,12 @@ def test_a_script_is_no_notebook(tmp_path: Path) -> None:
     """Outside a kernel IPython is not imported, and the terminal is used; inside IPython on a terminal, too."""
     program = """
 import sys
-from deepcolor.api import _told
-print(type(_told(None)).__name__, "IPython" in sys.modules)
+from deepcolor.notebook import told
+print(type(told(None)).__name__, "IPython" in sys.modules)
 import IPython
-print(type(_told(None)).__name__)
+print(type(told(None)).__name__)
 IPython.InteractiveShell.instance()
-print(type(_told(None)).__name__)
+print(type(told(None)).__name__)
 """
     environment = {**os.environ, "IPYTHONDIR": str(tmp_path)}
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, env=environment)
