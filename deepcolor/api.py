@@ -77,11 +77,7 @@ def sweep(
     place, reporter = Workspace.at(Path(workspace)), told(reporter)
     uri = place.store_uri(tracking_uri)
     how = How(place, uri, executor, workers, device, called, extend=extend, resume=_AGAIN, reporter=reporter)
-    runner = how.make_executor()
-    try:
-        run_sweep(parsed, how, executor=runner)
-    finally:
-        runner.close()
+    run_sweep(parsed, how)
     return open_study(parsed.study, workspace=workspace, tracking_uri=uri)
 
 
@@ -215,7 +211,7 @@ def prepare(
     """
     from deepcolor.app.data import prepare as prepare_pictures
 
-    return prepare_pictures(
+    prepared = prepare_pictures(
         Path(folder),
         name=name,
         workspace=Workspace.at(Path(workspace)),
@@ -225,6 +221,7 @@ def prepare(
         replace=replace,
         reporter=told(reporter),
     )
+    return prepared.manifest
 
 
 def promote(

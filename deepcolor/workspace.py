@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deepcolor.errors import UserError, WorkspaceError
-from deepcolor.sqlite import sqlite_url
+from deepcolor.printable import shown_uri
+from deepcolor.sqlite import sqlite_file, sqlite_url
 
 NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 RESERVED_STUDY_NAMES = frozenset({"datasets", "trajectories"})
@@ -37,6 +38,36 @@ def checked_name(name: str, *, kind: str, error: type[UserError] = WorkspaceErro
             f"got {name!r}. Choose another name."
         )
     return name
+
+
+def check_store_uri(uri: str, *, option: str) -> None:
+    """Refuse what cannot be an MLflow store before anything is started for it.
+
+    Args:
+        uri: As it came from outside.
+        option: What it was given with, for the message.
+    Raises:
+        UserError: It names neither a server nor a database.
+    """
+    from urllib.parse import urlsplit
+
+    advice = ""
+    if "://" not in uri:
+        if uri.partition(":")[0] not in ("databricks", "uc", "databricks-uc"):
+            advice = "Write http://HOST:PORT for a server, or sqlite:///PATH for a database in a file."
+    elif uri.startswith("sqlite"):
+        if sqlite_file(uri) is None:
+            advice = "Write sqlite:///PATH, with three slashes before a relative path and four before an absolute one."
+    elif uri.startswith(("http://", "https://")):
+        try:
+            parts = urlsplit(uri)
+            named = bool(parts.hostname) and parts.port != 0
+        except ValueError:
+            named = False
+        if not named:
+            advice = "Write http://HOST:PORT; in a password, write / as %2F and @ as %40."
+    if advice:
+        raise UserError(f"tracking URI: must name a server or a database; got {shown_uri(uri)} ({option}). {advice}")
 
 
 @dataclass(frozen=True)

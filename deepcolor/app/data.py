@@ -1,8 +1,9 @@
-"""Draw pictures, prepare folders of them, and find those that a sweep is about, decoded in the form it asks for."""
+"""Draw pictures, prepare folders of them, look at them, and find those that a sweep is about, decoded as it asks."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,18 @@ from deepcolor.workspace import Workspace
 if TYPE_CHECKING:
     from deepcolor.data.drawn import DrawnKind
     from deepcolor.data.manifest import Manifest
+    from deepcolor.data.show import Channels
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A data set that has been prepared."""
+
+    manifest: Manifest
+    digest: str
+    """Of its content in the default size and augmentation."""
+    file: Path
+    """The manifest's."""
 
 
 def draw(
@@ -123,7 +136,7 @@ def prepare(
     strict: bool = False,
     replace: bool = False,
     reporter: Reporter = SILENT,
-) -> Manifest:
+) -> Prepared:
     """Look at every picture of a folder, and put it into a data set; told again, it goes on where it was stopped.
 
     Args:
@@ -138,7 +151,9 @@ def prepare(
     Raises:
         DataError: Another folder, or other pictures, have been prepared under this name; or the folder cannot be used.
     """
+    from deepcolor.config.schema import DataConfig
     from deepcolor.data import manifest as manifests
+    from deepcolor.data.identity import data_digest
 
     workspace.create()
     before = _before(workspace, name)
@@ -165,7 +180,77 @@ def prepare(
         reporter.note(f"{name} was prepared before; its folder has not changed since")
     elif before is not None:
         reporter.note(f"the former {name} is kept.{_what_of_studies(workspace, name)}")
-    return manifest
+    digest = data_digest(manifest, DataConfig(name=name))
+    return Prepared(manifest, digest, manifests.manifest_path(workspace, name))
+
+
+def list_data(workspace: Workspace) -> list[Manifest]:
+    """Return the manifests of the prepared data sets, by name.
+
+    Raises:
+        CorruptFileError: One of them is there but cannot be understood.
+    """
+    from deepcolor.data.manifest import load_manifest, prepared_names
+
+    return [load_manifest(workspace, name) for name in prepared_names(workspace)]
+
+
+def draw_figure(picture: Path, *, file: Path | None = None) -> Path:
+    """Draw a picture beside its L*a*b* channels.
+
+    Args:
+        picture: A picture file.
+        file: PNG, PDF or SVG; takes the place of one that is there. None: `lemon.jpg-lab.png` for lemon.jpg, in the
+            present folder, where nothing of another origin is replaced.
+    Returns:
+        The file of the figure.
+    Raises:
+        DataError: The picture cannot be read, or the file is of another kind or must not be replaced.
+        WorkspaceError: The file cannot be written.
+    """
+    from deepcolor.data.files import writing
+    from deepcolor.data.marks import FIGURE_METADATA
+    from deepcolor.data.show import lab_figure
+
+    target = file or _free_file(picture)
+    figure = lab_figure(picture)
+    with writing(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            figure.savefig(target, metadata=FIGURE_METADATA if target.suffix.lower() == ".png" else None)
+        except ValueError as error:
+            raise DataError(f"figure: must be PNG, PDF or SVG; got {target}. Choose another suffix.") from error
+    return target
+
+
+def write_channels(folder: Path, *, out: Path | None = None, reporter: Reporter = SILENT) -> Channels:
+    """Write L*, a* and b* of every picture below a folder as grey pictures.
+
+    Args:
+        folder: Of the pictures; searched with all below it.
+        out: Where to, not among the pictures; None: `fruits-channels` for fruits, in the present folder.
+        reporter: Is told how far it has come, and what is passed over.
+    Raises:
+        DataError: The folder is missing or holds no readable picture, or `out` lies in it.
+        WorkspaceError: `out` cannot be written to.
+    """
+    from deepcolor.data import show
+
+    with reporter.progress("writing channels") as on_progress:
+        done = show.write_channels(folder, out or Path(f"{folder.resolve().name}-channels"), on_progress=on_progress)
+    if done.passed_over:
+        reporter.note(f"passed over: {done.passed_over}")
+    return done
+
+
+def _free_file(picture: Path) -> Path:
+    """Where a picture's figure goes by default; never in the place of a file that deepcolor did not make."""
+    from deepcolor.data.marks import is_made_by_deepcolor
+
+    file = Path(f"{picture.name}-lab.png")
+    if file.exists() and not is_made_by_deepcolor(file):
+        raise DataError(f"figure: must not replace a file of another origin; got {file}. Choose a file with -o.")
+    return file
 
 
 def _before(workspace: Workspace, name: str) -> Manifest | None:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from deepcolor.app.data import open_data
 from deepcolor.app.how import How
 from deepcolor.app.measuring import Book, Calibration, Job
 from deepcolor.app.parents import Parents
+from deepcolor.config.load import kind_of, load_pipeline, load_sweep
 from deepcolor.config.schema import Setting, Sweep
 from deepcolor.errors import DeepcolorError, ModelError, StudyError
 from deepcolor.search.plan.price import Cost, Machine, price
@@ -28,6 +30,68 @@ WORKER_START_S = 4.0
 """Processor seconds until worker processes train, where no calibration has just measured it."""
 _LEAST_BUSY_S = 0.2
 """Of measured work; with less, as in a process that has imported all before, the ratio says nothing."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the sweeps of a file would cost."""
+
+    sweeps: tuple[Sweep, ...]
+    """In their order."""
+    costs: tuple[Cost, ...]
+    """Of each."""
+
+    @property
+    def wall_s(self) -> float:
+        return sum(cost.wall_s for cost in self.costs)
+
+    @property
+    def gpu_hours(self) -> float:
+        return sum(cost.gpu_hours for cost in self.costs)
+
+    @property
+    def store_bytes(self) -> int:
+        """Checkpoints and results in the trajectory store."""
+        return sum(cost.store_bytes for cost in self.costs)
+
+    @property
+    def tracking_bytes(self) -> int:
+        """The same results as MLflow's artifacts."""
+        return sum(cost.tracking_bytes for cost in self.costs)
+
+    @property
+    def at_most(self) -> bool:
+        """Whether one of them may end sooner."""
+        return any(cost.at_most for cost in self.costs)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The plan as a JSON object."""
+        each = zip(self.sweeps, self.costs, strict=True)
+        return {
+            "sweeps": [{"stage": sweep.stage, **cost.as_dict()} for sweep, cost in each],
+            "wall_s": self.wall_s,
+            "hours": self.wall_s / 3600,
+            "gpu_hours": self.gpu_hours,
+            "disk_bytes": self.store_bytes + self.tracking_bytes,
+            "at_most": self.at_most,
+        }
+
+
+def plan_file(file: Path, how: How, *, overrides: Sequence[str] = (), extend: bool = False) -> Plan:
+    """Price what is in a file: a sweep, or a pipeline, whose best trials are promoted between its sweeps.
+
+    Args:
+        file: The sweep or pipeline file.
+        how: The options of the command.
+        overrides: `key=value` each; of a pipeline, keys start with a stage.
+        extend: As for `estimate`.
+    Raises:
+        ConfigError: The file is refused; the message names the key.
+        DataError: As for `estimate`, and so are the others.
+    """
+    is_pipeline = kind_of(file) == "pipeline"
+    sweeps = load_pipeline(file, overrides).sweeps if is_pipeline else (load_sweep(file, overrides),)
+    return Plan(sweeps, tuple(estimate(sweeps, how, promoted=is_pipeline, extend=extend)))
 
 
 def estimate(sweeps: Sequence[Sweep], how: How, *, promoted: bool = False, extend: bool = False) -> list[Cost]:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from deepcolor.errors import ConfigError
 from deepcolor.workspace import Workspace
@@ -32,6 +32,18 @@ class ListedStudy:
     best: StoredTrial | None
     """Its best complete trial; None while there is none."""
 
+    def as_dict(self) -> dict[str, Any]:
+        """The study as a JSON object."""
+        from deepcolor.search.rules.summary import best_as_dict
+
+        return {
+            "study": self.name,
+            "stage": self.sweep.stage,
+            "data": self.sweep.data.name,
+            **self.trials,
+            "best": best_as_dict(self.best) if self.best else None,
+        }
+
 
 @dataclass(frozen=True)
 class Standing:
@@ -56,6 +68,17 @@ class Standing:
         from deepcolor.search.study.attendance import state_of
 
         return state_of(trial, self.running)
+
+    def as_dict(self, *, limit: int | None = None) -> dict[str, Any]:
+        """How it stands as a JSON object, with its best trials; None: with all of its search."""
+        from deepcolor.search.rules.summary import best_as_dict
+
+        trials = [
+            {**best_as_dict(trial), "state": self.state(trial), "error": trial.error} for trial in self.ranked()[:limit]
+        ]
+        confirmation = self.confirmation.as_dict() if self.confirmation else None
+        name, stage = self.study.name, self.study.sweep.stage
+        return {"study": name, "stage": stage, "trials": trials, "confirmation": confirmation}
 
 
 def list_studies(workspace: Workspace) -> list[ListedStudy]:

@@ -28,17 +28,21 @@ FLUSH_S = 60.0
 _FEW_SEEDS = 2
 
 
-def run_sweep(sweep: Sweep, how: How, *, executor: Executor) -> Summary:
+def run_sweep(sweep: Sweep, how: How, *, executor: Executor | None = None) -> Summary:
     """Create the sweep's study or go on with it, until it is done or stopped.
 
     Args:
         sweep: As its file gives it.
         how: The options of the command.
         executor: Runs the segments; stays open, so that several sweeps can use its processes one after the other.
+            None: one of its own, as `how` asks for.
     Raises:
         Interrupted: The user stopped it; the message holds the line that resumes.
         WorkspaceError: The disk is full, or the database stays locked; the same command goes on.
     """
+    if executor is None:
+        with closing(how.make_executor()) as own:
+            return run_sweep(sweep, how, executor=own)
     how.workspace.create()
     warn_of_few_seeds(sweep, how.reporter)
     stop_signals = StopSignals(resume=how.resume or how.command, tell=how.reporter.tell)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from deepcolor.app.reporter import SILENT, Reporter
 from deepcolor.errors import StudyError
@@ -12,13 +12,30 @@ if TYPE_CHECKING:
     from deepcolor.tracking.rebuild import Rebuilt
 
 
-def sync_studies(
-    workspace: Workspace, uri: str, *, study: str | None = None, reporter: Reporter = SILENT
-) -> tuple[dict[str, Rebuilt], dict[str, str]]:
+class Synced(NamedTuple):
+    """What became of the runs."""
+
+    studies: dict[str, Rebuilt]
+    """What was done, by study."""
+    skipped: dict[str, str]
+    """Why a study was left out."""
+
+    @property
+    def total(self) -> Rebuilt:
+        """What was done for all studies together."""
+        from deepcolor.tracking.rebuild import Rebuilt
+
+        return sum(self.studies.values(), start=Rebuilt())
+
+
+def sync_studies(workspace: Workspace, uri: str, *, study: str | None = None, reporter: Reporter = SILENT) -> Synced:
     """Rebuild the runs of one study, or of all that no driver is at work on.
 
-    Returns:
-        What was done for each study; and the reason for each that was left out.
+    Args:
+        workspace: Where the studies are.
+        uri: The MLflow store.
+        study: The one asked for; None: all of them.
+        reporter: Is told of each study, and warned in the end of those that were left out.
     Raises:
         StudyError: The one study asked for does not exist, or a driver is at work on it.
         TrackingError: The store cannot be reached, or refuses a record.
@@ -45,4 +62,6 @@ def sync_studies(
             skipped[name] = str(error)
             continue
         reporter.note(f"{name}: {done[name].sentence}")
-    return done, skipped
+    for reason in skipped.values():
+        reporter.warn(reason)
+    return Synced(done, skipped)

@@ -13,13 +13,13 @@ import typer
 
 from deepcolor.cli import console
 from deepcolor.cli.options import HERE, DebugOption, JsonOption, MegapixelsOption, QuietOption, WorkspaceOption
-from deepcolor.cli.progress import progress
 from deepcolor.cli.reporter import ConsoleReporter
 from deepcolor.counting import counted
 from deepcolor.errors import EXIT_FAILURE, DataError
 from deepcolor.workspace import Workspace
 
 if TYPE_CHECKING:
+    from deepcolor.app.data import Prepared
     from deepcolor.data.folder import RejectedFile
     from deepcolor.data.manifest import Manifest
 
@@ -64,23 +64,19 @@ def prepare(
       deepcolor data prepare fruits --name fruits --split 70/15/15 --seed 7 --strict
     """
     from deepcolor.app.data import prepare as prepare_pictures
-    from deepcolor.config.schema import DataConfig
-    from deepcolor.data.identity import data_digest
-    from deepcolor.data.manifest import manifest_path
 
-    place = Workspace.at(workspace)
-    manifest = prepare_pictures(
+    prepared = prepare_pictures(
         folder,
         name=name,
-        workspace=place,
+        workspace=Workspace.at(workspace),
         split=_fractions(split),
         seed=seed,
         strict=strict,
         replace=replace,
         reporter=ConsoleReporter(),
     )
-    _report(manifest, digest=data_digest(manifest, DataConfig(name=name)), file=manifest_path(place, name))
-    if any(file.is_fault for file in manifest.rejected):
+    _report(prepared)
+    if any(file.is_fault for file in prepared.manifest.rejected):
         raise typer.Exit(EXIT_FAILURE)
 
 
@@ -113,10 +109,13 @@ def show(
     """
     if (picture is None) == (channels is None):
         raise DataError("show: takes a PICTURE or --channels DIR; got both or neither. Give one of them.")
+    from deepcolor.app.data import draw_figure
+
     if picture is not None:
-        _show_figure(picture, output or _free_figure(picture))
+        file = draw_figure(picture, file=output)
+        console.result(str(file), {"figure": file.resolve()})
     elif channels is not None:
-        _show_channels(channels, output or Path(f"{channels.resolve().name}-channels"))
+        _show_channels(channels, output)
 
 
 @app.command()
@@ -160,10 +159,9 @@ def list_(
 
       deepcolor data list --json
     """
-    from deepcolor.data.manifest import load_manifest, prepared_names
+    from deepcolor.app.data import list_data
 
-    place = Workspace.at(workspace)
-    manifests = [load_manifest(place, name) for name in prepared_names(place)]
+    manifests = list_data(Workspace.at(workspace))
     if console.settings.json:
         console.result("", [_facts(manifest) for manifest in manifests])
         return
@@ -192,8 +190,9 @@ def _fractions(split: str) -> tuple[float, float, float]:
     return train, val, test
 
 
-def _report(manifest: Manifest, *, digest: str, file: Path) -> None:
-    facts = _facts(manifest) | {"digest": digest, "manifest": file}
+def _report(prepared: Prepared) -> None:
+    manifest = prepared.manifest
+    facts = _facts(manifest) | {"digest": prepared.digest, "manifest": prepared.file}
     if console.settings.json:
         console.result("", facts)
         return
@@ -207,8 +206,8 @@ def _report(manifest: Manifest, *, digest: str, file: Path) -> None:
         f"{console.bold(name)}: {counts}, {counted(manifest.ignored, 'other file')} ignored",
         f"duplicates: {groups}; each group is kept in one split",
         f"split:      {sizes['train']} train, {sizes['val']} val, {sizes['test']} test (seed {manifest.seed})",
-        f"digest:     {digest} (at the default size and augmentation)",
-        f"manifest:   {file}",
+        f"digest:     {prepared.digest} (at the default size and augmentation)",
+        f"manifest:   {prepared.file}",
         f"next:       name it in a sweep file (data.name: {name}), then `deepcolor sweep FILE`",
     )
     console.result("\n".join(lines), facts)
@@ -240,46 +239,18 @@ def _report_rejected(rejected: Sequence[RejectedFile]) -> None:
     console.table("rejected", ("reason", "files", "such as"), rows, numeric=("files",))
 
 
-def _free_figure(picture: Path) -> Path:
-    """Where a picture's figure goes by default; never in the place of a file that deepcolor did not make."""
-    from deepcolor.data.marks import is_made_by_deepcolor
+def _show_channels(folder: Path, out: Path | None) -> None:
+    from deepcolor.app.data import write_channels
 
-    output = Path(f"{picture.name}-lab.png")
-    if output.exists() and not is_made_by_deepcolor(output):
-        raise DataError(f"figure: must not replace a file of another origin; got {output}. Choose a file with -o.")
-    return output
-
-
-def _show_figure(picture: Path, output: Path) -> None:
-    from deepcolor.data.files import writing
-    from deepcolor.data.marks import FIGURE_METADATA
-    from deepcolor.data.show import lab_figure
-
-    figure = lab_figure(picture)
-    with writing(output):
-        output.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            figure.savefig(output, metadata=FIGURE_METADATA if output.suffix.lower() == ".png" else None)
-        except ValueError as error:
-            raise DataError(f"figure: must be PNG, PDF or SVG; got {output}. Choose another suffix.") from error
-    console.result(str(output), {"figure": output.resolve()})
-
-
-def _show_channels(folder: Path, output: Path) -> None:
-    from deepcolor.data.show import CHANNELS, write_channels
-
-    with progress("writing channels") as on_progress:
-        counts = write_channels(folder, output, on_progress=on_progress)
-    if counts.passed_over:
-        console.note(f"passed over: {counts.passed_over}")
-    _report_rejected(counts.skipped)
+    done = write_channels(folder, out=out, reporter=ConsoleReporter())
+    _report_rejected(done.skipped)
     console.result(
-        f"{counted(counts.written, 'picture')} in {', '.join(str(output / channel) for channel in CHANNELS)}",
+        f"{counted(done.written, 'picture')} in {', '.join(map(str, done.folders))}",
         {
-            "folder": output.resolve(),
-            "written": counts.written,
-            "skipped": [{"path": file.path, "reason": file.reason} for file in counts.skipped],
+            "folder": done.folder.resolve(),
+            "written": done.written,
+            "skipped": [{"path": file.path, "reason": file.reason} for file in done.skipped],
         },
     )
-    if counts.skipped:
+    if done.skipped:
         raise typer.Exit(EXIT_FAILURE)

@@ -22,7 +22,7 @@ from deepcolor.words import size
 from deepcolor.workspace import Workspace
 
 if TYPE_CHECKING:
-    from deepcolor.search.upkeep.collection import Garbage
+    from deepcolor.app.gc import Collected
 
 _WHAT = {
     "checkpoints": "checkpoints of trainings that nothing needs; their histories stay",
@@ -74,20 +74,20 @@ def gc(
     place = Workspace.at(workspace)
     for uri in also or ():
         guard_secrets(uri, option="--also")
-    uris = list(dict.fromkeys([tracking_uri(place, tracking), place.mlflow_uri, *(also or ())]))
+    uri = tracking_uri(place, tracking)
     from deepcolor.app.gc import collect_garbage
 
-    garbage = collect_garbage(place, uris, keep=keep, removing=yes)
-    show(garbage, uris, removed=yes)
+    _show(collect_garbage(place, uri, also=also or (), keep=keep, removing=yes), removed=yes)
 
 
-def show(garbage: Garbage, tracking_uris: list[str], *, removed: bool) -> None:
+def _show(done: Collected, *, removed: bool) -> None:
     """Print what goes and what stays."""
     from deepcolor.printable import shown_uri
 
+    garbage = done.garbage
     counts, sizes = garbage.count_by_kind(), garbage.bytes_by_kind()
     kept = Counter(garbage.kept.values())
-    asked = [shown_uri(uri) for uri in tracking_uris]
+    asked = [shown_uri(uri) for uri in done.asked]
     data = {
         "removed": removed,
         "bytes": garbage.bytes,

@@ -12,7 +12,6 @@ import typer
 
 from deepcolor.cli import console
 from deepcolor.data.decoding.bounds import LOCAL, MEGAPIXELS_OPTION, MEGAPIXELS_VARIABLE
-from deepcolor.errors import UserError
 from deepcolor.printable import (
     PASSWORD,
     TRACKING_URI,
@@ -26,7 +25,7 @@ from deepcolor.printable import (
     shown_command,
     shown_uri,
 )
-from deepcolor.workspace import Workspace
+from deepcolor.workspace import Workspace, check_store_uri
 
 COMMON = "Common options"
 
@@ -166,7 +165,7 @@ def tracking_uri(workspace: Workspace, given: str | None) -> str:
     call_tracking_uri(option)
     uri = given or workspace.mlflow_uri
     guard_secrets(uri, option=option)
-    _check_form(uri, option=option)
+    check_store_uri(uri, option=option)
     os.environ[TRACKING_URI] = shown_uri(uri)
     return uri
 
@@ -185,31 +184,6 @@ def guard_secrets(uri: str, *, option: str) -> None:
             f"{option}: everyone on this machine can see the password in it, in the list of processes. "
             f"Set {better} instead."
         )
-
-
-def _check_form(uri: str, *, option: str) -> None:
-    """Refuse what cannot be a store before anything is started for it."""
-    from urllib.parse import urlsplit
-
-    advice = ""
-    if "://" not in uri:
-        if uri.partition(":")[0] not in ("databricks", "uc", "databricks-uc"):
-            advice = "Write http://HOST:PORT for a server, or sqlite:///PATH for a database in a file."
-    elif uri.startswith("sqlite"):
-        from deepcolor.sqlite import sqlite_file
-
-        if sqlite_file(uri) is None:
-            advice = "Write sqlite:///PATH, with three slashes before a relative path and four before an absolute one."
-    elif uri.startswith(("http://", "https://")):
-        try:
-            parts = urlsplit(uri)
-            named = bool(parts.hostname) and parts.port != 0
-        except ValueError:
-            named = False
-        if not named:
-            advice = "Write http://HOST:PORT; in a password, write / as %2F and @ as %40."
-    if advice:
-        raise UserError(f"tracking URI: must name a server or a database; got {shown_uri(uri)} ({option}). {advice}")
 
 
 def command_lines() -> tuple[str, str]:

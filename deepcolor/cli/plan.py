@@ -27,7 +27,7 @@ from deepcolor.words import duration, size
 from deepcolor.workspace import Workspace
 
 if TYPE_CHECKING:
-    from deepcolor.config.schema import Sweep
+    from deepcolor.app.plan import Plan
     from deepcolor.search.plan.price import Cost
 
 
@@ -61,32 +61,15 @@ def plan(
       deepcolor plan sweep.yaml -o model.feature_maps=64 --json
     """
     from deepcolor.app.how import How
-    from deepcolor.app.plan import estimate
-    from deepcolor.config.load import kind_of, load_pipeline, load_sweep
+    from deepcolor.app.plan import plan_file
 
     place = Workspace.at(workspace)
     how = How(place, tracking_uri(place, tracking), executor, workers, device, reporter=ConsoleReporter())
-    is_pipeline = kind_of(file) == "pipeline"
-    sweeps = load_pipeline(file, override or ()).sweeps if is_pipeline else (load_sweep(file, override or ()),)
-    show(estimate(sweeps, how, promoted=is_pipeline, extend=extend), sweeps)
+    _show(plan_file(file, how, overrides=override or (), extend=extend))
 
 
-def show(costs: list[Cost], sweeps: tuple[Sweep, ...]) -> None:
+def _show(planned: Plan) -> None:
     """Print a row for each sweep, then the sum."""
-    wall_s, gpu_hours = sum(cost.wall_s for cost in costs), sum(cost.gpu_hours for cost in costs)
-    store_bytes, tracking_bytes = (
-        sum(cost.store_bytes for cost in costs),
-        sum(cost.tracking_bytes for cost in costs),
-    )
-    at_most = any(cost.at_most for cost in costs)
-    data = {
-        "sweeps": [{"stage": sweep.stage, **cost.as_dict()} for sweep, cost in zip(sweeps, costs, strict=True)],
-        "wall_s": wall_s,
-        "hours": wall_s / 3600,
-        "gpu_hours": gpu_hours,
-        "disk_bytes": store_bytes + tracking_bytes,
-        "at_most": at_most,
-    }
     columns = ["study", "trials", "trainings", "epochs asked", "to train", "s/epoch", "s/trial", "time"]
     rows = [
         [
@@ -99,20 +82,19 @@ def show(costs: list[Cost], sweeps: tuple[Sweep, ...]) -> None:
             f"{cost.trial_s:.2g}",
             duration(cost.wall_s),
         ]
-        for cost in costs
+        for cost in planned.costs
     ]
     console.table("", columns, rows, numeric=columns[1:])
-    console.result("\n".join(_lines(costs, wall_s, gpu_hours, store_bytes, tracking_bytes, at_most=at_most)), data)
+    console.result("\n".join(_lines(planned)), planned.as_dict())
 
 
-def _lines(
-    costs: list[Cost], wall_s: float, gpu_hours: float, store_bytes: int, tracking_bytes: int, *, at_most: bool
-) -> list[str]:
-    bound = "at most " if at_most else ""
-    gpu = f", {gpu_hours:.2f} GPU-hours" if gpu_hours else ""
-    disk = f"{size(store_bytes)} below studies/, {size(tracking_bytes)} below mlruns/"
+def _lines(planned: Plan) -> list[str]:
+    costs = planned.costs
+    bound = "at most " if planned.at_most else ""
+    gpu = f", {planned.gpu_hours:.2f} GPU-hours" if planned.gpu_hours else ""
+    disk = f"{size(planned.store_bytes)} below studies/, {size(planned.tracking_bytes)} below mlruns/"
     lines = [
-        f"{console.bold('time')}      {bound}{duration(wall_s)}{gpu}",
+        f"{console.bold('time')}      {bound}{duration(planned.wall_s)}{gpu}",
         f"{console.bold('disk')}      {bound}{disk}",
     ]
     lines += [

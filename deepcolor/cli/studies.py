@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 from shlex import quote
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -124,7 +124,7 @@ def _list(studies: list[ListedStudy]) -> None:
     from deepcolor.app.studies import STATES
 
     if console.settings.json:
-        console.result("", [_as_dict(study) for study in studies])
+        console.result("", [study.as_dict() for study in studies])
         return
     if not studies:
         console.result("No studies yet. Start one with: deepcolor sweep FILE", {})
@@ -152,31 +152,11 @@ def _list(studies: list[ListedStudy]) -> None:
     )
 
 
-def _as_dict(study: ListedStudy) -> dict[str, Any]:
-    """A study as a JSON object."""
-    from deepcolor.search.rules.summary import best_as_dict
-
-    return {
-        "study": study.name,
-        "stage": study.sweep.stage,
-        "data": study.sweep.data.name,
-        **study.trials,
-        "best": best_as_dict(study.best) if study.best else None,
-    }
-
-
 def _show(standing: Standing, limit: int) -> None:
     """Print the leaderboard of a study, what other seeds said of its best settings, and why trials failed."""
     study, confirmation = standing.study, standing.confirmation
     if console.settings.json:
-        from deepcolor.search.rules.summary import best_as_dict
-
-        rows = [
-            {**best_as_dict(trial), "state": standing.state(trial), "error": trial.error}
-            for trial in standing.ranked()[:limit]
-        ]
-        known = confirmation.as_dict() if confirmation else None
-        console.result("", {"study": study.name, "stage": study.sweep.stage, "trials": rows, "confirmation": known})
+        console.result("", standing.as_dict(limit=limit))
         return
     leaderboard(standing, limit=limit)
     if confirmation is not None:

@@ -90,12 +90,7 @@ def sweep(
         resume=resume,
         reporter=ConsoleReporter(),
     )
-    runner = how.make_executor()
-    try:
-        summary = run_sweep(parsed, how, executor=runner)
-    finally:
-        runner.close()
-    show_summary(summary, how.workspace, how.tracking_uri)
+    show_summary(run_sweep(parsed, how), how.workspace, how.tracking_uri)
 
 
 def show_summary(summary: Summary, workspace: Workspace, uri: str) -> None:

@@ -22,7 +22,7 @@ from deepcolor.cli.reporter import ConsoleReporter
 from deepcolor.workspace import Workspace
 
 if TYPE_CHECKING:
-    from deepcolor.tracking.rebuild import Rebuilt
+    from deepcolor.app.sync import Synced
 
 
 def sync(
@@ -61,25 +61,20 @@ def sync(
     uri = tracking_uri(place, to)
     from deepcolor.app.sync import sync_studies
 
-    rebuilt, skipped = sync_studies(place, uri, study=study, reporter=ConsoleReporter())
-    show(rebuilt, skipped, uri)
+    _show(sync_studies(place, uri, study=study, reporter=ConsoleReporter()), uri)
 
 
-def show(rebuilt: dict[str, Rebuilt], skipped: dict[str, str], uri: str) -> None:
-    """Print what was done, and which studies were left out."""
+def _show(done: Synced, uri: str) -> None:
+    """Print what was done."""
     from deepcolor.printable import shown_uri
-    from deepcolor.tracking.rebuild import Rebuilt
 
-    for reason in skipped.values():
-        console.warn(reason)
-    total = sum(rebuilt.values(), start=Rebuilt())
     data = {
         "tracking_uri": shown_uri(uri),
-        **asdict(total),
-        "studies": {name: asdict(one) for name, one in rebuilt.items()},
-        "skipped": skipped,
+        **asdict(done.total),
+        "studies": {name: asdict(one) for name, one in done.studies.items()},
+        "skipped": done.skipped,
     }
-    if rebuilt or skipped:
-        console.result(f"{total.sentence}, in {shown_uri(uri)}", data)
+    if done.studies or done.skipped:
+        console.result(f"{done.total.sentence}, in {shown_uri(uri)}", data)
     else:
         console.result("No studies yet. Start one with: deepcolor sweep FILE", data)

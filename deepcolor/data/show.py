@@ -32,15 +32,22 @@ _AB_SHOWN = 90.0
 
 
 @dataclass(frozen=True)
-class ChannelCounts:
+class Channels:
     """What `write_channels` did."""
 
+    folder: Path
+    """Where to, as it was named."""
     written: int
     """Pictures whose three channels were written."""
     skipped: tuple[RejectedFile, ...]
     """Pictures that could not be read, or whose channels could not be written."""
     passed_over: str
     """Which folders and pictures were passed over, in words; empty if none were."""
+
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        """One for each channel."""
+        return tuple(self.folder / channel for channel in CHANNELS)
 
 
 def lab_figure(picture: Path | str) -> Figure:
@@ -73,7 +80,7 @@ def lab_figure(picture: Path | str) -> Figure:
     return figure
 
 
-def write_channels(folder: Path | str, out: Path | str, *, on_progress: Progress | None = None) -> ChannelCounts:
+def write_channels(folder: Path | str, out: Path | str, *, on_progress: Progress | None = None) -> Channels:
     """Write L*, a* and b* of every picture below a folder as grey 8-bit PNG files, in out/L, out/a and out/b.
 
     The subfolders are kept, names are those of `png_name`. L* is written as L* / 100 * 255, a* and b* as value + 128.
@@ -101,7 +108,7 @@ def write_channels(folder: Path | str, out: Path | str, *, on_progress: Progress
     written = len(found.pictures) - (len(skipped) - len(found.unreadable))
     if written == 0:
         raise DataError(nothing_usable(source, found, skipped))
-    return ChannelCounts(written=written, skipped=tuple(skipped), passed_over=passed_over(found))
+    return Channels(Path(out), written=written, skipped=tuple(skipped), passed_over=passed_over(found))
 
 
 def _shown(rgb: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:

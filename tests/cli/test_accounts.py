@@ -32,7 +32,7 @@ def test_what_was_collected_and_is_trained_again_counts_as_trained(how: How, mon
     monkeypatch.setattr(calibration, "MEASURE_S", 0.05)
     first = run(sweep_of("first"), how)
     assert (first.requested_epochs, first.trained_epochs, first.trained_now) == (12, 8, 8)
-    collect_garbage(how.workspace, [how.tracking_uri], keep=1, removing=True)
+    collect_garbage(how.workspace, how.tracking_uri, keep=1, removing=True)
 
     (cost,) = estimate((sweep_of("second"),), how)
     second = run(sweep_of("second"), how)

@@ -24,6 +24,7 @@ from deepcolor.tracking.rebuild import Rebuilt
 from deepcolor.workspace import Workspace
 from tests.cli.conftest import Cli, run
 from tests.reliability.mlflow_server import Server
+from tests.reporting import Heard
 
 SWEEP = Sweep.model_validate(
     {
@@ -82,18 +83,21 @@ def test_a_driver_and_sync_make_the_same_runs(how: How, tmp_path: Path) -> None:
 
 
 def test_a_driven_study_is_left_out_of_sync(how: How) -> None:
-    """While a driver owns a study, sync refuses it by name, and leaves it out of all studies."""
+    """While a driver owns a study, sync refuses it by name, and leaves it out of all studies with a warning."""
     run(SWEEP, how)
+    heard = Heard()
     with owned(how.workspace, "grid"):
-        done, skipped = sync_studies(how.workspace, how.tracking_uri)
+        done, skipped = sync_studies(how.workspace, how.tracking_uri, reporter=heard)
         assert (done, list(skipped)) == ({}, ["grid"])
+        assert heard.warnings == [skipped["grid"]]
         with pytest.raises(StudyError, match="already being run"):
             sync_studies(how.workspace, how.tracking_uri, study="grid")
 
 
 def test_a_collected_trial_is_listed_refused_and_brought_back(how: How, cli: Cli) -> None:
     """What gc says it removes; the study lists as before and trains nothing; promoting a collected trial names the
-    way back, which gives the same weights; a registered trial stays. While it is promoted nothing can be removed.
+    way back, which gives the same weights; a registered trial stays, also where another store is named than the
+    workspace's own, which knows it. While it is promoted nothing can be removed.
     """
     workspace, uri = how.workspace, how.tracking_uri
     run(SWEEP, how)
@@ -108,7 +112,7 @@ def test_a_collected_trial_is_listed_refused_and_brought_back(how: How, cli: Cli
     class CleansUp(Silent):
         def note(self, message: str) -> None:
             with pytest.raises(StudyError, match="a promotion") as refused:
-                collect_garbage(workspace, [uri], keep=1, removing=True)
+                collect_garbage(workspace, uri, keep=1, removing=True)
             refusals.append(str(refused.value))
 
     promote_trial(workspace, "grid", uri, number=worst.number, reporter=CleansUp())
@@ -120,10 +124,10 @@ def test_a_collected_trial_is_listed_refused_and_brought_back(how: How, cli: Cli
     assert said["kept"]["trajectories"] == len(kept)
     assert said["kept"]["reasons"]["registered"] == 1
     with owned(workspace, "grid"), pytest.raises(StudyError, match="already being run"):
-        collect_garbage(workspace, [uri], keep=1, removing=True)
+        collect_garbage(workspace, uri, keep=1, removing=True)
     assert _result(workspace, other).is_dir()
-    done = collect_garbage(workspace, [uri], keep=1, removing=True)
-    assert done.bytes == said["bytes"]
+    done = collect_garbage(workspace, uri, keep=1, removing=True)
+    assert done.garbage.bytes == said["bytes"]
     assert not _result(workspace, other).exists()
 
     assert StudyStorage(workspace).load("grid").trials() == trials
@@ -134,15 +138,18 @@ def test_a_collected_trial_is_listed_refused_and_brought_back(how: How, cli: Cli
         promote_trial(workspace, "grid", uri, number=number)
     promote_trial(workspace, "grid", uri, number=number, retrain=True)
     assert (_result(workspace, other) / "model.safetensors").read_bytes() == weights
-    kept_now = collect_garbage(workspace, [uri], keep=1, removing=False).kept
+    kept_now = collect_garbage(workspace, uri, keep=1, removing=False).garbage.kept
     assert _trajectory(other) in kept_now
+    elsewhere = collect_garbage(workspace, f"sqlite:///{workspace.root}/other.db", keep=1, removing=False)
+    assert _trajectory(other) in elsewhere.garbage.kept
+    assert uri in elsewhere.asked
 
 
 def test_a_registry_that_cannot_be_asked_stops_gc(how: How, server: Server) -> None:
     """Without knowing what is registered nothing is removed."""
     run(SWEEP, how)
     with pytest.raises(TrackingError):
-        collect_garbage(how.workspace, [how.tracking_uri, server.uri], keep=1, removing=True)
+        collect_garbage(how.workspace, how.tracking_uri, also=[server.uri], keep=1, removing=True)
     assert all(_result(how.workspace, trial).is_dir() for trial in StudyStorage(how.workspace).load("grid").trials())
 
 

@@ -7,9 +7,10 @@ import pytest
 
 from deepcolor.app import plan as planning
 from deepcolor.app.how import How
-from deepcolor.app.plan import estimate
+from deepcolor.app.plan import estimate, plan_file
 from deepcolor.config.schema import Sweep, TrainingConfig
 from deepcolor.errors import ModelError, StudyError
+from deepcolor.search.plan import price
 from deepcolor.training import calibration
 from tests.cli.conftest import command, run
 from tests.reporting import Heard
@@ -84,6 +85,22 @@ def test_a_plan_measures_as_much_as_its_sweep_is_worth(how: How, monkeypatch: py
     assert [cost.sources for cost in costs] == [{"calibration": 3, "interpolation": 1}, {"calibration": 1}]
     names = [line.split(":")[0] for line in said if line.endswith("an epoch")]
     assert len(set(names)) == len(names) == 4
+
+
+def test_a_file_is_planned_as_what_it_is(how: How, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a pipeline each sweep is priced, the promotion after it included, and the sums are over all; of a sweep it
+    alone.
+    """
+    monkeypatch.setattr(price, "PROMOTION_S", 1e6)
+    sweep, pipeline = how.workspace.root / "grid.yaml", how.workspace.root / "pipeline.yaml"
+    sweep.write_text(GRID)
+    grid = "".join(f"    {line}\n" for line in GRID.strip().splitlines())
+    pipeline.write_text(f"pipeline: whole\nsweeps:\n  -{grid[3:]}")
+    alone, whole = plan_file(sweep, how), plan_file(pipeline, how, overrides=["regressor.study=other"])
+    assert [[cost.study for cost in planned.costs] for planned in (alone, whole)] == [["grid"], ["other"]]
+    assert whole.costs[0].startup_s > 1e6 > alone.costs[0].startup_s
+    assert whole.wall_s == whole.costs[0].wall_s
+    assert whole.as_dict()["sweeps"][0]["stage"] == whole.sweeps[0].stage == "regressor"
 
 
 def test_a_plan_is_one_json_object(how: How) -> None:

@@ -30,9 +30,9 @@ def test_channels_of_a_folder_are_written(pictures: Path, tmp_path: Path) -> Non
     save(pictures / "same.png", fruit(20))
     save(pictures / "same.jpg", fruit(21))
     (pictures / "broken.jpg").write_bytes(b"\xff\xd8")
-    counts = write_channels(pictures, tmp_path / "out")
-    assert counts.written == 14
-    assert [file.path for file in counts.skipped] == ["broken.jpg"]
+    done = write_channels(pictures, tmp_path / "out")
+    assert done.written == 14
+    assert [file.path for file in done.skipped] == ["broken.jpg"]
     names = {path.relative_to(tmp_path / "out" / "L").as_posix() for path in (tmp_path / "out" / "L").rglob("*.png")}
     assert {"one/01.png", "same.png", "same.jpg.png"} <= names
     lightness, ab = rgb_to_lab(fruit(1))

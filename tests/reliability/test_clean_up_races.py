@@ -38,8 +38,9 @@ def held(garbage):
     remove(garbage)
 
 collection.remove = held
-garbage = collect_garbage(Workspace.at(root), [], keep=1, removing=True)
-print(garbage.count_by_kind()["results"])
+workspace = Workspace.at(root)
+done = collect_garbage(workspace, workspace.mlflow_uri, keep=1, removing=True)
+print(done.garbage.count_by_kind()["results"])
 """
 
 
@@ -55,7 +56,7 @@ def sweep_of(study: str) -> Sweep:
 
 def clean_up(workspace: Workspace) -> None:
     """Remove what nothing needs."""
-    collect_garbage(workspace, [], keep=1, removing=True)
+    collect_garbage(workspace, workspace.mlflow_uri, keep=1, removing=True)
 
 
 @pytest.mark.usefixtures("no_pictures")
