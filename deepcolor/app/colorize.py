@@ -100,7 +100,7 @@ def find_jobs(paths: Sequence[Path], out: Path, *, reporter: Reporter = SILENT) 
         DataError: A path does not exist, a folder holds no pictures, a result would replace a picture, or two pictures
             would get one result.
     """
-    from deepcolor.data.names import png_name
+    from deepcolor.data.png_name import png_name
 
     homes = _homes([path for path in dict.fromkeys(paths) if path.is_dir()], alone=len(set(paths)) == 1)
     found = [(each, out / png_name(below)) for path in paths for each, below in _found(path, out, homes, reporter)]

@@ -16,7 +16,7 @@ from deepcolor.data.blame import blamed_on
 from deepcolor.data.files import save
 from deepcolor.data.folder import Progress, RejectedFile, find_pictures, nothing_usable, passed_over, thread_pool
 from deepcolor.data.images import Picture, UnusablePictureError, read_picture
-from deepcolor.data.names import png_name
+from deepcolor.data.png_name import png_name
 from deepcolor.errors import DataError
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from deepcolor.data.folder import find_pictures
 from deepcolor.data.images import read_picture, write_png
 from deepcolor.data.manifest import prepare
 from deepcolor.data.marks import FIGURE_METADATA, is_marked, marked
-from deepcolor.data.names import png_name
+from deepcolor.data.png_name import png_name
 from deepcolor.data.show import write_channels
 from deepcolor.errors import DataError
 from deepcolor.workspace import Workspace
