@@ -9,7 +9,7 @@ import shutil
 import sqlite3
 import tempfile
 import weakref
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -90,6 +90,17 @@ def use_write_ahead_log(engine: Engine, *, owner: object) -> None:
         event.listen(engine, "connect", _configure)
         engine.dispose()
     weakref.finalize(owner, engine.dispose)
+
+
+def keep_write_ahead_log(database: Path) -> None:
+    """Let every later connection have a write-ahead log, where the engines cannot be told of it: they wait for the disk
+    at each commit, but readers and the writer still go on beside each other.
+    """
+    with (
+        suppress(sqlite3.OperationalError),
+        closing(sqlite3.connect(database)) as connection,
+    ):  # Locked: in use already.
+        connection.execute("PRAGMA journal_mode=WAL")
 
 
 def _configure(connection: Any, _: Any) -> None:

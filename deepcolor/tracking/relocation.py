@@ -26,7 +26,7 @@ _COLUMNS = (
     ("logged_models", "artifact_location"),
 )
 """Everywhere MLflow keeps the location of artifacts."""
-_ARTIFACTS, _DEFAULT = "artifacts", "Default"
+_ARTIFACTS, _DEFAULT, _DEFAULT_ID = "artifacts", "Default", "0"
 _LOCK_WAIT_S = 120
 
 
@@ -53,6 +53,22 @@ def bring_home(database: Path, *, artifacts: Path) -> bool:
             _rewrite(connection, table, column, moves)
         connection.execute("COMMIT")
     return True
+
+
+def put_default(database: Path, *, artifacts: Path) -> None:
+    """Let a database that has just been set up say that its own experiment has its artifacts among the others'.
+
+    Args:
+        database: The file; nothing is changed where it says so already.
+        artifacts: The folder that holds a folder for each experiment.
+    """
+    location = f"{artifacts.as_uri()}/{_DEFAULT_ID}"
+    with closing(sqlite3.connect(database, timeout=_LOCK_WAIT_S)) as connection, connection:
+        if _COLUMNS[0] in _present(connection):
+            connection.execute(
+                "UPDATE experiments SET artifact_location = ? WHERE name = ? AND artifact_location <> ?",
+                (location, _DEFAULT, location),
+            )
 
 
 _copies: dict[Path, _Copy] = {}
@@ -89,7 +105,7 @@ def _moves(connection: sqlite3.Connection, artifacts: Path) -> dict[Path, Path]:
     moves: dict[Path, Path] = {}
     if ("experiments", "artifact_location") not in _present(connection):
         return moves
-    folders = {layout.experiment_name(stage): stage for stage in STAGES} | {_DEFAULT: "0"}
+    folders = {layout.experiment_name(stage): stage for stage in STAGES} | {_DEFAULT: _DEFAULT_ID}
     for name, location in connection.execute("SELECT name, artifact_location FROM experiments"):
         path = _path_of(location)
         # Artifacts put elsewhere on purpose stay there; another name of the same folder is not a move.

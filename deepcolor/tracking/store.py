@@ -8,8 +8,6 @@ from __future__ import annotations
 import logging
 import os
 import shlex
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,19 +15,17 @@ from typing import TYPE_CHECKING, Any
 from deepcolor.config.schema import STAGES, StageName
 from deepcolor.errors import TrackingError
 from deepcolor.printable import note_secrets, shown_uri, tracking_option, without_secrets
-from deepcolor.sqlite import is_read_only, sqlite_file, sqlite_url, use_write_ahead_log
+from deepcolor.sqlite import is_read_only, keep_write_ahead_log, sqlite_file, sqlite_url, use_write_ahead_log
 from deepcolor.tracking import layout
-from deepcolor.tracking.relocation import artifacts_beside, bring_home, readable_copy
+from deepcolor.tracking.mlflow_private import artifacts_at, engines
+from deepcolor.tracking.relocation import artifacts_beside, bring_home, put_default, readable_copy
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
-    from sqlalchemy import Engine
 
 _SETUP_TIMEOUT_S = 120
 _PAGE = 1000
-_ARTIFACT_ROOT = "_MLFLOW_SERVER_ARTIFACT_ROOT"
-"""MLflow's own variable, and the only way to tell a store opened by URI where new experiments keep their artifacts."""
 _ENVIRONMENT = {
     # With MLflow's defaults one call to a dead server waits for minutes; deepcolor tries again by itself.
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
@@ -75,7 +71,7 @@ def open_client(tracking_uri: str) -> MlflowClient:
             return MlflowClient(tracking_uri=tracking_uri, registry_uri=tracking_uri)
         if is_read_only(database):
             tracking_uri = sqlite_url(readable_copy(database))
-            with _artifacts_at(artifacts_beside(database)):
+            with artifacts_at(artifacts_beside(database)):
                 return MlflowClient(tracking_uri=tracking_uri, registry_uri=tracking_uri)
         return _open_sqlite(tracking_uri, database)
     except (MlflowException, SQLAlchemyError, ImportError, OSError) as error:
@@ -257,13 +253,15 @@ def _open_sqlite(tracking_uri: str, database: Path) -> MlflowClient:
     database.parent.mkdir(parents=True, exist_ok=True)
     lock = database.with_name(f"{database.name}.lock")
     try:
-        with FileLock(lock, timeout=_SETUP_TIMEOUT_S), _artifacts_at(artifacts_beside(database)):
+        with FileLock(lock, timeout=_SETUP_TIMEOUT_S), artifacts_at(artifacts_beside(database)):
             if not database.exists():
                 _create(database)
             bring_home(database, artifacts=artifacts_beside(database))
             client = MlflowClient(tracking_uri=tracking_uri, registry_uri=tracking_uri)
-            for engine in _engines(client):
+            for engine in (found := engines(client)):
                 use_write_ahead_log(engine, owner=client)
+            if not found:
+                keep_write_ahead_log(database)
             client.search_experiments(max_results=1)
             client.search_registered_models(max_results=1)
             return client
@@ -289,32 +287,10 @@ def _create(database: Path) -> None:
     client = MlflowClient(tracking_uri=uri, registry_uri=uri)
     client.search_experiments(max_results=1)
     client.search_registered_models(max_results=1)
-    for engine in _engines(client):
+    for engine in engines(client):
         engine.dispose()
+    put_default(unfinished, artifacts=artifacts_beside(database))
     unfinished.rename(database)
-
-
-@contextmanager
-def _artifacts_at(folder: Path) -> Iterator[None]:
-    """Let a store that is opened in the block keep its artifacts there.
-
-    By default it would take `mlruns` below the current folder, and paste that path into its first SQL unquoted.
-    """
-    before = os.environ.get(_ARTIFACT_ROOT)
-    os.environ[_ARTIFACT_ROOT] = folder.as_uri()
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[_ARTIFACT_ROOT]
-        else:
-            os.environ[_ARTIFACT_ROOT] = before
-
-
-def _engines(client: MlflowClient) -> tuple[Engine, Engine]:
-    """The engines for the runs and for the models of a database; MLflow has no way to configure or close them."""
-    models: Any = client._get_registry_client()  # type: ignore[no-untyped-call]  # noqa: SLF001
-    return client._tracking_client.store.engine, models.store.engine  # noqa: SLF001
 
 
 def _artifact_location(client: MlflowClient, stage: StageName, artifact_root: Path | None) -> str | None:

@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Container, Sequence
-from typing import Any
+from typing import Any, Self
 
+import optuna
 from optuna.distributions import BaseDistribution
 from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from deepcolor.errors import UserError
+
 
 class StorageInFront(BaseStorage):
     """Passes everything on to the storage behind it; subclasses override what should not be passed on."""
+
+    def __new__(cls, *_args: Any, **_options: Any) -> Self:
+        """Say so where a version of Optuna asks a storage for more than is passed on here."""
+        if unknown := sorted(cls.__abstractmethods__):
+            raise UserError(
+                f"Optuna: must be a version that deepcolor knows; got {optuna.__version__}, which also asks a storage "
+                f"for {', '.join(unknown)}. Install the one that constraints.txt names, or a later deepcolor."
+            )
+        return super().__new__(cls)
 
     def __init__(self, behind: BaseStorage) -> None:
         self._behind = behind

@@ -13,10 +13,11 @@ from datetime import datetime
 from typing import Any
 
 from optuna.distributions import BaseDistribution
-from optuna.storages import RDBStorage, get_storage
+from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from deepcolor.search.study.in_front import StorageInFront, numbered
+from deepcolor.search.study.optuna_private import with_memory
 from deepcolor.search.study.reading import read_trials
 
 
@@ -34,7 +35,7 @@ class Mirror(StorageInFront):
             behind: Holds the study, and everything else that is asked for.
             study: Its name.
         """
-        super().__init__(get_storage(behind))  # with Optuna's own cache of what never changes
+        super().__init__(with_memory(behind))
         self._study_id = behind.get_study_id_from_name(study)
         found = read_trials(behind, self._study_id)
         self._trials = {trial.number: trial for trial in found.values()}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 from collections import defaultdict
 from collections.abc import Sequence
@@ -13,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 from optuna.distributions import BaseDistribution, json_to_distribution
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial
+
+from deepcolor.search.study.optuna_private import engine_of, tables
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -34,14 +35,13 @@ def read_trials(storage: RDBStorage, study_id: int) -> dict[int, FrozenTrial]:
     """Return a study's trials as its database holds them now, by Optuna's id of each, in the order of their numbers:
     what `get_all_trials` would return, in a few statements.
     """
-    # Optuna's tables have no public names; a version in which they differ is read by its own methods.
-    models = _tables()
-    if models is None:
+    models, engine = tables(_needed()), engine_of(storage)
+    if models is None or engine is None:
         trials = storage.get_all_trials(study_id, deepcopy=False)
         return {storage.get_trial_id_from_study_id_trial_number(study_id, trial.number): trial for trial in trials}
     value, step = models.TrialValueModel, models.TrialIntermediateValueModel
-    with storage.engine.connect() as connection:
-        # The trials come first: by then, everything that belongs to a finished one is there.
+    with engine.connect() as connection:
+        # The trials come first: what belongs to one that is finished is all there by then.
         rows = _trials(connection, study_id, models.TrialModel)
         params, values, steps, user_attrs, system_attrs = (
             _rows(connection, study_id, models.TrialModel, getattr(models, model), columns)
@@ -68,20 +68,14 @@ def read_trials(storage: RDBStorage, study_id: int) -> dict[int, FrozenTrial]:
     return found
 
 
-def _tables() -> Any:
-    """Optuna's tables; None if they are not as expected here."""
-    try:
-        models = importlib.import_module("optuna.storages._rdb.models")
-    except ImportError:
-        return None
-    needed = {
-        "TrialModel": _OF_TRIAL,
-        **_BESIDE,
-        "TrialValueModel": (*_BESIDE["TrialValueModel"], "stored_repr_to_value"),
-        "TrialIntermediateValueModel": (*_BESIDE["TrialIntermediateValueModel"], "stored_repr_to_intermediate_value"),
+def _needed() -> dict[str, tuple[str, ...]]:
+    """What is read of Optuna's tables, by their classes."""
+    needed = {model: ("trial_id", *columns) for model, columns in _BESIDE.items()} | {
+        "TrialModel": ("study_id", *_OF_TRIAL)
     }
-    known = all(hasattr(getattr(models, model, None), name) for model, names in needed.items() for name in names)
-    return models if known else None
+    needed["TrialValueModel"] += ("stored_repr_to_value",)
+    needed["TrialIntermediateValueModel"] += ("stored_repr_to_intermediate_value",)
+    return needed
 
 
 def _trials(connection: Connection, study_id: int, trial: Any) -> Sequence[Any]:

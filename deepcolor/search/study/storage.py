@@ -34,6 +34,7 @@ from deepcolor.search.study.extension import (
     rewritten,
 )
 from deepcolor.search.study.mirror import Mirror
+from deepcolor.search.study.optuna_private import engine_of
 from deepcolor.search.study.ownership import owned
 from deepcolor.search.study.reading import read_trials
 from deepcolor.search.study.sampling import Drawing, sampler_of
@@ -53,7 +54,7 @@ from deepcolor.search.study.trials import (
     now_ms,
     stored_trial,
 )
-from deepcolor.sqlite import is_read_only, private_copy, sqlite_url, use_write_ahead_log
+from deepcolor.sqlite import is_read_only, keep_write_ahead_log, private_copy, sqlite_url, use_write_ahead_log
 from deepcolor.waiting import locked
 from deepcolor.workspace import Workspace
 
@@ -178,7 +179,10 @@ class StudyStorage:
 
     def _opened_database(self, database: Path) -> RDBStorage:
         storage = RDBStorage(sqlite_url(database), engine_kwargs={"connect_args": {"timeout": LOCK_WAIT_S}})
-        use_write_ahead_log(storage.engine, owner=storage)
+        if engine := engine_of(storage):
+            use_write_ahead_log(engine, owner=storage)
+        else:
+            keep_write_ahead_log(database)
         return storage
 
     @contextmanager
