@@ -24,7 +24,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from deepcolor.cli.app import collect_rarely
-from deepcolor.coloring.metrics import MSE
+from deepcolor.coloring.base import MSE
 from deepcolor.config.schema import Sweep
 from deepcolor.execution.serial import SerialExecutor
 from deepcolor.report.writing import ReportFolder

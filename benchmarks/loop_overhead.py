@@ -22,18 +22,18 @@ import torch
 from torch import nn
 
 from deepcolor.color import normalise_ab
-from deepcolor.config.schema import DataConfig, InitConfig, ModelConfig, Setting, StageName, TrainingConfig
+from deepcolor.coloring.timing import draw_data
+from deepcolor.config.schema import DataConfig, InitConfig, ModelConfig, Setting, TrainingConfig
 from deepcolor.data.cache.arrays import CachedData, Split
 from deepcolor.execution.devices import cores
 from deepcolor.memory import keep_freed_memory
 from deepcolor.models import build
 from deepcolor.training.advance import advance
-from deepcolor.training.session import Session
-from deepcolor.training.timing import draw_data
+from deepcolor.training.training import Training, job_of
 from deepcolor.training.trajectory import Segment, Trajectory
 
 SIZE_PX, BATCH_SIZE, LR, FEATURE_MAPS = 128, 32, 1e-3, 3
-STAGES: tuple[StageName, ...] = ("regressor", "colorizer")
+STAGES: tuple[str, ...] = ("regressor", "colorizer")
 
 
 def main() -> None:
@@ -86,9 +86,7 @@ def _report(results: list[dict[str, Any]], options: dict[str, Any]) -> dict[str,
     }
 
 
-def _compare(
-    stage: StageName, cache: Path, config: DataConfig, folder: Path, *, threads: int, rounds: int
-) -> dict[str, Any]:
+def _compare(stage: str, cache: Path, config: DataConfig, folder: Path, *, threads: int, rounds: int) -> dict[str, Any]:
     torch.set_num_threads(threads)
     data = CachedData.open(cache)
     setting = Setting(
@@ -99,12 +97,12 @@ def _compare(
         init=InitConfig(),
     )
     trajectory = Trajectory(setting, data_digest=data.digest)
-    session = Session.begin(trajectory, data=data, device=torch.device("cpu"))
+    training = Training.begin(trajectory, job_of(trajectory, folder=cache, device="cpu"))
     bare = bare_loop(stage, data)
-    for warm_up in (bare, session.train_epoch):
+    for warm_up in (bare, training.train_epoch):
         warm_up()
     # In turn, so that whatever else the machine does falls on both alike.
-    pairs = [(_seconds(bare), _seconds(session.train_epoch)) for _ in range(rounds)]
+    pairs = [(_seconds(bare), _seconds(training.train_epoch)) for _ in range(rounds)]
     bare_s = statistics.median(pair[0] for pair in pairs)
     # Once outside of the clock: a worker process imports what it needs for pictures and figures only once.
     advance(Segment(trajectory, to_epoch=1, patience=None, store=folder / "warm", cache=cache, device="cpu"))
@@ -125,11 +123,11 @@ def _compare(
     }
 
 
-def bare_loop(stage: StageName, data: CachedData) -> Callable[[], float]:
+def bare_loop(stage: str, data: CachedData) -> Callable[[], float]:
     """Return one epoch of the plainest loop: all data as float32 tensors in memory, targets scaled beforehand."""
     inputs, targets = _in_memory(stage, data.train)
     val_inputs, val_targets = _in_memory(stage, data.val)
-    network = build(stage, ModelConfig(feature_maps=FEATURE_MAPS), SIZE_PX)
+    network = build("mean" if stage == "regressor" else "pixels", ModelConfig(feature_maps=FEATURE_MAPS), SIZE_PX)
     optimizer = torch.optim.Adam(network.parameters(), lr=LR)
     loss_of = nn.MSELoss()
 
@@ -153,7 +151,7 @@ def bare_loop(stage: StageName, data: CachedData) -> Callable[[], float]:
     return epoch
 
 
-def _in_memory(stage: StageName, split: Split) -> tuple[torch.Tensor, torch.Tensor]:
+def _in_memory(stage: str, split: Split) -> tuple[torch.Tensor, torch.Tensor]:
     ab = split.mean_ab_N2 if stage == "regressor" else split.ab_N2HW.float()
     return split.lightness_N1HW.float(), normalise_ab(ab)
 

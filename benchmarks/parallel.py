@@ -24,10 +24,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, cast
 
-from deepcolor.coloring.metrics import MSE
-from deepcolor.config.schema import Sweep
+from deepcolor.coloring.base import MSE
+from deepcolor.config.schema import DataConfig, Sweep
 from deepcolor.execution.executor import Event, Finished
 from deepcolor.report.writing import ReportFolder
 from deepcolor.search.driver.loop import Driver, Places
@@ -135,7 +135,9 @@ def _sweep_s(folder: Path, name: str, *, workers: int, epochs: int) -> dict[str,
     )
     workspace = Workspace.at(folder / name).create()
     # Decoded beforehand: how that is done is the same for any number of workers.
-    ensure_cache(workspace, prepare(folder / "pictures", name="faces", workspace=workspace), sweep.data)
+    ensure_cache(
+        workspace, prepare(folder / "pictures", name="faces", workspace=workspace), cast(DataConfig, sweep.data)
+    )
     executor = LocalExecutor(workers=workers, threads=1)
     started = time.perf_counter()
     run_sweep(sweep, How(workspace, workspace.mlflow_uri, workers=workers, device="cpu"), executor=executor)

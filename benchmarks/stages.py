@@ -15,9 +15,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from deepcolor.coloring.timing import EPOCHS, StageTime, draw_data, time_stages, timed_devices
 from deepcolor.config.schema import DataConfig, ModelConfig
 from deepcolor.memory import keep_freed_memory
-from deepcolor.training.timing import EPOCHS, StageTime, draw_data, time_stages, timed_devices
 
 SIZE_PX, BATCH_SIZE = 128, 32
 FORMS = (ModelConfig(feature_maps=3), ModelConfig(feature_maps=16, growth="double"))

@@ -72,9 +72,9 @@ def sweep(
     """
     from deepcolor.app.sweep import run_sweep
 
-    parsed = sweep_of(sweep, overrides)
-    called = f"deepcolor sweep {fspath(sweep)}" if isinstance(sweep, str | PathLike) else "deepcolor.sweep(...)"
     place, reporter = Workspace.at(Path(workspace)), told(reporter)
+    parsed = sweep_of(sweep, overrides, code=place.code)
+    called = f"deepcolor sweep {fspath(sweep)}" if isinstance(sweep, str | PathLike) else "deepcolor.sweep(...)"
     uri = place.store_uri(tracking_uri)
     how = How(place, uri, executor, workers, device, called, extend=extend, resume=_AGAIN, reporter=reporter)
     run_sweep(parsed, how)
@@ -114,9 +114,9 @@ def pipeline(
     """
     from deepcolor.app.pipeline import run_pipeline
 
-    parsed = load_pipeline(Path(file), overrides)
-    called = f"deepcolor pipeline {fspath(file)}"
     place, reporter = Workspace.at(Path(workspace)), told(reporter)
+    parsed = load_pipeline(Path(file), overrides, code=place.code)
+    called = f"deepcolor pipeline {fspath(file)}"
     how = How(place, place.store_uri(tracking_uri), executor, workers, device, called, resume=_AGAIN, reporter=reporter)
     return run_pipeline(parsed, how, own_name=name, force=force)
 
@@ -151,7 +151,7 @@ def plan(
 
     place, reporter = Workspace.at(Path(workspace)), told(reporter)
     how = How(place, place.store_uri(None), executor, workers, device, reporter=reporter)
-    (cost,) = estimate((sweep_of(sweep, overrides),), how, extend=extend)
+    (cost,) = estimate((sweep_of(sweep, overrides, code=place.code),), how, extend=extend)
     return cost
 
 

@@ -48,7 +48,7 @@ def write_folder_atomically(folder: Path, files: Mapping[str, bytes]) -> None:
 
     Args:
         folder: The folder; missing parents are created.
-        files: Content by plain file name.
+        files: Content by file name, or by path below the folder.
     Raises:
         OSError: The disk is full or the parent is read-only; what was at `folder` is untouched.
     """
@@ -57,6 +57,7 @@ def write_folder_atomically(folder: Path, files: Mapping[str, bytes]) -> None:
     try:
         temporary.mkdir()
         for name, content in files.items():
+            (temporary / name).parent.mkdir(parents=True, exist_ok=True)
             _write_through(temporary / name, content)
         _sync_folder(temporary)
         _move_into_place(temporary, folder)

@@ -14,13 +14,13 @@ import importlib.util
 import re
 import sys
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
 from importlib.metadata import entry_points
 from pathlib import Path
-from threading import RLock
 from types import ModuleType
 from typing import Any
 
@@ -29,11 +29,15 @@ from deepcolor.errors import CodeError
 from deepcolor.plainfile import read_plain
 
 _REFERENCE = re.compile(r"(?P<place>[^:\n]*[^:\n/]\.py|[A-Za-z_]\w*(?:\.\w+)*):(?P<name>[A-Za-z_]\w*)")
-_MOST_BYTES = 2**20
+_MODULE = re.compile(r"deepcolor_code_(?P<digest>[0-9a-f]{32})")
+MOST_BYTES = 2**20
+"""Of a file."""
 _remembered: dict[str, bytes] = {}
 """Content of files by SHA-256, from when a sweep is read until its study stores it."""
-_importing = RLock()
-"""A driver and the segments of its own process may ask for one file at the same time."""
+_places: dict[str, str] = {}
+"""Where files came from, by SHA-256, as their modules call it."""
+_folders: list[Path] = []
+"""Where files are kept, the latest one first."""
 
 
 @dataclass(frozen=True)
@@ -64,8 +68,8 @@ class Code:
 
     digests: Mapping[str, str]
     """SHA-256 by the file or module that the sweep names."""
-    folder: Path
-    """Holds the files (`Workspace.code`)."""
+    folder: Path | None = None
+    """Holds the files (`Workspace.code`); None: where `look_in` has been told to look."""
 
     def load(self, text: str, *, group: str) -> Any:
         """Import what a reference, or the name of an entry point, stands for.
@@ -83,14 +87,9 @@ class Code:
         if not reference.is_file:
             _check(reference.place, _source_of_module(reference.place), digest)
             return _imported(reference)
-        path = _kept(self.folder, digest, reference.place)
-        try:
-            content = read_plain(path, most_bytes=_MOST_BYTES)
-        except OSError as error:
-            got = f"{error.strerror or error} ({path})"
-            raise CodeError(f"{reference.place} must be in the workspace", got=got, advice=_AGAIN) from error
-        _check(reference.place, content, digest)
-        return _run(reference, content, path=path)
+        if self.folder is not None:
+            _check_kept(self.folder, digest, reference.place)
+        return _run(reference, digest)
 
 
 _AGAIN = "Start the sweep again."
@@ -111,7 +110,8 @@ def load_here(text: str, *, group: str, folder: Path) -> Any:
     if not reference.is_file:
         _source_of_module(reference.place)
         return _imported(reference)
-    return _run(reference, _content_of(reference, folder), path=(folder / reference.place).absolute())
+    content = _content_of(reference, folder)
+    return _run(reference, _remember(content, (folder / reference.place).absolute()))
 
 
 def resolved(text: str, *, group: str) -> Reference | None:
@@ -142,9 +142,30 @@ def read(reference: Reference, *, folder: Path) -> str:
         return hashlib.sha256(_source_of_module(reference.place)).hexdigest()
     content = _content_of(reference, folder)
     _check_defined(reference, content)
-    digest = hashlib.sha256(content).hexdigest()
-    _remembered[digest] = content
-    return digest
+    return _remember(content, (folder / reference.place).absolute())
+
+
+def look_in(folder: Path) -> None:
+    """Look for files in this folder from now on, where `keep` has put them."""
+    if _folders[:1] != [folder]:
+        _folders[:] = [folder, *(other for other in _folders if other != folder)]
+
+
+def source_of(digest: str) -> bytes:
+    """Return the content of a file that a sweep names.
+
+    Raises:
+        CodeError: It is kept nowhere.
+    """
+    try:
+        return _found(digest[:32])[0]
+    except _AbsentError as error:
+        raise CodeError(f"the file of SHA-256 {digest[:12]}... must be kept", got=str(error), advice=_AGAIN) from error
+
+
+def folders() -> Sequence[Path]:
+    """Return where files are looked for, the latest folder first."""
+    return tuple(_folders)
 
 
 def keep(code: Code) -> None:
@@ -154,8 +175,10 @@ def keep(code: Code) -> None:
         CodeError: The content that a file had when the sweep was made is neither there nor in memory.
         OSError: The folder cannot be written to.
     """
+    assert code.folder is not None
+    look_in(code.folder)
     for place, digest in code.digests.items():
-        path = _kept(code.folder, digest, place)
+        path = kept_at(code.folder, digest, place)
         if not place.endswith(".py") or _is_whole(path, digest):
             continue
         if digest not in _remembered:
@@ -167,13 +190,31 @@ def keep(code: Code) -> None:
         write_atomically(path, _remembered[digest])
 
 
-def _kept(folder: Path, digest: str, place: str) -> Path:
+def kept_at(folder: Path, digest: str, place: str) -> Path:
+    """Where a folder keeps a file of this content, which a sweep names so."""
     return folder / digest[:32] / Path(place).name
+
+
+def _remember(content: bytes, path: Path) -> str:
+    digest = hashlib.sha256(content).hexdigest()
+    _remembered[digest], _places[digest] = content, str(path)
+    return digest
+
+
+def _check_kept(folder: Path, digest: str, place: str) -> None:
+    look_in(folder)
+    path = kept_at(folder, digest, place)
+    try:
+        content = read_plain(path, most_bytes=MOST_BYTES)
+    except OSError as error:
+        got = f"{error.strerror or error} ({path})"
+        raise CodeError(f"{place} must be in the workspace", got=got, advice=_AGAIN) from error
+    _check(place, content, digest)
 
 
 def _is_whole(path: Path, digest: str) -> bool:
     try:
-        return hashlib.sha256(read_plain(path, most_bytes=_MOST_BYTES)).hexdigest() == digest
+        return hashlib.sha256(read_plain(path, most_bytes=MOST_BYTES)).hexdigest() == digest
     except OSError:
         return False
 
@@ -205,23 +246,58 @@ def _imported(reference: Reference) -> Any:
     return _attribute(reference, module)
 
 
-def _run(reference: Reference, content: bytes, *, path: Path) -> Any:
-    """Import a file's content: exactly these bytes, whatever the file holds by now, and without a `__pycache__`."""
-    name = f"deepcolor_code_{hashlib.sha256(content).hexdigest()[:16]}"
-    with _importing:
-        if name not in sys.modules:
-            module = ModuleType(name)
-            module.__file__ = str(path)
-            sys.modules[name] = module  # Before it runs, as its classes are looked up there.
-            try:
-                exec(compile(content, str(path), "exec"), vars(module))  # noqa: S102  # the user named it to be run
-            except (Exception, SystemExit) as error:
-                del sys.modules[name]
-                raise _not_importable(reference, error) from error
-            except BaseException:
-                del sys.modules[name]
-                raise
-        return _attribute(reference, sys.modules[name])
+def _run(reference: Reference, digest: str) -> Any:
+    """Import a file of this content, and of no other, whatever has become of the file by now."""
+    try:
+        module = importlib.import_module(f"deepcolor_code_{digest[:32]}")
+    except _AbsentError as error:
+        rule = f"{reference.place} must be in the workspace as it was when the study began, SHA-256 {digest[:12]}..."
+        raise CodeError(rule, got=str(error), advice=_AGAIN) from error
+    except (Exception, SystemExit) as error:
+        raise _not_importable(reference, error) from error
+    return _attribute(reference, module)
+
+
+class _AbsentError(ImportError):
+    """No file of a content is kept anywhere."""
+
+
+class _Finder(MetaPathFinder, Loader):
+    """Finds a file by its content, which its module is named after; so other processes find what pickle names."""
+
+    def find_spec(self, fullname: str, path: object = None, target: object = None) -> ModuleSpec | None:  # noqa: ARG002
+        return ModuleSpec(fullname, self) if _MODULE.fullmatch(fullname) else None
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:  # noqa: ARG002  # Python's own will do
+        return None
+
+    def exec_module(self, module: ModuleType) -> None:
+        match = _MODULE.fullmatch(module.__name__)
+        assert match is not None
+        content, path = _found(match["digest"])
+        module.__file__ = path
+        exec(compile(content, path, "exec"), vars(module))  # noqa: S102  # the user named it to be run
+
+
+def _found(start: str) -> tuple[bytes, str]:
+    """The content whose SHA-256 begins so, and where it came from."""
+    for digest, content in _remembered.items():
+        if digest.startswith(start):
+            return content, _places[digest]
+    spoilt = None
+    for path in (path for folder in _folders for path in sorted((folder / start).glob("*.py"))):
+        try:
+            content = read_plain(path, most_bytes=MOST_BYTES)
+        except OSError:
+            continue
+        if hashlib.sha256(content).hexdigest().startswith(start):
+            return content, str(path)
+        spoilt = path
+    where = ", ".join(map(str, _folders)) or "no folder to look in"
+    raise _AbsentError(f"another content in {spoilt}" if spoilt else f"nothing of it ({where})")
+
+
+sys.meta_path.append(_Finder())
 
 
 def _not_importable(reference: Reference, error: BaseException) -> CodeError:
@@ -238,7 +314,7 @@ def _attribute(reference: Reference, module: ModuleType) -> Any:
 def _content_of(reference: Reference, folder: Path) -> bytes:
     path = folder / reference.place
     try:
-        return read_plain(path, most_bytes=_MOST_BYTES)
+        return read_plain(path, most_bytes=MOST_BYTES)
     except OSError as error:
         raise CodeError(
             f"{reference.place} must be a file that can be read",

@@ -15,8 +15,8 @@ from deepcolor.scratch import temporary_folder
 from deepcolor.workspace import Workspace
 
 if TYPE_CHECKING:
+    from deepcolor.coloring.timing import StageTime
     from deepcolor.config.schema import DataConfig, ModelConfig
-    from deepcolor.training.timing import StageTime
 
 PICTURES = 100
 """Portraits that are drawn where no data set is named."""
@@ -83,9 +83,9 @@ def benchmark(
     if size_px % 64:
         raise ConfigError(f"--size: must be a multiple of 64; got {size_px}. Use {64 * math.ceil(size_px / 64)}.")
     model = _model(feature_maps, growth)
+    from deepcolor.coloring.timing import EPOCHS, time_stages, timed_devices, with_copies
     from deepcolor.config.schema import DataConfig
     from deepcolor.memory import keep_freed_memory
-    from deepcolor.training.timing import EPOCHS, time_stages, timed_devices, with_copies
 
     keep_freed_memory()  # As a process that trains does.
     devices = timed_devices(device)
@@ -136,7 +136,7 @@ def _prepared(workspace: Workspace, name: str, config: DataConfig, reporter: Rep
 @contextmanager
 def _drawn(config: DataConfig, pictures: int, reporter: Reporter) -> Iterator[tuple[Path, int]]:
     """Draw pictures into a folder that goes away again; yield what `_prepared` does."""
-    from deepcolor.training.timing import draw_data
+    from deepcolor.coloring.timing import draw_data
 
     with temporary_folder("benchmark") as folder:
         with reporter.progress("drawing portraits") as on_progress:

@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING
 
 from deepcolor.app.reporter import SILENT, Reporter
 from deepcolor.errors import DataError, ModelError, UserError, WorkspaceError
-from deepcolor.stages.finding import stage_named
+from deepcolor.stages.finding import SHIPPED, stage_of
 
 if TYPE_CHECKING:
-    from deepcolor.config.schema import StageName
     from deepcolor.inference import ColorModel
 
 
@@ -109,17 +108,12 @@ def find_jobs(paths: Sequence[Path], out: Path, *, reporter: Reporter = SILENT) 
     return jobs
 
 
-def can_colour(stage: StageName) -> bool:
-    """Whether the models of a stage colour pictures: a regressor predicts one mean colour for a whole one."""
-    return stage_named(stage).colours_pixels
-
-
 def _colour(
     jobs: Sequence[Job], model: ColorModel, *, out: Path, reporter: Reporter
 ) -> tuple[list[Job], list[Uncoloured]]:
     """Colour and write each picture; one for which that cannot be done is told of and passed over."""
+    from deepcolor.coloring.picture import write_pixels
     from deepcolor.data.blame import blamed_on
-    from deepcolor.inference.picture import write_pixels
 
     def on_remark(picture: str, remark: str) -> None:
         reporter.warn(f"{picture}: {remark}")
@@ -203,9 +197,13 @@ def _check_model(name: str, *, tracking_uri: str) -> None:
 
     if (Path(name) / DESCRIPTION_FILE).exists() or not is_ref(name):
         stage = read_description(Path(name)).stage
+        colours = stage not in SHIPPED or stage_of(stage).colours_pixels  # Of others it shows when they are loaded.
     else:
-        stage = resolve(name, tracking_uri=tracking_uri).stage
-    if not can_colour(stage):
+        version = resolve(name, tracking_uri=tracking_uri)
+        stage, colours = version.stage, version.colours
+    if not colours and stage not in SHIPPED:
+        raise ModelError(f"--model: must be a model that colours pictures; got {name}, a {stage}.")
+    if not colours:
         raise ModelError(
             f"--model: must be a colorizer or a transfer; got {name}, a regressor, which predicts one mean colour for "
             "a whole picture. For that colour: deepcolor.load(...).mean_ab(...) in Python."

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from deepcolor.app.reporter import SILENT, Reporter, Steps
-from deepcolor.config.schema import Sweep
+from deepcolor.config.schema import DataConfig, Sweep
 from deepcolor.errors import CorruptFileError, DataError
 from deepcolor.workspace import Workspace
 
@@ -27,6 +27,19 @@ class Prepared:
     """Of its content in the default size and augmentation."""
     file: Path
     """The manifest's."""
+
+
+@dataclass(frozen=True)
+class FoundData:
+    """What a sweep trains on."""
+
+    folder: Path
+    """`Job.folder`: of the decoded data set, or where the paths of a stage's own data begin."""
+    digest: str
+    source: str
+    """Where it comes from, for people."""
+    manifest: Manifest | None = None
+    """Of a set of pictures."""
 
 
 def draw(
@@ -72,8 +85,10 @@ def open_data(
     before_decoding: Callable[[], None] = lambda: None,
     between_steps: Callable[[], None] = lambda: None,
     steps: Steps | None = None,
-) -> tuple[Path, Manifest]:
+) -> FoundData:
     """Find the sweep's data set, and make sure that it is unchanged and decoded in the form the sweep asks for.
+
+    Data of another kind than pictures is its stage's own affair: it is asked what names it.
 
     Args:
         workspace: Where the data set lies.
@@ -85,19 +100,43 @@ def open_data(
         steps: Gives way to the bar of decoding, where there is any to be done.
         between_steps: Called now and then; what it raises ends the work, and nothing is left half done.
     """
+    if sweep.stage_class.pictures:
+        return _open_pictures(
+            workspace,
+            sweep,
+            reporter=reporter,
+            child_imports=child_imports,
+            before_decoding=before_decoding,
+            between_steps=between_steps,
+            steps=steps,
+        )
+    between_steps()
+    return data_of(workspace, sweep)
+
+
+def _open_pictures(
+    workspace: Workspace,
+    sweep: Sweep,
+    *,
+    reporter: Reporter,
+    child_imports: Sequence[str],
+    before_decoding: Callable[[], None],
+    between_steps: Callable[[], None],
+    steps: Steps | None,
+) -> FoundData:
     from deepcolor.data.cache.stored import ensure_cache, is_decoded
     from deepcolor.data.manifest import UndecodableError, leave_out, verify
     from deepcolor.processes import DECODING, start_server
     from deepcolor.search.study.pictures import is_begun, is_former, manifest_of
 
-    manifest = manifest_of(workspace, sweep)
+    manifest, config = manifest_of(workspace, sweep), cast(DataConfig, sweep.data)
     former = is_former(workspace, manifest)
     if former:
         reporter.note(
-            f"{sweep.study} goes on with the pictures it was begun with; {sweep.data.name} has been prepared anew. "
+            f"{sweep.study} goes on with the pictures it was begun with; {config.name} has been prepared anew. "
             "To train on the new ones, give the sweep another study name."
         )
-    if not is_decoded(workspace, manifest, sweep.data):
+    if not is_decoded(workspace, manifest, config):
         # They are looked at before they are decoded.
         if steps is not None:
             steps.step("starting the processes that decode pictures")
@@ -106,9 +145,9 @@ def open_data(
     elif not former and manifest.source.is_dir():  # The pictures of a former data set may be gone.
         verify(manifest)
     elif not former:  # The workspace or the photos have moved; what was decoded of them is all that is needed.
-        reporter.note(f"{sweep.data.name}: {manifest.source} is not there; going on with what was decoded of it")
+        reporter.note(f"{config.name}: {manifest.source} is not there; going on with what was decoded of it")
     between_steps()
-    with reporter.progress(f"decoding {sweep.data.name} at {sweep.data.size_px} px") as show:
+    with reporter.progress(f"decoding {config.name} at {config.size_px} px") as show:
 
         def on_progress(done: int, total: int) -> None:
             if steps is not None:
@@ -117,13 +156,33 @@ def open_data(
             between_steps()
 
         try:
-            return ensure_cache(workspace, manifest, sweep.data, on_progress=on_progress), manifest
+            return _decoded(ensure_cache(workspace, manifest, config, on_progress=on_progress), manifest)
         except UndecodableError as error:
             if is_begun(workspace, sweep):
                 raise  # Without them it would be another study.
             manifest = leave_out(workspace, manifest, error.files)
-            reporter.left_out(f"{error.said} They are left out of {sweep.data.name} from now on.")
-        return ensure_cache(workspace, manifest, sweep.data, on_progress=on_progress), manifest
+            reporter.left_out(f"{error.said} They are left out of {config.name} from now on.")
+        return _decoded(ensure_cache(workspace, manifest, config, on_progress=on_progress), manifest)
+
+
+def data_of(workspace: Workspace, sweep: Sweep) -> FoundData:
+    """Find the data of a study that has been trained on it.
+
+    Raises:
+        DataError: It is gone, or has changed.
+    """
+    if not sweep.stage_class.pictures:
+        digest = sweep.stage_class.data_digest(sweep.data, root=workspace.root)
+        return FoundData(workspace.root, digest, source=sweep.data.title)
+    from deepcolor.data.cache.stored import ensure_cache
+    from deepcolor.search.study.pictures import manifest_of
+
+    manifest = manifest_of(workspace, sweep)
+    return _decoded(ensure_cache(workspace, manifest, cast(DataConfig, sweep.data)), manifest)
+
+
+def _decoded(cache: Path, manifest: Manifest) -> FoundData:
+    return FoundData(cache, cache.name, str(manifest.source), manifest)
 
 
 def prepare(
@@ -270,7 +329,7 @@ def _what_of_studies(workspace: Workspace, name: str) -> str:
     from deepcolor.search.study.storage import StudyStorage
 
     storage = StudyStorage(workspace)
-    studies = [study for study in storage.names() if storage.load(study).sweep.data.name == name]
+    studies = [study for study in storage.names() if storage.load(study).sweep.data.title == name]
     if not studies:
         return ""
     shown = ", ".join(studies[:3]) + (f" and {len(studies) - 3} more" if len(studies) > 3 else "")

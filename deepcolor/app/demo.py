@@ -55,7 +55,7 @@ def run_demo(how: How, *, pictures: int = PICTURES) -> Demo:
     how.workspace.create()
     file = _own_copy(how.workspace)
     _draw_sets(how, pictures)
-    parsed = load_pipeline(file)
+    parsed = load_pipeline(file, code=how.workspace.code)
     results = run_pipeline(parsed, how)
     overview = _colour_unseen(how, results)
     return Demo(parsed, results, file, overview, time.monotonic() - started)

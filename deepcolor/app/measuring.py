@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from deepcolor.app.data import FoundData
 from deepcolor.app.how import How
 from deepcolor.config.schema import Setting, Sweep
 from deepcolor.counting import counted
@@ -18,6 +17,8 @@ from deepcolor.search.plan.paces import paces_in_store
 from deepcolor.search.plan.price import Machine, Pace, filled, spread
 from deepcolor.search.plan.workload import Form, Workload
 from deepcolor.search.study.storage import StudyStorage
+from deepcolor.stages.finding import label_of
+from deepcolor.stages.session import Job as TrainingJob
 from deepcolor.training.trajectory import Segment, SegmentOutcome, Trajectory
 from deepcolor.words import duration, param_text
 from deepcolor.workspace import Workspace
@@ -31,19 +32,21 @@ _CALIBRATION_TIMEOUT_S = 600
 
 
 @dataclass(frozen=True, eq=False)
-class Job:
+class Priced:
     """One sweep, ready to be priced."""
 
     sweep: Sweep
     """With what it takes over from its parent model."""
-    cache: Path
+    data: FoundData
     work: Workload
 
 
 class Book:
     """The paces of all sweeps that are planned together, as far as they are known."""
 
-    def __init__(self, jobs: Sequence[Job], workspace: Workspace, storage: StudyStorage, *, machine: Machine) -> None:
+    def __init__(
+        self, jobs: Sequence[Priced], workspace: Workspace, storage: StudyStorage, *, machine: Machine
+    ) -> None:
         """Look up what the store knows.
 
         Args:
@@ -53,16 +56,16 @@ class Book:
             machine: That they would run on.
         """
         self.jobs = jobs
-        self._known: dict[Job, dict[Form, Pace]] = {}
-        self._work: dict[Job, dict[Form, float]] = {}
-        self._steps: dict[Job, dict[Form, int]] = {}
+        self._known: dict[Priced, dict[Form, Pace]] = {}
+        self._work: dict[Priced, dict[Form, float]] = {}
+        self._steps: dict[Priced, dict[Form, int]] = {}
         for job in jobs:
             forms = job.work.forms()
             stored = (
                 paces_in_store(
                     workspace,
                     storage,
-                    data_digest=job.cache.name,
+                    data_digest=job.data.digest,
                     workers=machine.workers,
                     threads=machine.threads,
                     device=machine.device,
@@ -71,8 +74,9 @@ class Book:
                 else {}
             )
             self._known[job] = {form: stored[form] for form in forms if form in stored}
-            self._work[job] = {form: _step_work(setting) for form, setting in forms.items()}
-            self._steps[job] = _steps(job.cache, forms) if forms else {}
+            costs = {form: _cost(job, setting) for form, setting in forms.items()}
+            self._work[job] = {form: work for form, (work, _) in costs.items()}
+            self._steps[job] = {form: steps for form, (_, steps) in costs.items()}
 
     @property
     def knows_any(self) -> bool:
@@ -83,11 +87,11 @@ class Book:
         """All there are, each once."""
         return list(dict.fromkeys(form for work in self._work.values() for form in work))
 
-    def wanted(self) -> list[tuple[Job, Form]]:
+    def wanted(self) -> list[tuple[Priced, Form]]:
         """What is worth measuring, the most telling first: of every sweep the form with the most work, then the one
         with the least, then what lies between.
         """
-        rounds: list[list[tuple[Job, Form]]] = [[] for _ in range(MOST_FORMS)]
+        rounds: list[list[tuple[Priced, Form]]] = [[] for _ in range(MOST_FORMS)]
         for job, work in self._work.items():
             by_work = spread(list(work), work, most=MOST_FORMS)
             for turn, form in enumerate([*by_work[-1:], *by_work[:-1]]):
@@ -95,11 +99,11 @@ class Book:
                     rounds[turn].append((job, form))
         return [pair for turn in rounds for pair in turn]
 
-    def put(self, job: Job, form: Form, pace: Pace) -> None:
+    def put(self, job: Priced, form: Form, pace: Pace) -> None:
         """Take over what was measured."""
         self._known[job][form] = pace
 
-    def paces(self, job: Job) -> dict[Form, Pace]:
+    def paces(self, job: Priced) -> dict[Form, Pace]:
         """Return a pace for each form of a sweep, derived from those of the other sweeps where it has none."""
         forms = list(self._work[job])
         if not forms:
@@ -113,31 +117,30 @@ class Book:
 
 def names_of(forms: Sequence[Form]) -> dict[Form, str]:
     """Name each form by its stage and by what tells it from the others."""
-    fields = {form: {**form.model.model_dump(), **vars(form), "model": None} for form in forms}
-    differing = [
-        name
-        for name in next(iter(fields.values()), {})
-        if name != "stage" and len({repr(about[name]) for about in fields.values()}) > 1
-    ]
+    names = dict.fromkeys(name for form in forms for name in form.fields)
+    differing = [name for name in names if len({repr(form.fields.get(name)) for form in forms}) > 1]
     return {
-        form: " ".join([form.stage, *(f"{name}={param_text(about[name])}" for name in differing)])
-        for form, about in fields.items()
+        form: " ".join(
+            [label_of(form.stage), *(f"{n}={param_text(form.fields[n])}" for n in differing if n in form.fields)]
+        )
+        for form in forms
     }
 
 
-def _step_work(setting: Setting) -> float:
-    from deepcolor.training.calibration import work_per_picture
-
-    work = work_per_picture(setting.stage, setting.model, setting.data.size_px)
-    return work * setting.training.batch_size
-
-
-def _steps(cache: Path, forms: Iterable[Form]) -> dict[Form, int]:
-    """Steps of an epoch of each form."""
-    from deepcolor.data.cache.arrays import CachedData
-
-    pictures = len(CachedData.open(cache).train)
-    return {form: max(1, math.ceil(pictures / form.batch_size)) for form in forms}
+def _cost(job: Priced, setting: Setting) -> tuple[float, int]:
+    """What a step of a form costs, in a unit of its stage's, and how many there are in an epoch."""
+    return setting.stage_class.cost(
+        TrainingJob(
+            stage=setting.label,
+            data=setting.data,
+            model=setting.model,
+            training=setting.training,
+            init=setting.init,
+            folder=job.data.folder,
+            data_digest=job.data.digest,
+            code=Code(setting.code),
+        )
+    )
 
 
 class Calibration:
@@ -177,7 +180,7 @@ class Calibration:
             "the other forms are derived from these: to measure them would take too much of what is planned"
         )
 
-    def measure(self, job: Job, form: Form, *, machine: Machine) -> Pace:
+    def measure(self, job: Priced, form: Form, *, machine: Machine) -> Pace:
         """Measure one form on all workers at once; the first one measured also shows what starting them takes."""
         setting = job.work.forms()[form]
         first = self._executor is None
@@ -200,7 +203,7 @@ class Calibration:
             source="calibration",
         )
 
-    def _run(self, job: Job, setting: Setting, *, machine: Machine) -> list[SegmentOutcome]:
+    def _run(self, job: Priced, setting: Setting, *, machine: Machine) -> list[SegmentOutcome]:
         from deepcolor.execution.executor import Failed, Finished
 
         keep(Code(setting.code, self._how.workspace.code))
@@ -217,8 +220,8 @@ class Calibration:
                     outcomes.append(event.outcome)
             if time.monotonic() > deadline:
                 raise SegmentError(
-                    f"calibration: must end within {_CALIBRATION_TIMEOUT_S} s; got no end on {setting.stage} with "
-                    f"feature_maps={setting.model.feature_maps}. Plan a smaller network."
+                    f"calibration: must end within {_CALIBRATION_TIMEOUT_S} s; got no end on {setting.label} with "
+                    f"{', '.join(f'{k}={v}' for k, v in setting.model.model_dump().items())}. Plan a smaller network."
                 )
         return outcomes
 
@@ -229,16 +232,16 @@ class Calibration:
         how = self._how
         return make_executor(how.executor, workers=how.workers, device=how.device, run=calibrate)
 
-    def _segment(self, job: Job, setting: Setting, *, seed: int) -> Segment:
+    def _segment(self, job: Priced, setting: Setting, *, seed: int) -> Segment:
         """A segment of its own for each worker: an executor runs one of a trajectory at a time."""
         training = setting.training.model_copy(update={"seed": seed})
         setting = setting.model_copy(update={"training": training})
         return Segment(
-            Trajectory(setting, data_digest=job.cache.name, objective=job.sweep.objective),
+            Trajectory(setting, data_digest=job.data.digest, objective=job.sweep.objective),
             to_epoch=1,
             patience=None,
             store=self._how.workspace.trajectories,
-            cache=job.cache,
+            cache=job.data.folder,
             device=self._how.device,
             code=self._how.workspace.code,
         )

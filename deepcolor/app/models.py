@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deepcolor.app.reporter import SILENT, Reporter
+from deepcolor.stages.finding import SHIPPED
 
 if TYPE_CHECKING:
     from deepcolor.registry.versions import ModelVersion, Rollback
@@ -20,6 +22,11 @@ class Pulled:
     folder: Path
 
 
+def are_shipped(labels: Iterable[str]) -> bool:
+    """Whether these are labels of shipped stages alone, whose figures are all of one kind."""
+    return all(label in SHIPPED for label in labels)
+
+
 def list_models(tracking_uri: str, *, of: str | None = None) -> list[ModelVersion]:
     """Return the registered versions with their data sets, stage by stage, line by line, the newest first.
 
@@ -30,10 +37,9 @@ def list_models(tracking_uri: str, *, of: str | None = None) -> list[ModelVersio
         ModelError: `of` is no stage or line.
         TrackingError: The store cannot be read.
     """
-    from deepcolor.registry.names import parse_line
-    from deepcolor.registry.versions import list_versions, with_data
+    from deepcolor.registry.versions import known_line, list_versions, with_data
 
-    line = parse_line(of) if of is not None else None
+    line = known_line(of, tracking_uri=tracking_uri) if of is not None else None
     versions = list_versions(tracking_uri, stage=line.stage if line else None)
     asked = [version for version in versions if line is None or line.name in (None, version.line.name)]
     return with_data(asked, tracking_uri=tracking_uri)
@@ -72,7 +78,6 @@ def roll_back(line: str, *, tracking_uri: str, reporter: Reporter = SILENT) -> R
         ModelError: There is no such line, or it has no champion, or none before it.
         TrackingError: The store cannot be written to.
     """
-    from deepcolor.registry.names import parse_line
-    from deepcolor.registry.versions import rollback
+    from deepcolor.registry.versions import known_line, rollback
 
-    return rollback(parse_line(line), tracking_uri=tracking_uri, on_wait=reporter.note)
+    return rollback(known_line(line, tracking_uri=tracking_uri), tracking_uri=tracking_uri, on_wait=reporter.note)

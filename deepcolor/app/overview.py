@@ -26,8 +26,8 @@ def overview_png(rows: Sequence[Row]) -> bytes:
     import numpy as np
     from PIL import Image
 
-    from deepcolor.training.metrics import psnr_db_of
-    from deepcolor.training.samples import INPUT, PREDICTION, TRUTH, draw_sheet, png, tiles
+    from deepcolor.coloring.measuring import psnr_db_of
+    from deepcolor.coloring.samples import INPUT, PREDICTION, TRUTH, draw_sheet, png, tiles
 
     sheets = []
     for row in rows:

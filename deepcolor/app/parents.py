@@ -6,13 +6,13 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deepcolor.config.schema import INIT_REF, Choices, ModelConfig, Setting, Sweep
+from deepcolor.config.schema import INIT_REF, Choices, Setting, Sweep
 from deepcolor.errors import ConfigError, ModelError
 from deepcolor.models.description import ModelDescription, read_description
 from deepcolor.search.rules.confirmation import confirmation_of, confirmed_weights
 from deepcolor.search.rules.summary import best_of
 from deepcolor.search.study.storage import StoredStudy, StoredTrial, StudyStorage
-from deepcolor.stages.finding import stage_named
+from deepcolor.stages.sections import ModelSection
 from deepcolor.training.trajectory import InitWeights
 from deepcolor.workspace import Workspace
 
@@ -92,7 +92,7 @@ class Parents:
         version = resolve(ref, tracking_uri=self._tracking_uri)
         return InitWeights(version.weights_sha256, Path(), version.ref)
 
-    def _form(self, ref: str) -> ModelConfig:
+    def _form(self, ref: str) -> ModelSection:
         """The form of the network that a reference stands for now."""
         match = INIT_REF.fullmatch(ref)
         if match is not None and match["study"] is not None:
@@ -118,7 +118,8 @@ class Parents:
             for trial in parent.trials()
             if trial.state == "complete" and _fits(trial.setting(parent.sweep), setting)
         ]
-        return self._best(parent, fits, f"{ref} with feature_maps={setting.model.feature_maps}")
+        form = ", ".join(f"{name}={getattr(setting.model, name)}" for name in setting.stage_class.takes_form[:1])
+        return self._best(parent, fits, f"{ref} with {form}" if form else ref)
 
     def _copy_best(self, ref: str, setting: Setting, folder: Path) -> str:
         name = ref.removeprefix("study:")
@@ -158,10 +159,10 @@ def _refs(sweep: Sweep) -> list[str]:
     return [str(ref) for ref in (searched or (sweep.init.init_from,)) if ref is not None]
 
 
-def _with_form(sweep: Sweep, parent: ModelConfig, ref: str) -> Sweep:
+def _with_form(sweep: Sweep, parent: ModelSection, ref: str) -> Sweep:
     taken = {}
-    for field in stage_named(sweep.stage).takes_form:
-        theirs, ours = getattr(parent, field), getattr(sweep.model, field)
+    for field in sweep.stage_class.takes_form:
+        theirs, ours = getattr(parent, field, None), getattr(sweep.model, field)
         if field in sweep.search_names:
             continue
         if field in sweep.model.model_fields_set and ours != theirs:
@@ -176,13 +177,13 @@ def _with_form(sweep: Sweep, parent: ModelConfig, ref: str) -> Sweep:
 
 def _fits(theirs: Setting, ours: Setting) -> bool:
     return all(
-        getattr(theirs.model, field) == getattr(ours.model, field) for field in stage_named(ours.stage).takes_form
+        getattr(theirs.model, field, None) == getattr(ours.model, field) for field in ours.stage_class.takes_form
     )
 
 
 def _refuse_misfit(setting: Setting, parent: ModelDescription, ref: str) -> None:
-    for field in stage_named(setting.stage).takes_form:
-        ours, theirs = getattr(setting.model, field), getattr(parent.model, field)
+    for field in setting.stage_class.takes_form:
+        ours, theirs = getattr(setting.model, field), getattr(parent.model, field, None)
         if ours != theirs:
             raise ModelError(
                 f"init_from: the weights must fit the network; got {field}={ours!r}, but {ref} has {field}={theirs!r}. "
@@ -190,5 +191,5 @@ def _refuse_misfit(setting: Setting, parent: ModelDescription, ref: str) -> None
             )
 
 
-def _form_key(model: ModelConfig) -> str:
+def _form_key(model: ModelSection) -> str:
     return ",".join(f"{name}={value}" for name, value in model.identity().items())

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from deepcolor.app.data import data_of
 from deepcolor.app.how import How
 from deepcolor.app.promote import conditions_of, promote_trial
 from deepcolor.app.succession import check_succession
@@ -40,7 +41,7 @@ class StageResult:
         return {
             "study": self.sweep.study,
             "stage": self.sweep.stage,
-            "data": self.sweep.data.name,
+            "data": self.sweep.data.title,
             **{key: value for key, value in self.summary.as_dict().items() if key != "study"},
             "promotion": self.promotion.as_dict(),
             "before": self.before,
@@ -72,7 +73,7 @@ def run_pipeline(parsed: Pipeline, how: How, *, own_name: str | None = None, for
             (how.reporter.note if promotion.promoted else how.reporter.warn)(f"{sweep.study}: {promotion.sentence}")
             if promotion.version.evidence is not None:
                 how.reporter.note(f"{sweep.study}: {promotion.version.evidence.sentence}")
-            before = _before(how, sweep, promotion) if sweep.stage == "transfer" else None
+            before = _before(how, sweep, promotion) if sweep.stage_class.must_start else None
             results.append(StageResult(sweep, summary, promotion, before))
             _write(parsed, results, how.workspace)
     finally:
@@ -82,9 +83,8 @@ def run_pipeline(parsed: Pipeline, how: How, *, own_name: str | None = None, for
 
 def _before(how: How, sweep: Sweep, promotion: Promotion) -> dict[str, float] | None:
     """Figures of the model a transfer started from, on the transfer's test pictures; measured once, then remembered."""
-    from deepcolor.data.cache.stored import ensure_cache
     from deepcolor.models.description import read_description
-    from deepcolor.search.study.pictures import manifest_of
+    from deepcolor.models.saved import open_saved
     from deepcolor.search.study.storage import StudyStorage
 
     pins = StudyStorage(how.workspace).load(sweep.study).pins
@@ -92,8 +92,8 @@ def _before(how: How, sweep: Sweep, promotion: Promotion) -> dict[str, float] | 
     if pin is None:
         return None
     folder = how.workspace.study(sweep.study) / "parents" / pin["folder"]
-    cache = ensure_cache(how.workspace, manifest_of(how.workspace, sweep), sweep.data)
-    remembered = folder / f"test-{cache.name}.json"
+    data = data_of(how.workspace, sweep)
+    remembered = folder / f"test-{data.digest}.json"
     key = read_description(folder).weights_sha256
     try:
         figures: dict[str, Any] = jsonlib.loads(read_plain(remembered, most_bytes=2**16))
@@ -102,10 +102,17 @@ def _before(how: How, sweep: Sweep, promotion: Promotion) -> dict[str, float] | 
     except (OSError, ValueError, KeyError):
         pass  # measured for the first time
     from deepcolor.atomic import write_atomically
-    from deepcolor.training.metrics import measure
 
-    measured = measure(folder, cache, device=how.device, conditions=conditions_of(how.workspace, sweep))
-    figures = {name: float(value) for name, value in vars(measured).items() if name != "per_image_mse"}
+    stage, saved = open_saved(folder)
+    measured = stage.measure(
+        saved,
+        folder=data.folder,
+        data=sweep.data,
+        split="test",
+        device=how.device,
+        conditions=conditions_of(how.workspace, sweep),
+    )
+    figures = dict(measured.metrics)
     write_atomically(remembered, jsonlib.dumps({**figures, "weights_sha256": key}).encode())
     return figures
 

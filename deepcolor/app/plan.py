@@ -10,16 +10,15 @@ from typing import Any
 
 from deepcolor.app.data import open_data
 from deepcolor.app.how import How
-from deepcolor.app.measuring import Book, Calibration, Job
+from deepcolor.app.measuring import Book, Calibration, Priced
 from deepcolor.app.parents import Parents
 from deepcolor.config.load import kind_of, load_pipeline, load_sweep
-from deepcolor.config.schema import Setting, Sweep
+from deepcolor.config.schema import Choices, Setting, Sweep
 from deepcolor.errors import DeepcolorError, ModelError, StudyError
 from deepcolor.search.plan.price import Cost, Machine, price
 from deepcolor.search.plan.workload import workload
 from deepcolor.search.study.changes import refused
 from deepcolor.search.study.storage import StoredStudy, StudyStorage
-from deepcolor.stages.finding import stage_named
 from deepcolor.training.trajectory import InitWeights
 
 SHARE = 0.1
@@ -89,8 +88,11 @@ def plan_file(file: Path, how: How, *, overrides: Sequence[str] = (), extend: bo
         ConfigError: The file is refused; the message names the key.
         DataError: As for `estimate`, and so are the others.
     """
-    is_pipeline = kind_of(file) == "pipeline"
-    sweeps = load_pipeline(file, overrides).sweeps if is_pipeline else (load_sweep(file, overrides),)
+    is_pipeline, code = kind_of(file) == "pipeline", how.workspace.code
+    if is_pipeline:
+        sweeps = load_pipeline(file, overrides, code=code).sweeps
+    else:
+        sweeps = (load_sweep(file, overrides, code=code),)
     return Plan(sweeps, tuple(estimate(sweeps, how, promoted=is_pipeline, extend=extend)))
 
 
@@ -111,7 +113,7 @@ def estimate(sweeps: Sequence[Sweep], how: How, *, promoted: bool = False, exten
     began = time.monotonic()
     stretch = _stretch()
     storage = StudyStorage(how.workspace)
-    jobs: list[Job] = []
+    jobs: list[Priced] = []
     for sweep in sweeps:
         jobs.append(_job(sweep, how, storage, before=[job.sweep for job in jobs], extend=extend))
     cut = how.slots()
@@ -150,22 +152,22 @@ def _stretch() -> float:
     return max(1.0, took_s / busy_s) if busy_s > _LEAST_BUSY_S else 1.0
 
 
-def _job(sweep: Sweep, how: How, storage: StudyStorage, *, before: Sequence[Sweep], extend: bool) -> Job:
+def _job(sweep: Sweep, how: How, storage: StudyStorage, *, before: Sequence[Sweep], extend: bool) -> Priced:
     parents = Parents(how.workspace, storage, tracking_uri=how.tracking_uri)
     stored = storage.load(sweep.study) if sweep.study in storage.names() else None
     changes = stored.changes_to(sweep) if stored else []
     if changes and not extend:
         raise refused(how.workspace, sweep.study, changes)
     resolved = stored.sweep if stored and not changes else _adopted(sweep, parents, before=before)
-    cache, _ = open_data(how.workspace, sweep, reporter=how.reporter)
+    data = open_data(how.workspace, sweep, reporter=how.reporter)
     work = workload(
         resolved,
         stored.trials() if stored else [],
-        data_digest=cache.name,
+        data_digest=data.digest,
         store=how.workspace.trajectories,
         parent_of=_parent_of(parents, stored, can_wait=bool(before)),
     )
-    return Job(resolved, cache, work)
+    return Priced(resolved, data, work)
 
 
 def _adopted(sweep: Sweep, parents: Parents, *, before: Sequence[Sweep]) -> Sweep:
@@ -177,23 +179,26 @@ def _adopted(sweep: Sweep, parents: Parents, *, before: Sequence[Sweep]) -> Swee
         if not makers:
             raise
     given = {name: getattr(sweep.model, name) for name in sweep.model.model_fields_set}
-    widest = makers[-1].model.model_dump() | {"feature_maps": _most_feature_maps(makers[-1])}
-    fields = stage_named(sweep.stage).takes_form
-    taken = {name: widest[name] for name in fields if name not in sweep.search_names}
+    widest = makers[-1].model.model_dump() | _largest_searched(makers[-1])
+    fields = sweep.stage_class.takes_form
+    taken = {name: widest[name] for name in fields if name in widest and name not in sweep.search_names}
     return sweep.model_copy(update={"model": sweep.model.model_copy(update=taken | given)})
 
 
 def _makes(earlier: Sweep, sweep: Sweep) -> bool:
     ref = sweep.init.init_from or ""
-    return ref == f"study:{earlier.study}" or ref.startswith(f"{earlier.stage}@")
+    return ref == f"study:{earlier.study}" or ref.startswith(f"{earlier.label}@")
 
 
-def _most_feature_maps(sweep: Sweep) -> int:
+def _largest_searched(sweep: Sweep) -> dict[str, float]:
+    """The largest number that a search may give each field of the model."""
+    largest = {}
     for dimension in sweep.search.space:
-        if dimension.name == "feature_maps":
-            values = getattr(dimension, "values", None) or (getattr(dimension, "high", sweep.model.feature_maps),)
-            return max(int(value) for value in values)
-    return sweep.model.feature_maps
+        values = dimension.values if isinstance(dimension, Choices) else (dimension.high,)
+        numbers = [value for value in values if isinstance(value, int | float) and not isinstance(value, bool)]
+        if dimension.name in type(sweep.model).model_fields and numbers:
+            largest[dimension.name] = max(numbers)
+    return largest
 
 
 def _parent_of(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from deepcolor.app.data import data_of
 from deepcolor.app.reporter import SILENT, Reporter
 from deepcolor.counting import counted
 from deepcolor.errors import StudyError
@@ -82,10 +83,8 @@ def _candidate(
     """Find the trial that is to be promoted, with all that the registry is told of it."""
     from deepcolor.app.retrain import refuse_collected
     from deepcolor.app.retrain import retrain as train_again
-    from deepcolor.data.cache.stored import ensure_cache
     from deepcolor.registry.promote import Candidate
     from deepcolor.search.rules.confirmation import confirmation_of, confirmed_weights
-    from deepcolor.search.study.pictures import manifest_of
     from deepcolor.search.study.storage import StudyStorage
 
     study = StudyStorage(workspace).load(name)
@@ -105,16 +104,18 @@ def _candidate(
     refuse_collected(name, trial, folder)
     setting = trial.setting(sweep)
     settings = setting.model_dump(mode="json", include={"model", "training", "init"})
-    cache = ensure_cache(workspace, manifest_of(workspace, sweep), sweep.data)
+    data = data_of(workspace, sweep)
     return Candidate(
         stage=sweep.stage,
         model_folder=folder,
-        cache_folder=cache,
+        data_folder=data.folder,
+        section=sweep.data,
+        code=setting.code,
         study=name,
         trial=trial.number,
         params={key: value for part in settings.values() for key, value in part.items()},
-        data=sweep.data.name,
-        data_digest=cache.name,
+        data=sweep.data.title,
+        data_digest=data.digest,
         parent=trial.place.parent,
         evidence=_evidence(confirmation, sweep.search.objective) if confirmation else None,
         trainings=_trainings(confirmation.winner, trials, workspace, reporter) if confirmation else (),
@@ -129,7 +130,7 @@ def conditions_of(
     """How torch computed in a study's trainings: in that of a result, and where that does not say it, in the last."""
     from deepcolor.search.study.starts import read_start
     from deepcolor.training.conditions import Conditions
-    from deepcolor.training.figures import read_threads
+    from deepcolor.training.result_files import read_threads
 
     start = read_start(workspace.study(sweep.study))
     threads = read_threads(result) if result else ()

@@ -6,30 +6,27 @@ import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from deepcolor import __version__
+from deepcolor.app.data import FoundData
 from deepcolor.config.schema import Sweep
 from deepcolor.tracking.records import Provenance
-
-if TYPE_CHECKING:
-    from deepcolor.data.manifest import Manifest
 
 _PACKAGES = ("torch", "torchvision", "optuna", "mlflow", "numpy", "opencv-python-headless")
 
 
-def provenance(sweep: Sweep, manifest: Manifest, cache: Path, *, root: Path) -> Provenance:
+def provenance(sweep: Sweep, data: FoundData, *, root: Path) -> Provenance:
     """Where the numbers of a start come from, whose user works in the folder `root`."""
     commit, dirty = git_state(root)
     versions = {"deepcolor": __version__, "python": sys.version.split()[0]}
-    for package in _PACKAGES:
+    for package in dict.fromkeys((*_PACKAGES, *sweep.stage_class.requirements)):
         try:
             versions[package] = version(package)
         except PackageNotFoundError:
             continue
     return Provenance(
-        data_digest=cache.name,
-        data_folder=str(manifest.source),
+        data_digest=data.digest,
+        data_folder=data.source,
         config_digest=sweep.digest(),
         git_commit=commit,
         git_dirty=dirty,

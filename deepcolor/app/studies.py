@@ -39,7 +39,7 @@ class ListedStudy:
         return {
             "study": self.name,
             "stage": self.sweep.stage,
-            "data": self.sweep.data.name,
+            "data": self.sweep.data.title,
             **self.trials,
             "best": best_as_dict(self.best) if self.best else None,
         }

@@ -32,7 +32,7 @@ def check_succession(sweep: Sweep, before: Sequence[tuple[Sweep, Promotion]], ho
     from deepcolor.app.parents import champions_asked_for
 
     for ref in champions_asked_for(sweep, how.workspace):
-        earlier = [(done, promotion) for done, promotion in before if done.stage == ref.stage]
+        earlier = [(done, promotion) for done, promotion in before if done.label == ref.stage]
         if not earlier:
             continue
         done, promotion = next((each for each in earlier if each[1].version.line == ref.line), earlier[-1])
@@ -45,7 +45,7 @@ def check_succession(sweep: Sweep, before: Sequence[tuple[Sweep, Promotion]], ho
             )
         if champion.ref in {promotion.version.ref for _, promotion in earlier}:
             continue
-        if champion.data not in {done.data.name for done, _ in earlier}:
+        if champion.data not in {done.data.title for done, _ in earlier}:
             raise ModelError(_of_other_data(sweep, ref, champion, done, promotion))
         how.reporter.note(f"{sweep.study}: starts from {champion.ref}, which stays the champion of {champion.data}")
 
@@ -58,13 +58,13 @@ def _champion(ref: Ref, tracking_uri: str) -> ModelVersion | None:
 
 
 def _of_other_data(sweep: Sweep, ref: Ref, champion: ModelVersion, done: Sweep, promotion: Promotion) -> str:
-    data, version = done.data.name, promotion.version
+    data, version = done.data.title, promotion.version
     if promotion.promoted:
-        todo = f"Name the one made here: -o {sweep.stage}.init.init_from={version.line}@champion."
+        todo = f"Name the one made here: -o {sweep.label}.init.init_from={version.line}@champion."
     else:
         todo = (
             f"Give {data} champions of its own: the same command with --as {data} and "
-            f"-o {sweep.stage}.init.init_from={ref.stage}-{data}@champion; or start from study:{done.study}."
+            f"-o {sweep.label}.init.init_from={ref.stage}-{data}@champion; or start from study:{done.study}."
         )
     return (
         f"pipeline: {sweep.study} must start from a {ref.stage} of {data}, as {done.study} before it; got {ref}, "

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import importlib
 from contextlib import closing
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deepcolor.app.data import open_data
+from deepcolor.app.data import FoundData, open_data
 from deepcolor.app.how import How
 from deepcolor.app.provenance import provenance
 from deepcolor.app.reporter import Reporter, Steps
@@ -19,7 +18,6 @@ from deepcolor.plugins import Code, keep
 from deepcolor.printable import shown_uri
 
 if TYPE_CHECKING:
-    from deepcolor.data.manifest import Manifest
     from deepcolor.execution.executor import Executor
     from deepcolor.search.rules.summary import Summary
     from deepcolor.tracking.projection import MlflowTracker
@@ -47,7 +45,7 @@ def run_sweep(sweep: Sweep, how: How, *, executor: Executor | None = None) -> Su
     warn_of_few_seeds(sweep, how.reporter)
     stop_signals = StopSignals(resume=how.resume or how.command, tell=how.reporter.tell)
     with stop_signals as stop, how.reporter.starting(sweep.study) as steps:
-        steps.step(f"looking at the data set {sweep.data.name}")
+        steps.step(f"looking at the data set {sweep.data.title}".rstrip())
         summary = _ready_and_drive(sweep, how, stop, executor=executor, steps=steps)
     if summary.state == "interrupted":
         done = counted(summary.complete, "trial")
@@ -64,7 +62,7 @@ def _ready_and_drive(sweep: Sweep, how: How, stop: StopSignals, *, executor: Exe
             importlib.import_module("deepcolor.search.driver.loop")
 
         try:
-            cache, manifest = open_data(
+            data = open_data(
                 how.workspace,
                 sweep,
                 reporter=how.reporter,
@@ -76,7 +74,7 @@ def _ready_and_drive(sweep: Sweep, how: How, stop: StopSignals, *, executor: Exe
         except Exception:
             stop.heed()  # Sent to all processes of a job, as schedulers do, SIGTERM ends those that are just starting.
             raise
-        return _drive(sweep, how, stop, executor=executor, tracker=tracker, cache=cache, manifest=manifest, steps=steps)
+        return _drive(sweep, how, stop, executor=executor, tracker=tracker, data=data, steps=steps)
 
 
 def _drive(
@@ -86,8 +84,7 @@ def _drive(
     *,
     executor: Executor,
     tracker: MlflowTracker,
-    cache: Path,
-    manifest: Manifest,
+    data: FoundData,
     steps: Steps,
 ) -> Summary:
     steps.step("loading libraries")
@@ -112,11 +109,10 @@ def _drive(
         study = storage.open(sweep, lambda: parents.adopt(sweep), extend=how.extend)
         folder = workspace.study(sweep.study)
         cut = how.slots()
-        start = Start(
-            provenance(study.sweep, manifest, cache, root=workspace.root), how.command, cut.workers, cut.threads
-        )
+        start = Start(provenance(study.sweep, data, root=workspace.root), how.command, cut.workers, cut.threads)
         write_start(folder, start)
-        note_pictures(workspace, sweep.study, manifest)
+        if data.manifest is not None:
+            note_pictures(workspace, sweep.study, data.manifest)
         report = ReportFolder(workspace.report(sweep.study))
         projection = Projection(
             study=study,
@@ -127,7 +123,7 @@ def _drive(
         )
         places = Places(
             store=workspace.trajectories,
-            cache=cache,
+            cache=data.folder,
             stop_file=folder / "stop",
             device=how.device,
             code=workspace.code,

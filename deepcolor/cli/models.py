@@ -27,13 +27,14 @@ if TYPE_CHECKING:
 
 _COLUMNS = ("model", "alias", "data", "test MSE", "mean colour", "PSNR dB", "from")
 """What fits a terminal of 80 columns or a little more; --json says the rest."""
-_NUMERIC = ("test MSE", "mean colour", "PSNR dB")
+_ANY_COLUMNS = ("model", "alias", "data", "test error", "baseline", "PSNR dB", "from")
+"""The same where there are models of other stages than the shipped ones."""
 
 
 def models(
     stage: Annotated[
         str | None,
-        typer.Argument(help="regressor, colorizer or transfer; or one such as colorizer-fruits.", show_default="all"),
+        typer.Argument(help="A stage, such as colorizer; or one such as colorizer-fruits.", show_default="all"),
     ] = None,
     workspace: WorkspaceOption = HERE,
     tracking: TrackingOption = None,
@@ -44,7 +45,7 @@ def models(
     """List the registered models: their versions, aliases, data sets and figures on the test split.
 
     "mean colour" is what predicting the mean colour of the training pictures gives there: a model that has learned
-    something is below it.
+    something is below it. Of another stage, it is what has learned nothing there.
 
     [bold]Examples[/bold]
 
@@ -52,13 +53,14 @@ def models(
 
       deepcolor models colorizer --json
     """
-    from deepcolor.app.models import list_models
+    from deepcolor.app.models import are_shipped, list_models
 
     versions = list_models(tracking_uri(Workspace.at(workspace), tracking), of=stage or None)
     if console.settings.json:
         console.result("", [version_as_dict(version) for version in versions])
     elif versions:
-        console.table("", _COLUMNS, [_row(version) for version in versions], numeric=_NUMERIC)
+        columns = _COLUMNS if are_shipped(version.stage for version in versions) else _ANY_COLUMNS
+        console.table("", columns, [_row(version) for version in versions], numeric=columns[3:6])
     else:
         console.result("no models yet: deepcolor promote STUDY registers the best trial of a study", [])
 
@@ -101,15 +103,21 @@ def pull(
     pulled = pull_model(ref, out=out, tracking_uri=uri, registry_stage=registry_stage)
     version, folder = pulled.version, pulled.folder
     console.result(
-        f"{version.ref} is in {folder}: use it with `deepcolor colorize PHOTOS -o OUT --model {quote(str(folder))}`",
+        f"{version.ref} is in {folder}: use it with `{_use(version, folder)}`",
         {"folder": str(folder), **version_as_dict(version)},
     )
+
+
+def _use(version: ModelVersion, folder: Path) -> str:
+    if version.colours:
+        return f"deepcolor colorize PHOTOS -o OUT --model {quote(str(folder))}"
+    return f"deepcolor.load({str(folder)!r})"
 
 
 def rollback(
     stage: Annotated[
         str,
-        typer.Argument(help="regressor, colorizer or transfer; or one such as colorizer-fruits.", show_default=False),
+        typer.Argument(help="A stage, such as colorizer; or one such as colorizer-fruits.", show_default=False),
     ],
     workspace: WorkspaceOption = HERE,
     tracking: TrackingOption = None,
@@ -136,9 +144,9 @@ def rollback(
 def version_as_dict(version: ModelVersion) -> dict[str, Any]:
     """A version as a JSON object."""
     data = asdict(version)
-    for known_inside in ("line", "pictures", "splits"):
+    for known_inside in ("line", "pictures", "splits", "colours", *(() if version.code else ("code",))):
         del data[known_inside]
-    data["model"] = version.model.model_dump(mode="json")
+    data["model"] = version.model.identity()
     return {"ref": version.ref, "stage": version.stage, "name": version.line.name, **data}
 
 
@@ -150,8 +158,8 @@ def _row(version: ModelVersion) -> list[str]:
         version.ref,
         ", ".join(version.aliases),
         version.data or "-",
-        figure("mse", ".3e"),
-        figure("baseline_mse", ".3e"),
+        figure(version.gate_metric, ".3e"),
+        figure(f"baseline_{version.gate_metric}", ".3e"),
         figure("psnr_db", ".2f"),
         f"{version.study} t{version.trial:04d}" if version.study and version.trial is not None else "-",
     ]

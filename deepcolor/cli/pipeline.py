@@ -77,7 +77,7 @@ def pipeline(
     from deepcolor.config.load import load_pipeline
 
     place = Workspace.at(workspace)
-    parsed = load_pipeline(file, override or ())
+    parsed = load_pipeline(file, override or (), code=place.code)
     command, resume = command_lines()
     uri, reporter = tracking_uri(place, tracking), ConsoleReporter()
     how = How(place, uri, executor, workers, device, command, resume=resume, reporter=reporter)
@@ -90,29 +90,32 @@ def show_pipeline(parsed: Pipeline, results: list[StageResult], workspace: Works
     if console.settings.json:
         console.result("", {"pipeline": parsed.pipeline, "stages": [result.as_dict() for result in results]})
         return
+    from deepcolor.app.models import are_shipped
+
     rows = [
         [
-            result.sweep.stage,
+            result.sweep.label,
             result.promotion.version.ref,
             *_found(result),
-            value_text(result.promotion.test["mse"]),
-            value_text(result.promotion.test["baseline_mse"]),
+            value_text(result.promotion.test[gate := result.promotion.gate.metric]),
+            value_text(result.promotion.test.get(f"baseline_{gate}")),
             result.promotion.verdict,
         ]
         for result in results
     ]
-    columns = ["stage", "version", "best setting", "val MSE", "test MSE", "mean colour", "verdict"]
-    console.table(f"pipeline {parsed.pipeline}", columns, rows, numeric=("val MSE", "test MSE", "mean colour"))
+    shipped = are_shipped(result.sweep.label for result in results)
+    figures = ("val MSE", "test MSE", "mean colour") if shipped else ("value", "test error", "baseline")
+    columns = ["stage", "version", "best setting", *figures, "verdict"]
+    console.table(f"pipeline {parsed.pipeline}", columns, rows, numeric=figures)
     lines = [line for result in results if (line := _fine_tuning(result)) is not None]
     trained = sum(result.summary.trained_now for result in results)
     wall_s = sum(result.summary.wall_s for result in results)
     lines.append(f"{console.bold('epochs')}    {trained} trained now, in {duration(wall_s)}")
-    from deepcolor.app.colorize import can_colour
     from deepcolor.app.pipeline import summary_path
 
     lines.append(f"{console.bold('summary')}   {summary_path(parsed, workspace)}")
     where = in_workspace(workspace.root)
-    usable = [result.promotion.version for result in results if can_colour(result.sweep.stage)]
+    usable = [result.promotion.version for result in results if result.promotion.version.colours]
     model = f" --model {reference(usable[-1])}" if usable else ""
     commands = ("models", "ui", f"colorize PHOTO -o OUT{model}")
     lines.append(f"{console.bold('next')}      {'; '.join(f'deepcolor {command}{where}' for command in commands)}")
@@ -125,14 +128,15 @@ def reference(version: ModelVersion) -> str:
 
 
 def _fine_tuning(result: StageResult) -> str | None:
-    if result.before is None:
+    gate, test = result.promotion.gate, result.promotion.test
+    if result.before is None or gate.metric not in result.before:
         return None
-    before, after = result.before["mse"], result.promotion.test["mse"]
-    psnr_db = (result.before["psnr_db"], result.promotion.test["psnr_db"])
-    return (
-        f"{console.bold(result.sweep.data.name)}    test MSE {before:.3e} without fine-tuning, {after:.3e} with it "
-        f"({(after - before) / before:+.0%}); PSNR {psnr_db[0]:.2f} dB and {psnr_db[1]:.2f} dB"
-    )
+    before, after = result.before[gate.metric], test[gate.metric]
+    told = f"{gate.value(result.before)} without fine-tuning, {after:.3e} with it ({(after - before) / before:+.0%})"
+    line = f"{console.bold(result.sweep.data.title)}    {told}"
+    if "psnr_db" not in result.before:
+        return line
+    return f"{line}; PSNR {result.before['psnr_db']:.2f} dB and {test['psnr_db']:.2f} dB"
 
 
 def _found(result: StageResult) -> tuple[str, str]:

@@ -20,9 +20,8 @@ if TYPE_CHECKING:
     from deepcolor.app.studies import ListedStudy, Standing
     from deepcolor.search.study.storage import StoredTrial
 
-_FIGURES = {"PSNR dB": "psnr_db", "SSIM": "ssim", "colour": "colourfulness"}
-_SPARE = ("colour", "SSIM", "PSNR dB", "epoch")
-"""The last columns of a leaderboard, in the order in which a narrow terminal does without them."""
+_TITLES = {"psnr_db": "PSNR dB", "ssim": "SSIM", "colourfulness": "colour"}
+"""How a leaderboard calls final metrics; others by their own names."""
 _PRINTED = Path("-")
 
 
@@ -80,25 +79,28 @@ def leaderboard(standing: Standing, *, limit: int) -> None:
     shown = order[:limit]
     more = f" (best {limit} of {len(order)})" if len(order) > limit else ""
     title = f"{study.name}{more}, by value ({study.sweep.search.objective} at the chosen epoch)"
-    figures = ["state", "value", *study.sweep.search.watch, *_FIGURES, "epoch"]
-    rows = [_figures(trial, standing.state(trial), watch=study.sweep.search.watch) for trial in shown]
+    final = list(study.sweep.final_metrics)
+    titles = [_TITLES.get(name, name) for name in final]
+    figures = ["state", "value", *study.sweep.search.watch, *titles, "epoch"]
+    spare = (*reversed(titles), "epoch")  # The last columns, in the order in which a narrow terminal does without them.
+    rows = [_figures(trial, standing.state(trial), watch=study.sweep.search.watch, final=final) for trial in shown]
     wide = [
         [str(trial.number), *(param_text(trial.params[name]) if name in trial.params else "-" for name in names), *row]
         for trial, row in zip(shown, rows, strict=True)
     ]
     columns = ["trial", *names, *figures]
-    if console.fits([*columns[: -len(_SPARE)]], [row[: -len(_SPARE)] for row in wide], unfolded=columns):
+    if console.fits([*columns[: -len(spare)]], [row[: -len(spare)] for row in wide], unfolded=columns):
         numeric = [column for column in columns if column != "state"]
-        console.table(title, columns, wide, numeric=numeric, whole=("state",), spare=_SPARE)
+        console.table(title, columns, wide, numeric=numeric, whole=("state",), spare=spare)
     else:  # The settings in one column can be folded.
         narrow = [[str(trial.number), *row, params_line(trial.params)] for trial, row in zip(shown, rows, strict=True)]
         numeric = ["trial", *figures[1:]]
-        console.table(title, ["trial", *figures, "setting"], narrow, numeric=numeric, whole=("state",), spare=_SPARE)
+        console.table(title, ["trial", *figures, "setting"], narrow, numeric=numeric, whole=("state",), spare=spare)
 
 
-def _figures(trial: StoredTrial, state: str, *, watch: Sequence[str]) -> list[str]:
+def _figures(trial: StoredTrial, state: str, *, watch: Sequence[str], final: Sequence[str]) -> list[str]:
     """A trial's state and what it came to, as the leaderboard shows it."""
-    measured = [_metric(trial, name) for name in _FIGURES.values()]
+    measured = [_metric(trial, name) for name in final]
     watched = trial.outcome.watched if trial.outcome else {}
     values = [value_text(value) for value in (trial.latest, *(watched.get(name) for name in watch))]
     return [state, *values, *measured, _epochs(trial)]
@@ -133,8 +135,8 @@ def _list(studies: list[ListedStudy]) -> None:
     rows = [
         [
             study.name,
-            study.sweep.stage,
-            study.sweep.data.name,
+            study.sweep.label,
+            study.sweep.data.title or "-",
             study.sweep.search.sampler,
             *(str(study.trials[state]) for state in states),
             value_text(study.best.value) if study.best else "-",

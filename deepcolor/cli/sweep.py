@@ -77,7 +77,7 @@ def sweep(
     from deepcolor.config.load import load_sweep
 
     place = Workspace.at(workspace)
-    parsed = load_sweep(file, override or ())
+    parsed = load_sweep(file, override or (), code=place.code)
     command, resume = command_lines()
     how = How(
         place,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from deepcolor.coloring.metrics import Colouring
+from deepcolor.coloring.base import Colouring
 
 
 class Colorizer(Colouring):
@@ -10,5 +10,5 @@ class Colorizer(Colouring):
 
     about = "Colours a grey photo: predicts a* and b* of every pixel from its lightness."
     starts_from = ("regressor",)
-    takes_form = ("feature_maps", "growth")
+    takes_form = ("feature_maps", "growth", "network")
     colours_pixels = True

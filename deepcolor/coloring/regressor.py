@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from deepcolor.coloring.metrics import Colouring
+from deepcolor.coloring.base import Colouring
 
 _NO_DECODER = "a regressor has no decoder"
 _RANDOM_START = "a regressor starts from random weights"
@@ -13,6 +13,9 @@ class Regressor(Colouring):
 
     about = "Predicts the mean colour (a*, b*) of a photo from its lightness."
     stops_early = False
+    target = "mean"
+    output_columns = {"a": "double", "b": "double"}  # noqa: RUF012  # read only
+    use = ('a, b = model.mean_ab("photo.jpg")  # mean a*, b*, CIELAB units',)
     ignores = {  # noqa: RUF012  # read only
         "hidden_activation": _NO_DECODER,
         "skip_connections": _NO_DECODER,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from deepcolor.coloring.metrics import Colouring
+from deepcolor.coloring.base import Colouring
 from deepcolor.config.sections import ModelConfig
 
 
@@ -13,4 +13,5 @@ class Transfer(Colouring):
     starts_from = ("colorizer", "transfer")
     must_start = True
     takes_form = tuple(ModelConfig.model_fields)
+    takes_whole = True
     colours_pixels = True

@@ -11,55 +11,68 @@ from typing import Any, Literal, get_args
 from pydantic import BaseModel, ValidationError
 
 from deepcolor.config.layers import Key, Layer, Override, holding, merged, parse_override, place
-from deepcolor.config.schema import STAGES, Choices, Pipeline, Range, Sweep
+from deepcolor.config.schema import Choices, Pipeline, Range, Sweep
 from deepcolor.config.yamlfile import dump, read_mapping
 from deepcolor.errors import CodeError, ConfigError
 from deepcolor.fields.refusal import Refusal, refusal_of, unknown_key, written
-from deepcolor.plugins import Reference, read
+from deepcolor.plugins import Reference, look_in, read
+from deepcolor.stages.contract import Stage, UnknownStage
+from deepcolor.stages.finding import STAGES, label_of, stage_of
 
 Kind = Literal["sweep", "pipeline"]
 
 
-def load_sweep(path: Path | str, overrides: Sequence[str] = ()) -> Sweep:
+def load_sweep(path: Path | str, overrides: Sequence[str] = (), *, code: Path | None = None) -> Sweep:
     """Read a sweep file.
 
     Args:
         path: The file. Messages name it as it is given here.
         overrides: `key=value` each, dotted keys, values in YAML; later ones win over earlier ones and over the file.
+        code: Where a workspace keeps the code of its studies (`Workspace.code`), for a sweep that goes on with one.
     Raises:
         ConfigError: The file cannot be read, or what it asks for is refused; the message names the key and its place.
     """
     path = Path(path)
+    _know(code)
     tree = _read(path, kind="sweep")
     layers = [Layer(tree, str(path), folder=path.parent), *(parse_override(text).layer() for text in overrides)]
     return _sweep_of(layers)
 
 
-def sweep_of(given: Sweep | Mapping[str, Any] | Path | PathLike[str] | str, overrides: Sequence[str] = ()) -> Sweep:
+def sweep_of(
+    given: Sweep | Mapping[str, Any] | Path | PathLike[str] | str,
+    overrides: Sequence[str] = (),
+    *,
+    code: Path | None = None,
+) -> Sweep:
     """Return a sweep from whatever a Python user has of it: a file, a mapping as a file holds it, or a `Sweep`.
 
     Raises:
         ConfigError: As for `load_sweep`.
     """
     if isinstance(given, str | PathLike):
-        return load_sweep(Path(given), overrides)
+        return load_sweep(Path(given), overrides, code=code)
+    _know(code)
     tree = given.model_dump(mode="json") if isinstance(given, Sweep) else given
     if not isinstance(tree, Mapping):
         raise ConfigError(f"sweep: must be a file, a mapping or a Sweep; got {type(given).__name__}.")
     return _sweep_of([Layer(tree, "the sweep given"), *(parse_override(text).layer() for text in overrides)])
 
 
-def load_pipeline(path: Path | str, overrides: Sequence[str] = ()) -> Pipeline:
+def load_pipeline(path: Path | str, overrides: Sequence[str] = (), *, code: Path | None = None) -> Pipeline:
     """Read a pipeline file and the sweep files it names.
 
     Args:
         path: The file. Each of its `sweeps` is a whole sweep, a path relative to the file, or a mapping with `file` and
             keys that are laid over that file's.
         overrides: `key=value` each; keys start with `sweeps.N` (from 0) or a stage, or are the pipeline's own.
+        code: As for `load_sweep`.
+        code: As for `load_sweep`.
     Raises:
         ConfigError: As for `load_sweep`.
     """
     path = Path(path)
+    _know(code)
     parsed = [parse_override(text) for text in overrides]
     root = Layer(_read(path, kind="pipeline"), str(path), folder=path.parent)
     entries = [_entry_layers(root, index, entry) for index, entry in enumerate(_entries(root))]
@@ -74,7 +87,7 @@ def load_pipeline(path: Path | str, overrides: Sequence[str] = ()) -> Pipeline:
     try:
         return Pipeline.model_validate({**merged(layers), "sweeps": sweeps})
     except ValidationError as error:
-        raise _explained(error, layers, model=Pipeline) from None
+        raise _explained(error, layers, model=Pipeline, stage=UnknownStage) from None
 
 
 def kind_of(path: Path | str) -> Kind:
@@ -97,6 +110,11 @@ def kind_of(path: Path | str) -> Kind:
 def to_yaml(model: Sweep | Pipeline) -> str:
     """Write a sweep or pipeline with every default, in the reference's order; read back, it is equal."""
     return dump(model.model_dump(mode="json"))
+
+
+def _know(code: Path | None) -> None:
+    if code is not None:
+        look_in(code)
 
 
 def _read(path: Path, *, kind: Kind) -> dict[str, Any]:
@@ -141,7 +159,7 @@ def _entry_layers(root: Layer, index: int, entry: Any) -> list[Layer]:
 
 def _targets(override: Override, entries: Sequence[Sequence[Layer]]) -> list[tuple[int, int]]:
     """The sweeps an override is for, and how many of its keys led there; none when it is the pipeline's own."""
-    stages = [str(merged(layers).get("stage")) for layers in entries]
+    stages = [label_of(str(merged(layers).get("stage"))) for layers in entries]
     head, *rest = override.key
     if head in stages and rest:
         return [(index, 1) for index, stage in enumerate(stages) if stage == head]
@@ -150,16 +168,42 @@ def _targets(override: Override, entries: Sequence[Sequence[Layer]]) -> list[tup
     if head in Pipeline.model_fields and head != "sweeps" and not rest:
         return []
     known = [f"sweeps.{index}.KEY" for index in range(len(entries))]
-    known += [f"{stage}.KEY" for stage in STAGES if stage in stages]
+    known += [f"{stage}.KEY" for stage in dict.fromkeys(stages)]
     names = ", ".join([*known, "pipeline", "description"])
     raise ConfigError(f"{'.'.join(override.key)}: must name a key of a sweep (-o {override.text}). Allowed: {names}.")
 
 
 def _sweep_of(layers: Sequence[Layer]) -> Sweep:
+    tree = _with_code_of_stage(merged(layers), layers)
     try:
-        return _with_code(Sweep.model_validate(merged(layers)), layers)
+        return _with_code(Sweep.model_validate(tree), layers)
     except ValidationError as error:
-        raise _explained(error, layers, model=Sweep) from None
+        raise _explained(error, layers, model=Sweep, stage=_stage_of(tree)) from None
+
+
+def _with_code_of_stage(tree: dict[str, Any], layers: Sequence[Layer]) -> dict[str, Any]:
+    """Fill in the SHA-256 of a stage of the user's own, which has to be known before its sections can be read."""
+    name, code = tree.get("stage"), tree.get("code", {})
+    if not isinstance(name, str) or name in STAGES.shipped or not isinstance(code, Mapping):
+        return tree
+    reference = STAGES.reference(name)
+    if reference is None:
+        raise _error(STAGES.unknown(name), ("stage",), layers)
+    digest = code.get(reference.place) or _digest_of_code(reference, ("stage",), layers)
+    known = {**code, reference.place: digest}
+    try:
+        stage_of(name, {place: str(sha256) for place, sha256 in known.items()})
+    except CodeError as error:
+        raise _error(Refusal(error.rule, got=error.got, advice=error.advice), ("stage",), layers) from error
+    return {**tree, "code": known}
+
+
+def _stage_of(tree: Mapping[str, Any]) -> type[Stage]:
+    """The stage of a sweep as it is written, as far as that can be told."""
+    try:
+        return stage_of(str(tree.get("stage")), tree.get("code", {}))
+    except (CodeError, AttributeError):
+        return UnknownStage
 
 
 def _with_code(sweep: Sweep, layers: Sequence[Layer]) -> Sweep:
@@ -185,13 +229,15 @@ def _digest_of_code(reference: Reference, key: Key, layers: Sequence[Layer]) -> 
         raise _error(Refusal(error.rule, got=error.got, advice=error.advice), key, layers) from error
 
 
-def _explained(error: ValidationError, layers: Sequence[Layer], *, model: type[BaseModel]) -> ConfigError:
+def _explained(
+    error: ValidationError, layers: Sequence[Layer], *, model: type[BaseModel], stage: type[Stage]
+) -> ConfigError:
     """The first error in full, and the keys of the others; unknown keys come first, for they explain missing ones."""
     tree = merged(layers)
     found: dict[Key, Refusal] = {}
     for detail in sorted(error.errors(include_url=False), key=lambda entry: entry["type"] != "extra_forbidden"):
         loc = tuple(str(part) for part in detail["loc"])
-        refusal = _unknown(loc, model) if detail["type"] == "extra_forbidden" else refusal_of(detail)
+        refusal = _unknown(loc, model, stage) if detail["type"] == "extra_forbidden" else refusal_of(detail)
         below = tuple(refusal.key.split(".")) if refusal.key else ()
         found.setdefault((*_key_of(loc, tree), *below), refusal)
     (key, refusal), *others = found.items()
@@ -216,34 +262,34 @@ def _key_of(loc: Key, tree: Mapping[str, Any]) -> Key:
     return ("search", "space", names[int(loc[2])], *inner)
 
 
-def _unknown(loc: Key, model: type[BaseModel]) -> Refusal:
+def _unknown(loc: Key, model: type[BaseModel], stage: type[Stage]) -> Refusal:
     """Refuse the key at the end of `loc`, naming the keys allowed there and the section it may belong to."""
     name = loc[-1]
-    owner = _owner(loc[:-1], model)
-    section = _section_with(name, Sweep) if issubclass(model, Sweep) else None
+    owner = _owner(loc[:-1], model, stage)
+    section = _section_with(name, Sweep, stage) if issubclass(model, Sweep) else None
     hint = f"{name} belongs under {section}." if section and owner.__name__ != "Range" else ""
     known = [field for field in owner.model_fields if owner is not Range or field != "name"]
     return unknown_key(name, known, hint=hint)
 
 
-def _section_with(name: str, model: type[BaseModel]) -> str | None:
+def _section_with(name: str, model: type[BaseModel], stage: type[Stage]) -> str | None:
     """The dotted name of the section that has a key; None for no section, or where the model itself has it."""
     for field, info in model.model_fields.items():
-        section = _section_of(info.annotation)
+        section = _section_of(field, info.annotation, stage)
         if section is None:
             continue
         if name in section.model_fields:
             return field
-        if (below := _section_with(name, section)) is not None:
+        if (below := _section_with(name, section, stage)) is not None:
             return f"{field}.{below}"
     return None
 
 
-def _owner(loc: Key, model: type[BaseModel]) -> type[BaseModel]:
+def _owner(loc: Key, model: type[BaseModel], stage: type[Stage]) -> type[BaseModel]:
     forms: dict[str, type[BaseModel]] = {"range": Range, "choices": Choices}
     for part in loc:
         field = model.model_fields.get(part)
-        section = _section_of(field.annotation) if field is not None else None
+        section = _section_of(part, field.annotation, stage) if field is not None else None
         if part in forms:
             model = forms[part]
         elif section is not None:
@@ -251,7 +297,9 @@ def _owner(loc: Key, model: type[BaseModel]) -> type[BaseModel]:
     return model
 
 
-def _section_of(annotation: Any) -> type[BaseModel] | None:
+def _section_of(field: str, annotation: Any, stage: type[Stage]) -> type[BaseModel] | None:
     """The model that a field holds, or may hold; None for one that holds a value."""
     kinds = (annotation, *get_args(annotation))
-    return next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
+    found = next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
+    own: type[BaseModel] | None = getattr(stage, field, None) if field in {"data", *stage.sections()} else None
+    return own if own is not None and found is not None and issubclass(own, found) else found

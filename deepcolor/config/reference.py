@@ -14,7 +14,6 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from deepcolor.config.named import Named
 from deepcolor.config.schema import (
     AugmentConfig,
     BudgetConfig,
@@ -31,6 +30,7 @@ from deepcolor.config.schema import (
     TrainingConfig,
 )
 from deepcolor.config.yamlfile import dump
+from deepcolor.fields.named import Named
 
 _INTRO = """\
 # Sweep and pipeline files
@@ -143,7 +143,7 @@ def _default(field: FieldInfo) -> str:
     if field.is_required():
         return "required"
     default = field.default
-    if isinstance(default, BaseModel):
+    if isinstance(default, BaseModel) or field.validate_default:
         return "as below"
     if default is PydanticUndefined or default in ((), ""):
         return "empty"

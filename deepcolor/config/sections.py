@@ -1,23 +1,14 @@
-"""The sections of a sweep that say what is trained: data, model, training, init. The last three can be searched."""
+"""The sections of the shipped stages' sweeps: data, model, training, init. The last three can be searched."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
-from functools import cache
-from types import MappingProxyType
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, field_validator
 
-from deepcolor.config.named import LOSSES, OPTIMIZERS
 from deepcolor.fields.frozen import Frozen, config_name
-from deepcolor.fields.refusal import Refusal, first_refusal, written
-
-INIT_REF = re.compile(
-    r"(?P<stage>regressor|colorizer|transfer)(?:-(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*))?@(?P<version>[A-Za-z0-9_-]+)"
-    r"|study:(?P<study>[A-Za-z0-9._-]+)"
-)
+from deepcolor.fields.named import LOSSES, METRICS, NETWORKS, OPTIMIZERS
+from deepcolor.stages.sections import DataSection, InitSection, ModelSection, TrainingSection
 
 
 class AugmentConfig(Frozen):
@@ -54,7 +45,7 @@ class AugmentConfig(Frozen):
         return tuple((name, float(strength)) for name, strength in pairs if strength is not None)
 
 
-class DataConfig(Frozen):
+class DataConfig(DataSection):
     """Which prepared data set to train on, and in what form."""
 
     first_fields = frozenset({"name", "size_px", "augment"})
@@ -72,7 +63,7 @@ class DataConfig(Frozen):
         return config_name(value)
 
 
-class ModelConfig(Frozen):
+class ModelConfig(ModelSection):
     """The network's form. In a transfer sweep a field left out is taken over from the model it starts from."""
 
     first_fields = frozenset({"feature_maps", "growth", "hidden_activation", "output_activation", "skip_connections"})
@@ -87,9 +78,12 @@ class ModelConfig(Frozen):
     """At the end; targets are scaled to its range. Metrics are in the same units for both."""
     skip_connections: bool = False
     """Hand each encoder block's output to the decoder block of the same size (colorizer and transfer)."""
+    network: Annotated[str, NETWORKS] = "reports"
+    """The course reports' six blocks down and six up; or your own, as `FILE.py:NAME` or `package.module:NAME`: made as
+    Network(model, target=..., size_px=...), a torch `Module` from lightness to a* and b*."""
 
 
-class TrainingConfig(Frozen):
+class TrainingConfig(TrainingSection):
     """How the network is trained."""
 
     first_fields = frozenset(
@@ -122,6 +116,11 @@ class TrainingConfig(Frozen):
     """What is minimised, as a mean over the batch, in units of the output (0 to 1, or -1 to 1 for tanh); smooth_l1 is
     squared below a twentieth of that range. Or your own, as for `optimizer`: loss(output, target), a tensor with one
     number. `train/mse` is recorded for mse, `train/loss` for any other."""
+    metrics: Annotated[tuple[str, ...], METRICS] = ()
+    """Metrics of your own, measured after every epoch on the validation pictures: `own/metrics.py:hue` is recorded as
+    `val/hue`, and can be the objective. Called as metric(predicted, true), a number for each picture."""
+    final_metrics: Annotated[tuple[str, ...], METRICS] = ()
+    """The same, measured once, of the weights that a training leaves, and recorded as `hue`: for what takes long."""
     lr_schedule: Literal["constant", "cosine"] = "constant"
     """`cosine` falls to 0 over `epochs`, so trials that differ in epochs can then share no training."""
     early_stopping: bool | None = None
@@ -133,8 +132,16 @@ class TrainingConfig(Frozen):
     mixed_precision: bool = False
     """bfloat16 autocast on CUDA; no effect on the CPU."""
 
+    @property
+    def knows_its_end(self) -> bool:
+        return self.lr_schedule != "constant"
 
-class InitConfig(Frozen):
+    @property
+    def reduced_precision(self) -> bool:
+        return self.mixed_precision
+
+
+class InitConfig(InitSection):
     """What a training starts from."""
 
     first_fields = frozenset({"init_from", "freeze"})
@@ -145,35 +152,3 @@ class InitConfig(Frozen):
     regressor's encoder; a transfer takes a whole colorizer. null: random weights."""
     freeze: Literal["none", "encoder"] = "none"
     """`encoder`: only the decoder is trained (needs `init_from`)."""
-
-    @field_validator("init_from")
-    @classmethod
-    def _ref(cls, value: str | None) -> str | None:
-        if value is not None and not INIT_REF.fullmatch(value):
-            rule = "must be STAGE@ALIAS, STAGE@VERSION or study:NAME"
-            raise Refusal(rule, got=written(value), advice="Write it like colorizer@champion.")
-        return value
-
-
-SECTIONS: dict[str, type[Frozen]] = {"model": ModelConfig, "training": TrainingConfig, "init": InitConfig}
-
-
-@cache
-def searchable_fields() -> Mapping[str, str]:
-    """Every field that may stand in a search space, with the section it belongs to."""
-    return MappingProxyType({name: part for part, model in SECTIONS.items() for name in model.model_fields})
-
-
-def field_value(name: str, value: Any) -> Any:
-    """Return `value` as the searchable field `name` holds it; of a name that cannot be searched, unchanged.
-
-    Raises:
-        Refusal: The field does not allow the value.
-    """
-    if name not in searchable_fields():
-        return value
-    try:
-        return getattr(SECTIONS[searchable_fields()[name]].model_validate({name: value}), name)
-    except ValidationError as error:
-        refusal = first_refusal(error)
-        raise Refusal(refusal.rule, got=refusal.got, advice=refusal.advice) from None

@@ -7,15 +7,28 @@ import math
 from collections.abc import Mapping
 from typing import Annotated, Any, Self
 
-from pydantic import Discriminator, Field, Tag, ValidationInfo, field_validator, model_serializer, model_validator
+from pydantic import (
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from deepcolor.config.confirm import ConfirmConfig
-from deepcolor.config.named import SAMPLERS
-from deepcolor.config.sections import SECTIONS, field_value, searchable_fields
 from deepcolor.config.stopping import BudgetConfig, PrunerConfig
 from deepcolor.fields.frozen import Frozen, ParamValue, config_name
-from deepcolor.fields.refusal import Refusal, written
+from deepcolor.fields.named import SAMPLERS
+from deepcolor.fields.objective import Direction
+from deepcolor.fields.refusal import Refusal, first_refusal, written
+from deepcolor.stages.contract import Stage
+from deepcolor.stages.finding import SHIPPED, stage_of
 
+STAGE = "stage"
+"""In the context of a validation: the stage whose fields are searched; without one, a shipped one."""
 _MOST_GRID_POINTS = 10_000
 _HUGE = 1e300
 
@@ -33,7 +46,7 @@ class Choices(Frozen):
     def _allowed(cls, values: Any, info: ValidationInfo) -> Any:
         if not isinstance(values, list | tuple):
             raise Refusal("must be a list of choices", got=written(values), advice="Write them in brackets: [a, b].")
-        return tuple(field_value(info.data.get("name", ""), value) for value in values)
+        return tuple(_field_value(_stage(info), info.data.get("name", ""), value) for value in values)
 
     @model_validator(mode="after")
     def _distinct(self) -> Self:
@@ -64,10 +77,11 @@ class Range(Frozen):
     @classmethod
     def _end(cls, value: Any, info: ValidationInfo) -> Any:
         name = info.data.get("name", "")
-        if name in searchable_fields() and not _takes(name, float):
+        stage = _stage(info)
+        if name in stage.searchable_fields() and not _takes(stage, name, float):
             advice = f"Write its values as a list: {name}: [...]."
             raise Refusal(f"{name} takes no numbers, so it cannot be searched over a range", advice=advice)
-        return field_value(name, _number(value))
+        return _field_value(stage, name, _number(value))
 
     @field_validator("step", mode="before")
     @classmethod
@@ -76,8 +90,8 @@ class Range(Frozen):
             return None
         if _number(value) <= 0:
             raise Refusal("must be above 0", got=written(value), advice="Choose a larger value.")
-        name = info.data.get("name", "")
-        if name in searchable_fields() and _takes(name, int):
+        name, stage = info.data.get("name", ""), _stage(info)
+        if name in stage.searchable_fields() and _takes(stage, name, int):
             if value != int(value):
                 raise Refusal("must be a whole number", got=written(value), advice=f"{name} takes whole numbers only.")
             return int(value)
@@ -145,6 +159,8 @@ class SearchConfig(Frozen):
     """The epoch metric that is optimised. The shipped stages have `val/mse`, `val/mse_a`, `val/mse_b` and
     `train/mse`, which are minimised, in the normalised units (value + 128) / 255; under another loss than mse,
     `train/loss` in place of `train/mse`. Every training has `epoch_s`."""
+    direction: Direction | None = None
+    """Whether the objective is minimised or maximised. null: as its stage says; a metric of your own is minimised."""
     trials: int | None = Field(default=None, ge=1, le=100_000)
     """Settings to draw, for tpe and random; they need it unless a budget bounds them. A grid has as many as its
     space."""
@@ -234,9 +250,33 @@ class SearchConfig(Frozen):
             raise Refusal(rule, got=str(self.grid_points()), advice=advice, key="space")
 
 
-def _takes(name: str, kind: type) -> bool:
-    annotation = SECTIONS[searchable_fields()[name]].model_fields[name].annotation
+def _stage(info: ValidationInfo) -> type[Stage]:
+    found: type[Stage] | None = (info.context or {}).get(STAGE)
+    return found or stage_of(next(iter(SHIPPED)))
+
+
+def _takes(stage: type[Stage], name: str, kind: type) -> bool:
+    annotation = stage.sections()[stage.searchable_fields()[name]].model_fields[name].annotation
     return annotation is int or annotation is kind
+
+
+def _field_value(stage: type[Stage], name: str, value: Any) -> Any:
+    """Return `value` as the searchable field `name` holds it; of a name that cannot be searched, unchanged.
+
+    Raises:
+        Refusal: The field does not allow the value.
+    """
+    section = stage.searchable_fields().get(name)
+    if section is None:
+        return value
+    try:
+        return getattr(stage.sections()[section].model_validate({name: value}), name)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        if first["loc"] != (name,):
+            return value  # Another field of the section has to be given: this one is as good as can be told.
+        refusal = first_refusal(error)
+        raise Refusal(refusal.rule, got=refusal.got, advice=refusal.advice) from None
 
 
 def _number(value: Any) -> int | float:
@@ -245,11 +285,14 @@ def _number(value: Any) -> int | float:
     return value
 
 
+_SECTIONS = ("model", "training", "init")
+
+
 def _dimension(name: str, spec: Any) -> Dimension | dict[str, Any]:
     if isinstance(spec, Choices | Range):
         return spec
     section, _, inner = name.partition(".")
-    if section in SECTIONS and (inner or isinstance(spec, Mapping)):
+    if section in _SECTIONS and (inner or isinstance(spec, Mapping)):
         fields = inner or ", ".join(map(str, spec))
         advice = f"Write {fields or 'its keys'} directly below space, without {section}."
         raise Refusal("the keys of a space are flat", got=f"the section {section}", advice=advice, key=section)

@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from deepcolor.config.named import PRUNERS
 from deepcolor.fields.frozen import Frozen
+from deepcolor.fields.named import PRUNERS
 from deepcolor.fields.refusal import Refusal, written
 
 Limit = Literal["trials", "wall_s", "gpu_hours", "epochs", "target", "patience_trials"]

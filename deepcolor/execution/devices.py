@@ -15,11 +15,11 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from deepcolor.config.named import EXECUTORS
 from deepcolor.counting import counted
 from deepcolor.errors import CodeError, DeepcolorError, UserError
 from deepcolor.execution.executor import Executor, RunSegment, run_segment
 from deepcolor.execution.serial import SerialExecutor
+from deepcolor.fields.named import EXECUTORS
 from deepcolor.limits import check_room
 from deepcolor.plugins import load_here
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from typing import Any, ClassVar
 
@@ -66,6 +68,11 @@ class Frozen(BaseModel):
         if isinstance(value, bool) and annotation in (int, float, int | None, float | None):
             raise Refusal("must be a number", got=written(value), advice="Write a number.")
         return value
+
+
+def digest_of(value: Any) -> str:
+    """SHA-256 (hex) of a JSON value, whatever the order of its keys."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def config_name(value: str) -> str:

@@ -7,13 +7,18 @@ from typing import TYPE_CHECKING, Any
 from deepcolor.inference.model_code import MODEL_CODE
 
 if TYPE_CHECKING:
+    from deepcolor.coloring.color_model import ColorModel
+    from deepcolor.coloring.picture import ImageInput
     from deepcolor.inference.loading import colorize, load
-    from deepcolor.inference.model import ColorModel
-    from deepcolor.inference.picture import ImageInput
 
 __all__ = ["MODEL_CODE", "ColorModel", "ImageInput", "colorize", "load"]
 
-_WHERE = {"ColorModel": "model", "ImageInput": "picture", "colorize": "loading", "load": "loading"}
+_WHERE = {
+    "ColorModel": "deepcolor.coloring.color_model",
+    "ImageInput": "deepcolor.coloring.picture",
+    "colorize": "deepcolor.inference.loading",
+    "load": "deepcolor.inference.loading",
+}
 
 
 def __getattr__(name: str) -> Any:
@@ -21,7 +26,7 @@ def __getattr__(name: str) -> Any:
     if name in _WHERE:
         from importlib import import_module
 
-        return getattr(import_module(f"{__name__}.{_WHERE[name]}"), name)
+        return getattr(import_module(_WHERE[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

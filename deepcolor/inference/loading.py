@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 from os import PathLike
 from pathlib import Path
-from typing import overload
+from typing import Any, overload
 
+from deepcolor.coloring.color_model import ColorModel
+from deepcolor.coloring.picture import ImageInput
 from deepcolor.data.images import Pixels
 from deepcolor.errors import ModelError, UserError
-from deepcolor.inference.model import ColorModel
-from deepcolor.inference.picture import ImageInput
 from deepcolor.models.description import DESCRIPTION_FILE
-from deepcolor.models.modelfile import load_model
+from deepcolor.models.saved import open_saved
 from deepcolor.printable import shown_uri
 from deepcolor.registry.names import is_ref
 from deepcolor.registry.pull import pull
@@ -28,8 +28,10 @@ def load(
     workspace: str | PathLike[str] = ".",
     tracking_uri: str | None = None,
     device: str = "auto",
-) -> ColorModel:
-    """Load a model that colours pictures.
+) -> Any:
+    """Load a model: a `ColorModel`, which colours pictures, or what another stage makes of its own.
+
+    A model of a stage or network of somebody's own brings the code it needs, which is run: that is logged before.
 
     Args:
         model: `colorizer@champion`, `transfer@3`, `models:/deepcolor-transfer@champion`, or a model folder (one that
@@ -42,12 +44,17 @@ def load(
         CorruptFileError: Its weights do not match their checksum.
         TrackingError: The store cannot be reached.
     """
-    where = pick_device(device)
+    where = str(pick_device(device))
     if (Path(model) / DESCRIPTION_FILE).is_file() or not is_ref(os.fspath(model)):
-        return ColorModel(*load_model(Path(model), where))
+        return _opened(Path(model), where)
     uri = Workspace.at(Path(workspace)).store_uri(tracking_uri)
     with temporary_folder("load") as folder:
-        return ColorModel(*load_model(pull(os.fspath(model), folder / "model", tracking_uri=uri), where))
+        return _opened(pull(os.fspath(model), folder / "model", tracking_uri=uri), where)
+
+
+def _opened(folder: Path, device: str) -> Any:
+    stage, saved = open_saved(folder)
+    return stage.opened(saved, device=device)
 
 
 @overload

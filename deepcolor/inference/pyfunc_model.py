@@ -53,15 +53,16 @@ class DeepcolorModel(PythonModel):
 
     def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]  # noqa: ARG002  # see above
         """Colour pictures; see this file's docstring for what goes in and comes out."""
+        if not hasattr(self._model, "colorize_many"):  # Another stage's, which knows its own input.
+            return self._model.predict(model_input)
         output = str((params or {}).get("output", "as_input"))
         if output not in OUTPUTS:
             raise _refusal(f"output: must be one of {', '.join(OUTPUTS)}; got {output!r}.")
         values = _values(model_input)
         from deepcolor.errors import DeepcolorError
-        from deepcolor.stages.finding import stage_named
 
         try:
-            if not stage_named(self._model.stage).colours_pixels:
+            if self._model.network.target == "mean":
                 rows = [self._model.mean_ab(picture) for picture in _pictures(values)]
                 return pd.DataFrame(rows, columns=["a", "b"])
             coloured = self._model.colorize_many(_pictures(values))
@@ -99,8 +100,8 @@ def _values(model_input: Any) -> list[Any]:
 
 def _pictures(values: list[Any]) -> Iterator[Any]:
     """Yield the decoded pictures; those of one request to a server together may be no larger than one may be."""
+    from deepcolor.coloring.picture import as_picture
     from deepcolor.data.decoding.bounds import Limits
-    from deepcolor.inference.picture import as_picture
 
     most = Limits.usual().megapixels if os.environ.get(_SERVED) else math.inf
     pixels = 0
@@ -160,7 +161,7 @@ def _form(value: Any, output: str) -> str:
 
 
 def _written(pixels: npt.NDArray[Any], form: str) -> Any:
-    from deepcolor.inference.picture import png_bytes
+    from deepcolor.coloring.picture import png_bytes
 
     if form == "array":
         return pixels

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from deepcolor.config.schema import ModelConfig
+from deepcolor.config.sections import ModelConfig
 from deepcolor.models.convolution import Downsample, Upsample
 
 BLOCKS = 6

@@ -12,10 +12,20 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from deepcolor.atomic import write_atomically
+from deepcolor.config.sections import ModelConfig
 from deepcolor.errors import CorruptFileError, ModelError
-from deepcolor.models.description import DESCRIPTION_FILE, WEIGHTS_FILE, ModelDescription, read_description, unreadable
-from deepcolor.models.networks import Network, build, build_from
+from deepcolor.models.description import (
+    DESCRIPTION_FILE,
+    WEIGHTS_FILE,
+    ModelDescription,
+    model_files,
+    read_description,
+    unreadable,
+)
+from deepcolor.models.networks import Network, Target, build, build_from
+from deepcolor.models.saved import stage_of_model, take_code
 from deepcolor.plainfile import read_plain
+from deepcolor.plugins import Code
 
 _MAX_HEADER_BYTES = 2**20
 """Room for names and shapes in a safetensors file beside the tensors themselves."""
@@ -33,19 +43,11 @@ def save_model(folder: Path, network: Network, description: ModelDescription) ->
     Raises:
         OSError: The folder cannot be written to.
     """
-    files = model_files(network.state_dict(), description)
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+    files = model_files(safetensors.torch.save(tensors), description)
     for name in (WEIGHTS_FILE, DESCRIPTION_FILE):
         write_atomically(folder / name, files[name])
     return ModelDescription.model_validate_json(files[DESCRIPTION_FILE])
-
-
-def model_files(weights: Mapping[str, Tensor], description: ModelDescription) -> dict[str, bytes]:
-    """Return the content of a model folder by file name; the same weights and description give the same bytes."""
-    content = safetensors.torch.save({name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()})
-    described = description.model_copy(update={"weights_sha256": hashlib.sha256(content).hexdigest()})
-    unused = type(described.model).model_fields.keys() - described.model.identity().keys()
-    text = described.model_dump_json(indent=2, exclude={"model": set(unused)})
-    return {WEIGHTS_FILE: content, DESCRIPTION_FILE: text.encode() + b"\n"}
 
 
 def load_model(folder: Path, device: str | torch.device = "cpu") -> tuple[Network, ModelDescription]:
@@ -62,14 +64,26 @@ def load_model(folder: Path, device: str | torch.device = "cpu") -> tuple[Networ
     """
     description = read_description(folder)
     # Built without memory first: the shapes are known, and compared, before anything of their size is allocated.
+    take_code(folder, description)
+    target, form, size_px = _network_of(description, folder)
+    code = Code(description.code)
     with torch.device("meta"):
-        wanted = build(description.stage, description.model, description.size_px).state_dict()
+        wanted = build(target, form, size_px, code=code).state_dict()
     content = _checked_content(folder / WEIGHTS_FILE, wanted, description)
     weights = _parsed(folder / WEIGHTS_FILE, content)
     _check_form(folder / WEIGHTS_FILE, weights, wanted)
     _check_numbers(folder / WEIGHTS_FILE, weights)
-    network = build_from(description.stage, description.model, description.size_px, weights=weights, device=device)
+    network = build_from(target, form, size_px, weights=weights, device=device, code=code)
     return network.eval(), description
+
+
+def _network_of(description: ModelDescription, folder: Path) -> tuple[Target, ModelConfig, int]:
+    """What a description says of a network: what it predicts, its form, and the side of its pictures."""
+    stage = stage_of_model(folder, description)
+    if not stage.pictures or description.size_px is None or not issubclass(stage.model, ModelConfig):
+        raise ModelError(f"model: must be of a network that colours; got one of {description.stage} ({folder}).")
+    form = stage.model.model_validate(description.model.model_dump())
+    return getattr(stage, "target", "pixels"), form, description.size_px
 
 
 def _checked_content(path: Path, wanted: Mapping[str, Tensor], description: ModelDescription) -> bytes:

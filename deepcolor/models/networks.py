@@ -1,4 +1,4 @@
-"""The two networks, from a setting: lightness in, colour out, in the range of the output activation."""
+"""The networks, from a setting: lightness in, colour out, in the range of the output activation."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from deepcolor.color import denormalise_ab, normalise_ab, normalised_to_tanh, tanh_to_normalised
-from deepcolor.config.schema import ModelConfig, StageName
-from deepcolor.errors import ModelError, ShapeError
+from deepcolor.config.sections import ModelConfig
+from deepcolor.errors import CodeError, ModelError, ShapeError
+from deepcolor.fields.named import NETWORKS
 from deepcolor.models.blocks import SIZE_MULTIPLE_PX, Decoder, Encoder, activation, widths
+from deepcolor.plugins import Code
 
 Target = Literal["pixels", "mean"]
 
@@ -19,56 +21,70 @@ CHANNELS_LAST_FROM = 16
 """Feature maps from which a network's weights lie in memory with the channels last: a CPU then trains it 1.1 to 1.6
 times faster. With fewer it would be slower."""
 
-_ENCODER_KEYS = "encoder."
 
-
-def build(stage: StageName, model: ModelConfig, size_px: int) -> Network:
-    """Build the network of a stage, with random weights from torch's global generator.
+def build(target: Target, model: ModelConfig, size_px: int, *, code: Code | None = None) -> Network:
+    """Build a network, with random weights from torch's global generator.
 
     Args:
-        stage: `transfer` builds a Colorizer.
+        target: `mean` builds a Regressor, `pixels` a Colorizer.
         model: The network's form.
         size_px: Side of the square it is trained on; a multiple of 64. A Regressor takes this size only.
+        code: Holds a network of the user's own.
     Raises:
         ShapeError: `size_px` is not a multiple of 64.
+        CodeError: The user's own cannot be imported or made.
     """
-    network: Network = Regressor(model, size_px=size_px) if stage == "regressor" else Colorizer(model, size_px=size_px)
+    if model.network not in NETWORKS.shipped:
+        return _brought(target, model, size_px, code=code or Code({}))
+    network: Network = Regressor(model, size_px=size_px) if target == "mean" else Colorizer(model, size_px=size_px)
     if model.feature_maps >= CHANNELS_LAST_FROM:
         network.to(memory_format=torch.channels_last)
     return network
 
 
 def build_from(
-    stage: StageName, model: ModelConfig, size_px: int, *, weights: Mapping[str, Tensor], device: str | torch.device
+    target: Target,
+    model: ModelConfig,
+    size_px: int,
+    *,
+    weights: Mapping[str, Tensor],
+    device: str | torch.device,
+    code: Code | None = None,
 ) -> Network:
-    """Build the network of a stage with given weights, without drawing random ones first.
+    """Build a network with given weights, without drawing random ones first.
 
     Args:
-        stage: As for `build`.
+        target: As for `build`.
         model: As for `build`.
         size_px: As for `build`.
         weights: `state_dict()` of such a network; they are copied.
         device: Where the network goes.
+        code: As for `build`.
     """
-    with torch.device("meta"):
-        network = build(stage, model, size_px)
-    network.to_empty(device=device)
+    if model.network not in NETWORKS.shipped:  # It may hold more than its state, such as constants made from data.
+        with torch.random.fork_rng(devices=[]):
+            network = build(target, model, size_px, code=code).to(device)
+    else:
+        with torch.device("meta"):
+            network = build(target, model, size_px)
+        network.to_empty(device=device)
     network.load_state_dict(weights)
     return network
 
 
 class Network(nn.Module):
-    """What the two networks have in common: the encoder, and the scale of their output."""
+    """What all networks have in common: the encoder, and the scale of their output."""
 
     target: Target
     """What the network predicts: a colour for each pixel, or the mean colour."""
 
-    def __init__(self, model: ModelConfig, *, size_px: int) -> None:
+    def __init__(self, model: ModelConfig, *, size_px: int, encoder: Encoder | None) -> None:
         super().__init__()
         _check_size(size_px, size_px)
         self.model = model
         self.size_px = size_px
-        self.encoder = Encoder(widths(model))
+        if encoder is not None:
+            self.encoder = encoder
         self.output_activation = activation(model.output_activation)
         self._encoder_frozen = False
         self._offset = _native(0.0, model)
@@ -89,9 +105,14 @@ class Network(nn.Module):
         normalised = tanh_to_normalised(output) if self.model.output_activation == "tanh" else output
         return denormalise_ab(normalised)
 
+    @property
+    def encoder_part(self) -> nn.Module:
+        """What other trainings can start from, or leave as it is."""
+        return self.encoder
+
     def freeze_encoder(self) -> None:
         """Train the rest only: the encoder's weights and its batch norm statistics stay as they are."""
-        self.encoder.requires_grad_(False)
+        self.encoder_part.requires_grad_(False)
         self._encoder_frozen = True
         self.train(self.training)
 
@@ -99,7 +120,7 @@ class Network(nn.Module):
         """Switch between training and evaluation; a frozen encoder stays in evaluation."""
         super().train(mode)
         if self._encoder_frozen:
-            self.encoder.eval()
+            self.encoder_part.eval()
         return self
 
 
@@ -109,7 +130,7 @@ class Regressor(Network):
     target: Target = "mean"
 
     def __init__(self, model: ModelConfig, *, size_px: int) -> None:
-        super().__init__(model, size_px=size_px)
+        super().__init__(model, size_px=size_px, encoder=Encoder(widths(model)))
         side = size_px // SIZE_MULTIPLE_PX
         self.mean_colour = nn.Linear(widths(model)[-1] * side * side, 2)
 
@@ -139,7 +160,7 @@ class Colorizer(Network):
     target: Target = "pixels"
 
     def __init__(self, model: ModelConfig, *, size_px: int) -> None:
-        super().__init__(model, size_px=size_px)
+        super().__init__(model, size_px=size_px, encoder=Encoder(widths(model)))
         self.decoder = Decoder(
             widths(model), hidden_activation=model.hidden_activation, skip_connections=model.skip_connections
         )
@@ -159,27 +180,90 @@ class Colorizer(Network):
         return out
 
 
-def load_encoder(network: Network, regressor_state: Mapping[str, Tensor]) -> None:
+class Brought(Network):
+    """Puts the output activation, and the scale of the targets, around a user's module."""
+
+    def __init__(self, inner: nn.Module, model: ModelConfig, *, target: Target, size_px: int) -> None:
+        super().__init__(model, size_px=size_px, encoder=None)
+        self.target = target
+        self.inner = inner
+
+    def forward(self, lightness_B1HW: Tensor) -> Tensor:
+        """Predict a* and b*: shape (B, 2, H, W), or (B, 2) for the mean, in the range of the output activation.
+
+        Raises:
+            CodeError: The user's module gives another shape.
+        """
+        out = self.inner(lightness_B1HW)
+        batch, _, height, width = lightness_B1HW.shape
+        wanted = (batch, 2, height, width) if self.target == "pixels" else (batch, 2)
+        if not isinstance(out, Tensor) or tuple(out.shape) != wanted:
+            got = f"shape {tuple(out.shape)}" if isinstance(out, Tensor) else type(out).__name__
+            rule = f"{self.model.network} must give a tensor of shape {wanted} for lightness of {height} x {width} px"
+            raise CodeError(rule, got=got, advice="Mend it, under another study name.")
+        activated: Tensor = self.output_activation(out.float())
+        return activated
+
+    @property
+    def encoder_part(self) -> nn.Module:
+        """What other trainings start from: the module's own `encoder`.
+
+        Raises:
+            CodeError: It has none.
+        """
+        encoder = getattr(self.inner, "encoder", None)
+        if not isinstance(encoder, nn.Module):
+            rule = f"{self.model.network} must have a part called encoder, to be frozen or handed on"
+            raise CodeError(rule, advice="Give it one, or leave init out.")
+        return encoder
+
+
+def _brought(target: Target, model: ModelConfig, size_px: int, *, code: Code) -> Brought:
+    """Make a network that a sweep names: it is called as Network(model, target=..., size_px=...).
+
+    Args:
+        target: What it is to predict.
+        model: Its section of the sweep, for what it uses of it, such as `feature_maps`.
+        size_px: Side of the pictures it is trained on.
+        code: Holds it.
+    Raises:
+        CodeError: It cannot be imported or made, or is no module.
+    """
+    kind: Any = code.load(model.network, group=NETWORKS.group)
+    try:
+        made = kind(model, target=target, size_px=size_px)
+    except Exception as error:
+        rule = f"{model.network} must be made as Network(model, target=..., size_px=...)"
+        got = f"{type(error).__name__}: {error}"
+        raise CodeError(rule, got=got, advice="Mend it, under another study name.") from error
+    if not isinstance(made, nn.Module):
+        rule = f"{model.network} must give a torch.nn.Module"
+        raise CodeError(rule, got=type(made).__name__, advice="Mend it, under another study name.")
+    return Brought(made, model, target=target, size_px=size_px)
+
+
+def load_encoder(network: Network, parent: Network) -> None:
     """Copy a regressor's encoder, batch norm statistics included, into `network`.
 
     Args:
         network: Receives the weights in place.
-        regressor_state: `state_dict()` of a network with an encoder of the same widths.
+        parent: With an encoder of the same widths.
     Raises:
         ModelError: The encoder's layers differ in number or width.
+        CodeError: A network of a user's own has no encoder.
     """
-    given = {
-        key.removeprefix(_ENCODER_KEYS): value
-        for key, value in regressor_state.items()
-        if key.startswith(_ENCODER_KEYS)
-    }
-    wanted = network.encoder.state_dict()
+    given, wanted = parent.encoder_part.state_dict(), network.encoder_part.state_dict()
+    if network.model.network != parent.model.network:
+        raise ModelError(
+            f"encoder weights: must be those of the same network, {network.model.network}; got "
+            f"{parent.model.network}. Choose a model of the same network."
+        )
     if {key: value.shape for key, value in given.items()} != {key: value.shape for key, value in wanted.items()}:
         raise ModelError(
             f"encoder weights: the widths must be those of the network, {list(widths(network.model))}; "
             f"got {_widths_in(given)}. Choose a model with the same feature_maps and growth."
         )
-    network.encoder.load_state_dict(given)
+    network.encoder_part.load_state_dict(given)
 
 
 def _native(ab: float, model: ModelConfig) -> float:

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from deepcolor.config.schema import StageName
 from deepcolor.models.description import ModelDescription
 from deepcolor.registry.evidence import Evidence
 from deepcolor.registry.versions import ModelVersion
-from deepcolor.stages.finding import stage_named
-
-_UNITS = "MSE in normalised units, (value + 128) / 255; colourfulness relative to the originals."
+from deepcolor.stages.contract import Stage
 
 
 def version_text(
-    stage: StageName,
+    stage: type[Stage],
     description: ModelDescription,
     test: Mapping[str, float],
     *,
@@ -24,26 +21,29 @@ def version_text(
 ) -> str:
     """Return the description of a version, as the registry's page shows it."""
     lines = [
-        stage_named(stage).about,
+        stage.about,
         "",
         f"Trial **{trial}** of study **{study}**, epoch {description.epoch}.",
         f"Started from **{description.parent}**." if description.parent else "Started from random weights.",
         "",
         "On the test split, which no search has seen:",
         "",
-        *_figures(test),
+        *_figures(test, units=stage.units),
         "",
-        *_confirmation(evidence),
+        *_confirmation(evidence, stage=stage),
         f"Data `{description.data_digest}`, weights `{description.weights_sha256}`.",
     ]
     return "\n".join(lines)
 
 
-def model_card(version: ModelVersion, description: ModelDescription, *, lineage: Sequence[str]) -> str:
+def model_card(
+    version: ModelVersion, description: ModelDescription, *, stage: type[Stage] | None, lineage: Sequence[str]
+) -> str:
     """Return the README of a pulled model.
 
     Args:
         version: The version that was pulled.
+        stage: Of the version; None for one of somebody's own, of which nothing is run to describe it.
         description: Of its weights.
         lineage: References from this version back to the first ancestor, such as `transfer@2`, `colorizer@3`.
     """
@@ -51,29 +51,26 @@ def model_card(version: ModelVersion, description: ModelDescription, *, lineage:
     lines = [
         f"# deepcolor {version.ref}",
         "",
-        stage_named(version.stage).about,
+        stage.about if stage else f"A model of the stage `{description.stage}`.",
         "",
         "## Use",
         "",
-        "```",
-        "deepcolor colorize photos/ -o coloured/ --model THIS_FOLDER",
-        "```",
-        "",
+        *(["```", "deepcolor colorize photos/ -o coloured/ --model THIS_FOLDER", "```", ""] if version.colours else []),
+        *(_code(version) if version.code else []),
         "```python",
         "import deepcolor",
         "",
         'model = deepcolor.load("THIS_FOLDER")',
-        *_python_use(version.stage),
+        *(stage.use if stage else Stage.use),
         "```",
         "",
-        f"Takes pictures of any size; the network sees their lightness at {description.size_px} px.",
-        "",
+        *_size(description),
         "## Test",
         "",
-        *_figures(version.test),
+        *_figures(version.test, units=stage.units if stage else ""),
         "",
         *(["## Confirmation", ""] if version.evidence else []),
-        *_confirmation(version.evidence),
+        *_confirmation(version.evidence, stage=stage or Stage),
         "## Setting",
         "",
         *_table(("setting", "value"), settings),
@@ -85,10 +82,15 @@ def model_card(version: ModelVersion, description: ModelDescription, *, lineage:
     return "\n".join(lines) + "\n"
 
 
-def _python_use(stage: StageName) -> list[str]:
-    if not stage_named(stage).colours_pixels:
-        return ['a, b = model.mean_ab("photo.jpg")  # mean a*, b*, CIELAB units']
-    return ['rgb = model.colorize("photo.jpg")  # numpy array, (H, W, 3)']
+def _size(description: ModelDescription) -> list[str]:
+    if description.size_px is None:
+        return []
+    return [f"Takes pictures of any size; the network sees their lightness at {description.size_px} px.", ""]
+
+
+def _code(version: ModelVersion) -> list[str]:
+    told = ", ".join(f"`{place}`" for place in version.code)
+    return [f"It brings code of its own ({told}), which is run when it is loaded: read `code/` before.", ""]
 
 
 def _origin(version: ModelVersion, description: ModelDescription, lineage: Sequence[str]) -> dict[str, str]:
@@ -104,7 +106,7 @@ def _origin(version: ModelVersion, description: ModelDescription, lineage: Seque
     }
 
 
-def _confirmation(evidence: Evidence | None) -> list[str]:
+def _confirmation(evidence: Evidence | None, *, stage: type[Stage]) -> list[str]:
     """What other seeds said of the setting; nothing where they were not asked."""
     if evidence is None:
         return []
@@ -119,13 +121,14 @@ def _confirmation(evidence: Evidence | None) -> list[str]:
         rows["runner-up"] = f"trial {evidence.runner_up}: {spread}"
     if evidence.relative is not None:
         span = f"95 %: {evidence.low:+.1%} to {evidence.high:+.1%}"
-        rows["on the test pictures, against it"] = f"{evidence.relative:+.1%} ({span}): {evidence.verdict}"
+        rows[f"on the test {stage.items}s, against it"] = f"{evidence.relative:+.1%} ({span}): {evidence.verdict}"
     words = "Its setting was trained again under other seeds, as were the next best, and had the lowest mean of them."
     return [words, "", *_table(("confirmation", ""), rows), ""]
 
 
-def _figures(test: Mapping[str, float]) -> list[str]:
-    return [*_table(("figure", "value"), {name: f"{value:.5g}" for name, value in test.items()}), "", _UNITS]
+def _figures(test: Mapping[str, float], *, units: str) -> list[str]:
+    table = _table(("figure", "value"), {name: f"{value:.5g}" for name, value in test.items()})
+    return [*table, *(["", units] if units else [])]
 
 
 def _table(head: tuple[str, str], rows: Mapping[str, str]) -> list[str]:

@@ -5,7 +5,7 @@ a study's confirmation, on the validation pictures -> the two compared on the te
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
@@ -13,7 +13,9 @@ import numpy as np
 
 from deepcolor.counting import counted
 from deepcolor.registry.gate import compare
-from deepcolor.training.conditions import ANY, Conditions
+
+ErrorsOf = Callable[[Path], Sequence[float]]
+"""From a model folder to the model's error on each test picture."""
 
 
 @dataclass(frozen=True)
@@ -98,9 +100,7 @@ def compared(
     *,
     winner: Sequence[Path],
     runner_up: Sequence[Path],
-    cache_folder: Path,
-    device: str,
-    conditions: Conditions = ANY,
+    errors_of: ErrorsOf,
 ) -> Evidence:
     """Compare winner and runner-up on the test split: for each picture, the mean error over a setting's trainings.
 
@@ -108,29 +108,17 @@ def compared(
         evidence: What is known of the two.
         winner: The result folders of all of its trainings, one at least.
         runner_up: The same.
-        cache_folder: The decoded data set.
-        device: Where to measure: `auto`, `cpu`, `cuda` or `cuda:N`.
-        conditions: Those of the trainings.
+        errors_of: Measures a model on the test split.
     Raises:
         ModelError: A result folder is unusable.
         DataError: The data set has no test split.
     """
-    ours, theirs = (
-        _mean_errors(folders, cache_folder=cache_folder, device=device, conditions=conditions)
-        for folders in (winner, runner_up)
-    )
+    ours, theirs = (_mean_errors([errors_of(folder) for folder in folders]) for folders in (winner, runner_up))
     comparison = compare(ours, theirs)
     low, high = comparison.interval
     return replace(evidence, relative=comparison.relative, low=low, high=high)
 
 
-def _mean_errors(folders: Sequence[Path], *, cache_folder: Path, device: str, conditions: Conditions) -> list[float]:
-    """The mean MSE of each test picture over a setting's trainings."""
-    # Late: torch takes seconds to import, and evidence that is there already is not measured again.
-    from deepcolor.training.metrics import measure
-
-    errors = [
-        measure(folder, cache_folder, split="test", device=device, conditions=conditions).per_image_mse
-        for folder in folders
-    ]
+def _mean_errors(errors: Sequence[Sequence[float]]) -> list[float]:
+    """The mean error on each test picture over a setting's trainings."""
     return [float(value) for value in np.mean(np.asarray(errors, np.float64), axis=0)]

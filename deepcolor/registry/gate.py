@@ -67,14 +67,15 @@ class Obstacle:
     candidates: str
 
 
-def find(*, over_mean: Comparison, champion: Comparison | Obstacle | None) -> Finding:
+def find(*, over_mean: Comparison | None, champion: Comparison | Obstacle | None) -> Finding:
     """Return what the gate says of a candidate.
 
     Args:
-        over_mean: The candidate beside predicting the training mean.
+        over_mean: The candidate beside predicting the training mean, or whatever its stage calls having learnt nothing;
+            None where there is no such thing.
         champion: The candidate beside the champion, or why that cannot be; None where there is no champion.
     """
-    if not over_mean.wins:
+    if over_mean is not None and not over_mean.wins:
         return "no better than the mean"
     if champion is None:
         return "first"

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import cast
 
-from deepcolor.config.schema import STAGES, StageName
 from deepcolor.errors import ModelError
+from deepcolor.stages.finding import SHIPPED
 
 PREFIX = "deepcolor-"
 CHAMPION = "champion"
@@ -33,6 +32,12 @@ PARENT = "deepcolor.parent"
 MODEL = "deepcolor.model"
 """The network's form, as JSON."""
 SIZE_PX = "deepcolor.size_px"
+STAGE = "deepcolor.stage"
+"""The stage as the sweep named it, where it is a user's own."""
+CODE = "deepcolor.code"
+"""SHA-256 by place of the code that the model needs, as JSON: no other is ever run for it."""
+COLOURS = "deepcolor.colours"
+"""Whether a model of a user's own stage colours pictures."""
 PARAM_PREFIX = "deepcolor.param."
 TEST_PREFIX = "deepcolor.test."
 """Figures on the test split, such as `deepcolor.test.mse`; repr of a float."""
@@ -40,7 +45,7 @@ CONFIRMED_PREFIX = "deepcolor.confirmed."
 """What other seeds said of the setting, such as `deepcolor.confirmed.mean`."""
 
 _ALIAS = r"[A-Za-z][A-Za-z0-9_-]{0,99}"
-_LINE = r"(?P<stage>[a-z]+)(?:-(?P<name>(?![^@/]*\.\.)[A-Za-z0-9][A-Za-z0-9._-]{0,99}))?"
+_LINE = r"(?P<stage>[a-z0-9_]+)(?:-(?P<name>(?![^@/]*\.\.)[A-Za-z0-9][A-Za-z0-9._-]{0,99}))?"
 _LINE_FORM = re.compile(_LINE)
 _OWN_FORM = re.compile(rf"{_LINE}(?:@(?:(?P<number>\d{{1,9}})|(?P<alias>{_ALIAS})))?")
 _MLFLOW_FORM = re.compile(
@@ -52,7 +57,8 @@ _MLFLOW_FORM = re.compile(
 class Line:
     """The versions that compete for one champion: a registered model of MLflow's."""
 
-    stage: StageName
+    stage: str
+    """Label of its stage: `colorizer`, `my_stage`."""
     name: str | None = None
     """Of its own, where one stage has champions of several data sets: `fruits` in `colorizer-fruits`."""
 
@@ -75,7 +81,7 @@ class Ref:
     registry_stage: str | None = None
 
     @property
-    def stage(self) -> StageName:
+    def stage(self) -> str:
         """The stage of its line."""
         return self.line.stage
 
@@ -88,9 +94,9 @@ class Ref:
 def line_of(registered_name: str) -> Line | None:
     """Return the line that a registered model is; None for one that is not deepcolor's."""
     match = _LINE_FORM.fullmatch(registered_name.removeprefix(PREFIX))
-    if match is None or match["stage"] not in STAGES or not registered_name.startswith(PREFIX):
+    if match is None or not registered_name.startswith(PREFIX):
         return None
-    return Line(cast(StageName, match["stage"]), match["name"])
+    return Line(match["stage"], match["name"])
 
 
 def parse_line(text: str) -> Line:
@@ -102,13 +108,13 @@ def parse_line(text: str) -> Line:
     line = line_of(f"{PREFIX}{text}")
     if line is None:
         raise ModelError(
-            f"stage: must be one of {', '.join(STAGES)}, or one with a name of its own such as colorizer-fruits; "
-            f"got {text!r}. See `deepcolor models`."
+            f"stage: must be the name of one, such as {', '.join(SHIPPED)}, or with a name of its own such as "
+            f"colorizer-fruits; got {text!r}. See `deepcolor models`."
         )
     return line
 
 
-def named_line(stage: StageName, name: str) -> Line:
+def named_line(stage: str, name: str) -> Line:
     """Return the line of a stage that somebody names: `fruits`, `colorizer-fruits`, or `colorizer` for the unnamed one.
 
     Raises:
@@ -136,12 +142,12 @@ def parse_ref(text: str, *, registry_stage: str | None = None) -> Ref:
         ModelError: It is none of these.
     """
     match = _MLFLOW_FORM.fullmatch(text) or _OWN_FORM.fullmatch(text)
-    if match is None or match["stage"] not in STAGES:
+    if match is None:
         raise ModelError(
-            f"model: must be STAGE@ALIAS or STAGE@VERSION, where STAGE is one of {', '.join(STAGES)}; got {text!r}. "
-            "For example colorizer@champion, or colorizer@3."
+            f"model: must be STAGE@ALIAS or STAGE@VERSION, where STAGE is {', '.join(SHIPPED)} or one of your own; "
+            f"got {text!r}. For example colorizer@champion, or colorizer@3."
         )
-    line = Line(cast(StageName, match["stage"]), match["name"])
+    line = Line(match["stage"], match["name"])
     parts = match.groupdict()
     if registry_stage is not None:
         if parts.get("alias") or parts.get("number"):
@@ -160,7 +166,7 @@ def parse_ref(text: str, *, registry_stage: str | None = None) -> Ref:
 def is_ref(text: str) -> bool:
     """Whether a text is meant as a reference to a registered model, and not as a folder."""
     head, at, _ = text.partition("@")
-    return text.startswith("models:/") or head in STAGES or (bool(at) and head.partition("-")[0] in STAGES)
+    return text.startswith("models:/") or head in SHIPPED or (bool(at) and _OWN_FORM.fullmatch(text) is not None)
 
 
 def _checked_registry_stage(name: str) -> str:

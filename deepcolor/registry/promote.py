@@ -13,18 +13,20 @@ without a second version.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deepcolor.errors import CorruptFileError, ModelError
 from deepcolor.models.description import ModelDescription, read_description
+from deepcolor.models.saved import open_saved
 from deepcolor.registry import names
 from deepcolor.registry.evidence import Evidence, compared
 from deepcolor.registry.gate import Comparison, Obstacle, compare, find
 from deepcolor.registry.lock import registry_lock
-from deepcolor.registry.promotion import Promotion, Verdict
+from deepcolor.registry.promotion import Gate, Promotion, Verdict
 from deepcolor.registry.pull import pull
 from deepcolor.registry.registering import Candidate, carry_evidence, note_data, register, upload
 from deepcolor.registry.versions import (
@@ -40,11 +42,10 @@ from deepcolor.registry.versions import (
     with_alias,
 )
 from deepcolor.scratch import temporary_folder
+from deepcolor.stages.session import Measured
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-
-    from deepcolor.training.metrics import Measurement
 
 __all__ = ["Candidate", "Promotion", "Verdict", "promote"]
 
@@ -81,7 +82,7 @@ def promote(
     assert client is not None
     work = _Work(candidate, client, model_code=model_code, force=force, device=device, say=on_step or (lambda _: None))
     with asking(tracking_uri):
-        line = names.named_line(candidate.stage, name) if name is not None else None
+        line = names.named_line(candidate.label, name) if name is not None else None
         while True:
             standing = work.standing(line)
             findings = work.findings(standing)
@@ -112,7 +113,7 @@ class _Findings:
     evidence: Evidence | None
     test: dict[str, float]
     over_mean: Comparison | None = None
-    """None where it is champion already, and was not measured again."""
+    """None where it is champion already, and was not measured again, or where its stage has no baseline."""
     beside_champion: Comparison | Obstacle | None = None
 
 
@@ -136,7 +137,8 @@ class _Work:
         self.device = device
         self.say = say
         self.description: ModelDescription = read_description(candidate.model_folder)
-        self._own: Measurement | None = None
+        self.stage = candidate.stage_class
+        self._own: Measured | None = None
 
     def standing(self, line: names.Line | None) -> _Standing:
         """Look at the registry as it is now."""
@@ -153,11 +155,11 @@ class _Work:
     def _line_of_data(self) -> names.Line:
         """The line whose champion is of the candidate's data set; the unnamed one where there is none."""
         for line in lines(self.client):
-            if line.stage == self.candidate.stage:
+            if line.stage == self.candidate.label:
                 champion = with_alias(versions_of(self.client, line), names.CHAMPION)
                 if champion is not None and self._is_of_same_data(champion):
                     return line
-        return names.Line(self.candidate.stage)
+        return names.Line(self.candidate.label)
 
     def _is_of_same_data(self, champion: ModelVersion) -> bool:
         """One data set: of one name, and not without a picture in common, as another person's of this name would be."""
@@ -174,16 +176,15 @@ class _Work:
         if self._own is None:
             self.say("measuring on the test split")
             self._own = self._measure(self.candidate.model_folder)
-        # Late: torch takes seconds to import, and a version that is champion already is not measured again.
-        from deepcolor.training.metrics import baseline_errors
-
-        mean = baseline_errors(self.candidate.cache_folder, self.candidate.stage, split="test")
-        over_mean = compare(self._own.per_image_mse, mean)
-        test = {key: float(value) for key, value in asdict(self._own).items() if key != "per_image_mse"}
-        test["baseline_mse"] = over_mean.other_mse
+        candidate, gate = self.candidate, self.stage.gate_metric
+        mean = self.stage.baseline(folder=candidate.data_folder, data=candidate.section, split="test")
+        over_mean = compare(self._own.errors, mean) if mean is not None else None
+        test = {gate: math.fsum(self._own.errors) / len(self._own.errors), **self._own.metrics}
+        if over_mean is not None:
+            test[f"baseline_{gate}"] = over_mean.other_mse
         return _Findings(evidence, test, over_mean, self._beside(standing.champion, self._own))
 
-    def _beside(self, champion: ModelVersion | None, own: Measurement) -> Comparison | Obstacle | None:
+    def _beside(self, champion: ModelVersion | None, own: Measured) -> Comparison | Obstacle | None:
         if champion is None:
             return None
         if not self._is_of_same_data(champion):
@@ -193,19 +194,29 @@ class _Work:
         try:
             with temporary_folder("champion") as folder:
                 pulled = pull(champion.ref, folder / "model", tracking_uri=self.client.tracking_uri)
-                return compare(own.per_image_mse, self._measure(pulled).per_image_mse)
+                return compare(own.errors, self._measure(pulled).errors)
         except (ModelError, CorruptFileError) as error:
             if self.force:
                 return None
             raise ModelError(f"{error} The champion {champion.ref} cannot be compared; --force replaces it.") from error
 
-    def _measure(self, folder: Path) -> Measurement:
-        from deepcolor.training.metrics import measure
-
+    def _measure(self, folder: Path) -> Measured:
         candidate = self.candidate
-        return measure(
-            folder, candidate.cache_folder, split="test", device=self.device, conditions=candidate.conditions
+        ours = (candidate.model_folder, *candidate.trainings, *candidate.runner_up_trainings)
+        stage, saved = open_saved(folder, own=folder in ours)
+        measured = stage.measure(
+            saved,
+            folder=candidate.data_folder,
+            data=candidate.section,
+            split="test",
+            device=self.device,
+            conditions=candidate.conditions,
         )
+        if not measured.errors:
+            raise ModelError(
+                f"gate: {stage.__name__}.measure must give at least one error on the test split; got none."
+            )
+        return measured
 
     def _evidence(self, version: ModelVersion | None) -> Evidence | None:
         """What other seeds say, from the version where it carries that already."""
@@ -223,9 +234,7 @@ class _Work:
             told,
             winner=candidate.trainings,
             runner_up=candidate.runner_up_trainings,
-            cache_folder=candidate.cache_folder,
-            device=self.device,
-            conditions=candidate.conditions,
+            errors_of=lambda folder: self._measure(folder).errors,
         )
 
     def settle(self, standing: _Standing, findings: _Findings) -> Promotion:
@@ -264,10 +273,11 @@ class _Work:
             over_mean=findings.over_mean,
             beside_champion=findings.beside_champion,
             other_pictures=self._other_pictures(standing),
+            gate=Gate(self.stage.gate_metric, self.stage.items, self.stage.baseline_name),
         )
 
     def _verdict(self, standing: _Standing, findings: _Findings) -> Verdict:
-        if findings.over_mean is None:
+        if standing.is_champion:
             return "already champion"
         if standing.champion is not None and findings.beside_champion is None:
             return "forced"  # Its champion cannot be read.

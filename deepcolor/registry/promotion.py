@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from html import escape
 from typing import Literal
@@ -12,6 +13,23 @@ from deepcolor.registry.versions import ModelVersion
 
 Verdict = Finding | Literal["forced", "already champion"]
 _PROMOTED = ("first", "wins", "forced", "already champion")
+
+
+@dataclass(frozen=True)
+class Gate:
+    """What the gate measures, in words."""
+
+    metric: str = "mse"
+    """The figure that decides."""
+    items: str = "picture"
+    """What it is the mean over."""
+    baseline: str = "predicting the training mean"
+    """What a model must be better than; empty: nothing."""
+
+    def value(self, test: Mapping[str, float]) -> str:
+        """The figure, with its name."""
+        name = self.metric.upper() if self.metric == "mse" else self.metric
+        return f"test {name} {test[self.metric]:.3e}"
 
 
 @dataclass(frozen=True)
@@ -33,6 +51,7 @@ class Promotion:
     """With predicting the training mean; None where it was champion already, and not measured again."""
     beside_champion: Comparison | Obstacle | None = None
     """With the champion before, or why that cannot be; None where there was none, or it was this version."""
+    gate: Gate = Gate()
     other_pictures: bool = False
     """The champion was trained on other pictures of the data set, or on another split of them."""
 
@@ -95,30 +114,37 @@ class Promotion:
     def warnings(self) -> tuple[str, ...]:
         """What to know before relying on the outcome."""
         found = []
-        mse, mean = self.test["mse"], self.test["baseline_mse"]
-        if self.verdict == "already champion" and not mse < mean:
-            found.append(f"it is no better than predicting the training mean ({mse:.3e}, mean {mean:.3e})")
+        mse, mean = self._figures
+        if self.verdict == "already champion" and mean is not None and not mse < mean:
+            found.append(f"it is no better than {self.gate.baseline} ({mse:.3e}, mean {mean:.3e})")
         if self.promoted and self.over_mean is not None and self.over_mean.wins and not self.over_mean.clear:
             found.append(
-                f"that it is better than predicting the training mean may be chance: {_cannot_tell(self.over_mean)}"
+                f"that it is better than {self.gate.baseline} may be chance: {self._cannot_tell(self.over_mean)}"
             )
         if self.other_pictures and self.champion_before is not None:
             found.append(
                 f"{self.champion_before.ref} was trained on other pictures or another split of {self.data}, "
-                "and may know some of these test pictures"
+                f"and may know some of these test {self.gate.items}s"
             )
         return tuple(found)
 
     @property
     def _test(self) -> str:
-        return f"test MSE {self.test['mse']:.3e}"
+        return self.gate.value(self.test)
+
+    @property
+    def _figures(self) -> tuple[float, float | None]:
+        """Of the version, and of what it must be better than."""
+        return self.test[self.gate.metric], self.test.get(f"baseline_{self.gate.metric}")
 
     @property
     def _beside_mean(self) -> str:
-        mse, mean = self.test["mse"], self.test["baseline_mse"]
+        mse, mean = self._figures
+        if mean is None:
+            return "with nothing to compare it with"
         if not mse < mean:
-            return f"no better than predicting the training mean ({mean:.3e})"
-        return f"{1 - mse / mean:.1%} below predicting the training mean ({mean:.3e})"
+            return f"no better than {self.gate.baseline} ({mean:.3e})"
+        return f"{1 - mse / mean:.1%} below {self.gate.baseline} ({mean:.3e})"
 
     @property
     def _difference(self) -> str:
@@ -131,19 +157,20 @@ class Promotion:
         span = f"; 95 %: {low:.1%} to {high:.1%}" if comparison.clear else ""
         return (
             f"{abs(comparison.relative):.1%} {side} {champion.ref} ({comparison.other_mse:.3e}{span}), "
-            f"better on {comparison.better_on:.0%} of {counted(comparison.images, 'picture')}"
+            f"better on {comparison.better_on:.0%} of {counted(comparison.images, self.gate.items)}"
         )
 
     @property
     def _reason(self) -> str:
         """Why the gate alone would not have made it champion."""
         champion, beside = self.champion_before, self.beside_champion
-        if not self.test["mse"] < self.test["baseline_mse"]:
+        mse, mean = self._figures
+        if mean is not None and not mse < mean:
             return f"{self._test}, {self._beside_mean}"
         if champion is not None and isinstance(beside, Obstacle):
             return f"{self._test}, {self._beside_mean}; {_obstacle(beside, champion.ref)}"
         if beside is not None and not isinstance(beside, Obstacle) and beside.wins and not beside.clear:
-            return f"{self._test}, {self._difference}, but that may be chance: {_cannot_tell(beside)}"
+            return f"{self._test}, {self._difference}, but that may be chance: {self._cannot_tell(beside)}"
         return f"{self._test}, {self._difference}"
 
     @property
@@ -157,6 +184,11 @@ class Promotion:
             f"to replace {champion.ref}: --force."
         )
 
+    def _cannot_tell(self, comparison: Comparison) -> str:
+        low, high = comparison.interval
+        verb, items = "is" if comparison.images == 1 else "are", counted(comparison.images, f"test {self.gate.items}")
+        return f"{items} {verb} too few to tell (95 %: {low:+.1%} to {high:+.1%})"
+
 
 def _obstacle(beside: Obstacle, champion: str) -> str:
     if beside.finding == "other size":
@@ -164,9 +196,3 @@ def _obstacle(beside: Obstacle, champion: str) -> str:
     if beside.champions == beside.candidates:
         return f"the champion {champion} is of another data set called {beside.champions}, without a picture in common"
     return f"the champion {champion} is of another data set ({beside.champions}, this is {beside.candidates})"
-
-
-def _cannot_tell(comparison: Comparison) -> str:
-    low, high = comparison.interval
-    verb = "is" if comparison.images == 1 else "are"
-    return f"{counted(comparison.images, 'test picture')} {verb} too few to tell (95 %: {low:+.1%} to {high:+.1%})"

@@ -1,13 +1,15 @@
-"""Take a model out of the registry: weights, description and a model card. Nothing of it is ever run."""
+"""Take a model out of the registry: weights, description, the code it brings and a model card. Nothing of it is run."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 
 from deepcolor.atomic import write_atomically
 from deepcolor.errors import CorruptFileError, ModelError, WorkspaceError
 from deepcolor.models.description import (
+    CODE_FOLDER,
     DESCRIPTION_FILE,
     MAX_DESCRIPTION_BYTES,
     MAX_WEIGHTS_BYTES,
@@ -16,10 +18,12 @@ from deepcolor.models.description import (
     read_description,
 )
 from deepcolor.plainfile import NotPlainError, check_plain, open_plain, read_plain
+from deepcolor.plugins import MOST_BYTES, kept_at
 from deepcolor.registry.card import model_card
 from deepcolor.registry.package import WEIGHTS_BELOW
 from deepcolor.registry.versions import ModelVersion, asking, list_versions, resolve
 from deepcolor.scratch import temporary_folder
+from deepcolor.stages.finding import SHIPPED, stage_of
 from deepcolor.tracking import store
 
 CARD_FILE = "README.md"
@@ -27,10 +31,11 @@ _MOST_ANCESTORS = 20
 
 
 def pull(ref: str, out: Path, *, tracking_uri: str, registry_stage: str | None = None) -> Path:
-    """Write a registered model to a folder: `model.safetensors`, `model.json`, and a model card.
+    """Write a registered model to a folder: `model.safetensors`, `model.json`, and a model card; where its stage or
+    network is somebody's own, the files in `code/` that it needs.
 
     Only these files are taken out of the version's artifacts, under these names, whatever else lies there; the
-    weights' checksum is compared with the description's and the registry's.
+    weights' checksum is compared with the description's and the registry's, and so is that of each file of code.
 
     Args:
         ref: `colorizer@champion`, `colorizer@3`, or MLflow's `models:/deepcolor-colorizer@champion`.
@@ -51,8 +56,12 @@ def pull(ref: str, out: Path, *, tracking_uri: str, registry_stage: str | None =
         fetched = temporary
         _fetch(version, fetched, tracking_uri=tracking_uri)
         description = _checked(version, fetched)
-        card = model_card(version, description, lineage=_lineage(version, tracking_uri))
+        files = _fetch_code(version, description, fetched, tracking_uri=tracking_uri)
+        stage = stage_of(description.stage) if description.stage in SHIPPED else None
+        card = model_card(version, description, stage=stage, lineage=_lineage(version, tracking_uri))
         try:
+            for name, content in files.items():
+                write_atomically(out / name, content)
             for name in (WEIGHTS_FILE, DESCRIPTION_FILE):
                 write_atomically(out / name, read_plain(fetched / name, most_bytes=MAX_WEIGHTS_BYTES))
             write_atomically(out / CARD_FILE, card.encode())
@@ -73,13 +82,45 @@ def _check_target(out: Path) -> None:
 
 
 def _fetch(version: ModelVersion, folder: Path, *, tracking_uri: str) -> None:
+    wanted = {DESCRIPTION_FILE: MAX_DESCRIPTION_BYTES, WEIGHTS_FILE: MAX_WEIGHTS_BYTES}
+    _download(version, wanted, folder, tracking_uri=tracking_uri)
+
+
+def _fetch_code(
+    version: ModelVersion, description: ModelDescription, folder: Path, *, tracking_uri: str
+) -> dict[str, bytes]:
+    """The files of code that a version needs, by their path; each is the one that was there when it was registered."""
+    if dict(description.code) != version.code:
+        raise CorruptFileError(
+            f"model: {DESCRIPTION_FILE} must name the code that {version.ref} was registered with; got other code. "
+            "It is damaged, or was tampered with; promote the trial again."
+        )
+    files: dict[str, bytes] = {}
+    for place, digest in description.code.items():
+        if not place.endswith(".py"):
+            continue
+        name = str(kept_at(Path(CODE_FOLDER), digest, place))
+        _download(version, {name: MOST_BYTES}, folder / Path(name).parent, tracking_uri=tracking_uri)
+        files[name] = read_plain(folder / name, most_bytes=MOST_BYTES)
+        found = hashlib.sha256(files[name]).hexdigest()
+        if found != digest:
+            raise CorruptFileError(
+                f"model: the code {place} of {version.ref} must be what it was registered with, SHA-256 "
+                f"{digest[:12]}...; got {found[:12]}... Promote the trial again with --force."
+            )
+    return files
+
+
+def _download(version: ModelVersion, wanted: Mapping[str, int], folder: Path, *, tracking_uri: str) -> None:
+    """Fetch files, each of so many bytes at most, from below the model folder of a version."""
     from mlflow.artifacts import download_artifacts
     from mlflow.exceptions import MlflowException
 
+    folder.mkdir(parents=True, exist_ok=True)
     client = store.open_client(tracking_uri)
     with asking(tracking_uri):
         source = client.get_model_version_download_uri(version.line.registered_name, str(version.number))
-        for name, most_bytes in ((DESCRIPTION_FILE, MAX_DESCRIPTION_BYTES), (WEIGHTS_FILE, MAX_WEIGHTS_BYTES)):
+        for name, most_bytes in wanted.items():
             uri = f"{source.rstrip('/')}/{WEIGHTS_BELOW}/{name}"
             try:
                 _check_artifact(uri, most_bytes=most_bytes, tracking_uri=client.tracking_uri)

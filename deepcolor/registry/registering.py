@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deepcolor.config.schema import ParamValue, StageName
+from deepcolor.config.schema import ParamValue
 from deepcolor.data.cache.index import read_index
 from deepcolor.data.identity import pictures_sketch, splits_digest
 from deepcolor.data.splits import SplitName
@@ -23,6 +23,9 @@ from deepcolor.registry.evidence import Evidence
 from deepcolor.registry.package import write_package
 from deepcolor.registry.versions import ModelVersion, versions_of
 from deepcolor.scratch import temporary_folder
+from deepcolor.stages.contract import Stage
+from deepcolor.stages.finding import SHIPPED, label_of, stage_of
+from deepcolor.stages.sections import DataSection
 from deepcolor.tracking import layout, store
 from deepcolor.training.conditions import ANY, Conditions
 
@@ -35,11 +38,12 @@ if TYPE_CHECKING:
 class Candidate:
     """A finished trial that asks for promotion."""
 
-    stage: StageName
+    stage: str
+    """As its sweep names it."""
     model_folder: Path
     """Its result folder: `model.safetensors`, `model.json`."""
-    cache_folder: Path
-    """The decoded data set it was trained on; its test split is the gate."""
+    data_folder: Path
+    """The data it was trained on (`Job.folder`); its test split is the gate."""
     study: str
     trial: int
     params: dict[str, ParamValue]
@@ -59,6 +63,20 @@ class Candidate:
     """Those of the runner-up's."""
     conditions: Conditions = ANY
     """How torch computed in its training; it is measured in the same way."""
+    section: DataSection = field(default_factory=DataSection)
+    """What its sweep says of the data."""
+    code: Mapping[str, str] = field(default_factory=dict)
+    """SHA-256 by place of the code that its sweep names."""
+
+    @cached_property
+    def stage_class(self) -> type[Stage]:
+        """Its stage."""
+        return stage_of(self.stage, self.code)
+
+    @property
+    def label(self) -> str:
+        """What its stage is called in names."""
+        return label_of(self.stage)
 
     @property
     def comparable(self) -> bool:
@@ -73,11 +91,11 @@ class Candidate:
     @cached_property
     def splits(self) -> str:
         """A digest of its data set's pictures and their splits, whatever their size and augmentation."""
-        return splits_digest(self._sha256s)
+        return splits_digest(self._sha256s) if self._sha256s else self.data_digest
 
     @cached_property
     def _sha256s(self) -> Mapping[SplitName, tuple[str, ...]]:
-        return read_index(self.cache_folder).sha256s
+        return read_index(self.data_folder).sha256s if self.stage_class.pictures else {}
 
 
 def register(
@@ -111,7 +129,7 @@ def upload(client: MlflowClient, candidate: Candidate, *, model_code: Path) -> R
     run = _run_of(client, candidate)
     with temporary_folder("promote") as temporary:
         folder = temporary / layout.MODEL_FOLDER
-        write_package(folder, model_folder=candidate.model_folder, model_code=model_code, stage=candidate.stage)
+        write_package(folder, model_folder=candidate.model_folder, model_code=model_code, stage=candidate.stage_class)
         client.log_artifacts(run.info.run_id, str(folder), layout.MODEL_FOLDER)
     return run
 
@@ -147,7 +165,7 @@ def note_data(client: MlflowClient, version: ModelVersion) -> None:
 def _run_of(client: MlflowClient, candidate: Candidate) -> Run:
     if candidate.run_id is not None:
         return client.get_run(candidate.run_id)
-    return store.trial_run(client, stage=candidate.stage, study=candidate.study, number=candidate.trial)
+    return store.trial_run(client, stage=candidate.label, study=candidate.study, number=candidate.trial)
 
 
 def _ensure_registered_model(client: MlflowClient, line: names.Line, data: str) -> None:
@@ -156,7 +174,7 @@ def _ensure_registered_model(client: MlflowClient, line: names.Line, data: str) 
     of = f" of {data}" if line.name else ""
     about = f"deepcolor's {line.stage}s{of}: see the aliases champion and previous."
     try:
-        client.create_registered_model(line.registered_name, description=about)
+        client.create_registered_model(line.registered_name, tags={names.STAGE: line.stage}, description=about)
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
@@ -174,9 +192,15 @@ def _tags(
         names.STUDY: candidate.study,
         names.TRIAL: str(candidate.trial),
         names.RUN: run_id,
-        names.SIZE_PX: str(description.size_px),
         names.MODEL: json.dumps(description.model.identity()),
     }
+    if description.size_px is not None:
+        tags[names.SIZE_PX] = str(description.size_px)
+    if candidate.stage not in SHIPPED:
+        colours = candidate.stage_class.colours_pixels
+        tags |= {names.STAGE: candidate.stage, names.COLOURS: str(colours).lower()}
+    if description.code:
+        tags[names.CODE] = json.dumps(dict(description.code))
     if candidate.parent:
         tags[names.PARENT] = candidate.parent
     tags |= {f"{names.PARAM_PREFIX}{name}": layout.param_value(value) for name, value in candidate.params.items()}
@@ -198,5 +222,5 @@ def _text(
     candidate: Candidate, description: ModelDescription, test: dict[str, float], evidence: Evidence | None
 ) -> str:
     return version_text(
-        candidate.stage, description, test, study=candidate.study, trial=candidate.trial, evidence=evidence
+        candidate.stage_class, description, test, study=candidate.study, trial=candidate.trial, evidence=evidence
     )

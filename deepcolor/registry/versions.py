@@ -13,7 +13,6 @@ from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
-from deepcolor.config.schema import STAGES, ModelConfig, StageName
 from deepcolor.config.stored import read_stored
 from deepcolor.errors import ModelError, TrackingError
 from deepcolor.printable import shown_uri, tracking_option
@@ -21,14 +20,17 @@ from deepcolor.registry import names
 from deepcolor.registry.evidence import Evidence, read_evidence
 from deepcolor.registry.lock import registry_lock
 from deepcolor.sqlite import sqlite_file
-from deepcolor.stages.finding import stage_named
+from deepcolor.stages.finding import SHIPPED, stage_of
+from deepcolor.stages.sections import ModelSection, UnknownModel
 from deepcolor.tracking import layout, store
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion as MlflowModelVersion
+    from mlflow.entities.model_registry import RegisteredModel
 
 _PAGE = 200
+_BASELINE = "baseline_"
 
 
 @dataclass(frozen=True)
@@ -57,8 +59,9 @@ class ModelVersion:
     """Some of its pictures (`data.identity.pictures_sketch`); empty where nothing says so."""
     parent: str | None
     """What its training started from, such as `colorizer@3`."""
-    size_px: int
-    model: ModelConfig
+    size_px: int | None
+    """None for a stage that has no pictures."""
+    model: ModelSection
     """The network's form."""
     params: dict[str, str] = field(default_factory=dict)
     """All settings of its training, as written in MLflow."""
@@ -66,11 +69,21 @@ class ModelVersion:
     """Figures on the test split: mse, mse_a, mse_b, psnr_db, ssim, colourfulness, images, baseline_mse."""
     evidence: Evidence | None = None
     """What other seeds said of its setting; None where they were not asked."""
+    code: dict[str, str] = field(default_factory=dict)
+    """SHA-256 by place of the code that it brings."""
+    colours: bool = False
+    """Whether it colours pictures."""
 
     @property
-    def stage(self) -> StageName:
-        """`regressor`, `colorizer` or `transfer`."""
+    def stage(self) -> str:
+        """The label of its stage: `colorizer`, `my_stage`."""
         return self.line.stage
+
+    @property
+    def gate_metric(self) -> str:
+        """Which of its test figures the gate compared."""
+        found = (name.removeprefix(_BASELINE) for name in self.test if name.startswith(_BASELINE))
+        return next(found, next(iter(self.test), "mse"))
 
     @property
     def ref(self) -> str:
@@ -88,9 +101,7 @@ class Rollback:
     """The champion before; now `previous`, so that a second rollback undoes the first."""
 
 
-def list_versions(
-    tracking_uri: str, *, stage: StageName | None = None, line: names.Line | None = None
-) -> list[ModelVersion]:
+def list_versions(tracking_uri: str, *, stage: str | None = None, line: names.Line | None = None) -> list[ModelVersion]:
     """Return all versions, stage by stage, line by line, the newest first; empty when nothing was ever promoted.
 
     Args:
@@ -173,10 +184,37 @@ def lines(client: MlflowClient) -> list[names.Line]:
         page = client.search_registered_models(
             f"name LIKE '{names.PREFIX}%'", max_results=_PAGE, order_by=["name ASC"], page_token=token
         )
-        found += [line for model in page if (line := names.line_of(model.name)) is not None]
+        found += [line for model in page if (line := names.line_of(model.name)) is not None and _is_ours(line, model)]
         token = page.token
         if not token:
-            return sorted(found, key=lambda line: (STAGES.index(line.stage), line.name or ""))
+            order = {stage: index for index, stage in enumerate(SHIPPED)}
+            return sorted(found, key=lambda line: (order.get(line.stage, len(order)), line.stage, line.name or ""))
+
+
+def _is_ours(line: names.Line, model: RegisteredModel) -> bool:
+    """Whether deepcolor has made a registered model: early releases did not mark those of the shipped stages."""
+    return line.stage in SHIPPED or model.tags.get(names.STAGE) == line.stage
+
+
+def known_line(text: str, *, tracking_uri: str) -> names.Line:
+    """Return the line that somebody names, where there is one, or may be one of a shipped stage.
+
+    Raises:
+        ModelError: There is none; the message lists what there is.
+        TrackingError: The store cannot be read.
+    """
+    line = names.parse_line(text)
+    if line.stage in SHIPPED:
+        return line
+    client = open_registry(tracking_uri, create=False)
+    with asking(tracking_uri):
+        there = [known.stage for known in lines(client)] if client else []
+    if line.stage not in there:
+        known = dict.fromkeys((*SHIPPED, *there))
+        meant = get_close_matches(line.stage, known, n=1)
+        advice = f"Did you mean {meant[0]}?" if meant else "See `deepcolor models`."
+        raise ModelError(f"stage: must be one of {', '.join(known)}; got {text!r}. {advice}")
+    return line
 
 
 def versions_of(client: MlflowClient, line: names.Line) -> list[ModelVersion]:
@@ -229,7 +267,7 @@ def painters(tracking_uri: str) -> list[ModelVersion]:
     Raises:
         TrackingError: The store cannot be read.
     """
-    versions = [version for version in list_versions(tracking_uri) if stage_named(version.stage).colours_pixels]
+    versions = [version for version in list_versions(tracking_uri) if version.colours]
     return with_data([v for v in versions if names.CHAMPION in v.aliases], tracking_uri=tracking_uri)
 
 
@@ -287,6 +325,7 @@ def asking(tracking_uri: str) -> Iterator[None]:
 def _version(line: names.Line, version: MlflowModelVersion, aliases: dict[str, Any]) -> ModelVersion:
     tags: dict[str, str] = dict(version.tags)
     number = int(version.version)
+    shipped = names.STAGE not in tags and line.stage in SHIPPED
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
         registry_stage = str(version.current_stage or names.NO_REGISTRY_STAGE)
@@ -305,12 +344,25 @@ def _version(line: names.Line, version: MlflowModelVersion, aliases: dict[str, A
         splits=tags.get(names.SPLITS, ""),
         pictures=frozenset(tags.get(names.PICTURES, "").split()),
         parent=tags.get(names.PARENT),
-        size_px=int(tags.get(names.SIZE_PX, 128)),
-        model=read_stored(ModelConfig, json.loads(tags.get(names.MODEL, "{}"))).value,
+        size_px=int(tags.get(names.SIZE_PX, 128)) if shipped else _number(tags.get(names.SIZE_PX)),
+        model=_form(line.stage if shipped else None, json.loads(tags.get(names.MODEL, "{}"))),
         params=_under(tags, names.PARAM_PREFIX),
         test={name: float(value) for name, value in _under(tags, names.TEST_PREFIX).items()},
         evidence=read_evidence(_under(tags, names.CONFIRMED_PREFIX)),
+        code=json.loads(tags.get(names.CODE, "{}")),
+        colours=stage_of(line.stage).colours_pixels if shipped else tags.get(names.COLOURS) == "true",
     )
+
+
+def _form(shipped: str | None, content: dict[str, Any]) -> ModelSection:
+    """The form of a version; of a stage of somebody's own as it is, for no code is run to look at it."""
+    if shipped is None:
+        return UnknownModel.model_validate(content)
+    return read_stored(stage_of(shipped).model, content).value
+
+
+def _number(text: str | None) -> int | None:
+    return int(text) if text else None
 
 
 def _under(tags: dict[str, str], prefix: str) -> dict[str, str]:
@@ -321,6 +373,9 @@ def _missing(ref: names.Ref, versions: Sequence[ModelVersion], tracking_uri: str
     """Say what there is of the same stage, in other lines too."""
     where = shown_uri(tracking_uri)
     if not versions:
+        meant = get_close_matches(ref.stage, SHIPPED, n=1) if ref.stage not in SHIPPED else []
+        if meant:
+            return ModelError(f"model: {ref} must exist; got no stage {ref.stage} ({where}). Did you mean {meant[0]}?")
         return ModelError(
             f"model: {ref} must exist; got no version of {ref.line.registered_name} ({where}). "
             "Promote a trial first: deepcolor promote STUDY."

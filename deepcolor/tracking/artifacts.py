@@ -14,8 +14,7 @@ from deepcolor.sqlite import sqlite_file
 from deepcolor.tracking import layout, store
 
 SAMPLES = "samples.png"
-_RESULT_FILES = ("metrics.json", "loss.png", SAMPLES)
-_CHECKPOINT_FILES = ("model.safetensors", "model.json")
+_CHECKPOINT_FILES = ("model.safetensors", "model.json", "code")
 _THUMBNAIL_PX = 256
 _RUN_ID = re.compile("[0-9a-f]{32}")
 
@@ -51,10 +50,11 @@ def staged() -> Iterator[Path]:
 
 def stage_result(result: Path, folder: Path) -> None:
     """Lay out what a trial left in the store."""
-    for name in _RESULT_FILES:
-        _link(result / name, folder / name)
-    for name in _CHECKPOINT_FILES:
-        _link(result / name, folder / layout.CHECKPOINT_FOLDER / name)
+    for path in result.iterdir():
+        _link(
+            path,
+            folder / layout.CHECKPOINT_FOLDER / path.name if path.name in _CHECKPOINT_FILES else folder / path.name,
+        )
 
 
 def stage_samples(result: Path, folder: Path, *, step: int, time_ms: int, run_id: str) -> None:

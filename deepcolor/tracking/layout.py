@@ -16,7 +16,7 @@ import re
 from collections.abc import Mapping, Sequence
 from urllib.parse import quote, urlencode
 
-from deepcolor.config.schema import STAGES, ParamValue, StageName
+from deepcolor.config.schema import ParamValue
 from deepcolor.printable import as_unicode
 from deepcolor.tracking.records import State
 
@@ -26,6 +26,10 @@ KIND = "deepcolor.kind"
 """`study`, `trial`, or `confirmation` for a trial that trains another one's setting again under another seed: these are
 left out of the list that is sorted by value, where the luckiest seed would be at the top."""
 STAGE = "deepcolor.stage"
+STAGE_VERSION = "deepcolor.stage_version"
+"""Of a stage that is no longer at its first."""
+CODE = "deepcolor.code"
+"""SHA-256 by place of the code that a user brought, as JSON."""
 STUDY = "deepcolor.study"
 STUDY_ID = "deepcolor.study_id"
 """What the runs of a study are found by; the same on the parent and on every child."""
@@ -126,6 +130,7 @@ _SHORT = {
     "init_from": "init",
     "freeze": "frz",
 }
+_LABEL = re.compile("[a-z0-9_]+")
 _RUN_NAME = re.compile(r"t(?P<number>\d{4,})(?: .*)?")
 _STATUS: dict[State, str] = {
     "running": "RUNNING",
@@ -137,14 +142,15 @@ _STATUS: dict[State, str] = {
 }
 
 
-def experiment_name(stage: StageName) -> str:
+def experiment_name(stage: str) -> str:
     """`deepcolor/colorizer`."""
     return f"{EXPERIMENT_PREFIX}{stage}"
 
 
-def stage_of(experiment: str) -> StageName | None:
+def stage_in(experiment: str) -> str | None:
     """Return the stage an experiment belongs to; None for one that is not deepcolor's."""
-    return next((stage for stage in STAGES if experiment == experiment_name(stage)), None)
+    label = experiment.removeprefix(EXPERIMENT_PREFIX)
+    return label if experiment.startswith(EXPERIMENT_PREFIX) and _LABEL.fullmatch(label) else None
 
 
 def run_name(number: int, params: Mapping[str, ParamValue]) -> str:
@@ -222,7 +228,7 @@ def view_tag(key: str) -> str:
     return f"mlflow.sharedViewState.{key}"
 
 
-def view_value(study: str, study_id: str, *, searched: Sequence[str], created_ms: int) -> str:
+def view_value(study: str, study_id: str, *, searched: Sequence[str], final: Sequence[str], created_ms: int) -> str:
     """Write a saved view of MLflow's UI: the study's trials as a flat list, best first, with the useful columns.
 
     The UI offers it in its list of views, and a link with its key opens it.
@@ -231,9 +237,10 @@ def view_value(study: str, study_id: str, *, searched: Sequence[str], created_ms
         study: The study's name.
         study_id: And its id.
         searched: Names of the searched parameters; each becomes a column.
+        final: Names of the stage's final metrics; likewise.
         created_ms: When the study began, Unix time in milliseconds.
     """
-    metrics = ("best_epoch", "psnr_db", "ssim", "colourfulness")
+    metrics = ("best_epoch", *final)
     columns = [
         _column("metrics", VALUE),
         *(_column("params", name) for name in searched),

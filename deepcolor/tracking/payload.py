@@ -16,6 +16,7 @@ from pydantic import BaseModel
 from deepcolor.config.schema import Choices, Dimension, Setting, Sweep
 from deepcolor.counting import counted
 from deepcolor.printable import as_unicode
+from deepcolor.stages.sections import DataSection
 from deepcolor.tracking import layout
 from deepcolor.tracking.records import Provenance, StudyRecord, TrialRecord
 from deepcolor.training.trajectory import EpochMetrics
@@ -38,10 +39,10 @@ def record_digest(record: TrialRecord | StudyRecord) -> str:
 
 def trial_params(setting: Setting) -> dict[str, str]:
     """Return every setting, searched and fixed, under the name that the user writes."""
-    data = setting.data.model_dump(mode="json")
-    augment = data.pop("augment")
-    params: dict[str, object] = {f"data.{name}": value for name, value in data.items()}
-    params |= {f"augment.{name}": value for name, value in augment.items()}
+    params: dict[str, object] = {}
+    for name, value in setting.data.model_dump(mode="json").items():
+        parts = {f"{name}.{part}": each for part, each in value.items()} if isinstance(value, dict) else None
+        params |= {f"data.{name}": value} if parts is None else parts
     for part in (setting.model, setting.training, setting.init):
         params |= part.model_dump(mode="json")
     return {name: layout.param_value(value) for name, value in params.items()}
@@ -49,12 +50,15 @@ def trial_params(setting: Setting) -> dict[str, str]:
 
 def study_params(sweep: Sweep) -> dict[str, str]:
     """Return what stays as it is when a study grows: MLflow never lets a param change."""
-    params = {
-        "search.objective": sweep.search.objective,
-        "data.name": sweep.data.name,
-        "data.size_px": sweep.data.size_px,
-    }
+    params = {"search.objective": sweep.search.objective}
+    params |= {f"data.{name}": value for name, value in plain_fields(sweep.data, but=()).items()}
     return {name: layout.param_value(value) for name, value in params.items()}
+
+
+def plain_fields(data: DataSection, *, but: tuple[str, ...] = ("name",)) -> dict[str, Any]:
+    """Return what a data section says, without what has parts of its own."""
+    fields = data.model_dump(mode="json").items()
+    return {name: value for name, value in fields if name not in but and not isinstance(value, dict | list)}
 
 
 def search_tags(sweep: Sweep) -> dict[str, str]:
@@ -83,7 +87,7 @@ def trial_tags(record: TrialRecord, *, parent_run: str) -> dict[str, str]:
     """Return the tags a trial's run is created with; every child carries all, because the UI's filters inherit none."""
     tags = {
         layout.KIND: "trial" if record.confirms is None else "confirmation",
-        layout.STAGE: record.setting.stage,
+        layout.STAGE: record.setting.label,
         layout.STUDY: record.study,
         layout.STUDY_ID: record.study_id,
         layout.TRIAL: str(record.number),
@@ -92,7 +96,7 @@ def trial_tags(record: TrialRecord, *, parent_run: str) -> dict[str, str]:
     }
     if record.confirms is not None:
         tags[layout.CONFIRMS], tags[layout.SEED] = (str(part) for part in record.confirms)
-    return tags | _provenance_tags(record.provenance) | trial_state_tags(record)
+    return tags | _code_tags(record.setting) | _provenance_tags(record.provenance) | trial_state_tags(record)
 
 
 def trial_state_tags(record: TrialRecord) -> dict[str, str]:
@@ -119,12 +123,16 @@ def trial_state_tags(record: TrialRecord) -> dict[str, str]:
 
 def study_tags(record: StudyRecord) -> dict[str, str]:
     """Return the tags of a study's parent run."""
-    tags = study_identity(record.sweep.study, record.study_id, record.sweep.stage) | _provenance_tags(record.provenance)
-    tags |= search_tags(record.sweep) | {
-        layout.STATE: record.state,
-        layout.COMMAND: _cut(record.command),
-        layout.NOTE: _cut(study_note(record)),
-    }
+    tags = study_identity(record.sweep.study, record.study_id, record.sweep.label) | _provenance_tags(record.provenance)
+    tags |= (
+        search_tags(record.sweep)
+        | _code_tags(record.sweep)
+        | {
+            layout.STATE: record.state,
+            layout.COMMAND: _cut(record.command),
+            layout.NOTE: _cut(study_note(record)),
+        }
+    )
     if record.best_trial is not None:
         tags[layout.BEST_TRIAL] = str(record.best_trial)
     if record.confirmed_trial is not None:
@@ -188,7 +196,8 @@ def study_note(record: StudyRecord) -> str:
     lines = [f"## {sweep.study}", ""]
     if sweep.description:
         lines += [sweep.description.strip(), ""]
-    lines += [f"Stage **{sweep.stage}**, data set **{sweep.data.name}**, sampler **{sweep.search.sampler}**.", ""]
+    data = f", data set **{sweep.data.title}**" if sweep.data.title else ""
+    lines += [f"Stage **{sweep.stage}**{data}, sampler **{sweep.search.sampler}**.", ""]
     if sweep.search.space:
         lines += [f"Searched: {'; '.join(f'{each.name} {_space(each)}' for each in sweep.search.space)}.", ""]
     if record.best:
@@ -215,6 +224,13 @@ def _provenance_tags(provenance: Provenance) -> dict[str, str]:
     if provenance.git_dirty is not None:
         tags[layout.GIT_DIRTY] = str(provenance.git_dirty).lower()
     return tags | {f"{layout.VERSION_PREFIX}{name}": version for name, version in provenance.versions.items()}
+
+
+def _code_tags(of: Setting | Sweep) -> dict[str, str]:
+    """What a user has brought, by content, and the version of the stage."""
+    version = of.stage_class.version
+    tags = {layout.STAGE_VERSION: str(version)} if version != 1 else {}
+    return tags | ({layout.CODE: _cut(json.dumps(dict(of.code)))} if of.code else {})
 
 
 def _not_finite(history: tuple[EpochMetrics, ...]) -> Iterator[str]:

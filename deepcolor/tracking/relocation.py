@@ -14,7 +14,6 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from deepcolor.config.schema import STAGES
 from deepcolor.sqlite import private_copy
 from deepcolor.tracking import layout
 
@@ -105,11 +104,11 @@ def _moves(connection: sqlite3.Connection, artifacts: Path) -> dict[Path, Path]:
     moves: dict[Path, Path] = {}
     if ("experiments", "artifact_location") not in _present(connection):
         return moves
-    folders = {layout.experiment_name(stage): stage for stage in STAGES} | {_DEFAULT: _DEFAULT_ID}
     for name, location in connection.execute("SELECT name, artifact_location FROM experiments"):
         path = _path_of(location)
         # Artifacts put elsewhere on purpose stay there; another name of the same folder is not a move.
-        if path is None or (path.parent.name, path.name) != (_ARTIFACTS, folders.get(name)):
+        folder = _DEFAULT_ID if name == _DEFAULT else layout.stage_in(name)
+        if path is None or (path.parent.name, path.name) != (_ARTIFACTS, folder):
             continue
         if path.parent != artifacts and path.parent.resolve() != artifacts.resolve():
             moves[path.parent] = artifacts

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
 
-from deepcolor.config.schema import StageName
 from deepcolor.tracking import layout, payload, store
 from deepcolor.tracking.artifacts import SAMPLES, folder_state, stage_result, stage_samples, staged
 from deepcolor.tracking.epochs import StoredEpochs
@@ -53,7 +52,7 @@ class StudyRuns:
         self,
         client: MlflowClient,
         *,
-        stage: StageName,
+        stage: str,
         study: str,
         study_id: str,
         provenance: Provenance,
@@ -75,9 +74,9 @@ class StudyRuns:
     def of(cls, record: StudyRecord | TrialRecord, client: MlflowClient, *, artifact_root: Path | None) -> Self:
         """Look up the runs of the study that a record belongs to."""
         if isinstance(record, StudyRecord):
-            stage, study = record.sweep.stage, record.sweep.study
+            stage, study = record.sweep.label, record.sweep.study
         else:
-            stage, study = record.setting.stage, record.study
+            stage, study = record.setting.label, record.study
         return cls(
             client,
             stage=stage,
@@ -252,11 +251,11 @@ class StudyRuns:
 
         provenance = record.provenance
         dataset = Dataset(
-            name=record.setting.data.name,
+            name=record.setting.data.title or record.setting.label,
             digest=provenance.data_digest[:32],
             source_type="local",
             source=json.dumps({"uri": provenance.data_folder}),
-            profile=json.dumps({"size_px": record.setting.data.size_px, "data_digest": provenance.data_digest}),
+            profile=json.dumps({**payload.plain_fields(record.setting.data), "data_digest": provenance.data_digest}),
         )
         tag = InputTag(layout.DATASET_CONTEXT, "training")
         self._client.log_inputs(known.run_id, [DatasetInput(dataset, [tag])])
@@ -319,7 +318,8 @@ class StudyRuns:
         if self._view_saved:
             return
         study, study_id, searched = record.sweep.study, record.study_id, record.sweep.search_names
-        value = layout.view_value(study, study_id, searched=searched, created_ms=record.started_ms)
+        final = list(record.sweep.final_metrics)
+        value = layout.view_value(study, study_id, searched=searched, final=final, created_ms=record.started_ms)
         self._client.set_experiment_tag(self._experiment, layout.view_tag(layout.view_key(study_id)), value)
         self._view_saved = True
 

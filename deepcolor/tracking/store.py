@@ -12,17 +12,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deepcolor.config.schema import STAGES, StageName
 from deepcolor.errors import TrackingError
 from deepcolor.printable import note_secrets, shown_uri, tracking_option, without_secrets
 from deepcolor.sqlite import is_read_only, keep_write_ahead_log, sqlite_file, sqlite_url, use_write_ahead_log
+from deepcolor.stages.finding import SHIPPED
 from deepcolor.tracking import layout
 from deepcolor.tracking.mlflow_private import artifacts_at, engines
 from deepcolor.tracking.relocation import artifacts_beside, bring_home, put_default, readable_copy
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import Run
+    from mlflow.entities import Experiment, Run
 
 _SETUP_TIMEOUT_S = 120
 _PAGE = 1000
@@ -89,7 +89,7 @@ def prepare_environment() -> None:
         logging.getLogger(logger).setLevel(logging.CRITICAL)
 
 
-def ensure_experiment(client: MlflowClient, stage: StageName, *, artifact_root: Path | None) -> str:
+def ensure_experiment(client: MlflowClient, stage: str, *, artifact_root: Path | None) -> str:
     """Return the id of the stage's experiment; create it if need be.
 
     Args:
@@ -166,7 +166,7 @@ def run_ids(tracking_uri: str) -> set[str]:
         ) from error
 
 
-def trial_run(client: MlflowClient, *, stage: StageName, study: str, number: int) -> Run:
+def trial_run(client: MlflowClient, *, stage: str, study: str, number: int) -> Run:
     """Return the run of a trial, found by its tags; the newest if there are several.
 
     Raises:
@@ -184,12 +184,27 @@ def trial_run(client: MlflowClient, *, stage: StageName, study: str, number: int
     return runs[-1]
 
 
+def _experiments(client: MlflowClient) -> list[tuple[str, Experiment]]:
+    """The experiments of all stages, those of the shipped ones first, in their order."""
+    found: list[tuple[str, Experiment]] = []
+    token: str | None = None
+    while True:
+        page = client.search_experiments(
+            filter_string=f"name LIKE '{layout.EXPERIMENT_PREFIX}%'", order_by=["name ASC"], page_token=token
+        )
+        found += [(stage, each) for each in page if (stage := layout.stage_in(each.name)) is not None]
+        if not (token := page.token):
+            break
+    order = {stage: index for index, stage in enumerate(SHIPPED)}
+    return sorted(found, key=lambda each: order.get(each[0], len(order)))
+
+
 @dataclass(frozen=True)
 class TrackedStudy:
     """A study as MLflow knows it; enough to link to it."""
 
     name: str
-    stage: StageName
+    stage: str
     experiment_id: str
     study_id: str
     has_view: bool
@@ -212,10 +227,7 @@ def tracked_studies(tracking_uri: str) -> list[TrackedStudy]:
     client = open_client(tracking_uri)
     found: list[TrackedStudy] = []
     try:
-        for stage in STAGES:
-            experiment = client.get_experiment_by_name(layout.experiment_name(stage))
-            if experiment is None or experiment.lifecycle_stage == "deleted":
-                continue
+        for stage, experiment in _experiments(client):
             for run in find_runs(client, experiment.experiment_id, layout.STUDIES_FILTER):
                 name, study_id = run.data.tags[layout.STUDY], run.data.tags[layout.STUDY_ID]
                 has_view = layout.view_tag(layout.view_key(study_id)) in experiment.tags
@@ -293,7 +305,7 @@ def _create(database: Path) -> None:
     unfinished.rename(database)
 
 
-def _artifact_location(client: MlflowClient, stage: StageName, artifact_root: Path | None) -> str | None:
+def _artifact_location(client: MlflowClient, stage: str, artifact_root: Path | None) -> str | None:
     database = sqlite_file(client.tracking_uri)
     if database is None:
         return None

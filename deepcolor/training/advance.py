@@ -1,6 +1,6 @@
-"""The one loop of all three stages: advance a trajectory to an epoch.
+"""The one loop of all stages: advance a trajectory to an epoch.
 
-session = the furthest usable checkpoint, else the initial weights
+training = the furthest usable checkpoint, else the initial weights
 until the history shows the segment's view, or the stop file appears:
     train one epoch, validate
     write a checkpoint when the last one is old enough
@@ -16,11 +16,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from deepcolor.data.cache.arrays import CachedData
 from deepcolor.errors import StoreError
+from deepcolor.stages.session import Job
 from deepcolor.training.checkpoint import (
     Record,
     keep,
@@ -32,9 +33,9 @@ from deepcolor.training.checkpoint import (
 )
 from deepcolor.training.device import pick_device, torch_set_up
 from deepcolor.training.early_stopping import view_of
-from deepcolor.training.figures import read_result
+from deepcolor.training.result_files import read_result
 from deepcolor.training.results import write_result
-from deepcolor.training.session import Session
+from deepcolor.training.training import Training, job_of
 from deepcolor.training.trajectory import EpochMetrics, Segment, SegmentOutcome, TrajectoryPaths, View
 
 OnEpoch = Callable[[EpochMetrics], None]
@@ -60,7 +61,7 @@ def advance(segment: Segment, on_epoch: OnEpoch | None = None) -> SegmentOutcome
     """
     device = pick_device(segment.device)
     training = segment.trajectory.setting.training
-    with torch_set_up(threads=segment.threads, reduced_precision=training.mixed_precision):
+    with torch_set_up(threads=segment.threads, reduced_precision=training.reduced_precision):
         return _Advance(segment, device=device, on_epoch=on_epoch).run()
 
 
@@ -77,26 +78,26 @@ class _Advance:
         self.train_s = 0.0
 
     def run(self) -> SegmentOutcome:
-        history, session = self.recorded, None
+        history, training = self.recorded, None
         view = self._view(history)
         if view is None:
-            session = self._furthest_session()
-            self._train(session, until=lambda session: self._view(session.history) is not None)
-            history = tuple(session.history)
+            training = self._furthest()
+            self._train(training, until=lambda training: self._view(training.history) is not None)
+            history = tuple(training.history)
             view = self._view(history)
         else:
             self._keep_end(view)
         if view is None or view.diverged or not self.segment.result:
             return self._outcome(history, view=view)
-        return self._outcome_with_result(history, view=view, session=session)
+        return self._outcome_with_result(history, view=view, training=training)
 
     def _outcome_with_result(
-        self, history: tuple[EpochMetrics, ...], *, view: View, session: Session | None
+        self, history: tuple[EpochMetrics, ...], *, view: View, training: Training | None
     ) -> SegmentOutcome:
         folder = self.paths.result(view)
-        figures = read_result(folder)
+        figures = read_result(folder, self.segment.trajectory.setting.final_metrics)
         if figures is None:
-            weights = session.weights(view.chosen_epoch) if session else None
+            weights = training.weights(view.chosen_epoch) if training else None
             weights = weights or self._weights_from_store(view.chosen_epoch)
             if weights is None:  # The stop file came while they were trained again.
                 return self._outcome(history, view=None)
@@ -104,19 +105,20 @@ class _Advance:
                 figures = write_result(
                     folder,
                     self.segment.trajectory,
+                    job=self.job,
                     view=view,
                     history=history,
                     weights=weights,
-                    data=self.data,
-                    device=self.device,
+                    session=training.session if training else None,
                     threads=next((record.threads for record in records(self.paths)), ()),
                 )
         return self._outcome(history, view=view, result=folder, figures=figures)
 
     @cached_property
-    def data(self) -> CachedData:
-        """Opened on first use: a segment that finds all done does not need it."""
-        return CachedData.open(self.segment.cache, device=str(self.device))
+    def job(self) -> Job:
+        """What sessions are given."""
+        segment = self.segment
+        return job_of(segment.trajectory, folder=segment.cache, device=self.device, code=segment.code)
 
     def _view(self, history: Sequence[EpochMetrics]) -> View | None:
         segment = self.segment
@@ -124,60 +126,52 @@ class _Advance:
             history, epochs=segment.to_epoch, patience=segment.patience, objective=segment.trajectory.objective
         )
 
-    def _train(self, session: Session, *, until: Callable[[Session], bool]) -> None:
+    def _train(self, training: Training, *, until: Callable[[Training], bool]) -> None:
         """Train epoch after epoch until `until` holds or the stop file appears, and leave a checkpoint."""
         started = last_checkpoint = time.monotonic()
-        first_epoch, written_epoch = session.epoch, session.epoch
-        done = until(session)
+        first_epoch, written_epoch = training.epoch, training.epoch
+        done = until(training)
         while not done and not self._stop_asked():
-            row = session.train_epoch(recorded=self.recorded)
+            row = training.train_epoch(recorded=self.recorded)
             self.trained_epochs += 1
-            done = until(session)
+            done = until(training)
             if self.on_epoch is not None:
                 self.on_epoch(row)
             if not done and time.monotonic() - last_checkpoint >= self.segment.checkpoint_every_s:
-                self._checkpoint(session, kept=False)
-                last_checkpoint, written_epoch = time.monotonic(), session.epoch
-        if session.epoch > first_epoch and (done or session.epoch > written_epoch):
-            self._checkpoint(session, kept=done)
+                self._checkpoint(training, kept=False)
+                last_checkpoint, written_epoch = time.monotonic(), training.epoch
+        if training.epoch > first_epoch and (done or training.epoch > written_epoch):
+            self._checkpoint(training, kept=done)
         self.train_s += time.monotonic() - started
 
     def _stop_asked(self) -> bool:
         return self.segment.stop_file is not None and self.segment.stop_file.exists()
 
-    def _furthest_session(self, *, at_most: int | None = None) -> Session:
+    def _furthest(self, *, at_most: int | None = None) -> Training:
         """Resume from the furthest usable checkpoint, else begin."""
         for record in records(self.paths):
-            session = self._resumed(record) if at_most is None or record.epoch <= at_most else None
-            if session is not None:
-                return session
+            training = self._resumed(record) if at_most is None or record.epoch <= at_most else None
+            if training is not None:
+                return training
         with self._writing("trajectory"):
             write_identity(self.paths, self.segment.trajectory)
-        segment = self.segment
-        return Session.begin(segment.trajectory, data=self.data, device=self.device, code=segment.code)
+        return Training.begin(self.segment.trajectory, self.job)
 
-    def _resumed(self, record: Record) -> Session | None:
+    def _resumed(self, record: Record) -> Training | None:
         content = read_tensors(self.paths, record)
         if content is None:
             return None
-        return Session.resume(
-            self.segment.trajectory,
-            record=record,
-            content=content,
-            data=self.data,
-            device=self.device,
-            code=self.segment.code,
-        )
+        return Training.resume(self.segment.trajectory, self.job, record=record, content=content)
 
-    def _weights_from_store(self, epoch: int) -> dict[str, torch.Tensor] | None:
+    def _weights_from_store(self, epoch: int) -> dict[str, Any] | None:
         """Return the weights after `epoch` epochs: from a checkpoint that holds them, else trained again."""
         for record in records(self.paths):
-            session = self._resumed(record) if epoch in {record.epoch, record.best_epoch} else None
-            if session is not None:
-                return session.weights(epoch)
-        session = self._furthest_session(at_most=epoch)
-        self._train(session, until=lambda session: session.epoch >= epoch)
-        return session.weights(epoch)
+            training = self._resumed(record) if epoch in {record.epoch, record.best_epoch} else None
+            if training is not None:
+                return training.weights(epoch)
+        training = self._furthest(at_most=epoch)
+        self._train(training, until=lambda training: training.epoch >= epoch)
+        return training.weights(epoch)
 
     def _keep_end(self, view: View) -> None:
         with self._writing("checkpoint"):
@@ -187,9 +181,9 @@ class _Advance:
                         keep(self.paths, record)
                     return
 
-    def _checkpoint(self, session: Session, *, kept: bool) -> None:
+    def _checkpoint(self, training: Training, *, kept: bool) -> None:
         with self._writing("checkpoint"):
-            write_checkpoint(self.paths, session.record(kept=kept), session.tensors())
+            write_checkpoint(self.paths, training.record(kept=kept), training.tensors())
 
     @contextmanager
     def _writing(self, subject: str) -> Iterator[None]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Self
 
-from deepcolor.config.schema import TrainingConfig
+from deepcolor.stages.sections import TrainingSection
 
 VAL_BATCH_SIZE = 32
 """From 16 to 64 a CPU is equally fast; at 128 the activations leave its caches and it takes twice as long."""
@@ -25,7 +25,7 @@ class Conditions:
     """Pictures at a time."""
 
     @classmethod
-    def of(cls, training: TrainingConfig, *, threads: int | None) -> Self:
+    def of(cls, training: TrainingSection, *, threads: int | None) -> Self:
         """Return those of a training.
 
         Args:
@@ -33,8 +33,8 @@ class Conditions:
             threads: CPU threads it was given.
         """
         # Memory that was enough for training is enough for this, too.
-        batch_size = min(training.batch_size, VAL_BATCH_SIZE)
-        return cls(threads=threads, reduced_precision=training.mixed_precision, batch_size=batch_size)
+        batch_size = min(getattr(training, "batch_size", VAL_BATCH_SIZE), VAL_BATCH_SIZE)
+        return cls(threads=threads, reduced_precision=training.reduced_precision, batch_size=batch_size)
 
 
 ANY = Conditions()

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-
-import torch
-from torch import Tensor
 
 from deepcolor import __version__
 from deepcolor.atomic import write_folder_atomically
-from deepcolor.data.cache.arrays import CachedData
-from deepcolor.models.description import ModelDescription
-from deepcolor.models.modelfile import model_files
-from deepcolor.models.networks import build_from
+from deepcolor.errors import CodeError
+from deepcolor.fields.named import named_fields
+from deepcolor.models.description import CODE_FOLDER, ModelDescription, model_files
+from deepcolor.plugins import kept_at, source_of
+from deepcolor.stages.contract import Stage
+from deepcolor.stages.finding import STAGES
+from deepcolor.stages.session import Arrays, Job, Session
 from deepcolor.training.curve import loss_curve
-from deepcolor.training.figures import LOSS_FILE, METRICS_FILE, SAMPLES_FILE, THREADS
-from deepcolor.training.metrics import picture_metrics
-from deepcolor.training.samples import contact_sheet
+from deepcolor.training.result_files import LOSS_FILE, METRICS_FILE, THREADS
+from deepcolor.training.training import written
 from deepcolor.training.trajectory import EpochMetrics, Trajectory, View
 
 
@@ -26,37 +26,42 @@ def write_result(
     folder: Path,
     trajectory: Trajectory,
     *,
+    job: Job,
     view: View,
     history: Sequence[EpochMetrics],
-    weights: Mapping[str, Tensor],
-    data: CachedData,
-    device: torch.device,
+    weights: Arrays,
+    session: Session | None = None,
     threads: Sequence[int] = (),
 ) -> dict[str, float]:
-    """Write the result folder of a view: model.safetensors, model.json, metrics.json, samples.png, loss.png.
+    """Write the result folder of a view: the model, metrics.json, loss.png, and what its stage adds.
 
     Args:
         folder: `TrajectoryPaths.result(view)`.
         trajectory: What was trained.
+        job: Of the trajectory.
         view: Not diverged.
         history: Epochs 1 to `view.end_epoch` at least.
-        weights: State of the network after `view.chosen_epoch` epochs.
-        data: What it was trained on.
-        device: Where the weights are measured.
+        weights: After `view.chosen_epoch` epochs.
+        session: One of the job that is there already; else another one is made.
         threads: The numbers of CPU threads that they were trained with.
     Returns:
-        `psnr_db`, `ssim`, `colourfulness` on the validation split.
+        The stage's final metrics.
     Raises:
+        CodeError: The stage does not give what it says.
         OSError: The disk is full or the folder is read-only; nothing is left behind.
     """
-    network = build_from(trajectory.stage, trajectory.model, data.size_px, weights=weights, device=device)
-    pictures = picture_metrics(network, data.val, device=device)
+    stage = trajectory.setting.stage_class
+    title = stage.title(job)
+    result = (session or stage.session(job)).finish(weights, label=f"{title}   epoch {view.chosen_epoch}")
+    final = _checked(stage, result.metrics, trajectory.setting.final_metrics)
     chosen = history[view.chosen_epoch - 1].metrics
-    figures = {**{name.replace("/", "_"): value for name, value in chosen.items()}, **pictures}
+    figures = {**{name.replace("/", "_"): value for name, value in chosen.items()}, **final}
+    code = _code_of_model(trajectory)
     description = ModelDescription(
-        stage=trajectory.stage,
+        stage=trajectory.setting.stage,
+        code=code,
         model=trajectory.model,
-        size_px=data.size_px,
+        size_px=getattr(job.data, "size_px", None) if stage.pictures else None,
         deepcolor_version=__version__,
         trajectory=trajectory.digest,
         epoch=view.chosen_epoch,
@@ -66,39 +71,34 @@ def write_result(
     )
     measured = {"end_epoch": view.end_epoch, "chosen_epoch": view.chosen_epoch, "value": view.value, **figures}
     made = {**measured, THREADS: list(threads)}
-    title = title_of(trajectory)
     files = {
-        **model_files(weights, description),
+        **{name: content for name, content in result.files.items() if Path(name).name == name},
+        **model_files(written(weights), description),
         METRICS_FILE: json.dumps(made, indent=2).encode() + b"\n",
-        SAMPLES_FILE: contact_sheet(network, data.val, title=f"{title}   epoch {view.chosen_epoch}"),
         LOSS_FILE: loss_curve(history, view=view, objective=trajectory.objective, title=title),
+        **{
+            str(kept_at(Path(CODE_FOLDER), digest, place)): source_of(digest)
+            for place, digest in code.items()
+            if place.endswith(".py")
+        },
     }
     write_folder_atomically(folder, files)
-    return pictures
+    return final
 
 
-def title_of(trajectory: Trajectory) -> str:
-    """Name a setting in one line: the stage, and what differs most between trials."""
+def _checked(stage: type[Stage], metrics: Mapping[str, float], names: Collection[str]) -> dict[str, float]:
+    got = {name: float(value) for name, value in metrics.items()}
+    if got.keys() != set(names) or not all(map(math.isfinite, got.values())):
+        wanted = ", ".join(sorted(names)) or "none"
+        rule = f"the session of {stage.__name__} must finish with the stage's final metrics, {wanted}, finite numbers"
+        raise CodeError(rule, got=", ".join(f"{k}={v:g}" for k, v in sorted(got.items())) or "none", advice="Mend it.")
+    return got
+
+
+def _code_of_model(trajectory: Trajectory) -> dict[str, str]:
+    """The code that a model needs wherever it is used: that of its stage, and what its model section names."""
     setting = trajectory.setting
-    model, training = setting.model, setting.training
-    parts = [
-        trajectory.stage,
-        f"lr={_short(training.lr)}",
-        f"wd={_short(training.weight_decay)}",
-        f"fm={model.feature_maps}{' doubling' if model.growth == 'double' else ''}",
-        f"batch={training.batch_size}",
-        f"{training.optimizer}{' cosine' if training.lr_schedule == 'cosine' else ''}",
-        *([training.loss] if training.loss != "mse" else []),
-        model.output_activation
-        if trajectory.stage == "regressor"
-        else f"{model.hidden_activation}/{model.output_activation}",
-    ]
-    if model.skip_connections:
-        parts.append("skip")
-    if trajectory.init is not None:
-        parts.append(f"from {trajectory.init.ref}{' (encoder frozen)' if setting.init.freeze == 'encoder' else ''}")
-    return "  ".join([*parts, f"seed={training.seed}"])
-
-
-def _short(value: float) -> str:
-    return f"{value:.3g}".replace("e-0", "e-")
+    named = [(setting.stage, STAGES)]
+    named += [(str(getattr(setting.model, field)), entry) for field, entry in named_fields(type(setting.model))]
+    used = [reference for value, entry in named if (reference := entry.reference(value)) is not None]
+    return {one.place: setting.code[one.place] for one in used if one.place in setting.code}

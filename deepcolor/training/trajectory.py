@@ -7,27 +7,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from deepcolor.config.schema import ModelConfig, Setting, StageName, digest_of
+from deepcolor.config.schema import Setting
+from deepcolor.fields.frozen import digest_of
 from deepcolor.fields.objective import DEFAULT_OBJECTIVE, Objective
 from deepcolor.stages.contract import EPOCH_S
+from deepcolor.stages.sections import ModelSection
+from deepcolor.stages.session import InitWeights
+
+__all__ = ["InitWeights"]
 
 FORMAT = 1
 """Raised when the same identity would no longer give the same numbers, so that old trajectories are not taken for new
 ones."""
 
 _NOT_IDENTITY = {"epochs", "early_stopping", "patience"}
-
-
-@dataclass(frozen=True)
-class InitWeights:
-    """Weights a training starts from, pinned by content."""
-
-    sha256: str
-    """Of the safetensors file; this alone is part of the trajectory's identity."""
-    folder: Path
-    """A model folder (`model.safetensors`, `model.json`)."""
-    ref: str
-    """What the user wrote, such as `colorizer@champion`, with the version it stood for: `colorizer@3`."""
 
 
 @dataclass(frozen=True)
@@ -46,11 +39,11 @@ class Trajectory:
     """The epoch metric by which the weights of the best epoch are kept."""
 
     @property
-    def stage(self) -> StageName:
+    def stage(self) -> str:
         return self.setting.stage
 
     @property
-    def model(self) -> ModelConfig:
+    def model(self) -> ModelSection:
         return self.setting.model
 
     def identity(self) -> dict[str, object]:
@@ -60,20 +53,22 @@ class Trajectory:
         under its name.
         """
         training = {k: v for k, v in self.setting.training.identity().items() if k not in _NOT_IDENTITY}
-        if self.setting.training.lr_schedule != "constant":
+        if self.setting.training.knows_its_end:
             training["epochs"] = self.setting.training.epochs
         init = {k: v for k, v in self.setting.init.identity().items() if k not in {"init_from", "freeze"}}
+        version = self.setting.stage_class.version
         return {
             "format": FORMAT,
             "stage": self.stage,
             "data": self.data_digest,
             "model": self.model.identity(),
             "training": training,
-            "freeze": self.setting.init.freeze,
+            "freeze": getattr(self.setting.init, "freeze", "none"),
             "init": self.init.sha256 if self.init else None,
             "objective": self.objective.metric,
             **({"direction": self.objective.direction} if self.objective.maximized else {}),
             **({"start": init} if init else {}),
+            **({"version": version} if version != 1 else {}),
             **({"code": dict(self.setting.code)} if self.setting.code else {}),
         }
 
@@ -98,7 +93,7 @@ class Segment:
     store: Path
     """The folder of all trajectories (`Workspace.trajectories`)."""
     cache: Path
-    """The folder of the decoded data set (`deepcolor.data.cache.arrays`)."""
+    """The folder of the data (`Job.folder`)."""
     device: str = "auto"
     """`auto`, `cpu`, `cuda` or `cuda:N`."""
     threads: int | None = None
@@ -171,7 +166,7 @@ class SegmentOutcome:
     result: Path | None = None
     """The folder of the view's result; None without a view, where it diverged, or where none was asked for."""
     metrics: dict[str, float] = field(default_factory=dict)
-    """`psnr_db`, `ssim`, `colourfulness` of the chosen weights on the validation split."""
+    """The stage's final metrics, of the chosen weights."""
     host: str = ""
     device: str = ""
 

@@ -6,6 +6,8 @@ import json
 import os
 import shutil
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +15,12 @@ from deepcolor.search.study.storage import StudyStorage
 from deepcolor.training.checkpoint import read_history
 from deepcolor.training.trajectory import TrajectoryPaths
 from deepcolor.workspace import Workspace
-from tests.cli.conftest import Cli
+from tests.cli.conftest import ENVIRONMENT, Cli
 from tests.extending import write_files
 from tests.reliability.processes import Faults, start, wait_until
 
 SWEEP = "experiments/own.yaml"
+STAGE_SWEEP = "experiments/diabetes.yaml"
 POOL = "experiments/own/executors.py:Pool"
 
 
@@ -32,7 +35,7 @@ def test_what_a_sweep_brings_outlives_its_files(prepared: Cli, tmp_path: Path) -
     """Killed with all its workers, and with its code gone, a study goes on with what it began with, and gives what it
     gives uncut, by another executor; with other code it is refused.
     """
-    assert len(write_files(tmp_path)) == 6
+    assert len(write_files(tmp_path)) == 10
     shutil.copytree(tmp_path, uncut := tmp_path / "uncut")
     running = start(tmp_path, "sweep", SWEEP, "--workers", "2", faults=Faults(formula=False))
     wait_until(lambda: any(Workspace.at(tmp_path).trajectories.glob("*/checkpoints/*.json")), "a training is kept")
@@ -62,7 +65,8 @@ def test_what_a_sweep_brings_outlives_its_files(prepared: Cli, tmp_path: Path) -
         assert one[name][:both] == other[name][:both]
     trials = StudyStorage(Workspace.at(tmp_path)).load("own").trials()
     losses_of = {trial.params["loss"]: one[trial.place.trajectory][0] for trial in trials if trial.place}
-    assert "train/mse" in losses_of["mse"]
+    assert {"train/mse", "val/hue"} <= losses_of["mse"].keys()
+    assert all(trial.outcome.metrics["hue"] > 0 for trial in trials if trial.outcome and trial.state == "complete")
     assert "train/loss" in losses_of["own/losses.py:colourful"]
 
 
@@ -71,6 +75,37 @@ def check(summary: dict[str, Any]) -> None:
     assert summary["state"] == "complete"
     assert (summary["complete"] + summary["pruned"], summary["failed"]) == (6, 0)
     assert 3 <= summary["complete"] < 6
+
+
+def test_a_stage_is_searched_killed_promoted_and_served(cli: Cli) -> None:
+    """Killed with its workers, its file gone, a study of something else than pictures goes on; its best is promoted,
+    pulled, and answers where the file never was, through MLflow as through deepcolor.
+    """
+    write_files(cli.workspace)
+    running = start(cli.workspace, "sweep", STAGE_SWEEP, "--workers", "2", faults=Faults(formula=False))
+    store = Workspace.at(cli.workspace).trajectories
+    wait_until(lambda: any(store.glob("*/checkpoints/*.json")), "a training is kept")
+    os.killpg(running.pid, signal.SIGKILL)
+    running.wait()
+    shutil.rmtree(cli.workspace / "experiments/own")
+    cli.run("studies", "diabetes", "--write-sweep", "again.yaml")
+    summary = json.loads(cli.run("sweep", "again.yaml", "--workers", "2", "--json").stdout)
+    assert (summary["state"], summary["complete"] + summary["pruned"], summary["failed"]) == ("complete", 12, 0)
+    told = json.loads(cli.run("promote", "diabetes", "--json").stdout)
+    assert (told["version"], told["verdict"]) == ("diabetes@1", "first")
+    cli.run("pull", "diabetes@champion", "-o", "model")
+    asked = (
+        "import deepcolor, mlflow, pandas as pd\n"
+        "rows = pd.DataFrame([[0.04, 0.05, 0.06, 0.02, -0.04, -0.03, -0.04, 0, 0.02, 0]], columns=list('abcdefghij'))\n"
+        "mlflow.set_tracking_uri('sqlite:///mlruns/mlflow.db')\n"
+        "served = mlflow.pyfunc.load_model('models:/deepcolor-diabetes@champion')\n"
+        "print(deepcolor.load('model').predict(rows).equals(served.predict(rows)))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", asked], cwd=cli.workspace, env=ENVIRONMENT, capture_output=True, text=True, check=False
+    )
+    assert done.stdout.strip().endswith("True"), done.stderr
+    assert "running code that a model of own/diabetes.py:Diabetes brings" in done.stderr
 
 
 def test_an_executor_that_is_none_is_refused(cli: Cli) -> None:

@@ -6,8 +6,10 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from deepcolor.config.schema import STAGES, Pipeline, StageName, Sweep
+from deepcolor.config.schema import Pipeline, Sweep
+from deepcolor.stages.finding import SHIPPED
 
+STAGES = tuple(SHIPPED)
 NAMES = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,20}", fullmatch=True)
 TEXTS = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), max_size=60) | st.sampled_from(
     [
@@ -83,7 +85,7 @@ SPACE = st.fixed_dictionaries(
 
 
 @st.composite
-def sweep_trees(draw: st.DrawFn, stage: StageName | None = None) -> dict[str, Any]:
+def sweep_trees(draw: st.DrawFn, stage: str | None = None) -> dict[str, Any]:
     """A sweep as a file would hold it, allowed by the schema."""
     stage = stage or draw(st.sampled_from(STAGES))
     space = draw(SPACE)
@@ -108,7 +110,7 @@ def sweep_trees(draw: st.DrawFn, stage: StageName | None = None) -> dict[str, An
     return tree
 
 
-def sweeps(stage: StageName | None = None) -> st.SearchStrategy[Sweep]:
+def sweeps(stage: str | None = None) -> st.SearchStrategy[Sweep]:
     """Sweeps of one stage, or of any."""
     return sweep_trees(stage).map(Sweep.model_validate)
 
@@ -117,7 +119,9 @@ def sweeps(stage: StageName | None = None) -> st.SearchStrategy[Sweep]:
 def pipelines(draw: st.DrawFn) -> Pipeline:
     """Pipelines of one to three stages, in order."""
     stages = draw(
-        st.lists(st.sampled_from(STAGES), min_size=1, max_size=3).map(lambda drawn: sorted(drawn, key=STAGES.index))
+        st.lists(st.sampled_from(STAGES), min_size=1, max_size=3).map(
+            lambda drawn: sorted(drawn, key=list(SHIPPED).index)
+        )
     )
     trees = [{**draw(sweep_trees(stage)), "study": f"study-{index}"} for index, stage in enumerate(stages)]
     return Pipeline.model_validate({"pipeline": draw(NAMES), "description": draw(TEXTS), "sweeps": trees})

@@ -15,8 +15,8 @@ from tests.config.conftest import SWEEP, Write
 FILE = "experiments/colorizer-tpe.yaml"
 RANGE = "search.space.lr={low: %s, high: %s%s}"
 TRAINING_KEYS = (
-    "epochs, lr, weight_decay, batch_size, optimizer, loss, lr_schedule, early_stopping, patience, seed, "
-    "mixed_precision"
+    "epochs, early_stopping, patience, seed, lr, weight_decay, batch_size, optimizer, loss, metrics, final_metrics, "
+    "lr_schedule, mixed_precision"
 )
 
 
@@ -100,8 +100,8 @@ def test_a_slip_in_a_section_that_may_be_left_out_names_the_keys_of_that_section
             "stage: colorizer",
             "stage: colouriser",
             (
-                "stage: must be one of regressor, colorizer, transfer; "
-                f"got 'colouriser' ({FILE}, stage). Did you mean colorizer?"
+                "stage: must be one of regressor, colorizer, transfer, or FILE.py:NAME or package.module:NAME of your "
+                f"own; got 'colouriser' ({FILE}, stage). Did you mean colorizer?"
             ),
         ),
         (
@@ -113,7 +113,10 @@ def test_a_slip_in_a_section_that_may_be_left_out_names_the_keys_of_that_section
         (
             "  lr: 1e-3",
             "  lr: -1\n  seed: -1",
-            (f"lr: must be above 0; got -1 ({FILE}, training.lr). Choose a larger value. Also wrong: training.seed."),
+            (
+                f"seed: must be at least 0; got -1 ({FILE}, training.seed). Choose a larger value. "
+                "Also wrong: training.lr."
+            ),
         ),
     ],
 )
@@ -261,7 +264,7 @@ sweeps:
             "studdy: first",
             (
                 "studdy: unknown key (experiments/p.yaml, sweeps.0.studdy). Did you mean study? "
-                "Allowed: study, stage, description, data, model, training, init, search, code."
+                "Allowed: study, stage, description, code, data, model, training, init, search."
             ),
         ),
         (
@@ -325,7 +328,7 @@ def test_a_pipeline_needs_its_order(sweep_file: Path, write: Write) -> None:
     """A colorizer before the regressor is refused: later sweeps start from what earlier ones promote."""
     path = write("experiments/p.yaml", PIPELINE)
     text = message(load_pipeline, path, ["sweeps.0.stage=colorizer", "sweeps.1.stage=regressor"])
-    assert "must come in the order regressor, colorizer, transfer; got colorizer, regressor" in text
+    assert "a regressor must come before the colorizer that may start from it; got colorizer, regressor" in text
 
 
 @pytest.mark.parametrize(

@@ -184,7 +184,7 @@ def test_what_is_no_ordinary_file_is_refused_at_once(tmp_path: Path) -> None:
 
 def test_a_picture_written_in_memory_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """PNG bytes for a client are made without a temporary file."""
-    from deepcolor.inference.picture import png_bytes
+    from deepcolor.coloring.picture import png_bytes
 
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "nowhere"))
     with Image.open(io.BytesIO(png_bytes(RGB8))) as image:

@@ -18,12 +18,15 @@ def colorizer_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def colorizer(colorizer_folder: Path) -> ColorModel:
-    return load(colorizer_folder, device="cpu")
+    model: ColorModel = load(colorizer_folder, device="cpu")
+    return model
 
 
 @pytest.fixture(scope="session")
 def regressor(tmp_path_factory: pytest.TempPathFactory) -> ColorModel:
-    return load(make_model(tmp_path_factory.mktemp("models") / "regressor", seed=1, stage="regressor"), device="cpu")
+    folder = make_model(tmp_path_factory.mktemp("models") / "regressor", seed=1, stage="regressor")
+    model: ColorModel = load(folder, device="cpu")
+    return model
 
 
 @pytest.fixture(autouse=True)

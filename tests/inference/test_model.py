@@ -17,8 +17,9 @@ from PIL import Image
 
 import deepcolor
 from deepcolor.color import rgb_to_lab
+from deepcolor.coloring import color_model
 from deepcolor.errors import DataError, ModelError, ShapeError
-from deepcolor.inference import ColorModel, load, model
+from deepcolor.inference import ColorModel, load
 from tests.registry.world import World, draw_photos
 
 SAME_MODEL = settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -104,7 +105,7 @@ def test_a_large_picture_has_no_seams(colorizer: ColorModel, monkeypatch: pytest
     """Pictures are converted in strips to save memory; the result is the same as in one piece."""
     grey = picture_of((300, 200))
     expected = colorizer.colorize(grey)
-    monkeypatch.setattr(model, "_STRIP_PX", 7000)
+    monkeypatch.setattr(color_model, "_STRIP_PX", 7000)
     np.testing.assert_array_equal(colorizer.colorize(grey), expected)
 
 

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deepcolor.inference.resample import MULTIPLE_PX, Fit, enlarge, fit, shrink
+from deepcolor.coloring.resample import MULTIPLE_PX, Fit, enlarge, fit, shrink
 
 sides = st.integers(1, 3000)
 

@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mlflow import MlflowClient
 
+from deepcolor.coloring.measuring import measure
 from deepcolor.inference.model_code import MODEL_CODE
 from deepcolor.registry.evidence import Evidence, read_evidence
 from deepcolor.registry.promote import Candidate, Promotion, promote
 from deepcolor.registry.versions import resolve
-from deepcolor.training.metrics import measure
 from tests.registry.world import World
 
 

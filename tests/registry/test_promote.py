@@ -152,7 +152,7 @@ def test_what_is_no_better_than_the_mean_is_not_champion(world: World) -> None:
 def test_an_advantage_that_may_be_chance_is_no_win(world: World, tmp_path: Path) -> None:
     """Better on each of three test pictures is what a coin would give one time in four: it stays candidate."""
     few: dict[str, Any] = {
-        "cache_folder": with_fewer_pictures(world.cache, tmp_path / "few", count=3),
+        "data_folder": with_fewer_pictures(world.cache, tmp_path / "few", count=3),
         "data_digest": "e" * 32,
     }
     first = world.promote(1, **few)

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from torch.nn.functional import mse_loss
 
-from deepcolor.config.schema import AugmentConfig, DataConfig, ModelConfig, StageName, Sweep
+from deepcolor.config.schema import AugmentConfig, DataConfig, ModelConfig, Sweep
 from deepcolor.data.cache.arrays import CachedData
 from deepcolor.data.cache.index import INDEX_NAME
 from deepcolor.data.cache.stored import ensure_cache
@@ -22,7 +22,7 @@ from deepcolor.data.manifest import prepare
 from deepcolor.inference.model_code import MODEL_CODE
 from deepcolor.models.description import ModelDescription
 from deepcolor.models.modelfile import save_model
-from deepcolor.models.networks import Network, build
+from deepcolor.models.networks import Network, Target, build
 from deepcolor.registry.promote import Candidate, Promotion, promote
 from deepcolor.tracking.projection import MlflowTracker
 from deepcolor.workspace import Workspace
@@ -61,7 +61,8 @@ class World:
         return Candidate(
             stage="colorizer",
             model_folder=self.models[number],
-            cache_folder=self.cache,
+            data_folder=self.cache,
+            section=self.sweep.data,
             study=self.sweep.study,
             trial=number,
             params={"lr": 1e-3, "feature_maps": 3},
@@ -100,7 +101,7 @@ def train_models(root: Path, cache: Path) -> list[Path]:
     """Three stages of one training, the last one first: each is better than the one before it on every picture."""
     train = CachedData.open(cache).train
     torch.manual_seed(0)
-    network = build("colorizer", _FORM, SIZE_PX)
+    network = build("pixels", _FORM, SIZE_PX)
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-2)
     folders = []
     for step in range(1, _STEPS[-1] + 1):
@@ -114,13 +115,14 @@ def train_models(root: Path, cache: Path) -> list[Path]:
     return folders[::-1]
 
 
-def make_model(folder: Path, *, seed: int = 0, stage: StageName = "colorizer", size_px: int = SIZE_PX) -> Path:
+def make_model(folder: Path, *, seed: int = 0, stage: str = "colorizer", size_px: int = SIZE_PX) -> Path:
     """An untrained network in a model folder."""
     torch.manual_seed(seed)
-    return save(folder, build(stage, _FORM, size_px), stage=stage, size_px=size_px)
+    target: Target = "mean" if stage == "regressor" else "pixels"
+    return save(folder, build(target, _FORM, size_px), stage=stage, size_px=size_px)
 
 
-def save(folder: Path, network: Network, *, stage: StageName = "colorizer", size_px: int = SIZE_PX) -> Path:
+def save(folder: Path, network: Network, *, stage: str = "colorizer", size_px: int = SIZE_PX) -> Path:
     """Write a network into a model folder."""
     description = ModelDescription(
         stage=stage,

@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 
 from deepcolor.app.gc import collect_garbage
+from deepcolor.coloring.base import PICTURE_METRICS
 from deepcolor.config.schema import Sweep
 from deepcolor.errors import StudyError
 from deepcolor.execution.serial import SerialExecutor
 from deepcolor.search.study.ownership import owned, shared_store
-from deepcolor.training.figures import read_result
+from deepcolor.training.result_files import read_result
 from deepcolor.workspace import Workspace
 from tests.processes import WAIT_S
 from tests.search.conftest import Bench, Memory, no_pictures
@@ -98,7 +99,9 @@ def test_a_sweep_that_starts_while_trainings_are_removed_waits_and_loses_nothing
     assert [f"by process {process.pid}" in message for message in told] == [True]
     trials = bench.storage().load("after").trials()
     assert summary.complete == len(trials) == 6
-    assert all(t.outcome and read_result(bench.workspace.trajectories / str(t.outcome.result)) for t in trials)
+    assert all(
+        t.outcome and read_result(bench.workspace.trajectories / str(t.outcome.result), PICTURE_METRICS) for t in trials
+    )
 
 
 @pytest.mark.usefixtures("no_pictures")

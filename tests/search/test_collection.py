@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from deepcolor.coloring.base import PICTURE_METRICS
 from deepcolor.config.schema import Sweep
 from deepcolor.errors import StudyError
 from deepcolor.registry.references import References
@@ -17,7 +18,7 @@ from deepcolor.search.rules.ranking import ranked
 from deepcolor.search.study.storage import StudyStorage
 from deepcolor.search.upkeep.collection import Garbage, find_garbage, remove
 from deepcolor.training.checkpoint import read_history, read_tensors, records
-from deepcolor.training.figures import read_result
+from deepcolor.training.result_files import read_result
 from deepcolor.training.trajectory import TrajectoryPaths
 from deepcolor.workspace import Workspace
 from tests.search.conftest import Bench, Memory
@@ -81,7 +82,7 @@ def test_whatever_is_referenced_still_loads(
         assert trial.place is not None
         assert trial.outcome is not None
         paths = TrajectoryPaths(workspace.trajectories, trial.place.trajectory)
-        assert read_result(workspace.trajectories / str(trial.outcome.result)) is not None
+        assert read_result(workspace.trajectories / str(trial.outcome.result), PICTURE_METRICS) is not None
         assert all(read_tensors(paths, record) is not None for record in records(paths))
         assert next(records(paths)).epoch == 2
     assert histories(workspace) == before
@@ -111,7 +112,9 @@ def test_another_study_trains_again_what_was_collected(bench: Bench) -> None:
     bench.run(_sweep().model_copy(update={"study": "t"}))
     trials = bench.storage().load("t").trials()
     assert [trial.value for trial in trials] == values
-    assert all(t.outcome and read_result(bench.workspace.trajectories / str(t.outcome.result)) for t in trials)
+    assert all(
+        t.outcome and read_result(bench.workspace.trajectories / str(t.outcome.result), PICTURE_METRICS) for t in trials
+    )
 
 
 def test_an_unfinished_study_keeps_everything(bench: Bench) -> None:
@@ -137,7 +140,7 @@ def test_pinned_parents_stay(bench: Bench) -> None:
     assert worst.place is not None
     assert worst.outcome is not None
     assert garbage.kept[worst.place.trajectory] == "pinned"
-    assert read_result(bench.workspace.trajectories / str(worst.outcome.result)) is not None
+    assert read_result(bench.workspace.trajectories / str(worst.outcome.result), PICTURE_METRICS) is not None
 
 
 def test_left_overs_go_when_they_are_old(bench: Bench) -> None:
@@ -180,4 +183,4 @@ def test_weights_are_known_by_their_content(bench: Bench) -> None:
     description |= {"epoch": 1, "data_digest": "d", "weights_sha256": "ab" * 32}
     (folder / "model.json").write_text(json.dumps(description))
     collected(bench.workspace, references=References(weights=frozenset({"ab" * 32})))
-    assert read_result(folder) is not None
+    assert read_result(folder, PICTURE_METRICS) is not None

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from deepcolor.coloring.base import PICTURE_METRICS
 from deepcolor.config.schema import Sweep
 from deepcolor.errors import StudyError
 from deepcolor.execution.serial import SerialExecutor
@@ -25,7 +26,7 @@ from deepcolor.search.study.trials import searched
 from deepcolor.search.upkeep.collection import find_garbage, remove
 from deepcolor.tracking import layout
 from deepcolor.tracking.records import StudyRecord
-from deepcolor.training.figures import read_result
+from deepcolor.training.result_files import read_result
 from deepcolor.training.trajectory import View
 from deepcolor.workspace import Workspace
 from tests.search.conftest import Bench, Memory
@@ -368,7 +369,7 @@ def test_clean_up_keeps_what_a_promotion_compares(bench: Bench, sweep_of: Make) 
     kept |= {confirmation.runner_up.trial, *confirmation.runner_up.trainings}
     for trial in bench.storage().load("s").trials():
         assert trial.outcome is not None
-        there = read_result(bench.workspace.trajectories / str(trial.outcome.result)) is not None
+        there = read_result(bench.workspace.trajectories / str(trial.outcome.result), PICTURE_METRICS) is not None
         assert there is (trial.number in kept)
     assert bench.run(sweep).trained_now == 0
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pandas as pd
 import pytest
 
-from deepcolor.coloring.metrics import MSE
+from deepcolor.coloring.base import MSE
 from deepcolor.coloring.regressor import Regressor
 from deepcolor.config.schema import Sweep
 from deepcolor.search.rules.ranking import ranked

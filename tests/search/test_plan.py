@@ -36,7 +36,7 @@ def pace(epoch_s: float = 1.0, trial_s: float = 0.0) -> Pace:
 
 
 def form(feature_maps: int, *, batch_size: int = 32) -> Form:
-    return Form("regressor", ModelConfig(feature_maps=feature_maps), batch_size, "adam", "none", mixed_precision=False)
+    return Form("regressor", ModelConfig(feature_maps=feature_maps), (("batch_size", batch_size),))
 
 
 def cost_s(sweep: Sweep, work: Workload, **machine: Any) -> float:

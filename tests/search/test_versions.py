@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 import deepcolor
+from deepcolor.coloring.base import PICTURE_METRICS
 from deepcolor.config.schema import Sweep
 from deepcolor.errors import StudyError
 from deepcolor.execution.serial import SerialExecutor
@@ -26,7 +27,7 @@ from deepcolor.tracking.payload import record_digest
 from deepcolor.tracking.records import Provenance, TrialRecord
 from deepcolor.training import trajectory
 from deepcolor.training.checkpoint import read_history
-from deepcolor.training.figures import read_result
+from deepcolor.training.result_files import read_result
 from deepcolor.training.trajectory import TrajectoryPaths
 from tests.search import trivial as formula
 from tests.search.conftest import Bench
@@ -205,4 +206,4 @@ def test_trials_whose_names_mean_other_numbers_now_keep_or_change_their_place(
     assert summary.best.number in finished
     assert summary.best.outcome is not None
     remove(find_garbage(bench.workspace, bench.storage(), keep=1, references=References()))
-    assert read_result(bench.workspace.trajectories / str(summary.best.outcome.result)) is not None
+    assert read_result(bench.workspace.trajectories / str(summary.best.outcome.result), PICTURE_METRICS) is not None

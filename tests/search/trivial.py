@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 
 from deepcolor.atomic import write_folder_atomically
+from deepcolor.coloring.base import PICTURE_METRICS
 from deepcolor.training.checkpoint import Record, read_history, write_checkpoint
 from deepcolor.training.early_stopping import view_of
 from deepcolor.training.remainder import resumable_epochs
@@ -58,7 +59,7 @@ def trivial(segment: Segment, on_epoch: Callable[[EpochMetrics], None] | None = 
     trained = len(history) - before
     if view is not None and trained == 0 and segment.result and not view.diverged:
         # The figures are there; the weights may have to be trained again, as far as the store does not hold them.
-        trained = view.chosen_epoch - resumable_epochs(paths, view)
+        trained = view.chosen_epoch - resumable_epochs(paths, view, PICTURE_METRICS)
         if trained:
             again = Record(history=tuple(history[: view.chosen_epoch]), best_epoch=view.chosen_epoch, kept=True)
             write_checkpoint(paths, again, b"weights")

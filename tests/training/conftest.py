@@ -14,7 +14,6 @@ from deepcolor.config.schema import (
     InitConfig,
     ModelConfig,
     Setting,
-    StageName,
     TrainingConfig,
 )
 from deepcolor.data.cache.arrays import CachedData
@@ -44,7 +43,7 @@ class Prepared:
         self,
         store: Path,
         *,
-        stage: StageName = "regressor",
+        stage: str = "regressor",
         to_epoch: int = 6,
         patience: int | None = None,
         **options: Any,

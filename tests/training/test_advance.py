@@ -19,7 +19,7 @@ from deepcolor.models import load_model
 from deepcolor.models.description import read_description
 from deepcolor.training.advance import advance
 from deepcolor.training.checkpoint import read_history
-from deepcolor.training.figures import RESULT_FILES, read_threads
+from deepcolor.training.result_files import RESULT_FILES, read_threads
 from deepcolor.training.trajectory import EpochMetrics, InitWeights, Segment, SegmentOutcome, TrajectoryPaths
 from tests.training.conftest import Prepared
 

@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from deepcolor.coloring import slices
+from deepcolor.coloring.cost import work_per_picture
 from deepcolor.config.schema import ModelConfig
-from deepcolor.training import calibration
-from deepcolor.training.calibration import calibrate, work_per_picture
+from deepcolor.training.calibration import calibrate
 from tests.training.conftest import Prepared
 
 
@@ -16,7 +17,7 @@ def test_a_calibration_measures_and_leaves_nothing(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fresh: bool
 ) -> None:
     """It gives seconds of an epoch and of what a trial costs beside, and bytes; the store stays empty."""
-    monkeypatch.setattr(calibration, "MEASURE_S", 0.05)
+    monkeypatch.setattr(slices, "MEASURE_S", 0.05)
     prepared: Prepared = request.getfixturevalue("prepared_fresh" if fresh else "prepared")
     outcome = calibrate(prepared.segment(tmp_path / "store", stage="colorizer", init_from="regressor@champion"))
     figures = outcome.metrics
@@ -32,7 +33,7 @@ def test_a_calibration_measures_and_leaves_nothing(
 def test_a_slice_is_spread_over_pictures_and_copies(prepared: Prepared, every: int) -> None:
     """A slice holds every n-th row, so that it is as mixed as the whole."""
     whole = prepared.open().train
-    part = calibration._sliced(whole, every)
+    part = slices._sliced(whole, every)
     assert len(part) == len(whole) // every
     rows = torch.arange(len(part))
     theirs, _ = part.batch(rows, seed=0, epoch=1, target="mean")
@@ -42,6 +43,6 @@ def test_a_slice_is_spread_over_pictures_and_copies(prepared: Prepared, every: i
 
 def test_work_grows_with_the_network() -> None:
     """A wider network takes more operations, and a colorizer more than a regressor."""
-    widths = [work_per_picture("colorizer", ModelConfig(feature_maps=width), 64) for width in (2, 4, 8)]
+    widths = [work_per_picture("pixels", ModelConfig(feature_maps=width), 64) for width in (2, 4, 8)]
     assert widths == sorted(widths)
-    assert widths[0] > work_per_picture("regressor", ModelConfig(feature_maps=2), 64) > 0
+    assert widths[0] > work_per_picture("mean", ModelConfig(feature_maps=2), 64) > 0

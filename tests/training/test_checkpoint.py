@@ -113,7 +113,7 @@ def test_histories_are_read_without_torch(tmp_path: Path) -> None:
     script = (
         "import sys\n"
         "from pathlib import Path\n"
-        "import deepcolor.models.description, deepcolor.training.early_stopping, deepcolor.training.figures\n"
+        "import deepcolor.models.description, deepcolor.training.early_stopping, deepcolor.training.result_files\n"
         "from deepcolor.training.checkpoint import read_history\n"
         "from deepcolor.training.trajectory import TrajectoryPaths\n"
         "print(len(read_history(TrajectoryPaths(Path(sys.argv[1]), 'a' * 32))))\n"

@@ -8,13 +8,13 @@ import pytest
 import torch
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from deepcolor.config.schema import ModelConfig, StageName
+from deepcolor.coloring.measuring import baseline_errors, coloured, evaluate, grey, measure, picture_metrics
+from deepcolor.config.schema import ModelConfig
 from deepcolor.errors import ModelError
 from deepcolor.models import build
-from deepcolor.models.networks import Regressor
+from deepcolor.models.networks import Regressor, Target
 from deepcolor.training.advance import advance
 from deepcolor.training.conditions import Conditions
-from deepcolor.training.metrics import baseline_errors, coloured, evaluate, grey, measure, picture_metrics
 from tests.training.conftest import Prepared
 
 CPU = torch.device("cpu")
@@ -23,7 +23,7 @@ CPU = torch.device("cpu")
 def test_mse_agrees_with_the_definition(prepared: Prepared) -> None:
     """The MSE is that of the outputs against (value + 128) / 255, channel by channel, whatever the batch size."""
     val = prepared.open().val
-    network = build("colorizer", ModelConfig(feature_maps=2), 64).eval()
+    network = build("pixels", ModelConfig(feature_maps=2), 64).eval()
     with torch.inference_mode():
         output = network(val.lightness_N1HW.float()).double().numpy()
     truth = (val.ab_N2HW.double().numpy() + 128) / 255
@@ -36,15 +36,15 @@ def test_mse_agrees_with_the_definition(prepared: Prepared) -> None:
         assert figures["mse"] == pytest.approx(expected.mean(), rel=1e-5)
 
 
-@pytest.mark.parametrize("stage", ["regressor", "colorizer"])
-def test_units_do_not_depend_on_the_output_activation(stage: StageName, prepared: Prepared) -> None:
+@pytest.mark.parametrize("target", ["mean", "pixels"])
+def test_units_do_not_depend_on_the_output_activation(target: Target, prepared: Prepared) -> None:
     """Sigmoid and tanh networks that predict the same colour have the same MSE."""
     figures = []
     for output_activation in ("sigmoid", "tanh"):
         model = ModelConfig(feature_maps=1, output_activation=output_activation)
-        network = build(stage, model, 64)
+        network = build(target, model, 64)
         state = network.state_dict()
-        last = "mean_colour" if stage == "regressor" else "decoder.last"
+        last = "mean_colour" if target == "mean" else "decoder.last"
         network.load_state_dict({name: value * 0 if name.startswith(last) else value for name, value in state.items()})
         figures.append(evaluate(network, prepared.open().val, device=CPU))
     assert figures[0] == pytest.approx(figures[1], rel=1e-5)
@@ -53,7 +53,7 @@ def test_units_do_not_depend_on_the_output_activation(stage: StageName, prepared
 def test_picture_figures_agree_with_scikit_image(prepared: Prepared) -> None:
     """PSNR and SSIM are those of an independent implementation, pictures averaged."""
     val = prepared.open().val
-    network = build("colorizer", ModelConfig(feature_maps=2), 64)
+    network = build("pixels", ModelConfig(feature_maps=2), 64)
     truth, guess = coloured(network, val, rows=torch.arange(len(val)))
     pairs = list(zip(guess, truth, strict=True))
     psnr = [peak_signal_noise_ratio(t, g, data_range=1.0) for g, t in pairs]  # type: ignore[no-untyped-call]
@@ -73,7 +73,7 @@ def test_picture_figures_agree_with_scikit_image(prepared: Prepared) -> None:
 def test_a_regressors_colour_is_painted_over_the_picture(prepared: Prepared) -> None:
     """For a regressor the predicted picture has one a*, b* everywhere, so its figures compare with a colorizer's."""
     val = prepared.open().val
-    network = build("regressor", ModelConfig(feature_maps=1), 64)
+    network = build("mean", ModelConfig(feature_maps=1), 64)
     assert isinstance(network, Regressor)
     truth, guess = coloured(network, val, rows=torch.arange(2))
     lightness = grey(val, rows=torch.arange(2))
@@ -84,7 +84,7 @@ def test_a_regressors_colour_is_painted_over_the_picture(prepared: Prepared) -> 
 
 
 @pytest.mark.parametrize("stage", ["regressor", "colorizer"])
-def test_measure_of_a_saved_model(stage: StageName, prepared: Prepared, tmp_path: Path) -> None:
+def test_measure_of_a_saved_model(stage: str, prepared: Prepared, tmp_path: Path) -> None:
     """Under the conditions of its training a result folder gives, to the last bit, the figures that this recorded,
     whatever torch is set to elsewhere; the errors of the pictures average to them.
     """
@@ -128,7 +128,6 @@ def test_the_baseline_is_the_training_mean(prepared: Prepared) -> None:
     pixels = (data.test.ab_N2HW.double().numpy() + 128) / 255
 
     expected = ((pixels - mean[:, None, None]) ** 2).mean()
-    assert np.mean(baseline_errors(prepared.cache, "colorizer")) == pytest.approx(expected, rel=1e-3)
-    assert baseline_errors(prepared.cache, "transfer") == baseline_errors(prepared.cache, "colorizer")
+    assert np.mean(baseline_errors(prepared.cache, "pixels")) == pytest.approx(expected, rel=1e-3)
     expected = ((pixels.mean(axis=(2, 3)) - mean) ** 2).mean()
-    assert np.mean(baseline_errors(prepared.cache, "regressor")) == pytest.approx(expected, rel=1e-3)
+    assert np.mean(baseline_errors(prepared.cache, "mean")) == pytest.approx(expected, rel=1e-3)

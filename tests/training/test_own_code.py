@@ -7,14 +7,16 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
+import deepcolor
+from deepcolor.coloring.packing import packed, unpacked
 from deepcolor.errors import CodeError
 from deepcolor.plugins import Code, keep, read, resolved
 from deepcolor.training.advance import advance
-from deepcolor.training.packing import packed, unpacked
 from deepcolor.training.trajectory import Segment, TrajectoryPaths
 from tests.training.conftest import Prepared
 
@@ -70,6 +72,38 @@ def no_optimizer(parameters, lr, weight_decay):
 '''
 
 
+NETWORKS = """
+from torch import nn
+
+class Line(nn.Module):
+    def __init__(self, model, *, target, size_px):
+        super().__init__()
+        self.target = target
+        self.encoder, self.drop = nn.Conv2d(1, model.feature_maps, 3, padding=1), nn.Dropout(0.1)
+        self.last = nn.Conv2d(model.feature_maps, 2, 1)
+
+    def forward(self, lightness):
+        out = self.last(self.drop(self.encoder(lightness)))
+        return out.mean(dim=(2, 3)) if self.target == "mean" else out
+
+class Small(Line):
+    def forward(self, lightness):
+        return super().forward(lightness)[:, :1]
+
+class Blind(Line):
+    def __init__(self, model, *, target, size_px):
+        super().__init__(model, target=target, size_px=size_px)
+        self.last = nn.Sequential(self.encoder, self.last)
+        del self.encoder
+
+def far(predicted, true):
+    return (predicted - true).abs().reshape(len(true), -1).mean(dim=1)
+
+def whole(predicted, true):
+    return (predicted - true).abs().mean()
+"""
+
+
 @pytest.fixture
 def own(tmp_path: Path, prepared: Prepared) -> Any:
     """Segments with code out of a file that is gone once it is kept."""
@@ -78,8 +112,9 @@ def own(tmp_path: Path, prepared: Prepared) -> Any:
         file = tmp_path / "own.py"
         file.write_text(text)
         digests = {}
-        for name in ("optimizer", "loss"):
-            reference = resolved(options.get(name, ""), group="deepcolor.none")
+        named = [options.get(name, "") for name in ("optimizer", "loss", "network")]
+        for name in (*named, *options.get("metrics", ()), *options.get("final_metrics", ())):
+            reference = resolved(name, group="deepcolor.none")
             if reference is not None:
                 digests[reference.place] = read(reference, folder=tmp_path)
         keep(Code(digests, tmp_path / "code"))
@@ -122,6 +157,49 @@ def test_what_is_no_optimizer_is_refused_before_anything_is_trained(
     """In one line that says what it is in place of what it must be."""
     with pytest.raises(CodeError, match=problem):
         advance(own(tmp_path / "store", text=OPTIMIZERS, optimizer=name))
+
+
+def test_a_brought_network_is_trained_measured_and_used_as_a_shipped_one(own: Any, tmp_path: Path) -> None:
+    """Cut anywhere it gives the same bits, whatever it draws; metrics of the user's own are of its colours; its result
+    folder alone colours a picture of any size.
+    """
+    brought = {"network": "own.py:Line", "metrics": ["own.py:far"], "final_metrics": ["own.py:far"]}
+    whole = own(tmp_path / "whole", text=NETWORKS, stage="colorizer", to_epoch=3, **brought)
+    done = advance(whole)
+    for to_epoch in (1, 3):
+        cut = own(tmp_path / "cut", text=NETWORKS, stage="colorizer", to_epoch=to_epoch, **brought)
+        torch.rand(to_epoch)
+        advance(cut)
+    assert checkpoint(whole, 3) == checkpoint(cut, 3)
+    assert done.result is not None
+    assert done.metrics["far"] == pytest.approx(done.history[-1].metrics["val/far"], rel=1e-4)
+    model = deepcolor.load(done.result, device="cpu")
+    assert model.colorize(np.full((70, 130, 3), 100, np.uint8)).shape == (70, 130, 3)
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        (
+            {"network": "own.py:Small"},
+            r"own.py:Small must give a tensor of shape \(8, 2\) for lightness of 64 x 64 px; got s",
+        ),
+        (
+            {"network": "own.py:far"},
+            r"own.py:far must be made as Network\(model, target=..., size_px=...\); got TypeError",
+        ),
+        ({"network": "own.py:Blind", "freeze": "encoder"}, "own.py:Blind must have a part called encoder"),
+        ({"metrics": ["own.py:whole"]}, r"own.py:whole must give a tensor with one number for each picture; got shape"),
+        ({"final_metrics": ["own.py:whole"]}, r"own.py:whole must give a tensor with one number for each picture"),
+    ],
+)
+def test_what_is_no_network_or_metric_is_refused_in_a_line(
+    own: Any, tmp_path: Path, options: dict[str, Any], problem: str
+) -> None:
+    """Where it is made, or where it first gives something else than it must."""
+    with pytest.raises(CodeError, match=problem) as caught:
+        advance(own(tmp_path / "store", text=NETWORKS, to_epoch=1, **options))
+    assert "\n" not in str(caught.value)
 
 
 def test_a_state_is_packed_to_the_last_bit() -> None:

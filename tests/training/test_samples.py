@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
 from deepcolor.app.overview import Row, overview_png
-from deepcolor.config.schema import ModelConfig, StageName
+from deepcolor.coloring.samples import contact_sheet, sample_rows
+from deepcolor.config.schema import ModelConfig
 from deepcolor.fields.objective import DEFAULT_OBJECTIVE
 from deepcolor.models import build
+from deepcolor.models.networks import Target
 from deepcolor.training.curve import loss_curve
-from deepcolor.training.samples import contact_sheet, sample_rows
 from deepcolor.training.trajectory import View
 from tests.epochs import epoch_row
 from tests.training.conftest import Prepared
@@ -38,7 +39,7 @@ def test_sheets_of_all_trials_show_the_same_images(prepared: Prepared) -> None:
     """Two networks' sheets have the same inputs and truths and differ in the predictions."""
     val = prepared.open().val
     one, two = (
-        _pixels(contact_sheet(build("colorizer", ModelConfig(feature_maps=maps), 64), val, title="a trial"))
+        _pixels(contact_sheet(build("pixels", ModelConfig(feature_maps=maps), 64), val, title="a trial"))
         for maps in (1, 2)
     )
     assert one.shape == two.shape
@@ -47,11 +48,11 @@ def test_sheets_of_all_trials_show_the_same_images(prepared: Prepared) -> None:
     assert (one != two).any()
 
 
-@pytest.mark.parametrize("stage", ["regressor", "colorizer"])
-def test_sheets_have_a_column_for_each_image(stage: StageName, prepared: Prepared) -> None:
+@pytest.mark.parametrize("target", ["mean", "pixels"])
+def test_sheets_have_a_column_for_each_image(target: Target, prepared: Prepared) -> None:
     """A sheet is as wide as its images, and its predictions are no blank strip."""
     val = prepared.open().val
-    network = build(stage, ModelConfig(feature_maps=1), 64)
+    network = build(target, ModelConfig(feature_maps=1), 64)
     picture = _pixels(contact_sheet(network, val, title="a trial"))
     columns = min(len(val), 8)
     assert picture.shape[1] == pytest.approx(76 + columns * 132 - 4 + 10, abs=1)
@@ -83,10 +84,10 @@ def test_what_is_written_on_a_sheet_is_named_alike_everywhere(
 
     monkeypatch.setattr(ImageDraw.ImageDraw, "text", text)
     val = prepared.open().val
-    contact_sheet(build("colorizer", ModelConfig(feature_maps=1), 64), val, title="a trial")
+    contact_sheet(build("pixels", ModelConfig(feature_maps=1), 64), val, title="a trial")
     assert written == ["input", "truth", "prediction", "a trial"]
     written.clear()
-    contact_sheet(build("regressor", ModelConfig(feature_maps=1), 64), val, title="a trial")
+    contact_sheet(build("mean", ModelConfig(feature_maps=1), 64), val, title="a trial")
     assert written == ["input", "truth", "its mean", "prediction", "a trial"]
     written.clear()
     photo = np.full((128, 128, 3), 100, np.uint8)

@@ -4,9 +4,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from deepcolor.coloring.optimizer import lr_at
+from deepcolor.coloring.session import batches, initial_network
 from deepcolor.config.schema import TrainingConfig
-from deepcolor.training.optimizer import lr_at
-from deepcolor.training.session import batches, initial_network
+from deepcolor.training.training import job_of
+from deepcolor.training.trajectory import Trajectory
 from tests.training.conftest import Prepared
 
 counts = st.integers(min_value=2, max_value=200)
@@ -39,14 +41,19 @@ def test_initial_weights_depend_on_the_seed_alone(prepared: Prepared) -> None:
     """A seed gives the same weights whatever was drawn before; the global generator is not touched."""
     trajectory = prepared.segment(prepared.cache, stage="colorizer", seed=3).trajectory
     other = prepared.segment(prepared.cache, stage="colorizer", seed=4).trajectory
-    one = initial_network(trajectory, size_px=64).state_dict()
+
+    def initial(trajectory: Trajectory) -> dict[str, torch.Tensor]:
+        job = job_of(trajectory, folder=prepared.cache, device="cpu")
+        return initial_network(job, target="pixels", size_px=64).state_dict()
+
+    one = initial(trajectory)
     before = torch.get_rng_state()
-    two = initial_network(trajectory, size_px=64).state_dict()
+    two = initial(trajectory)
 
     assert before.equal(torch.get_rng_state())
     assert all(value.equal(two[name]) for name, value in one.items())
     weight = "encoder.blocks.0.conv.weight"
-    assert not one[weight].equal(initial_network(other, size_px=64).state_dict()[weight])
+    assert not one[weight].equal(initial(other)[weight])
 
 
 def test_cosine_falls_from_lr_to_nearly_nothing() -> None:

@@ -327,7 +327,7 @@ class Driver:
             in_store_epochs=len(history),
             parent=trajectory.init.ref if trajectory.init else None,
             epochs=epochs,
-            resumed_epochs=resumable_epochs(paths, view) if history else 0,
+            resumed_epochs=resumable_epochs(paths, view, setting.final_metrics) if history else 0,
         )
 
     def _trajectory(self, setting: Setting) -> Trajectory:

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from deepcolor.config.named import PRUNERS
 from deepcolor.config.schema import PrunerConfig, Sweep
 from deepcolor.errors import CodeError
+from deepcolor.fields.named import PRUNERS
 from deepcolor.plugins import Code
 from deepcolor.search.rules.pruning import OwnPruner
 

@@ -11,7 +11,7 @@ from deepcolor.search.driver.ladder import Ladder
 from deepcolor.search.driver.showing import Showing
 from deepcolor.search.rules.summary import Snapshot, Watcher
 from deepcolor.search.study.storage import Outcome, StoredStudy, StoredTrial
-from deepcolor.training.figures import read_result, read_threads
+from deepcolor.training.result_files import read_result, read_threads
 from deepcolor.training.trajectory import TrajectoryPaths
 
 
@@ -53,7 +53,7 @@ class Settling:
             self._tell(ask.number, Outcome(view, host=host, device=device, watched=watched))
             return
         folder = TrajectoryPaths(self._store, ask.trajectory).result(view)
-        metrics = read_result(folder)
+        metrics = read_result(folder, self._study.sweep.final_metrics)
         if metrics is not None:
             threads = read_threads(folder)
             result = str(folder.relative_to(self._store))

@@ -8,15 +8,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from deepcolor.config.schema import Choices, Dimension, ModelConfig, ParamValue, Setting, StageName, Sweep
+from deepcolor.config.schema import Choices, Dimension, ParamValue, Setting, Sweep
 from deepcolor.search.rules.confirmation import wanted
 from deepcolor.search.study.space import Params, grid_points, point_key
 from deepcolor.search.study.storage import StoredTrial
 from deepcolor.search.study.trials import searched
+from deepcolor.stages.sections import ModelSection
 from deepcolor.training.checkpoint import read_history
 from deepcolor.training.early_stopping import view_of
-from deepcolor.training.figures import read_result
 from deepcolor.training.remainder import resumable_epochs
+from deepcolor.training.result_files import read_result
 from deepcolor.training.trajectory import InitWeights, Trajectory, TrajectoryPaths
 
 _UNLIMITED_DRAWS = 1000
@@ -27,27 +28,22 @@ _UNLIMITED_DRAWS = 1000
 class Form:
     """What determines the seconds of an epoch on one data set and machine."""
 
-    stage: StageName
-    model: ModelConfig
-    batch_size: int
-    optimizer: str
-    freeze: str
-    mixed_precision: bool
-    loss: str = "mse"
+    stage: str
+    model: ModelSection
+    others: tuple[tuple[str, ParamValue], ...] = ()
+    """Fields of `training` and `init` that weigh (`Stage.weighs`), by name."""
 
     @classmethod
     def of(cls, setting: Setting) -> Form:
         """The form of a setting."""
-        training = setting.training
-        return cls(
-            setting.stage,
-            setting.model,
-            training.batch_size,
-            training.optimizer,
-            setting.init.freeze,
-            training.mixed_precision,
-            training.loss,
-        )
+        fields = {**vars(setting.training), **vars(setting.init)}
+        others = tuple((name, fields[name]) for name in setting.stage_class.weighs if name in fields)
+        return cls(setting.stage, setting.model, others)
+
+    @property
+    def fields(self) -> dict[str, ParamValue]:
+        """All that tells it from others of its stage, by name."""
+        return {**self.model.model_dump(), **dict(self.others)}
 
 
 @dataclass(frozen=True)
@@ -162,16 +158,17 @@ def _confirming_points(sweep: Sweep, trials: Sequence[StoredTrial], open_: Seque
 def _chain(same: Sequence[Trajectory], *, store: Path) -> Chain:
     """Work out what a driver would do for the trials on one trajectory, given what the store holds."""
     paths = TrajectoryPaths(store, same[0].digest)
+    final = same[0].setting.final_metrics
     history = read_history(paths)
     reached = 0
     epochs: list[int] = []
     asked = sorted({(t.setting.training.epochs, t.setting.patience or 0) for t in same})
     for until, patience in asked:
         view = view_of(history, epochs=until, patience=patience or None, objective=same[0].objective)
-        if view is not None and (view.diverged or read_result(paths.result(view)) is not None):
+        if view is not None and (view.diverged or read_result(paths.result(view), final) is not None):
             continue
         end = until if view is None else view.chosen_epoch
-        begins = max(resumable_epochs(paths, view), reached if reached <= end else 0)
+        begins = max(resumable_epochs(paths, view, final), reached if reached <= end else 0)
         epochs.append(max(0, end - begins))
         reached = max(reached, end)
     return Chain(Form.of(same[0].setting), same[0].setting, tuple(epochs))

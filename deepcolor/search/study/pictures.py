@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+from typing import cast
 
 from deepcolor.atomic import write_atomically
-from deepcolor.config.schema import Sweep
+from deepcolor.config.schema import DataConfig, Sweep
 from deepcolor.data.identity import data_digest, pictures_digest
 from deepcolor.data.manifest import Manifest, former_manifests, load_manifest
 from deepcolor.errors import StudyError
@@ -22,7 +23,7 @@ def manifest_of(workspace: Workspace, sweep: Sweep) -> Manifest:
         DataError: No data set of this name has been prepared.
         StudyError: The study began with pictures of which there is no record any more.
     """
-    name = sweep.data.name
+    name = sweep.data.title
     present = load_manifest(workspace, name)
     known = (present, *former_manifests(workspace, name))
     try:
@@ -69,4 +70,6 @@ def _by_digest(workspace: Workspace, sweep: Sweep, known: tuple[Manifest, ...]) 
     start = read_start(workspace.study(sweep.study))
     if start is None:
         return None
-    return next((m for m in known if data_digest(m, sweep.data) == start.provenance.data_digest), None)
+    return next(
+        (m for m in known if data_digest(m, cast(DataConfig, sweep.data)) == start.provenance.data_digest), None
+    )

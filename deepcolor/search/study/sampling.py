@@ -15,9 +15,9 @@ from optuna.samplers import BaseSampler
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
-from deepcolor.config.named import SAMPLERS
 from deepcolor.config.schema import SearchConfig
 from deepcolor.errors import CodeError
+from deepcolor.fields.named import SAMPLERS
 from deepcolor.plugins import Code
 from deepcolor.search.study.in_front import StorageInFront, numbered
 from deepcolor.search.study.space import distributions

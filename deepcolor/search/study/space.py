@@ -16,7 +16,6 @@ from deepcolor.config.schema import (
     SearchConfig,
     Setting,
     Sweep,
-    searchable_fields,
 )
 
 Params = dict[str, ParamValue]
@@ -52,7 +51,7 @@ def point_key(params: Mapping[str, ParamValue]) -> tuple[tuple[str, str], ...]:
 
 def params_of(sweep: Sweep, setting: Setting) -> Params:
     """Return what a setting has for the parameters that a sweep searches."""
-    fields = searchable_fields()
+    fields = sweep.stage_class.searchable_fields()
     return {name: getattr(getattr(setting, fields[name]), name) for name in sweep.search_names}
 
 
@@ -62,12 +61,12 @@ def misfits(sweep: Sweep, setting: Setting) -> list[str]:
     if setting.stage != sweep.stage:
         found.append(f"stage: {setting.stage} -> {sweep.stage}")
     found += [
-        f"data.{name}: {getattr(setting.data, name)} -> {getattr(sweep.data, name)}"
+        f"data.{name}: {getattr(setting.data, name, None)} -> {getattr(sweep.data, name)}"
         for name in type(sweep.data).model_fields
-        if getattr(setting.data, name) != getattr(sweep.data, name)
+        if getattr(setting.data, name, None) != getattr(sweep.data, name)
     ]
     dimensions = {dimension.name: dimension for dimension in sweep.search.space}
-    for name, section in searchable_fields().items():
+    for name, section in sweep.stage_class.searchable_fields().items() if setting.stage == sweep.stage else ():
         theirs, ours = getattr(getattr(setting, section), name), getattr(getattr(sweep, section), name)
         if name in dimensions:
             if not covers(dimensions[name], theirs, grid=sweep.search.sampler == "grid"):

@@ -23,7 +23,7 @@ from deepcolor.config.yamlfile import dump
 from deepcolor.counting import counted
 from deepcolor.errors import StudyError, WorkspaceError
 from deepcolor.fields.objective import Direction
-from deepcolor.plugins import Code
+from deepcolor.plugins import Code, look_in
 from deepcolor.search.study.changes import changes_of, refused, write_resolved
 from deepcolor.search.study.extension import (
     COPY_SUFFIX,
@@ -81,6 +81,7 @@ class StudyStorage:
 
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
+        look_in(workspace.code)  # Sweeps of stages that users have brought cannot be read without them.
 
     def names(self) -> list[str]:
         """Names of all studies, in order of creation; none if the workspace has no database yet."""
@@ -211,7 +212,7 @@ class StoredStudy:
 
     def __repr__(self) -> str:
         try:
-            about = f"{self.sweep.stage} on {self.sweep.data.name}"
+            about = f"{self.sweep.label} on {self.sweep.data.title}".removesuffix(" on ")
         except (StudyError, ValidationError):
             about = "of another version"
         return f"<study {self.name}: {about}, {counted(len(self._study.get_trials(deepcopy=False)), 'trial')}>"

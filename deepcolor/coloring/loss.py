@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import l1_loss, mse_loss, smooth_l1_loss
 
-from deepcolor.config.named import LOSSES
 from deepcolor.errors import CodeError
+from deepcolor.fields.named import LOSSES
 from deepcolor.plugins import Code
 
 Loss = Callable[[Tensor, Tensor], Tensor]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterable
 from pathlib import Path
 
 from deepcolor.models.description import DESCRIPTION_FILE, WEIGHTS_FILE
@@ -13,17 +14,22 @@ METRICS_FILE = "metrics.json"
 SAMPLES_FILE = "samples.png"
 LOSS_FILE = "loss.png"
 RESULT_FILES = (WEIGHTS_FILE, DESCRIPTION_FILE, METRICS_FILE, SAMPLES_FILE, LOSS_FILE)
-PICTURE_METRICS = ("psnr_db", "ssim", "colourfulness")
+"""Of the shipped stages; others may leave further ones, and no samples."""
 _MOST_BYTES = 2**20
 THREADS = "threads"
 """In the metrics file: the numbers of CPU threads that the weights were trained with; their last bits depend on it."""
 
 
-def read_result(folder: Path) -> dict[str, float] | None:
-    """Return the picture figures of a result folder, or None where there is none; it appears whole or not at all."""
+def read_result(folder: Path, names: Iterable[str]) -> dict[str, float] | None:
+    """Return the final metrics of a result folder, or None where there is none; it appears whole or not at all.
+
+    Args:
+        folder: `TrajectoryPaths.result(view)`.
+        names: The final metrics of its stage.
+    """
     try:
         measured = json.loads(read_plain(folder / METRICS_FILE, most_bytes=_MOST_BYTES))
-        figures = {name: float(measured[name]) for name in PICTURE_METRICS}
+        figures = {name: float(measured[name]) for name in names}
     except (OSError, ValueError, KeyError, TypeError):
         return None  # Missing or damaged, the remedy is the same: it is made again.
     return figures if all(math.isfinite(value) for value in figures.values()) else None

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -14,16 +15,16 @@ import torch
 from torch import Tensor
 
 from deepcolor.color import colourfulness, denormalise_lightness, lab_to_rgb, normalise_ab
-from deepcolor.config.schema import StageName
+from deepcolor.coloring.own_metrics import Metric, Sums
 from deepcolor.data.cache.arrays import CachedData, Split
 from deepcolor.data.splits import SplitName
 from deepcolor.errors import DataError, ModelError
 from deepcolor.models.modelfile import load_model
 from deepcolor.models.networks import Network, Target
-from deepcolor.stages.finding import stage_named
 from deepcolor.training.conditions import ANY, VAL_BATCH_SIZE, Conditions
 from deepcolor.training.device import pick_device, torch_set_up
 
+_NO_METRICS: Mapping[str, Metric] = MappingProxyType({})
 _MAX_PSNR_DB = 100.0
 """Of a picture predicted without any error, where the ratio is infinite."""
 _SSIM_WINDOW = np.exp(-(np.arange(-5, 6) ** 2) / (2 * 1.5**2))
@@ -52,7 +53,12 @@ class Measurement:
 
 
 def evaluate(
-    network: Network, split: Split, *, device: torch.device, batch_size: int = VAL_BATCH_SIZE
+    network: Network,
+    split: Split,
+    *,
+    device: torch.device,
+    batch_size: int = VAL_BATCH_SIZE,
+    metrics: Mapping[str, Metric] = _NO_METRICS,
 ) -> dict[str, float]:
     """Measure the mean squared error of a network over a split.
 
@@ -61,22 +67,37 @@ def evaluate(
         split: At least one picture.
         device: Where the sums are kept; there is one transfer at the end.
         batch_size: Pictures at a time; the result does not depend on it beyond the last bits.
+        metrics: Others to measure, by name.
     Returns:
         `mse`, `mse_a`, `mse_b` in the normalised units (value + 128) / 255: over all pixels, or for a Regressor over
-        the mean colours.
+        the mean colours. And the other metrics.
     """
-    mse_a, mse_b = image_errors(network, split, device=device, batch_size=batch_size).mean(dim=0).tolist()
-    return {"mse": (mse_a + mse_b) / 2, "mse_a": mse_a, "mse_b": mse_b}
+    sums = Sums(metrics, device=device) if metrics else None
+    errors_N2 = image_errors(network, split, device=device, batch_size=batch_size, sums=sums)
+    mse_a, mse_b = errors_N2.mean(dim=0).tolist()
+    return {"mse": (mse_a + mse_b) / 2, "mse_a": mse_a, "mse_b": mse_b, **(sums.means() if sums else {})}
 
 
 @torch.inference_mode()
-def image_errors(network: Network, split: Split, *, device: torch.device, batch_size: int = VAL_BATCH_SIZE) -> Tensor:
-    """Return the MSE of each picture and channel in the normalised units: shape (N, 2), float64, on `device`."""
+def image_errors(
+    network: Network,
+    split: Split,
+    *,
+    device: torch.device,
+    batch_size: int = VAL_BATCH_SIZE,
+    sums: Sums | None = None,
+) -> Tensor:
+    """Return the MSE of each picture and channel in the normalised units: shape (N, 2), float64, on `device`; `sums`
+    are told of every batch, if there are any.
+    """
     network.eval()
     errors = torch.empty((len(split), 2), dtype=torch.float64, device=device)
     for rows in _rows(split, batch_size):
         lightness_B1HW, ab = split.batch(rows, seed=0, epoch=0, target=network.target)
-        squared = (network(lightness_B1HW) - network.native_target(ab)).square_()
+        output = network(lightness_B1HW)
+        if sums is not None:
+            sums.add(network.to_ab(output), ab)
+        squared = (output - network.native_target(ab)).square_()
         errors[rows[0] : rows[-1] + 1] = squared.mean(dim=(2, 3)) if squared.ndim == 4 else squared
     return errors / network.span**2
 
@@ -182,12 +203,12 @@ def measure(
         )
 
 
-def baseline_errors(cache_folder: Path, stage: StageName, *, split: SplitName = "test") -> tuple[float, ...]:
+def baseline_errors(cache_folder: Path, target: Target, *, split: SplitName = "test") -> tuple[float, ...]:
     """Return what always predicting the training images' mean colour gives: a model that has learned nothing.
 
     Args:
         cache_folder: Decoded data set.
-        stage: A regressor is compared with each picture's mean colour, the others with every pixel.
+        target: Whether each picture's mean colour is predicted, or every pixel.
         split: Which one to measure on.
     Returns:
         MSE of each picture in the normalised units (value + 128) / 255, in the order of the split.
@@ -196,17 +217,13 @@ def baseline_errors(cache_folder: Path, stage: StageName, *, split: SplitName = 
     """
     data = CachedData.open(cache_folder)
     mean_2 = normalise_ab(data.train.mean_ab_N2.double().mean(dim=0))
-    pictures, target = _split(data, split), _target(stage)
+    pictures = _split(data, split)
     errors = []
     for rows in _rows(pictures, VAL_BATCH_SIZE):
         _, ab = pictures.batch(rows, seed=0, epoch=0, target=target)
         difference = normalise_ab(ab.double()) - (mean_2 if target == "mean" else mean_2[:, None, None])
         errors.append(difference.square_().flatten(1).mean(dim=1))
     return tuple(torch.cat(errors).tolist())
-
-
-def _target(stage: StageName) -> Target:
-    return "pixels" if stage_named(stage).colours_pixels else "mean"
 
 
 def _split(data: CachedData, name: SplitName) -> Split:

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 from torch.optim import SGD, Adam, AdamW, Optimizer, RMSprop
 
-from deepcolor.config.named import OPTIMIZERS
+from deepcolor.coloring.packing import packed, unpacked
 from deepcolor.config.schema import TrainingConfig
 from deepcolor.errors import CodeError
+from deepcolor.fields.named import OPTIMIZERS
 from deepcolor.plugins import Code
-from deepcolor.training.packing import packed, unpacked
 
 _SGD_MOMENTUM = 0.9
 _SHIPPED = (Adam, AdamW, SGD, RMSprop)

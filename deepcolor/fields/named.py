@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,11 +35,14 @@ class Named:
     def unknown(self, value: str) -> Refusal:
         """Refuse a name that nothing has."""
         names = [*self.shipped, *offered(self.group)]
-        rule = f"must be one of {', '.join(names)}, or FILE.py:NAME or package.module:NAME of your own"
+        shipped = f"one of {', '.join(names)}, or " if names else ""
+        rule = f"must be {shipped}FILE.py:NAME or package.module:NAME of your own"
         near = nearest(value, names)
-        return Refusal(rule, got=written(value), advice=f"Did you mean {near}?" if near else "Choose one of them.")
+        return Refusal(rule, got=written(value), advice=f"Did you mean {near}?" if near else _advice(names))
 
-    def _checked(self, value: str) -> str:
+    def _checked(self, value: Any) -> Any:
+        if isinstance(value, tuple):
+            return tuple(self._checked(each) for each in value)
         if value in self.shipped or _NAME.fullmatch(value) or Reference.of(value):
             return value
         raise self.unknown(value)
@@ -48,13 +51,24 @@ class Named:
         return core_schema.no_info_after_validator_function(self._checked, handler(source))
 
 
+def _advice(names: list[str]) -> str:
+    return "Choose one of them." if names else "Write where it lies."
+
+
 def named_fields(section: type[BaseModel]) -> Iterator[tuple[str, Named]]:
     """The fields of a section that name something, and what they may name."""
     for name, field in section.model_fields.items():
         yield from ((name, entry) for entry in field.metadata if isinstance(entry, Named))
 
 
+def public_names(texts: Sequence[str], *, prefix: str) -> dict[str, str]:
+    """Return what a sweep names by the name it goes by: `val/hue` for `own/metrics.py:hue`."""
+    return {prefix + text.rpartition(":")[2]: text for text in texts}
+
+
+NETWORKS = Named("deepcolor.networks", ("reports",))
 OPTIMIZERS = Named("deepcolor.optimizers", ("adam", "adamw", "sgd", "rmsprop"))
+METRICS = Named("deepcolor.metrics", ())
 LOSSES = Named("deepcolor.losses", ("mse", "l1", "smooth_l1"))
 PRUNERS = Named("deepcolor.pruners", ("none", "asha", "hyperband", "median"))
 EXECUTORS = Named("deepcolor.executors", ("serial", "local"))

@@ -14,12 +14,11 @@ import torch
 from torch import Tensor
 
 from deepcolor.color import lab_to_rgb, normalise_lightness, rgb_to_lab, to_uint8, to_uint16
-from deepcolor.config.schema import StageName
+from deepcolor.coloring.picture import ImageInput, as_picture
+from deepcolor.coloring.resample import Fit, enlarge, fit, shrink
 from deepcolor.data.blame import blamed_on
 from deepcolor.data.images import Picture, Pixels, UnusablePictureError
 from deepcolor.errors import UserError
-from deepcolor.inference.picture import ImageInput, as_picture
-from deepcolor.inference.resample import Fit, enlarge, fit, shrink
 from deepcolor.models.description import ModelDescription
 from deepcolor.models.networks import Network
 
@@ -41,8 +40,8 @@ class ColorModel:
         known = self.description
         origin = f", from {known.parent}" if known.parent else ""
         return (
-            f"<{type(self).__name__}: {known.stage}, {known.size_px} px, {known.model.feature_maps} feature maps, "
-            f"epoch {known.epoch}{origin}, on {self._device}>"
+            f"<{type(self).__name__}: {known.stage}, {known.size_px} px, "
+            f"{self._network.model.feature_maps} feature maps, epoch {known.epoch}{origin}, on {self._device}>"
         )
 
     @property
@@ -53,8 +52,8 @@ class ColorModel:
         return self._network
 
     @property
-    def stage(self) -> StageName:
-        """`regressor`, `colorizer` or `transfer`."""
+    def stage(self) -> str:
+        """`regressor`, `colorizer` or `transfer`, or a stage of somebody's own."""
         return self.description.stage
 
     def colorize(self, image: ImageInput) -> Pixels:
@@ -156,7 +155,7 @@ class ColorModel:
         lightness_HW = _lightness(picture.rgb_HW3)
         height_px, width_px = lightness_HW.shape
         square = self._network.target == "mean"
-        where = fit(height_px, width_px, size_px=self.description.size_px, square=square)
+        where = fit(height_px, width_px, size_px=self._network.size_px, square=square)
         small = shrink(torch.from_numpy(normalise_lightness(lightness_HW)), where)
         return _Prepared(name, picture, lightness_HW, where, small)
 

@@ -18,14 +18,13 @@ from typing import TYPE_CHECKING
 import torch
 
 from deepcolor import __version__
+from deepcolor.coloring.session import initial_network
 from deepcolor.config.schema import (
-    STAGES,
     AugmentConfig,
     DataConfig,
     InitConfig,
     ModelConfig,
     Setting,
-    StageName,
     TrainingConfig,
 )
 from deepcolor.data.cache.arrays import CachedData
@@ -35,9 +34,10 @@ from deepcolor.data.manifest import prepare
 from deepcolor.models.description import ModelDescription
 from deepcolor.models.modelfile import save_model
 from deepcolor.scratch import temporary_folder
+from deepcolor.stages.finding import SHIPPED
 from deepcolor.training.device import pick_device, torch_set_up
 from deepcolor.training.machine import cpu_name
-from deepcolor.training.session import Session, initial_network
+from deepcolor.training.training import Training, job_of
 from deepcolor.training.trajectory import InitWeights, Trajectory
 from deepcolor.workspace import Workspace
 
@@ -57,7 +57,7 @@ MOST_COPIES = len(AugmentConfig().active)
 class StageTime:
     """What `EPOCHS` epochs of one stage take on one device."""
 
-    stage: StageName
+    stage: str
     device: str
     """`cpu` or `cuda:N`."""
     device_name: str
@@ -81,9 +81,9 @@ def time_stages(
     batch_size: int,
     devices: Sequence[str],
     threads: int = 1,
-    stages: Sequence[StageName] = STAGES,
+    stages: Sequence[str] = tuple(SHIPPED),
     most_s: float = MOST_S,
-    on_next: Callable[[StageName, str], None] | None = None,
+    on_next: Callable[[str, str], None] | None = None,
 ) -> Iterator[StageTime]:
     """Measure stage by stage, each on every device.
 
@@ -161,14 +161,17 @@ def device_name(device: torch.device) -> str:
 def _timed(setting: Setting, cache: Path, device: torch.device, *, threads: int, most_s: float) -> StageTime:
     with (
         temporary_folder("timing") as folder,
-        torch_set_up(threads=threads, reduced_precision=setting.training.mixed_precision),
+        torch_set_up(threads=threads, reduced_precision=setting.training.reduced_precision),
         # The timer waits for the present GPU alone.
         torch.cuda.device(device) if device.type == "cuda" else nullcontext(),
     ):
         data = CachedData.open(cache, device=device)
-        session = Session.begin(_trajectory(setting, data, folder), data=data, device=device)
+        trajectory = _trajectory(setting, cache, folder)
+        training = Training.begin(trajectory, job_of(trajectory, folder=cache, device=device))
         # To the timer, no time at all means no end.
-        measured = _timer(session, threads).adaptive_autorange(SPREAD, min_run_time=0.0, max_run_time=max(most_s, 1e-9))
+        measured = _timer(training, threads).adaptive_autorange(
+            SPREAD, min_run_time=0.0, max_run_time=max(most_s, 1e-9)
+        )
     return StageTime(
         stage=setting.stage,
         device=str(device),
@@ -181,19 +184,20 @@ def _timed(setting: Setting, cache: Path, device: torch.device, *, threads: int,
     )
 
 
-def _timer(session: Session, threads: int) -> Timer:
+def _timer(training: Training, threads: int) -> Timer:
     """Time `EPOCHS` epochs. The timer waits for a GPU before it reads the clock, and runs once before it measures."""
     # On import it looks for a CUDA compiler, and warns where there is none; nothing is compiled here.
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
     from torch.utils.benchmark import Timer
 
-    statement = "for _ in range(epochs): session.train_epoch()"
-    return Timer(statement, globals={"epochs": EPOCHS, "session": session}, num_threads=threads)
+    statement = "for _ in range(epochs): training.train_epoch()"
+    return Timer(statement, globals={"epochs": EPOCHS, "training": training}, num_threads=threads)
 
 
-def _trajectory(setting: Setting, data: CachedData, folder: Path) -> Trajectory:
+def _trajectory(setting: Setting, cache: Path, folder: Path) -> Trajectory:
+    data = CachedData.open(cache)
     trajectory = Trajectory(setting, data_digest=data.digest)
-    if setting.stage != "transfer":
+    if not setting.stage_class.must_start:
         return trajectory
     colorizer = Trajectory(setting.model_copy(update={"stage": "colorizer"}), data_digest=data.digest)
     description = ModelDescription(
@@ -205,7 +209,8 @@ def _trajectory(setting: Setting, data: CachedData, folder: Path) -> Trajectory:
         data_digest=data.digest,
         deepcolor_version=__version__,
     )
-    network = initial_network(colorizer, size_px=data.size_px)
+    job = job_of(colorizer, folder=cache, device="cpu")
+    network = initial_network(job, target="pixels", size_px=data.size_px)
     sha256 = save_model(folder / "colorizer", network, description).weights_sha256
     init = InitWeights(sha256=sha256, folder=folder / "colorizer", ref="colorizer")
     return Trajectory(setting, data_digest=data.digest, init=init)

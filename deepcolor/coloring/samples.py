@@ -15,9 +15,9 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from deepcolor.color import denormalise_lightness, lab_to_rgb, to_uint8
+from deepcolor.coloring.measuring import coloured, grey
 from deepcolor.data.cache.arrays import Split
 from deepcolor.models.networks import Network
-from deepcolor.training.metrics import coloured, grey
 
 SHEET_IMAGES = 8
 INPUT, TRUTH, PREDICTION = "input", "truth", "prediction"

@@ -1,0 +1,259 @@
+"""Trains a network that colours: the session of all three stages."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import cached_property
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+
+from deepcolor.coloring.loss import Loss, build_loss
+from deepcolor.coloring.measuring import evaluate, image_errors, picture_metrics
+from deepcolor.coloring.optimizer import build_optimizer, lr_at, optimizer_tensors, restore_optimizer, set_lr
+from deepcolor.coloring.own_metrics import Metric, Sums, load_metrics
+from deepcolor.coloring.samples import contact_sheet
+from deepcolor.coloring.slices import sliced_epoch_s
+from deepcolor.config.sections import DataConfig, InitConfig, ModelConfig, TrainingConfig
+from deepcolor.data.cache.arrays import CachedData
+from deepcolor.errors import DataError, ModelError
+from deepcolor.fields.named import public_names
+from deepcolor.models.modelfile import load_model
+from deepcolor.models.networks import Network, Target, build, build_from, load_encoder
+from deepcolor.stages.session import Arrays, Job, Result, Session
+from deepcolor.training.conditions import Conditions
+
+_NETWORK, _OPTIMIZER = "network/", "optimizer/"
+_EPOCH_SEED_FACTOR = 1_000_003
+
+
+class NetworkSession(Session):
+    """Trains a network on the pictures of a decoded data set."""
+
+    framework = "torch"
+    network: Network
+    loss: Loss
+    optimizer: torch.optim.Optimizer
+    _own_metrics: dict[str, Metric]
+
+    def __init__(self, job: Job, *, target: Target, whole: bool = False) -> None:
+        """Take a job.
+
+        Args:
+            job: Its sections are those of the shipped stages.
+            target: What the network predicts.
+            whole: Whether it starts from all weights of its parent, not from its encoder alone.
+        """
+        super().__init__(job)
+        self.target = target
+        self.whole = whole
+        self.device = torch.device(job.device)
+        self.model = cast(ModelConfig, job.model)
+        self.training = cast(TrainingConfig, job.training)
+
+    @cached_property
+    def data(self) -> CachedData:
+        """Opened on first use.
+
+        Raises:
+            DataError: It is not that of the job, or is too little.
+        """
+        data = CachedData.open(self.job.folder, device=str(self.device))
+        _check_data(self.job, data)
+        return data
+
+    def begin(self) -> None:
+        """Build the network from random weights, and then those of its parent."""
+        network = initial_network(self.job, target=self.target, size_px=self.data.size_px, whole=self.whole)
+        self._train(network.to(self.device))
+
+    def restore(self, state: Arrays) -> None:
+        """Take network and optimizer out of a checkpoint."""
+        weights = _part(state, _NETWORK)
+        network = self._built_from(weights)
+        self._train(network)
+        restore_optimizer(self.optimizer, network, _part(state, _OPTIMIZER))
+
+    def train_epoch(self, epoch: int) -> Mapping[str, float]:
+        """Train one pass over the training pictures, copies included, and validate."""
+        set_lr(self.optimizer, lr_at(self.training, epoch=epoch))
+        train_loss = self._train_batches(epoch)
+        batch_size = Conditions.of(self.training, threads=None).batch_size
+        figures = evaluate(
+            self.network, self.data.val, device=self.device, batch_size=batch_size, metrics=self._own_metrics
+        )
+        return {**self._trained(train_loss), **{f"val/{name}": value for name, value in figures.items()}}
+
+    def state(self) -> Arrays:
+        """Return the weights of the network and what the optimizer remembers."""
+        optimizer = optimizer_tensors(self.optimizer, self.network)
+        return {
+            **{_NETWORK + name: value for name, value in self.network.state_dict().items()},
+            **{_OPTIMIZER + name: value for name, value in optimizer.items()},
+        }
+
+    def weights(self) -> Arrays:
+        """Return the weights of the network."""
+        return dict(self.network.state_dict())
+
+    def finish(self, weights: Arrays, *, label: str) -> Result:
+        """Compare what these weights make of the validation pictures with the originals, and show some of them."""
+        data = self.data
+        network = self._built_from(weights)
+        figures = picture_metrics(network, data.val, device=self.device)
+        own = load_metrics(public_names(self.training.final_metrics, prefix=""), code=self.job.code)
+        if own:
+            sums = Sums(own, device=self.device)
+            image_errors(network, data.val, device=self.device, sums=sums)
+            figures |= sums.means()
+        return Result(figures, {"samples.png": contact_sheet(network, data.val, title=label)})
+
+    def timed_epoch_s(self) -> float:
+        """Measure a thin slice of an epoch, the same pictures and copies, fewer of them."""
+
+        def one_epoch(data: CachedData) -> float:
+            before, self.data = self.data, data
+            started = time.perf_counter()
+            self.train_epoch(1)
+            self.data = before
+            return time.perf_counter() - started
+
+        return sliced_epoch_s(one_epoch, self.data, batch_size=self.training.batch_size)
+
+    def _built_from(self, weights: Arrays) -> Network:
+        size_px, code = self.data.size_px, self.job.code
+        return build_from(self.target, self.model, size_px, weights=weights, device=self.device, code=code)
+
+    def _train(self, network: Network) -> None:
+        if cast(InitConfig, self.job.init).freeze == "encoder":
+            network.freeze_encoder()
+        self.network = network
+        self.optimizer = build_optimizer(network, self.training, code=self.job.code)
+        self._own_metrics = load_metrics(public_names(self.training.metrics, prefix=""), code=self.job.code)
+        self.loss = build_loss(self.training.loss, span=network.span, device=self.device, code=self.job.code)
+
+    def _train_batches(self, epoch: int) -> float:
+        """Train one pass over the training images; return the mean loss in the units of the output."""
+        training = self.training
+        amp = training.mixed_precision and self.device.type == "cuda"
+        network, train = self.network.train(), self.data.train
+        # Summed where it is computed: asking for the loss of every batch would make the GPU wait each time.
+        total = torch.zeros((), dtype=torch.float64, device=self.device)
+        with self._random_of(epoch):
+            for rows in batches(len(train), batch_size=training.batch_size, seed=training.seed, epoch=epoch):
+                lightness_B1HW, ab = train.batch(rows, seed=training.seed, epoch=epoch, target=network.target)
+                self.optimizer.zero_grad()
+                with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=amp):
+                    output = network(lightness_B1HW)
+                loss = self.loss(output.float(), network.native_target(ab))
+                loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it without types
+                self.optimizer.step()
+                total.add_(loss.detach(), alpha=len(rows))
+        return float(total.item() / len(train))
+
+    def _trained(self, loss: float) -> dict[str, float]:
+        """The metric of the training itself; the squared error has the units of every other one."""
+        if self.training.loss == "mse":
+            return {"train/mse": loss / self.network.span**2}
+        return {"train/loss": loss}
+
+    @contextmanager
+    def _random_of(self, epoch: int) -> Iterator[None]:
+        """Let a user's code draw from torch's generators what follows from (seed, epoch); nothing else draws there."""
+        if not self.job.code.digests:
+            yield
+            return
+        with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
+            torch.manual_seed(_epoch_seed(self.training.seed, epoch))
+            yield
+
+
+def batches(count: int, *, batch_size: int, seed: int, epoch: int) -> tuple[Tensor, ...]:
+    """Shuffle the rows of the training images into batches, from (seed, epoch) alone.
+
+    Args:
+        count: Training images, augmented copies included.
+        batch_size: Of each batch but the last; one left-over image joins the batch before it, as batch norm needs two.
+        seed: Of the setting.
+        epoch: The first one is 1.
+    Returns:
+        int64 tensors on the CPU, each row once.
+    """
+    generator = torch.Generator().manual_seed(_epoch_seed(seed, epoch))
+    parts = torch.split(torch.randperm(count, generator=generator), batch_size)
+    if len(parts) > 1 and len(parts[-1]) == 1:
+        return (*parts[:-2], torch.cat(parts[-2:]))
+    return parts
+
+
+def _epoch_seed(seed: int, epoch: int) -> int:
+    return seed * _EPOCH_SEED_FACTOR + epoch
+
+
+def initial_network(job: Job, *, target: Target, size_px: int, whole: bool = False) -> Network:
+    """Build the network a training starts from: random weights from the seed, then those of its parent.
+
+    Args:
+        job: Its `parent`, if any, names a model folder.
+        target: What the network predicts.
+        size_px: Side of the training pictures.
+        whole: Whether it takes all weights of its parent, or the encoder alone.
+    Returns:
+        The network, on the CPU.
+    Raises:
+        ModelError: The parent is not the one that was pinned, or does not fit.
+    """
+    # Drawn on the CPU, so that a GPU starts from the same weights; the global generator stays as it was.
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(job.training.seed)
+        network = build(target, cast(ModelConfig, job.model), size_px, code=job.code)
+    if job.parent is not None:
+        _load_parent(network, job, whole=whole)
+    return network
+
+
+def _load_parent(network: Network, job: Job, *, whole: bool) -> None:
+    pinned = job.parent
+    assert pinned is not None
+    parent, description = load_model(pinned.folder)
+    where = f"{pinned.ref} ({pinned.folder})"
+    if description.weights_sha256 != pinned.sha256:
+        raise ModelError(
+            f"init_from: the weights must be those the training was planned with, SHA-256 {pinned.sha256[:12]}...; "
+            f"got {description.weights_sha256[:12]}... in {where}. Start the sweep again."
+        )
+    if not whole:
+        load_encoder(network, parent)
+    elif parent.target != network.target or description.model != job.model:
+        raise ModelError(
+            f"init_from: a {job.stage} must have the form of the model it starts from, {description.stage} "
+            f"{_form(parent)}; got {_form(network)}; {where}. Leave the model section out to take it over."
+        )
+    else:
+        network.load_state_dict(parent.state_dict())
+
+
+def _form(network: Network) -> str:
+    return " ".join(f"{key}={value}" for key, value in network.model.model_dump().items())
+
+
+def _check_data(job: Job, data: CachedData) -> None:
+    size_px = cast(DataConfig, job.data).size_px
+    if data.digest != job.data_digest or data.size_px != size_px:
+        raise DataError(
+            f"data cache: must hold the data of the training, digest {job.data_digest[:12]}, "
+            f"{size_px} px; got {data.digest[:12]}, {data.size_px} px. "
+            "Prepare the data set again."
+        )
+    if len(data.train) < 2 or len(data.val) < 1:
+        raise DataError(
+            f"data: training needs at least 2 training images and 1 validation image; got {len(data.train)} and "
+            f"{len(data.val)}. Add pictures, or change the splits."
+        )
+
+
+def _part(tensors: Mapping[str, Any], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}

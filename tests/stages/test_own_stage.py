@@ -1,0 +1,271 @@
+"""A stage of a user's own: what is asked of it, what it is refused for, and what its models carry."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+
+import deepcolor
+from deepcolor.config.load import load_sweep
+from deepcolor.errors import CodeError, ConfigError, ModelError
+from deepcolor.models.saved import open_saved
+from deepcolor.registry.names import parse_ref
+from deepcolor.search.study.storage import StudyStorage
+from deepcolor.stages.finding import label_of
+from deepcolor.training.advance import advance
+from deepcolor.training.trajectory import Segment, Trajectory
+from deepcolor.workspace import Workspace
+from tests.cli.conftest import ENVIRONMENT, Cli
+
+FORMULA = (Path(__file__).parent / "formula.py").read_text()
+SWEEP = """
+study: near
+stage: own.py:MyFormula
+data: {wanted: 7}
+training: {epochs: 4, early_stopping: false}
+search:
+  objective: val/far
+  watch: [val/near]
+  space:
+    pull: [0.1, 0.5]
+    start: {low: 0.0, high: 2.0, step: 1.0}
+"""
+
+
+@pytest.fixture
+def cli(tmp_path: Path) -> Cli:
+    """A workspace with the stage and a sweep of it."""
+    made = Cli(tmp_path)
+    made.write("own.py", FORMULA)
+    made.write("near.yaml", SWEEP)
+    return made
+
+
+def segment(root: Path, text: str = SWEEP, **changed: object) -> Segment:
+    """The sweep's first training."""
+    (root / "near.yaml").write_text(text)
+    sweep = load_sweep(root / "near.yaml")
+    trajectory = Trajectory(sweep.setting({"pull": 0.5, "start": 0.0}), data_digest="d", objective=sweep.objective)
+    return Segment(trajectory, to_epoch=4, patience=None, store=root / "store", cache=root, **changed)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "problem"),
+    [
+        ("metrics = {", "measures = {", "stage: MyFormula.metrics must name what is measured after an epoch"),
+        (
+            '"maximize"}\n    final',
+            '"up"}\n    final',
+            "stage: MyFormula.metrics must say minimize or maximize of val/near; got 'up'",
+        ),
+        ("start: float", "pull: float", "stage: MyFormula: a field must stand in one section alone"),
+        (
+            "class Training(TrainingSection)",
+            "class Training(ModelSection)",
+            "stage: MyFormula.training must be a subclass of TrainingSection",
+        ),
+        (
+            "class MyFormula(Stage)",
+            "class MyFormula",
+            "stage: own.py:MyFormula must be a subclass of deepcolor.stages.Stage; got MyFormula",
+        ),
+        ("class MyFormula", "class Another", "stage: own.py must define MyFormula; got"),
+        ("import numpy as np", "import numpie as np", "stage: own.py must be importable; got ModuleNotFoundError"),
+    ],
+)
+def test_a_stage_that_breaks_the_contract_is_refused_where_it_is_named(
+    cli: Cli, old: str, new: str, problem: str
+) -> None:
+    """In one line, with the sweep's key, before anything is trained."""
+    assert old in FORMULA
+    cli.write("own.py", FORMULA.replace(old, new))
+    with pytest.raises(ConfigError) as caught:
+        load_sweep(cli.workspace / "near.yaml")
+    assert str(caught.value).startswith(problem)
+    assert "near.yaml, stage)" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "problem"),
+    [
+        ("pull: [0.1, 0.5]", "pull: [0.1, 1.5]", "pull: must be at most 1; got 1.5"),
+        ("pull: [0.1, 0.5]", "lr: [0.1, 0.5]", "lr: unknown key"),
+        (
+            "{wanted: 7}",
+            "{wonted: 7}",
+            "wonted: unknown key ({0}, data.wonted). Did you mean wanted? Allowed: name, wanted.",
+        ),
+        ("{epochs: 4,", "{start: 4,", "start: unknown key ({0}, training.start). start belongs under model."),
+        ("val/far", "val/mse", "objective: must be what a my_formula measures after every epoch; got 'val/mse'"),
+        (
+            "early_stopping: false}",
+            "early_stopping: false}\ninit: {init_from: colorizer@1}",
+            "init_from: a my_formula starts from no other model",
+        ),
+    ],
+)
+def test_a_sweep_of_it_is_checked_by_its_sections(cli: Cli, old: str, new: str, problem: str) -> None:
+    """Keys, values and metrics are those of the stage, and refused with the nearest of them."""
+    file = cli.write("near.yaml", SWEEP.replace(old, new, 1))
+    with pytest.raises(ConfigError) as caught:
+        load_sweep(file)
+    assert str(caught.value).startswith(problem.format(file))
+
+
+def test_a_label_is_a_name_for_registries() -> None:
+    """Whatever the class is called, its label is small letters, digits and underscores, and a reference can hold it."""
+    named = {
+        "a.py:MyStage": "my_stage",
+        "p.q:HTTPFit2": "http_fit2",
+        "colorizer": "colorizer",
+        "x.py:_": "stage",
+        "x.py:Lock": "lock_stage",
+    }
+    assert {name: label_of(name) for name in named} == named
+    assert parse_ref("my_stage-fruits@champion").line.registered_name == "deepcolor-my_stage-fruits"
+
+
+def test_a_training_is_the_same_wherever_it_was_cut(cli: Cli, tmp_path: Path) -> None:
+    """One epoch at a time, each in a new session from a checkpoint, gives what four in a row give."""
+    whole = advance(segment(tmp_path))
+    for epoch in (1, 2, 3, 4):
+        cut = advance(Segment(**{**vars(segment(tmp_path)), "to_epoch": epoch, "store": tmp_path / "cut"}))
+    assert [row.metrics for row in cut.history] == [row.metrics for row in whole.history]
+    assert whole.result is not None
+    assert cut.result is not None
+    files = {"model.safetensors", "model.json", "metrics.json", "loss.png", "note.txt", "code"}
+    assert {path.name for path in whole.result.iterdir()} == files
+    for name in ("model.safetensors", "model.json", "note.txt"):
+        assert (whole.result / name).read_bytes() == (cut.result / name).read_bytes()
+    assert whole.metrics["x"] == pytest.approx(7, abs=0.5)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "problem"),
+    [
+        (
+            '{"val/far": abs',
+            '{"val/fur": abs',
+            "MyFormula.train_epoch must return the stage's metrics, val/far, val/near; got val/fur",
+        ),
+        (
+            '{"x": np.array(self.x)}',
+            '{"x": self.x}',
+            "the state and the weights of a session must be arrays of NumPy or torch, by name; got float under 'x'",
+        ),
+        ('Result({"x"', 'Result({"y"', "must finish with the stage's final metrics, x, finite numbers; got y=6.5"),
+    ],
+)
+def test_a_session_that_breaks_its_word_fails_its_trial_in_a_line(
+    cli: Cli, tmp_path: Path, old: str, new: str, problem: str
+) -> None:
+    """What it returns is checked where it returns it, and named."""
+    assert old in FORMULA
+    cli.write("own.py", FORMULA.replace(old, new))
+    with pytest.raises(CodeError) as caught:
+        advance(segment(tmp_path))
+    assert problem in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_it_is_searched_promoted_and_served_where_its_file_is_not(cli: Cli) -> None:
+    """Two workers train it; its winner is registered with its code, pulled and run where the file never was; code
+    that is not what was registered is never run.
+    """
+    summary = json.loads(cli.run("sweep", "near.yaml", "--workers", "2", "--json").stdout)
+    assert (summary["complete"], summary["failed"]) == (6, 0)
+    assert summary["best"]["params"] == {"pull": 0.5, "start": 2.0}
+    (cli.workspace / "own.py").unlink()
+    board = cli.run("studies", "near").stdout
+    assert "val/near" in board
+    assert " x " in board
+    assert "my_formula  numbers" in cli.run("studies").stdout
+
+    told = json.loads(cli.run("promote", "near", "--json").stdout)
+    assert (told["version"], told["verdict"]) == ("my_formula@1", "first")
+    assert told["test"]["baseline_distance"] == pytest.approx(7 * 1.045)
+    (run,) = MlflowClient(f"sqlite:///{cli.workspace}/mlruns/mlflow.db").search_runs(
+        [experiment_of(cli)], "tags.`deepcolor.registered_as` = 'my_formula@1'"
+    )
+    assert json.loads(run.data.tags["deepcolor.code"]).keys() == {"own.py"}
+    assert run.data.metrics["x"] == pytest.approx(7, abs=0.5)
+    assert "test distance" in cli.run("promote", "near", "--force").stdout
+    assert "my_formula@1" in cli.run("models", "my_formula").stdout
+    cli.run("pull", "my_formula@champion", "-o", "pulled")
+    pulled = cli.workspace / "pulled"
+    (code,) = pulled.glob("code/*/own.py")
+    assert code.read_text() == FORMULA
+    assert "brings code of its own (`own.py`)" in (pulled / "README.md").read_text()
+
+    elsewhere = cli.workspace / "elsewhere"
+    elsewhere.mkdir()
+    shutil.move(pulled, elsewhere / "model")
+    said = run_python(elsewhere, "import deepcolor; print(deepcolor.load('model').predict([1.0])['sum'][0])")
+    assert float(said.stdout) == pytest.approx(8, abs=0.5)
+    assert "running code that a model of own.py:MyFormula brings: own.py (SHA-256" in said.stderr
+    served = (
+        "import mlflow, pandas as pd\n"
+        f"mlflow.set_tracking_uri('sqlite:///{cli.workspace}/mlruns/mlflow.db')\n"
+        "model = mlflow.pyfunc.load_model('models:/deepcolor-my_formula@champion')\n"
+        "print(model.predict(pd.DataFrame({'number': [1.0]}))['sum'][0])\n"
+    )
+    assert float(run_python(elsewhere, served).stdout.splitlines()[-1]) == float(said.stdout)
+
+    (code,) = (elsewhere / "model").glob("code/*/own.py")
+    code.write_text(FORMULA + "\nraise SystemExit('run')\n")
+    with pytest.raises(ModelError, match=r"the code own.py must be what it was, SHA-256 .* It is not run"):
+        open_saved(elsewhere / "model")
+    code.unlink()
+    with pytest.raises(ModelError, match=r"it needs the code own.py, which must be in its folder"):
+        open_saved(elsewhere / "model")
+    for kept in (cli.workspace / "mlruns").rglob("artifacts/model/artifacts/model/code/*/own.py"):
+        kept.write_text(FORMULA + "\n# another\n")
+    assert "must be what it was registered with" in cli.run("pull", "my_formula@1", "-o", "again", code=1).stderr
+
+
+def test_studies_of_a_stage_that_is_gone_can_still_be_looked_at(cli: Cli) -> None:
+    """With its code lost, a study is listed and shown; to go on with it is refused in a line that names the code."""
+    cli.run("sweep", "near.yaml", "--executor", "serial", "--quiet")
+    cli.run("studies", "near", "--write-sweep", "again.yaml")
+    shutil.rmtree(Workspace.at(cli.workspace).code)
+    (cli.workspace / "own.py").unlink()
+    assert "my_formula  numbers" in cli.run("studies").stdout
+    assert "2/2" not in cli.run("studies", "near").stdout
+    study = StudyStorage(Workspace.at(cli.workspace)).load("near")
+    assert len(study.trials()) == 6
+    said = cli.run("sweep", "again.yaml", code=2).stderr
+    assert "own.py must be in the workspace as it was when the study began" in said
+    assert said.count("\n") == 1
+
+
+def test_from_python_too(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mapping names the stage as a file does, from the current folder; `Study` knows its metrics."""
+    monkeypatch.chdir(cli.workspace)
+    tree = {"study": "p", "stage": "own.py:MyFormula", "training": {"epochs": 2}, "search": {"objective": "val/near"}}
+    study = deepcolor.sweep(tree, workspace=cli.workspace, executor="serial")
+    best = study.best
+    assert best is not None
+    assert list(study.history(0)["val/near"])[-1] == best["value"] < 0
+
+
+def experiment_of(cli: Cli) -> str:
+    """The id of the stage's experiment."""
+    found = MlflowClient(f"sqlite:///{cli.workspace}/mlruns/mlflow.db").get_experiment_by_name("deepcolor/my_formula")
+    assert found is not None
+    return str(found.experiment_id)
+
+
+def run_python(folder: Path, text: str) -> subprocess.CompletedProcess[str]:
+    """Run Python code in a process of its own, in a folder."""
+    done = subprocess.run(
+        [sys.executable, "-c", text], cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done
