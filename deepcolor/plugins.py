@@ -151,6 +151,15 @@ def look_in(folder: Path) -> None:
         _folders[:] = [folder, *(other for other in _folders if other != folder)]
 
 
+def is_own(file: str) -> bool:
+    """Whether a module of a user's own was made from a file."""
+    return any(
+        getattr(module, "__file__", None) == file
+        for name, module in list(sys.modules.items())
+        if _MODULE.fullmatch(name)
+    )
+
+
 def source_of(digest: str) -> bytes:
     """Return the content of a file that a sweep names.
 
@@ -301,7 +310,7 @@ sys.meta_path.append(_Finder())
 
 
 def _not_importable(reference: Reference, error: BaseException) -> CodeError:
-    got = " ".join(f"{type(error).__name__}: {error}".split())
+    got = " ".join(f"{type(error).__name__}: {error}".split()).partition(" For further information visit")[0]
     return CodeError(f"{reference.place} must be importable", got=got, advice=_FIX)
 
 
@@ -359,7 +368,8 @@ def _check_defined(reference: Reference, content: bytes) -> None:
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise CodeError(f"{reference.place} must be Python", got=str(error), advice="Fix it.") from error
     if reference.name not in defined and "*" not in defined:
-        known = ", ".join(sorted(name for name in defined if not name.startswith("_")))
+        own = (node.name for node in ast.parse(content).body if isinstance(node, ast.ClassDef | ast.FunctionDef))
+        known = ", ".join(sorted(name for name in own if not name.startswith("_")))
         rule = f"{reference.place} must define {reference.name}"
         raise CodeError(rule, got=known or "nothing", advice="Correct the name.")
 

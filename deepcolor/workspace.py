@@ -11,6 +11,7 @@ from deepcolor.errors import UserError, WorkspaceError
 from deepcolor.printable import shown_uri
 from deepcolor.sqlite import sqlite_file, sqlite_url
 
+FAILURES = "failures"
 NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 RESERVED_STUDY_NAMES = frozenset({"datasets", "trajectories"})
 STATE_FOLDERS = ("studies", "mlruns")
@@ -149,6 +150,10 @@ class Workspace:
                 f"study name: {name!r} is the name of a folder that deepcolor itself uses. Choose another name."
             )
         return self.studies / name
+
+    def failures(self, study: str) -> Path:
+        """The folder with the end of the traceback of each trial of a study that failed."""
+        return self.study(study) / FAILURES
 
     def report(self, study: str) -> Path:
         """The folder of one study's report."""

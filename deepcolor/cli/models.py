@@ -141,11 +141,15 @@ def rollback(
     )
 
 
+_NOT_SHOWN = ("line", "pictures", "splits", "colours", "about", "use", "units")
+"""Of a version as a JSON object: said by other keys, or for its card."""
+
+
 def version_as_dict(version: ModelVersion) -> dict[str, Any]:
     """A version as a JSON object."""
     data = asdict(version)
-    for known_inside in ("line", "pictures", "splits", "colours", *(() if version.code else ("code",))):
-        del data[known_inside]
+    for name in (*_NOT_SHOWN, *(() if version.code else ("code",))):
+        del data[name]
     data["model"] = version.model.identity()
     return {"ref": version.ref, "stage": version.stage, "name": version.line.name, **data}
 

@@ -28,6 +28,7 @@ from deepcolor.cli.options import (
 from deepcolor.cli.reporter import ConsoleReporter
 from deepcolor.cli.studies import leaderboard
 from deepcolor.counting import counted
+from deepcolor.errors import EXIT_FAILURE
 from deepcolor.printable import shown_uri
 from deepcolor.words import duration, params_line, percent, value_text
 from deepcolor.workspace import Workspace
@@ -90,7 +91,10 @@ def sweep(
         resume=resume,
         reporter=ConsoleReporter(),
     )
-    show_summary(run_sweep(parsed, how), how.workspace, how.tracking_uri)
+    summary = run_sweep(parsed, how)
+    show_summary(summary, how.workspace, how.tracking_uri)
+    if summary.failed and not (summary.complete or summary.pruned or summary.waiting):
+        raise typer.Exit(EXIT_FAILURE)  # What comes after it would have nothing to go on with.
 
 
 def show_summary(summary: Summary, workspace: Workspace, uri: str) -> None:
@@ -123,7 +127,9 @@ def _summary_text(summary: Summary, workspace: Workspace, link: str) -> str:
         found = f"trial {best.number}: {value_text(best.value)} with {setting}"
         lines.append(f"{console.bold('best')}      {found} (epoch {best.outcome.view.chosen_epoch})")
     else:
-        lines.append(f"{console.bold('best')}      none: no trial gave a finite value")
+        failed = summary.failed and not summary.complete
+        why = "every trial failed" if failed else "no trial gave a finite value"
+        lines.append(f"{console.bold('best')}      none: {why}")
     if summary.confirmation is not None:
         lines += confirmation_lines(summary.confirmation)
     lines.append(f"{console.bold('trials')}    {_trials_text(summary)}")
@@ -136,6 +142,8 @@ def _summary_text(summary: Summary, workspace: Workspace, link: str) -> str:
         f"({_saved_text(summary)}); "
         f"{summary.trained_now} trained now, in {duration(summary.wall_s)}"
     )
+    if summary.failed:
+        lines.append(f"{console.bold('failed')}    why, with tracebacks: {workspace.failures(summary.study)}")
     lines.append(f"{console.bold('report')}    {workspace.report(summary.study)}")
     lines.append(f"{console.bold('compare')}   {link}")
     if best is not None:

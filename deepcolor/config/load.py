@@ -194,7 +194,8 @@ def _with_code_of_stage(tree: dict[str, Any], layers: Sequence[Layer]) -> dict[s
     try:
         stage_of(name, {place: str(sha256) for place, sha256 in known.items()})
     except CodeError as error:
-        raise _error(Refusal(error.rule, got=error.got, advice=error.advice), ("stage",), layers) from error
+        advice = "Fix it." if "another study name" in error.advice else error.advice  # Nothing has begun with it.
+        raise _error(Refusal(error.rule, got=error.got, advice=advice), ("stage",), layers) from error
     return {**tree, "code": known}
 
 

@@ -153,7 +153,8 @@ def _default(field: FieldInfo) -> str:
 def _value(field: FieldInfo) -> str:
     for entry in field.metadata:
         if isinstance(entry, Named):
-            return f"{', '.join(f'`{name}`' for name in entry.shipped)}, or your own"
+            shipped = ", ".join(f"`{name}`" for name in entry.shipped)
+            return f"{shipped}, or your own" if shipped else "a list of your own"
     kinds = list(_kinds(field.annotation))
     named = [kind for kind in kinds if kind != "null"]
     text = " or ".join(named) + _bounds(field)

@@ -20,7 +20,7 @@ from deepcolor.config.stopping import BudgetConfig, Limit, PrunerConfig
 from deepcolor.errors import CodeError
 from deepcolor.fields.frozen import Frozen, ParamValue, config_name, digest_of
 from deepcolor.fields.named import PRUNERS, Named, named_fields
-from deepcolor.fields.objective import Direction, Objective
+from deepcolor.fields.objective import DEFAULT_OBJECTIVE, Direction, Objective
 from deepcolor.fields.refusal import Refusal, nearest, unknown_key, unknown_name, written
 from deepcolor.plugins import folders, look_in
 from deepcolor.stages.contract import Stage, UnknownStage
@@ -109,6 +109,8 @@ class _Staged(Frozen):
                 raise Refusal(error.rule, got=error.got, advice=error.advice) from error
             stage = UnknownStage
         if name == "search":
+            if "objective" not in value and stage.metrics and DEFAULT_OBJECTIVE.metric not in stage.metrics:
+                value = {**value, "objective": _first_metric(stage)}
             return SearchConfig.model_validate(value, context={STAGE: stage})
         return getattr(stage, name).model_validate(value)
 
@@ -118,6 +120,11 @@ class _Staged(Frozen):
             return super().__reduce_ex__(protocol)
         # The classes of its sections are a user's, which another process has to find first.
         return _arrived, (type(self), self.model_dump(mode="json"), folders())
+
+
+def _first_metric(stage: type[Stage]) -> str:
+    """What a sweep of a stage optimises unless it says so: the first metric that is not of the training itself."""
+    return next((name for name in stage.metrics if not name.startswith("train/")), next(iter(stage.metrics)))
 
 
 def _arrived(kind: type[Frozen], content: dict[str, Any], known: tuple[Any, ...]) -> Frozen:

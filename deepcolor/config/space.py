@@ -156,9 +156,9 @@ class SearchConfig(Frozen):
     space: tuple[_Dimension, ...] = ()
     """Searched fields of model, training and init: a list of choices, or low/high with log or step."""
     objective: str = "val/mse"
-    """The epoch metric that is optimised. The shipped stages have `val/mse`, `val/mse_a`, `val/mse_b` and
-    `train/mse`, which are minimised, in the normalised units (value + 128) / 255; under another loss than mse,
-    `train/loss` in place of `train/mse`. Every training has `epoch_s`."""
+    """The epoch metric that is optimised; of a stage that has no `val/mse`, the first of its own. The shipped stages
+    have `val/mse`, `val/mse_a`, `val/mse_b` and `train/mse`, which are minimised, in the normalised units (value + 128)
+    / 255; under another loss than mse, `train/loss` in place of `train/mse`. Every training has `epoch_s`."""
     direction: Direction | None = None
     """Whether the objective is minimised or maximised. null: as its stage says; a metric of your own is minimised."""
     trials: int | None = Field(default=None, ge=1, le=100_000)

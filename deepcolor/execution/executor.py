@@ -5,10 +5,12 @@ from __future__ import annotations
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from deepcolor.errors import DeepcolorError, StoreError
 from deepcolor.limits import refusal, text_of
+from deepcolor.plugins import is_own
 from deepcolor.training.trajectory import EpochMetrics, Segment, SegmentOutcome
 
 RunSegment = Callable[[Segment, Callable[[EpochMetrics], None] | None], SegmentOutcome]
@@ -99,7 +101,7 @@ def failure(digest: str, error: BaseException) -> Failed:
     lines = traceback.format_exception(error)
     text = text_of(error)
     message = " ".join(text.split()) or "no message"
-    reason = message if isinstance(error, DeepcolorError) else f"{type(error).__name__}: {message}"
+    reason = message if isinstance(error, DeepcolorError) else f"{type(error).__name__}: {message}{_own_line(error)}"
     reason = reason[:_LONGEST_REASON]
     if _wants_memory(error, text):
         reason = f"out of memory; {MEMORY_HINT} ({reason})"
@@ -108,6 +110,12 @@ def failure(digest: str, error: BaseException) -> Failed:
         reason = f"{refused}"[:_LONGEST_REASON]
         return Failed(digest, reason=reason, details="".join(lines)[-2000:], store_failed=True)
     return Failed(digest, reason=reason, details="".join(lines)[-2000:], store_failed=isinstance(error, StoreError))
+
+
+def _own_line(error: BaseException) -> str:
+    """Where in a user's own code an error came up: its last line there; empty where it was not there."""
+    own = [frame for frame in traceback.extract_tb(error.__traceback__) if is_own(frame.filename)]
+    return f" ({Path(own[-1].filename).name}, line {own[-1].lineno})" if own else ""
 
 
 def _wants_memory(error: BaseException, text: str) -> bool:

@@ -199,6 +199,8 @@ def _tags(
     if candidate.stage not in SHIPPED:
         colours = candidate.stage_class.colours_pixels
         tags |= {names.STAGE: candidate.stage, names.COLOURS: str(colours).lower()}
+        stage = candidate.stage_class
+        tags |= {names.ABOUT: stage.about, names.USE: "\n".join(stage.use), names.UNITS: stage.units}
     if description.code:
         tags[names.CODE] = json.dumps(dict(description.code))
     if candidate.parent:

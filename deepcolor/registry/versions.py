@@ -73,6 +73,10 @@ class ModelVersion:
     """SHA-256 by place of the code that it brings."""
     colours: bool = False
     """Whether it colours pictures."""
+    about: str = ""
+    use: str = ""
+    units: str = ""
+    """What its stage says of its models, how they are used, and what their figures mean."""
 
     @property
     def stage(self) -> str:
@@ -350,6 +354,9 @@ def _version(line: names.Line, version: MlflowModelVersion, aliases: dict[str, A
         test={name: float(value) for name, value in _under(tags, names.TEST_PREFIX).items()},
         evidence=read_evidence(_under(tags, names.CONFIRMED_PREFIX)),
         code=json.loads(tags.get(names.CODE, "{}")),
+        about=tags.get(names.ABOUT, ""),
+        use=tags.get(names.USE, ""),
+        units=tags.get(names.UNITS, ""),
         colours=stage_of(line.stage).colours_pixels if shipped else tags.get(names.COLOURS) == "true",
     )
 

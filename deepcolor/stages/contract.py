@@ -230,27 +230,35 @@ class Stage:
     @classmethod
     def check_itself(cls) -> None:
         """Raise CodeError where the stage does not keep the contract."""
-        name, advice = cls.__name__, "Mend the stage."
-        for part, base in {
-            "data": DataSection,
-            "model": ModelSection,
-            "training": TrainingSection,
-            "init": InitSection,
-        }.items():
-            if not (isinstance(getattr(cls, part), type) and issubclass(getattr(cls, part), base)):
-                raise CodeError(f"{name}.{part} must be a subclass of {base.__name__}", advice=advice)
+        name = cls.__name__
+        _check_sections(cls)
+        if cls.pictures and not {"name", "size_px"} <= cls.data.model_fields.keys():
+            rule = f"{name} has pictures = True, so it must have data = DataConfig (deepcolor.config.sections), or more"
+            raise CodeError(rule, got=f"data = {cls.data.__name__}", advice=_FIX)
+        if cls.session.__func__ is Stage.session.__func__:  # type: ignore[attr-defined]  # of class methods
+            raise CodeError(f"{name} must have a class method session(cls, job)", advice=_FIX)
         if not getattr(cls, "metrics", None):
-            raise CodeError(f"{name}.metrics must name what is measured after an epoch", advice=advice)
+            raise CodeError(f"{name}.metrics must name what is measured after an epoch", advice=_FIX)
         for metric, direction in {**cls.metrics, **cls.final_metrics}.items():
             if direction not in {"minimize", "maximize"}:
                 rule = f"{name}.metrics must say minimize or maximize of {metric}"
-                raise CodeError(rule, got=repr(direction), advice=advice)
-        seen: dict[str, str] = {}
-        for part, section in cls.sections().items():
-            for field in section.model_fields:
-                if seen.setdefault(field, part) != part:
-                    rule = f"{name}: a field must stand in one section alone, as it is searched by its name"
-                    raise CodeError(rule, got=f"{field} in {seen[field]} and {part}", advice=advice)
+                raise CodeError(rule, got=repr(direction), advice=_FIX)
+
+
+def _check_sections(stage: type[Stage]) -> None:
+    bases = {"data": DataSection, "model": ModelSection, "training": TrainingSection, "init": InitSection}
+    for part, base in bases.items():
+        if not (isinstance(getattr(stage, part), type) and issubclass(getattr(stage, part), base)):
+            raise CodeError(f"{stage.__name__}.{part} must be a subclass of {base.__name__}", advice=_FIX)
+    seen: dict[str, str] = {}
+    for part, section in stage.sections().items():
+        for field in section.model_fields:
+            if seen.setdefault(field, part) != part:
+                rule = f"{stage.__name__}: a field must stand in one section alone, as it is searched by its name"
+                raise CodeError(rule, got=f"{field} in {seen[field]} and {part}", advice=_FIX)
+
+
+_FIX = "Fix the stage."
 
 
 def _lacking(stage: type[Stage], method: str) -> CodeError:

@@ -15,10 +15,10 @@ from deepcolor.models.description import CODE_FOLDER, ModelDescription, model_fi
 from deepcolor.plugins import kept_at, source_of
 from deepcolor.stages.contract import Stage
 from deepcolor.stages.finding import STAGES
-from deepcolor.stages.session import Arrays, Job, Session
+from deepcolor.stages.session import Arrays, Job, Result, Session
 from deepcolor.training.curve import loss_curve
 from deepcolor.training.result_files import LOSS_FILE, METRICS_FILE, THREADS
-from deepcolor.training.training import written
+from deepcolor.training.training import numbers_of, session_of, written
 from deepcolor.training.trajectory import EpochMetrics, Trajectory, View
 
 
@@ -52,7 +52,8 @@ def write_result(
     """
     stage = trajectory.setting.stage_class
     title = stage.title(job)
-    result = (session or stage.session(job)).finish(weights, label=f"{title}   epoch {view.chosen_epoch}")
+    result = (session or session_of(stage, job)).finish(weights, label=f"{title}   epoch {view.chosen_epoch}")
+    _check_result(stage, result)
     final = _checked(stage, result.metrics, trajectory.setting.final_metrics)
     chosen = history[view.chosen_epoch - 1].metrics
     figures = {**{name.replace("/", "_"): value for name, value in chosen.items()}, **final}
@@ -72,7 +73,7 @@ def write_result(
     measured = {"end_epoch": view.end_epoch, "chosen_epoch": view.chosen_epoch, "value": view.value, **figures}
     made = {**measured, THREADS: list(threads)}
     files = {
-        **{name: content for name, content in result.files.items() if Path(name).name == name},
+        **result.files,
         **model_files(written(weights), description),
         METRICS_FILE: json.dumps(made, indent=2).encode() + b"\n",
         LOSS_FILE: loss_curve(history, view=view, objective=trajectory.objective, title=title),
@@ -86,12 +87,24 @@ def write_result(
     return final
 
 
+def _check_result(stage: type[Stage], result: object) -> None:
+    rule = f"the session of {stage.__name__} must finish with a deepcolor.stages.Result, whose files are bytes by name"
+    if not isinstance(result, Result):
+        raise CodeError(rule, got=type(result).__name__, advice="Fix the stage.")
+    for name, content in result.files.items():
+        known: object = content
+        if not isinstance(known, bytes) or Path(name).name != name:
+            raise CodeError(rule, got=f"{type(content).__name__} under {name!r}", advice="Fix the stage.")
+
+
 def _checked(stage: type[Stage], metrics: Mapping[str, float], names: Collection[str]) -> dict[str, float]:
-    got = {name: float(value) for name, value in metrics.items()}
+    got = numbers_of(metrics, of=f"{stage.__name__}'s finish")
     if got.keys() != set(names) or not all(map(math.isfinite, got.values())):
         wanted = ", ".join(sorted(names)) or "none"
         rule = f"the session of {stage.__name__} must finish with the stage's final metrics, {wanted}, finite numbers"
-        raise CodeError(rule, got=", ".join(f"{k}={v:g}" for k, v in sorted(got.items())) or "none", advice="Mend it.")
+        raise CodeError(
+            rule, got=", ".join(f"{k}={v:g}" for k, v in sorted(got.items())) or "none", advice="Fix the stage."
+        )
     return got
 
 

@@ -48,8 +48,11 @@ class Training:
             ModelError: The weights to start from are not those that were pinned, or do not fit.
             CodeError: Code that the setting names is gone, is not what it was, or does not fit.
         """
-        training = cls(trajectory, trajectory.setting.stage_class.session(job))
+        training = cls(trajectory, session_of(trajectory.setting.stage_class, job))
         training.session.begin()
+        _check_arrays(
+            training.session.state()
+        )  # What cannot go into a checkpoint is better known before it is trained.
         return training
 
     @classmethod
@@ -65,7 +68,7 @@ class Training:
             DataError: The data is not that of the trajectory, or is too little.
             CodeError: See `begin`.
         """
-        training = cls(trajectory, trajectory.setting.stage_class.session(job))
+        training = cls(trajectory, session_of(trajectory.setting.stage_class, job))
         session = training.session
         arrays = parsed(content, session)
         best = {name.removeprefix(_BEST): arrays.pop(name) for name in list(arrays) if name.startswith(_BEST)}
@@ -90,7 +93,7 @@ class Training:
             CodeError: The stage did not measure what it says that it measures.
         """
         epoch, started = self.epoch + 1, time.perf_counter()
-        metrics = {name: float(value) for name, value in self.session.train_epoch(epoch).items()}
+        metrics = numbers_of(self.session.train_epoch(epoch), of=f"{type(self.session).__name__}.train_epoch")
         if metrics.keys() != self._metrics:
             raise _wrong_metrics(self.trajectory.setting.stage_class, metrics, self._metrics)
         row = EpochMetrics(
@@ -156,22 +159,68 @@ def job_of(trajectory: Trajectory, *, folder: Path, device: torch.device | str, 
     )
 
 
+def session_of(stage: type[Stage], job: Job) -> Session:
+    """Return a session of a stage.
+
+    Raises:
+        CodeError: The stage gives none, or one that lacks a method.
+    """
+    try:
+        session = stage.session(job)
+    except TypeError as error:
+        if "abstract" not in str(error):
+            raise
+        raise CodeError(f"the session of {stage.__name__} must have all of its methods", got=str(error)) from error
+    if not isinstance(session, Session):
+        rule = f"{stage.__name__}.session must return a deepcolor.stages.Session"
+        raise CodeError(rule, got=type(session).__name__, advice=_FIX)
+    return session
+
+
+def numbers_of(values: object, *, of: str) -> dict[str, float]:
+    """Return numbers by name, as a user's code has returned them.
+
+    Raises:
+        CodeError: It has returned something else.
+    """
+    if not isinstance(values, Mapping):
+        raise CodeError(f"{of} must return numbers by name", got=type(values).__name__, advice=_FIX)
+    for name, value in values.items():
+        if isinstance(value, str | bytes) or not hasattr(value, "__float__"):
+            raise CodeError(f"{of} must return numbers by name", got=f"{value!r:.40} under {name!r}", advice=_FIX)
+    return {str(name): float(value) for name, value in values.items()}
+
+
 def written(arrays: Arrays) -> bytes:
     """Return arrays as a safetensors file; the same arrays give the same bytes.
 
     Raises:
-        CodeError: One of them is no array.
+        CodeError: One of them is no array of numbers.
     """
-    tensors = {}
-    for name, value in arrays.items():
-        if isinstance(value, torch.Tensor):
-            tensors[name] = value.detach().cpu().contiguous()
-        elif isinstance(value, np.ndarray | np.generic):
-            tensors[name] = torch.from_numpy(np.array(value, order="C"))
-        else:
-            rule = "the state and the weights of a session must be arrays of NumPy or torch, by name"
-            raise CodeError(rule, got=f"{type(value).__name__} under {name!r}", advice="Mend the stage.")
+    _check_arrays(arrays)
+    tensors = {
+        name: value.detach().cpu().contiguous()
+        if isinstance(value, torch.Tensor)
+        else torch.from_numpy(np.array(value, order="C"))
+        for name, value in arrays.items()
+    }
     return safetensors.torch.save(tensors)
+
+
+def _check_arrays(arrays: object) -> None:
+    rule = "the state and the weights of a session must be arrays of numbers, NumPy's or torch's, by name"
+    if not isinstance(arrays, Mapping):
+        raise CodeError(rule, got=type(arrays).__name__, advice=_FIX)
+    for name, value in arrays.items():
+        is_array = isinstance(value, torch.Tensor) or (
+            isinstance(value, np.ndarray | np.generic) and value.dtype.kind in "biuf"
+        )
+        if not is_array:
+            kind = f"array of {value.dtype}" if isinstance(value, np.ndarray) else type(value).__name__
+            raise CodeError(rule, got=f"{kind} under {name!r}", advice=_FIX)
+
+
+_FIX = "Fix the stage, and start the sweep again."
 
 
 def parsed(content: bytes, session: Session) -> dict[str, Any]:

@@ -158,7 +158,24 @@ def test_a_training_is_the_same_wherever_it_was_cut(cli: Cli, tmp_path: Path) ->
         (
             '{"x": np.array(self.x)}',
             '{"x": self.x}',
-            "the state and the weights of a session must be arrays of NumPy or torch, by name; got float under 'x'",
+            "must be arrays of numbers, NumPy's or torch's, by name; got float under 'x'",
+        ),
+        ('return {"val/far": abs', '{"val/far": abs', "Nearer.train_epoch must return numbers by name; got NoneType"),
+        ('"val/near": -abs(self.job.data.wanted - self.x)', '"val/near": "1"', "got '1' under 'val/near'"),
+        (
+            "np.array(self.x)",
+            "np.array([self])",
+            "must be arrays of numbers, NumPy's or torch's, by name; got array of obj",
+        ),
+        (
+            "    def state(self)",
+            "    def stat(self)",
+            "the session of MyFormula must have all of its methods; got Can't in",
+        ),
+        (
+            '{"note.txt": label.encode()}',
+            '{"note.txt": label}',
+            "whose files are bytes by name; got str under 'note.txt'",
         ),
         ('Result({"x"', 'Result({"y"', "must finish with the stage's final metrics, x, finite numbers; got y=6.5"),
     ],
@@ -243,6 +260,30 @@ def test_studies_of_a_stage_that_is_gone_can_still_be_looked_at(cli: Cli) -> Non
     said = cli.run("sweep", "again.yaml", code=2).stderr
     assert "own.py must be in the workspace as it was when the study began" in said
     assert said.count("\n") == 1
+
+
+def test_while_it_is_written_its_file_may_change(cli: Cli) -> None:
+    """A sweep whose trials all fail ends with an exit code, the line at fault and a traceback; with the file corrected,
+    the same command continues. Once a trial is complete, other code needs another name.
+    """
+    cli.write("own.py", FORMULA.replace("self.x +=", "self.y +="))
+    done = cli.run("sweep", "near.yaml", "--executor", "serial", code=1)
+    assert "AttributeError: 'Nearer' object has no attribute 'y' (own.py, line " in done.stderr
+    assert "every trial failed" in done.stdout
+    (first, *_) = sorted(Workspace.at(cli.workspace).failures("near").iterdir())
+    assert "self.y +=" in first.read_text()
+    cli.write("own.py", FORMULA)
+    cli.run("sweep", "near.yaml", "--executor", "serial")
+    cli.write("own.py", FORMULA + "\n# another\n")
+    said = cli.run("sweep", "near.yaml", "--executor", "serial", code=2).stderr
+    assert "changed: code.own.py" in said
+    assert "--extend" not in said
+
+
+def test_what_it_optimises_unless_it_is_told(cli: Cli) -> None:
+    """Where a stage has no `val/mse`, a sweep without an objective takes the first of its metrics."""
+    file = cli.write("near.yaml", SWEEP.replace("  objective: val/far\n", ""))
+    assert (load_sweep(file).objective.metric, load_sweep(file).objective.direction) == ("val/far", "minimize")
 
 
 def test_from_python_too(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:

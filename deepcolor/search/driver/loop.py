@@ -25,6 +25,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from deepcolor.atomic import write_atomically
 from deepcolor.config.schema import Limit, Setting
 from deepcolor.errors import DeepcolorError, ExecutorError, WorkspaceError
 from deepcolor.execution.devices import on_gpu
@@ -46,6 +47,7 @@ from deepcolor.search.rules.pruning import Drop
 from deepcolor.search.rules.schedule import Ask, next_ask
 from deepcolor.search.rules.summary import Report, Snapshot, Summary, Watcher, summarise
 from deepcolor.search.study.attendance import Attendance
+from deepcolor.search.study.starts import failure_file
 from deepcolor.search.study.storage import Place, StoredStudy, StoredTrial, now_ms
 from deepcolor.tracking.records import State, Tracker
 from deepcolor.training.early_stopping import view_of
@@ -242,6 +244,7 @@ class Driver:
             if event.store_failed:
                 self._ending.fail(event.reason)
             else:
+                self._keep_details(ask.number, event.details)
                 self._settling.fail(ask.number, event.reason, epochs=seen)
             return
         outcome = event.outcome
@@ -254,6 +257,12 @@ class Driver:
             # Asking for the same segment again would give the same result, forever.
             self._settling.fail(ask.number, f"its result cannot be read ({outcome.result})")
         self._showing.training(event.digest)
+
+    def _keep_details(self, number: int, details: str) -> None:
+        """Write down where in the code a training failed, for whoever has to find out why."""
+        if details:
+            with suppress(OSError):  # A full disk shows elsewhere, too; the reason itself is kept with the trial.
+                write_atomically(failure_file(self._places.stop_file.parent, number), details.encode())
 
     # --- starting trials
 

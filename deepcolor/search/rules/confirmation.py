@@ -84,6 +84,8 @@ class Difference:
     @property
     def verdict(self) -> str:
         """Whether other seeds might have given another winner, in words. Other pictures are considered at promotion."""
+        if self.interval[0] == self.interval[1]:
+            return "the seeds make no difference to either, so this says nothing of how certain it is"
         return "other seeds would hardly change that" if self.clear else "other seeds could change that"
 
 

@@ -39,12 +39,15 @@ def changes_of(stored: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]
 def refused(workspace: Workspace, name: str, changes: Sequence[str]) -> StudyError:
     """The error for a sweep that differs from its study's."""
     start = read_start(workspace.study(name))
+    # Other code means other trainings, under which finished trials would mean something else.
+    other_code = any(change.startswith("code.") for change in changes)
+    own_name = "give the sweep another study name"
+    given = own_name if other_code else f"extend the study with --extend, or {own_name}"
     last = f" It was last started with: {start.command}." if start else ""
     return StudyError(
         f"study: {name!r} has a different sweep from the one given; changed: {'; '.join(changes)} (in the study -> "
         f"given).{last} To continue with the study's sweep: deepcolor studies {name} --write-sweep FILE, then "
-        "deepcolor sweep FILE. To use the one given: extend the study with --extend, or give the sweep another study "
-        "name."
+        f"deepcolor sweep FILE. To use the one given: {given}."
     )
 
 

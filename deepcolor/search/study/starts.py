@@ -15,6 +15,7 @@ from deepcolor.columns import from_columns
 from deepcolor.plainfile import read_plain
 from deepcolor.printable import shown_command, without_secrets
 from deepcolor.tracking.records import Provenance
+from deepcolor.workspace import FAILURES
 
 START_FILE = "start.json"
 _MOST_BYTES = 2**24
@@ -60,3 +61,8 @@ def _without_secrets(command: str) -> str:
         return shown_command(shlex.split(command))
     except ValueError:
         return without_secrets(command)
+
+
+def failure_file(folder: Path, number: int) -> Path:
+    """Where the end of the traceback of a trial that failed is kept, below the folder of its study."""
+    return folder / FAILURES / f"t{number:04d}.txt"

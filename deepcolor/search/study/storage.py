@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -127,7 +127,7 @@ class StudyStorage:
             if study.written:
                 study.refuse_unknown()
                 changes = study.changes_to(sweep)
-                if changes and not extend:
+                if changes and not extend and not _is_a_mend(study, changes):
                     raise refused(self._workspace, sweep.study, changes)
                 if changes:
                     self._extend(study, sweep)
@@ -193,6 +193,12 @@ class StudyStorage:
         until = "another process to open the studies database"
         with locked(self._workspace.studies / ".optuna.lock", until=until, timeout_s=LOCK_WAIT_S):
             yield
+
+
+def _is_a_mend(study: StoredStudy, changes: Sequence[str]) -> bool:
+    """Whether nothing but code has changed, and nothing has come of the former: no trial but such as have failed."""
+    only_code = all(change.startswith("code.") for change in changes)
+    return only_code and all(trial.state == "failed" for trial in study.trials())
 
 
 class StoredStudy:
