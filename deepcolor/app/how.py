@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from deepcolor.app.reporter import SILENT, Reporter
+from deepcolor.fields.named import EXECUTORS
 from deepcolor.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -32,16 +33,14 @@ class How:
 
     def make_executor(self) -> Executor:
         """The executor asked for; its processes start with the first segment."""
-        from deepcolor.execution.devices import make_executor, slots
+        from deepcolor.execution.devices import make_executor
 
-        if self.executor == "local" and (note := slots(workers=self.workers, device=self.device).note):
+        if self.executor in EXECUTORS.shipped and (note := self.slots().note):
             self.reporter.warn(note)
         return make_executor(self.executor, workers=self.workers, device=self.device)
 
     def slots(self) -> Slots:
         """How that executor is cut to this machine."""
-        from deepcolor.execution.devices import Slots, cores, slots
+        from deepcolor.execution.devices import slots
 
-        if self.executor == "serial":
-            return Slots(workers=1, threads=cores(), devices=())
-        return slots(workers=self.workers, device=self.device)
+        return slots(workers=1 if self.executor == "serial" else self.workers, device=self.device)

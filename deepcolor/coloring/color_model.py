@@ -21,6 +21,7 @@ from deepcolor.data.images import Picture, Pixels, UnusablePictureError
 from deepcolor.errors import UserError
 from deepcolor.models.description import ModelDescription
 from deepcolor.models.networks import Network
+from deepcolor.training.device import torch_set_up
 
 _STRIP_PX = 2**20
 """Pixels converted at a time, so that a photo of 50 megapixels needs no gigabytes in between."""
@@ -163,7 +164,8 @@ class ColorModel:
     def _predict(self, group: list[_Prepared]) -> Tensor:
         """Return a*, b* in CIELAB units, on the CPU: shape (B, 2, h, w), or (B, 2) from a regressor."""
         lightness_B1HW = torch.stack([prepared.small for prepared in group])[:, None].to(self._device)
-        return self._network.to_ab(self._network(lightness_B1HW)).float().cpu()
+        with torch_set_up(threads=None, reduced_precision=False):  # A GPU gives the colours that a CPU gives.
+            return self._network.to_ab(self._network(lightness_B1HW)).float().cpu()
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,6 +15,7 @@ from deepcolor.coloring.loss import Loss, build_loss
 from deepcolor.coloring.measuring import evaluate, image_errors, picture_metrics
 from deepcolor.coloring.optimizer import build_optimizer, lr_at, optimizer_tensors, restore_optimizer, set_lr
 from deepcolor.coloring.own_metrics import Metric, Sums, load_metrics
+from deepcolor.coloring.recording import Gradients, Work
 from deepcolor.coloring.samples import contact_sheet
 from deepcolor.coloring.slices import sliced_epoch_s
 from deepcolor.config.sections import DataConfig, InitConfig, ModelConfig, TrainingConfig
@@ -22,7 +23,7 @@ from deepcolor.data.cache.arrays import CachedData
 from deepcolor.errors import DataError, ModelError
 from deepcolor.fields.named import public_names
 from deepcolor.models.modelfile import load_model
-from deepcolor.models.networks import Network, Target, build, build_from, load_encoder
+from deepcolor.models.networks import Network, Target, build, build_from, load_encoder, put_on
 from deepcolor.stages.session import Arrays, Job, Result, Session
 from deepcolor.training.conditions import Conditions
 
@@ -38,6 +39,7 @@ class NetworkSession(Session):
     loss: Loss
     optimizer: torch.optim.Optimizer
     _own_metrics: dict[str, Metric]
+    _gradients: Gradients
 
     def __init__(self, job: Job, *, target: Target, whole: bool = False) -> None:
         """Take a job.
@@ -68,7 +70,7 @@ class NetworkSession(Session):
     def begin(self) -> None:
         """Build the network from random weights, and then those of its parent."""
         network = initial_network(self.job, target=self.target, size_px=self.data.size_px, whole=self.whole)
-        self._train(network.to(self.device))
+        self._train(put_on(network, self.device))
 
     def restore(self, state: Arrays) -> None:
         """Take network and optimizer out of a checkpoint."""
@@ -134,24 +136,26 @@ class NetworkSession(Session):
         self.optimizer = build_optimizer(network, self.training, code=self.job.code)
         self._own_metrics = load_metrics(public_names(self.training.metrics, prefix=""), code=self.job.code)
         self.loss = build_loss(self.training.loss, span=network.span, device=self.device, code=self.job.code)
+        on_gpu = self.device.type == "cuda"
+        self._gradients = Gradients(
+            _work(network, self.loss, device=self.device, amp=self.training.mixed_precision and on_gpu),
+            network.parameters(),
+            batch_size=self.training.batch_size,
+            recorded=on_gpu and not self.job.code.digests,  # What a user's code does is not known.
+        )
 
     def _train_batches(self, epoch: int) -> float:
         """Train one pass over the training images; return the mean loss in the units of the output."""
         training = self.training
-        amp = training.mixed_precision and self.device.type == "cuda"
         network, train = self.network.train(), self.data.train
         # Summed where it is computed: asking for the loss of every batch would make the GPU wait each time.
         total = torch.zeros((), dtype=torch.float64, device=self.device)
         with self._random_of(epoch):
             for rows in batches(len(train), batch_size=training.batch_size, seed=training.seed, epoch=epoch):
                 lightness_B1HW, ab = train.batch(rows, seed=training.seed, epoch=epoch, target=network.target)
-                self.optimizer.zero_grad()
-                with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=amp):
-                    output = network(lightness_B1HW)
-                loss = self.loss(output.float(), network.native_target(ab))
-                loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it without types
+                loss = self._gradients.of(lightness_B1HW, ab)
                 self.optimizer.step()
-                total.add_(loss.detach(), alpha=len(rows))
+                total.add_(loss, alpha=len(rows))
         return float(total.item() / len(train))
 
     def _trained(self, loss: float) -> dict[str, float]:
@@ -169,6 +173,20 @@ class NetworkSession(Session):
         with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
             torch.manual_seed(_epoch_seed(self.training.seed, epoch))
             yield
+
+
+def _work(network: Network, loss: Loss, *, device: torch.device, amp: bool) -> Work:
+    """What is done with every batch. It does not hold the session, whose memory a GPU needs back at once."""
+
+    def work(lightness_B1HW: Tensor, ab: Tensor) -> Tensor:
+        network.zero_grad()
+        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=amp):
+            output = network(lightness_B1HW)
+        value = loss(output.float(), network.native_target(ab))
+        value.backward()  # type: ignore[no-untyped-call]  # torch leaves it without types
+        return value.detach()
+
+    return work
 
 
 def batches(count: int, *, batch_size: int, seed: int, epoch: int) -> tuple[Tensor, ...]:

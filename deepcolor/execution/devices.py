@@ -23,8 +23,9 @@ from deepcolor.fields.named import EXECUTORS
 from deepcolor.limits import check_room
 from deepcolor.plugins import load_here
 
-_SIGNS_OF_A_GPU = (Path("/proc/driver/nvidia/gpus"), Path("/dev/dxg"), Path("/dev/kfd"))
-"""NVIDIA's driver on Linux (a folder with an entry for each GPU), Windows' own under WSL, and AMD's."""
+_SIGNS_OF_A_GPU = (Path("/proc/driver/nvidia/gpus"), Path("/dev/nvidiactl"), Path("/dev/dxg"), Path("/dev/kfd"))
+"""NVIDIA's driver on Linux (a folder with an entry for each; in some containers its device alone), Windows' own under
+WSL, and AMD's."""
 _DEVICE = re.compile(r"auto|cpu|cuda(?::(?P<index>[0-9]{1,3}))?")
 _ASK_TORCH = "import torch; print(torch.cuda.device_count() if torch.cuda.is_available() else 0)"
 _ANSWER_WITHIN_S = 300

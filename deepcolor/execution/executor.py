@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -58,7 +59,13 @@ Event = Progress | Finished | Failed
 MEMORY_HINT = "use fewer feature_maps, a smaller batch_size or fewer --workers"
 
 _LONGEST_REASON = 500
-_SIGNS_OF_NO_MEMORY = ("can't allocate memory", "cannot allocate memory", "not enough memory", "out of memory")
+_SIGNS_OF_NO_MEMORY = (
+    "can't allocate memory",
+    "cannot allocate memory",
+    "not enough memory",
+    "out of memory",
+    "status_alloc_failed",  # cuDNN's and cuBLAS's word for it.
+)
 
 
 class Executor(Protocol):
@@ -116,6 +123,25 @@ def _own_line(error: BaseException) -> str:
     """Where in a user's own code an error came up: its last line there; empty where it was not there."""
     own = [frame for frame in traceback.extract_tb(error.__traceback__) if is_own(frame.filename)]
     return f" ({Path(own[-1].filename).name}, line {own[-1].lineno})" if own else ""
+
+
+def gpu_is_lost(device: str) -> bool:
+    """Say whether an earlier segment has made a GPU unusable to this process.
+
+    After some errors (an index out of range in a user's loss, an illegal access) whatever is asked of the GPU fails
+    with that error until the process ends.
+
+    Args:
+        device: Of the next segment.
+    """
+    torch = sys.modules.get("torch")  # A process that has not imported it has broken nothing.
+    if torch is None or device == "cpu" or not torch.cuda.is_initialized():
+        return False
+    try:
+        torch.cuda.synchronize(None if device == "auto" else device)
+    except RuntimeError:
+        return True
+    return False
 
 
 def _wants_memory(error: BaseException, text: str) -> bool:

@@ -6,7 +6,16 @@ import queue
 import threading
 from collections.abc import Sequence
 
-from deepcolor.execution.executor import Event, Finished, Progress, RunSegment, failure, run_segment
+from deepcolor.execution.executor import (
+    Event,
+    Failed,
+    Finished,
+    Progress,
+    RunSegment,
+    failure,
+    gpu_is_lost,
+    run_segment,
+)
 from deepcolor.memory import keep_freed_memory
 from deepcolor.training.trajectory import Segment
 
@@ -46,12 +55,21 @@ class SerialExecutor:
     def _work(self) -> None:
         while (segment := self._segments.get()) is not None:
             digest = segment.trajectory.digest
+            if gpu_is_lost(segment.device):
+                self._events.put(Failed(digest, reason=_GPU_LOST, store_failed=True))
+                continue
             try:
                 outcome = self._run(segment, lambda row, digest=digest: self._events.put(Progress(digest, (row,))))  # type: ignore[misc]
             except BaseException as error:  # noqa: BLE001  # whatever a training raises fails its trial, never the driver
                 self._events.put(failure(digest, error))
             else:
                 self._events.put(Finished(digest, outcome))
+
+
+_GPU_LOST = (
+    "the GPU: an error of an earlier trial has made it unusable to this process. "
+    "Run the same command again: it goes on from the last checkpoint"
+)
 
 
 def drain(events: queue.SimpleQueue[Event], timeout_s: float) -> Sequence[Event]:

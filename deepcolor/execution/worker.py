@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import pickle
 import signal
 import time
@@ -18,7 +19,7 @@ from distributed.http.routing import RoutingApplication
 from tornado.httpserver import HTTPServer
 
 from deepcolor.errors import SegmentError, StoreError
-from deepcolor.execution.executor import MEMORY_HINT, Finished, RunSegment, failure
+from deepcolor.execution.executor import MEMORY_HINT, Finished, RunSegment, failure, gpu_is_lost
 from deepcolor.memory import keep_freed_memory
 from deepcolor.processes import end_with_server
 from deepcolor.training.trajectory import EpochMetrics, Segment
@@ -83,6 +84,8 @@ def run_on_worker(run: RunSegment, segment: Segment, marks: Path) -> bytes:
         The `Finished` or `Failed` it ended with, pickled. Bytes, because an outcome or an exception that can only be
         pickled here would get lost in Dask's own threads.
     """
+    if gpu_is_lost(segment.device):
+        os._exit(1)  # Another process takes this one's place, and the segment, which has not begun and loses nothing.
     stream = _Stream(segment.trajectory.digest)
     try:
         with _marked(marks):

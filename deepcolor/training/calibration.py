@@ -11,6 +11,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import torch
+
 from deepcolor.scratch import temporary_folder
 from deepcolor.stages.session import Job
 from deepcolor.training.checkpoint import write_checkpoint
@@ -30,9 +32,9 @@ def calibrate(segment: Segment, on_epoch: Callable[[EpochMetrics], None] | None 
         segment: What would be trained; neither its store nor its parent's weights are touched.
         on_epoch: Not called.
     Returns:
-        No history; `metrics` holds `epoch_s` (one whole epoch), `begin_s` (build the network), `checkpoint_s` and
-        `result_s` (all once warm), `cold_s` (what only the first training of a process costs beside them),
-        `checkpoint_bytes` and `result_bytes`. `train_s` is the seconds of this call.
+        No history; `metrics` holds `epoch_s` (one whole epoch), `begin_s` (open the data, build the network),
+        `checkpoint_s` and `result_s` (all once warm), `cold_s` (what only the first training of a process costs beside
+        them), `checkpoint_bytes` and `result_bytes`. `train_s` is the seconds of this call.
     Raises:
         DataError: The cache is missing, or is not that of the trajectory.
     """
@@ -47,7 +49,7 @@ def calibrate(segment: Segment, on_epoch: Callable[[EpochMetrics], None] | None 
         begin_s, training = _begun(trajectory, job)
         epoch_s = _measured_epoch_s(training)
         costs = _measured_trial(training, job)
-        # The first optimizer of a process makes torch import seconds of what nothing here needs.
+        # The first optimizer of a process makes torch import seconds of what nothing here needs; a GPU is set up first.
         costs["cold_s"] += max(0.0, cold_begin_s - begin_s)
     return SegmentOutcome(
         digest=segment.trajectory.digest,
@@ -65,6 +67,8 @@ def _begun(trajectory: Trajectory, job: Job) -> tuple[float, Training]:
     """Begin a training, and say how many seconds that took."""
     started = time.perf_counter()
     training = Training.begin(trajectory, job)
+    if torch.device(job.device).type == "cuda":
+        torch.cuda.synchronize(job.device)
     return time.perf_counter() - started, training
 
 
@@ -72,7 +76,8 @@ def _measured_epoch_s(training: Training) -> float:
     """Seconds of a whole epoch: as its session measures them, or else those of the quickest of a few."""
     seconds = training.session.timed_epoch_s()
     if seconds is not None:
-        names = training.trajectory.setting.stage_class.metrics
+        setting = training.trajectory.setting
+        names = setting.stage_class.metrics_of(setting.training)
         # What it measured is no epoch; whatever figures it has cost the same to write down.
         training.history.append(EpochMetrics(1, dict.fromkeys(names, 1.0), seconds, time.time_ns() // 1_000_000))
         return seconds

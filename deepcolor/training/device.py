@@ -50,4 +50,5 @@ def torch_set_up(*, threads: int | None, reduced_precision: bool) -> Iterator[No
         ):
             yield
     finally:
-        torch.set_num_threads(before)
+        if threads is not None:
+            torch.set_num_threads(before)

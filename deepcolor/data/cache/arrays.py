@@ -56,7 +56,8 @@ class Split:
         """
         if self.draw_fresh is not None:
             return self._fresh_batch(rows, seed=seed, epoch=epoch, target=target)
-        rows = rows.to(self.lightness_N1HW.device)
+        # Not waited for: the GPU would stand still between two batches.
+        rows = rows.to(self.lightness_N1HW.device, non_blocking=True)
         wanted = self.mean_ab_N2 if target == "mean" else self.ab_N2HW
         return self._ready(self.lightness_N1HW.index_select(0, rows)), self._ready(wanted.index_select(0, rows))
 
@@ -66,11 +67,11 @@ class Split:
         assert self.draw_fresh is not None
         rows = rows.cpu()
         is_copy = rows >= len(self.names)
-        originals = rows[~is_copy].to(self.lightness_N1HW.device)
+        originals = rows[~is_copy]
         size = self.lightness_N1HW.shape[-2:]
         lightness, ab = torch.empty(len(rows), 1, *size), torch.empty(len(rows), 2, *size)
-        lightness[~is_copy] = self.lightness_N1HW.index_select(0, originals).float().cpu()
-        ab[~is_copy] = self.ab_N2HW.index_select(0, originals).float().cpu()
+        lightness[~is_copy] = self.lightness_N1HW.index_select(0, originals).float()
+        ab[~is_copy] = self.ab_N2HW.index_select(0, originals).float()
         if is_copy.any():
             lightness[is_copy], ab[is_copy] = self.draw_fresh(rows[is_copy].tolist(), seed, epoch)
         return self._ready(lightness), self._ready(ab.mean((2, 3)) if target == "mean" else ab)
@@ -94,6 +95,8 @@ class CachedData:
     def open(cls, folder: Path, device: torch.device | str = "cpu") -> Self:
         """Map the arrays `ensure_cache` built; for CUDA, move them there if they take at most half of the free memory.
 
+        Training pictures whose copies are drawn anew in every epoch stay: a batch is put together where it is drawn.
+
         Raises:
             DataError: There is no cache.
             CorruptFileError: A file is missing or not as long as it was written.
@@ -110,22 +113,25 @@ class CachedData:
 def _fits(index: CacheIndex, device: torch.device) -> bool:
     if device.type != "cuda":
         return True
+    torch.cuda.empty_cache()  # What earlier trainings of this process have left with torch counts as free.
     free_bytes, _ = torch.cuda.mem_get_info(device)
     return sum(file.bytes for file in index.files.values()) <= free_bytes / 2
 
 
 def _open_split(folder: Path, index: CacheIndex, name: SplitName, *, home: torch.device, device: torch.device) -> Split:
-    lightness, ab, mean_ab = (
-        _mapped(folder / array_name(name, part)).to(home) for part in ("lightness", "ab", "mean_ab")
-    )
     augmentations = index.augmentations if name == "train" else ()
+    drawer = _fresh_drawer(folder, index) if augmentations and index.fresh else None
+    lightness, ab, mean_ab = (
+        _mapped(folder / array_name(name, part)).to(home if drawer is None else "cpu")
+        for part in ("lightness", "ab", "mean_ab")
+    )
     return Split(
         lightness_N1HW=lightness,
         ab_N2HW=ab,
         mean_ab_N2=mean_ab,
         names=index.names[name],
         device=device,
-        draw_fresh=_fresh_drawer(folder, index) if augmentations and index.fresh else None,
+        draw_fresh=drawer,
         copies=len(augmentations),
     )
 
