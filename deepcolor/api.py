@@ -51,7 +51,7 @@ def sweep(
     tracking_uri: str | None = None,
     reporter: Reporter | None = None,
 ) -> Study:
-    """Search hyperparameters as `deepcolor sweep` does: create the sweep's study, or go on with it.
+    """Search hyperparameters as `deepcolor sweep` does: create the sweep's study, or continue it.
 
     Args:
         sweep: A sweep file, the same as a mapping, or a `Sweep`.

@@ -133,7 +133,7 @@ def _open_pictures(
     former = is_former(workspace, manifest)
     if former:
         reporter.note(
-            f"{sweep.study} goes on with the pictures it was begun with; {config.name} has been prepared anew. "
+            f"{sweep.study} continues with the pictures it was begun with; {config.name} has been prepared anew. "
             "To train on the new ones, give the sweep another study name."
         )
     if not is_decoded(workspace, manifest, config):
@@ -334,6 +334,6 @@ def _what_of_studies(workspace: Workspace, name: str) -> str:
         return ""
     shown = ", ".join(studies[:3]) + (f" and {len(studies) - 3} more" if len(studies) > 3 else "")
     return (
-        f" Trained on the former one: {shown}; they go on with it as long as its pictures are there or decoded. "
+        f" Trained on the former one: {shown}; they continue with it as long as its pictures are there or decoded. "
         "To train on the new one, give the sweep another study name."
     )

@@ -28,7 +28,7 @@ class How:
     extend: bool = False
     """Let a study grow to a sweep that has changed."""
     resume: str = ""
-    """The line that goes on with the work after an interrupt: the command, and the variables it needs; "": as above."""
+    """The line that continues the work after an interrupt: the command, and the variables it needs; "": as above."""
     reporter: Reporter = SILENT
 
     def make_executor(self) -> Executor:

@@ -38,14 +38,14 @@ class StopSignals:
 
     The first signal asks to stop, the second stops at once; a terminal that was closed asks, however often it says so.
     An exception raised at any moment, as Python does by itself, would do harm while processes start and modules are
-    imported: both can then wait for ever.
+    imported: both can then wait forever.
     """
 
     def __init__(self, *, resume: str, tell: Callable[[str], None]) -> None:
         """Do not listen yet.
 
         Args:
-            resume: The command line that goes on with the work.
+            resume: The command line that continues the work.
             tell: Says what must be seen; called from a thread.
         """
         self._tell = tell

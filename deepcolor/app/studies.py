@@ -116,7 +116,7 @@ def standing_of(workspace: Workspace, study: str) -> Standing:
 
 
 def held_sweep(workspace: Workspace, study: str) -> str:
-    """Return the text of a sweep file that goes on with a study as it is, whatever its own file says by now.
+    """Return the text of a sweep file that continues a study as it is, whatever its own file says by now.
 
     Raises:
         StudyError: There is no such study, or a later version of deepcolor made it.

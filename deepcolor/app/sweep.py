@@ -27,7 +27,7 @@ _FEW_SEEDS = 2
 
 
 def run_sweep(sweep: Sweep, how: How, *, executor: Executor | None = None) -> Summary:
-    """Create the sweep's study or go on with it, until it is done or stopped.
+    """Create the sweep's study or continue it, until it is done or stopped.
 
     Args:
         sweep: As its file gives it.

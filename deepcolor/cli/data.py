@@ -55,7 +55,7 @@ def prepare(
     data set; the same command goes on.
 
     Prepared again, an unchanged folder changes nothing. With other pictures the name is refused, unless --replace puts
-    the new data set in its place: studies that were trained on the former one go on with that.
+    the new data set in its place: studies that were trained on the former one continue with that.
 
     [bold]Examples[/bold]
 
@@ -186,7 +186,7 @@ def _fractions(split: str) -> tuple[float, float, float]:
     try:
         train, val, test = (float(share) / 100 for share in split.split("/"))
     except ValueError as error:
-        raise DataError(f"split: must be three numbers such as 80/10/10; got {split!r}. Mend --split.") from error
+        raise DataError(f"split: must be three numbers such as 80/10/10; got {split!r}. Correct --split.") from error
     return train, val, test
 
 

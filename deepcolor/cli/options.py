@@ -187,7 +187,7 @@ def guard_secrets(uri: str, *, option: str) -> None:
 
 
 def command_lines() -> tuple[str, str]:
-    """The command as the user gave it: for a reader to run again, and for its user to go on with."""
+    """The command as the user gave it: for a reader to run again, and for its user to continue with."""
     program = Path(sys.argv[0]).name
     arguments = ["deepcolor" if program == "__main__.py" else program, *sys.argv[1:]]
     return shown_command(arguments), resume_line(arguments)

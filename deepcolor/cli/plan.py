@@ -35,7 +35,7 @@ def plan(
     file: Annotated[Path, typer.Argument(help="Sweep or pipeline file (YAML).", show_default=False)],
     override: OverrideOption = None,
     extend: Annotated[
-        bool, typer.Option("--extend", help="Plan the study as `deepcolor sweep --extend` would go on with it.")
+        bool, typer.Option("--extend", help="Plan the study as `deepcolor sweep --extend` would continue it.")
     ] = False,
     executor: ExecutorOption = "local",
     workers: WorkersOption = None,

@@ -117,7 +117,7 @@ def _write_sweep(workspace: Workspace, study: str | None, file: Path) -> None:
         console.result(text.rstrip(), {"study": study, "sweep": text})
         return
     write_sweep(workspace, study, file=file)
-    said = f"the sweep of {study} is in {file}; go on with: deepcolor sweep {quote(str(file))}"
+    said = f"the sweep of {study} is in {file}; continue with: deepcolor sweep {quote(str(file))}"
     console.result(said, {"study": study, "file": str(file)})
 
 

@@ -55,7 +55,7 @@ def sweep(
     quiet: QuietOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """Run a sweep: create its study, or go on with it.
+    """Run a sweep: create its study, or continue it.
 
     Every finished trial is kept, so an interrupted sweep goes on where it was, and a finished one trains nothing. With
     --extend a sweep may have grown (more trials, a wider space, a larger budget); it is refused where that would change
@@ -94,7 +94,7 @@ def sweep(
     summary = run_sweep(parsed, how)
     show_summary(summary, how.workspace, how.tracking_uri)
     if summary.failed and not (summary.complete or summary.pruned or summary.waiting):
-        raise typer.Exit(EXIT_FAILURE)  # What comes after it would have nothing to go on with.
+        raise typer.Exit(EXIT_FAILURE)  # What comes after it would have nothing to start from.
 
 
 def show_summary(summary: Summary, workspace: Workspace, uri: str) -> None:
@@ -135,7 +135,7 @@ def _summary_text(summary: Summary, workspace: Workspace, link: str) -> str:
     lines.append(f"{console.bold('trials')}    {_trials_text(summary)}")
     if summary.stopped_by:
         lines.append(
-            f"{console.bold('budget')}    spent: search.budget.{summary.stopped_by}; go on with more by --extend"
+            f"{console.bold('budget')}    spent: search.budget.{summary.stopped_by}; continue with more by --extend"
         )
     lines.append(
         f"{console.bold('epochs')}    {summary.requested_epochs} asked for, {summary.trained_epochs} trained "

@@ -66,4 +66,4 @@ def _of_the_user(name: str, loss: object, device: torch.device) -> Loss:
     return checked
 
 
-_MEND = "Mend it, under another study name."
+_MEND = "Fix it, and give the sweep another study name."

@@ -106,11 +106,11 @@ def _of_the_user(optimizer: Any, parameters: list[nn.Parameter], training: Train
     except Exception as error:
         rule = f"{training.optimizer} must take (parameters, lr=..., weight_decay=...)"
         raise CodeError(
-            rule, got=f"{type(error).__name__}: {error}", advice="Mend it, under another study name."
+            rule, got=f"{type(error).__name__}: {error}", advice="Fix it, and give the sweep another study name."
         ) from error
     if not isinstance(built, Optimizer):
         rule = f"{training.optimizer} must give a torch.optim.Optimizer"
-        raise CodeError(rule, got=type(built).__name__, advice="Mend it, under another study name.")
+        raise CodeError(rule, got=type(built).__name__, advice="Fix it, and give the sweep another study name.")
     packed(built.state_dict())  # What cannot go into a checkpoint is better known before anything is trained.
     return built
 

@@ -69,4 +69,4 @@ class Sums:
         return {name: float(total.item()) / max(1, self._count) for name, total in self._sums.items()}
 
 
-_MEND = "Mend it, under another study name."
+_MEND = "Fix it, and give the sweep another study name."

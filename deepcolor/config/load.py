@@ -28,7 +28,7 @@ def load_sweep(path: Path | str, overrides: Sequence[str] = (), *, code: Path | 
     Args:
         path: The file. Messages name it as it is given here.
         overrides: `key=value` each, dotted keys, values in YAML; later ones win over earlier ones and over the file.
-        code: Where a workspace keeps the code of its studies (`Workspace.code`), for a sweep that goes on with one.
+        code: Where a workspace keeps the code of its studies (`Workspace.code`), for a sweep that continues one.
     Raises:
         ConfigError: The file cannot be read, or what it asks for is refused; the message names the key and its place.
     """

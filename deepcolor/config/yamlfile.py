@@ -110,12 +110,12 @@ def _instead(path: Path) -> str:
 def _advice(problem: str, *, is_file: bool) -> str:
     """What to do about what the parser found, without presuming knowledge of parsers."""
     known = next((advice for said, advice in _ADVICE.items() if said in problem), "")
-    return known or ("Mend that line." if is_file else "Mend that value.")
+    return known or ("Correct that line." if is_file else "Correct that value.")
 
 
 _ADVICE = {
     "character '\\t'": "That is a tab: indent with spaces.",
-    "mapping values are not allowed here": "Mend the indentation, or put a text that holds ': ' in quotes.",
+    "mapping values are not allowed here": "Correct the indentation, or put a text that holds ': ' in quotes.",
     "'<stream end>'": "Close its brackets and quotes.",
     "unexpected end of stream": "Close its brackets and quotes.",
     "expected ',' or": "Close its brackets, and put commas between entries.",

@@ -31,5 +31,5 @@ def writing(path: Path) -> Iterator[None]:
     except OSError as error:
         raise WorkspaceError(
             f"file: must be writable; got {error.strerror or error} ({path}). "
-            "Free space, mend permissions, or choose another folder."
+            "Free space, fix permissions, or choose another folder."
         ) from error

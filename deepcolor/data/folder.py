@@ -128,7 +128,7 @@ def _walk(source: Path, found: Found, *, leave_out: frozenset[Path]) -> None:
     def not_read(error: OSError) -> None:
         if error.filename == str(source):
             raise DataError(
-                f"data set: the folder must be readable; got {error.strerror} ({source}). Mend its permissions."
+                f"data set: the folder must be readable; got {error.strerror} ({source}). Fix its permissions."
             ) from error
         path = Path(error.filename).relative_to(source).as_posix()
         found.unreadable.append(

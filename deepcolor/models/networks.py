@@ -209,7 +209,7 @@ class Brought(Network):
         if not isinstance(out, Tensor) or tuple(out.shape) != wanted:
             got = f"shape {tuple(out.shape)}" if isinstance(out, Tensor) else type(out).__name__
             rule = f"{self.model.network} must give a tensor of shape {wanted} for lightness of {height} x {width} px"
-            raise CodeError(rule, got=got, advice="Mend it, under another study name.")
+            raise CodeError(rule, got=got, advice="Fix it, and give the sweep another study name.")
         activated: Tensor = self.output_activation(out.float())
         return activated
 
@@ -244,10 +244,10 @@ def _brought(target: Target, model: ModelConfig, size_px: int, *, code: Code) ->
     except Exception as error:
         rule = f"{model.network} must be made as Network(model, target=..., size_px=...)"
         got = f"{type(error).__name__}: {error}"
-        raise CodeError(rule, got=got, advice="Mend it, under another study name.") from error
+        raise CodeError(rule, got=got, advice="Fix it, and give the sweep another study name.") from error
     if not isinstance(made, nn.Module):
         rule = f"{model.network} must give a torch.nn.Module"
-        raise CodeError(rule, got=type(made).__name__, advice="Mend it, under another study name.")
+        raise CodeError(rule, got=type(made).__name__, advice="Fix it, and give the sweep another study name.")
     return Brought(made, model, target=target, size_px=size_px)
 
 

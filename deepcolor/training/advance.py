@@ -192,7 +192,7 @@ class _Advance:
         except OSError as error:
             raise StoreError(
                 f"{subject}: could not be written; got {error.strerror or error} "
-                f"({error.filename or self.paths.folder}). Free disk space or mend the permissions, then run the same "
+                f"({error.filename or self.paths.folder}). Free disk space or fix the permissions, then run the same "
                 "command again: it goes on from the last checkpoint."
             ) from error
 

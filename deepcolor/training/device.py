@@ -27,7 +27,7 @@ def pick_device(name: str) -> torch.device:
     if kind == "cuda" and int(index or 0) >= torch.cuda.device_count():
         raise ConfigError(
             f"device: torch sees {counted(torch.cuda.device_count(), 'GPU')}; got {name!r}. "
-            "Use auto or cpu, or mend the driver."
+            "Use auto or cpu, or fix the driver."
         )
     return torch.device(name)
 

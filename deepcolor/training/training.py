@@ -237,4 +237,4 @@ def _copies(arrays: Mapping[str, Any]) -> dict[str, Any]:
 
 def _wrong_metrics(stage: type[Stage], got: Mapping[str, float], wanted: frozenset[str]) -> CodeError:
     rule = f"{stage.__name__}.train_epoch must return the stage's metrics, {', '.join(sorted(wanted))}"
-    return CodeError(rule, got=", ".join(sorted(got)) or "none", advice="Mend the stage.")
+    return CodeError(rule, got=", ".join(sorted(got)) or "none", advice="Fix the stage.")

@@ -76,7 +76,7 @@ def test_pictures_changed_or_removed_stop_a_sweep_before_it_trains(place: Place,
 
 def test_a_study_keeps_its_pictures_when_their_data_set_is_prepared_anew(place: Place, tmp_path: Path) -> None:
     """Another folder under the same name is refused, with the studies that it would concern. Put in its place all the
-    same, the study goes on with the pictures it was begun with, and a new one trains on the new ones.
+    same, the study continues with the pictures it was begun with, and a new one trains on the new ones.
     """
     place.sweep(*SERIAL)
     draw_set("faces", tmp_path / "others", count=12, size_px=64, seed=8)
@@ -84,10 +84,10 @@ def test_a_study_keeps_its_pictures_when_their_data_set_is_prepared_anew(place: 
     refused = place.start(*prepare).ends(2)
     assert "source" in refused
     assert "Trained on the former one: grid" in refused
-    assert "go on with it" in place.start(*prepare, "--replace").ends(0)
+    assert "continue with it" in place.start(*prepare, "--replace").ends(0)
     assert "prepared before" in place.start(*prepare).ends(0)
     text = place.start("sweep", "grid.yaml", *SERIAL).ends(0)
-    assert "goes on with the pictures it was begun with" in text
+    assert "continues with the pictures it was begun with" in text
     assert "0 trained now" in text
     place.assert_whole()
     place.write_grid("new")

@@ -254,6 +254,29 @@ def test_while_it_is_written_its_file_may_change(cli: Cli) -> None:
     assert "--extend" not in said
 
 
+def test_an_installed_package_offers_one_by_name(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An entry point is a stage's name and its label; its models need the package, and say so in a line without it."""
+    from deepcolor import plugins
+
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(plugins, "_entry_points", plugins._entry_points.__wrapped__)
+    cli.write("packaged.py", FORMULA)
+    cli.write("packaged-1.dist-info/METADATA", "Name: packaged\nVersion: 1\n")
+    cli.write("packaged-1.dist-info/entry_points.txt", "[deepcolor.stages]\nnearer = packaged:MyFormula\n")
+    done = advance(segment(tmp_path, SWEEP.replace("own.py:MyFormula", "nearer")))
+    assert done.result is not None
+    assert load_sweep(tmp_path / "near.yaml").label == "nearer"
+    described = json.loads((done.result / "model.json").read_text())
+    assert (described["stage"], described["code"].keys()) == ("nearer", {"packaged"})
+    assert not (done.result / "code").exists()
+    stage, saved = open_saved(done.result, own=True)
+    assert stage.opened(saved, device="cpu").predict([1.0])["sum"][0] == pytest.approx(8, abs=0.5)
+    (tmp_path / "packaged-1.dist-info" / "entry_points.txt").unlink()
+    with pytest.raises(ModelError, match=r"the stage nearer is needed: must be FILE.py:NAME") as caught:
+        open_saved(done.result, own=True)
+    assert "\n" not in str(caught.value)
+
+
 def test_what_it_optimises_unless_it_is_told(cli: Cli) -> None:
     """Where a stage has no `val/mse`, a sweep without an objective takes the first of its metrics."""
     file = cli.write("near.yaml", SWEEP.replace("  objective: val/far\n", ""))

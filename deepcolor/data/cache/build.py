@@ -154,7 +154,7 @@ def _filled(portions: Sequence[Portion]) -> Generator[list[RejectedFile]]:
             results = _asked(pool, portions)
         yield from results
     except BaseException:
-        # A pool that breaks while it starts its processes forgets to end the last of them, and waits for it for ever.
+        # A pool that breaks while it starts its processes forgets to end the last of them, and waits for it forever.
         started: Any = pool._processes  # noqa: SLF001
         for process in list((started or {}).values()):
             process.kill()
