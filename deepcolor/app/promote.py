@@ -161,7 +161,7 @@ def _say_whose_weights(confirmation: Confirmation, trial: StoredTrial, reporter:
     """Say which training of the winning setting is promoted, or that the winner is not confirmed."""
     winner = confirmation.winner
     if winner is None:
-        reporter.warn(f"the winner is not confirmed: {confirmation.missing}; trial {trial.number} has the lowest value")
+        reporter.warn(f"the winner is not confirmed: {confirmation.missing}; trial {trial.number} has the best value")
         return
     seed = f"under seed {trial.confirms.seed}" if trial.confirms else "as the search trained it"
     others = f"the lowest of its {counted(1 + len(winner.trainings), 'training')}"

@@ -9,7 +9,7 @@ from deepcolor.fields.frozen import Frozen
 
 class ConfirmConfig(Frozen):
     """How the winner is confirmed. Once the search has ended, its best settings are trained again, each under the seeds
-    `training.seed + 1`, `+ 2` and so on, and the one with the lowest mean over these wins.
+    `training.seed + 1`, `+ 2` and so on, and the one with the best mean over these wins.
     """
 
     first_fields = frozenset({"top", "seeds"})

@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from mlflow import environment_variables
 from mlflow.exceptions import MlflowException
 from mlflow.models import set_model
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
@@ -34,6 +35,7 @@ from mlflow.pyfunc.model import PythonModel, PythonModelContext
 COLUMN = "image"
 OUTPUTS = ("as_input", "png", "base64", "array")
 _SERVED = "_MLFLOW_IS_IN_SERVING_ENVIRONMENT"
+"""MLflow's own variable; its server sets it."""
 
 
 class DeepcolorModel(PythonModel):
@@ -75,6 +77,11 @@ class DeepcolorModel(PythonModel):
         return np.stack(results) if is_stack and output in {"as_input", "array"} else results
 
 
+def _is_served() -> bool:
+    """Whether clients send the pictures; assumed where this MLflow no longer has the variable that says so."""
+    return bool(os.environ.get(_SERVED)) or not hasattr(environment_variables, _SERVED)
+
+
 def _values(model_input: Any) -> list[Any]:
     """Return the pictures, one value each."""
     if isinstance(model_input, pd.DataFrame):
@@ -103,7 +110,7 @@ def _pictures(values: list[Any]) -> Iterator[Any]:
     from deepcolor.coloring.picture import as_picture
     from deepcolor.data.decoding.bounds import Limits
 
-    most = Limits.usual().megapixels if os.environ.get(_SERVED) else math.inf
+    most = Limits.usual().megapixels if _is_served() else math.inf
     pixels = 0
     for value in values:
         picture = as_picture(_picture(value))
@@ -119,7 +126,7 @@ def _picture(value: Any) -> Any:
         decoded = _decoded(value)
         if decoded is not None:
             return decoded
-        if os.environ.get(_SERVED):
+        if _is_served():
             raise _refusal("input: a served model takes pictures in base64; got text that is none. Encode the file.")
         return value
     if isinstance(value, Sequence) and not isinstance(value, bytes | bytearray):

@@ -122,7 +122,7 @@ def _confirmation(evidence: Evidence | None, *, stage: type[Stage]) -> list[str]
     if evidence.relative is not None:
         span = f"95 %: {evidence.low:+.1%} to {evidence.high:+.1%}"
         rows[f"on the test {stage.items}s, against it"] = f"{evidence.relative:+.1%} ({span}): {evidence.verdict}"
-    words = "Its setting was trained again under other seeds, as were the next best, and had the lowest mean of them."
+    words = "Its setting was trained again under other seeds, as were the next best, and had the best mean of them."
     return [words, "", *_table(("confirmation", ""), rows), ""]
 
 
