@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deepcolor.config.schema import INIT_REF, Choices, Setting, Sweep
+from deepcolor.config.schema import INIT_REF, Setting, Sweep
 from deepcolor.errors import ConfigError, ModelError
 from deepcolor.models.description import ModelDescription, read_description
 from deepcolor.search.rules.confirmation import confirmation_of, confirmed_weights
@@ -155,15 +155,14 @@ def champions_asked_for(sweep: Sweep, workspace: Workspace) -> list[Ref]:
 
 def _refs(sweep: Sweep) -> list[str]:
     """Every model the sweep may start from: the one given, or those that are searched."""
-    searched = next((d.values for d in sweep.search.space if d.name == "init_from" and isinstance(d, Choices)), None)
-    return [str(ref) for ref in (searched or (sweep.init.init_from,)) if ref is not None]
+    return [str(ref) for ref in sweep.values_of("init_from") if ref is not None]
 
 
 def _with_form(sweep: Sweep, parent: ModelSection, ref: str) -> Sweep:
     taken = {}
     for field in sweep.stage_class.takes_form:
         theirs, ours = getattr(parent, field, None), getattr(sweep.model, field)
-        if field in sweep.search_names:
+        if field in sweep.searched_fields:
             continue
         if field in sweep.model.model_fields_set and ours != theirs:
             raise ConfigError(

@@ -13,7 +13,7 @@ from deepcolor.app.how import How
 from deepcolor.app.measuring import Book, Calibration, Priced
 from deepcolor.app.parents import Parents
 from deepcolor.config.load import kind_of, load_pipeline, load_sweep
-from deepcolor.config.schema import Choices, Setting, Sweep
+from deepcolor.config.schema import Setting, Sweep
 from deepcolor.errors import DeepcolorError, ModelError, StudyError
 from deepcolor.search.plan.price import Cost, Machine, price
 from deepcolor.search.plan.workload import workload
@@ -153,12 +153,14 @@ def _stretch() -> float:
 
 
 def _job(sweep: Sweep, how: How, storage: StudyStorage, *, before: Sequence[Sweep], extend: bool) -> Priced:
+    for line in sweep.said:
+        how.reporter.note(line)
     parents = Parents(how.workspace, storage, tracking_uri=how.tracking_uri)
     stored = storage.load(sweep.study) if sweep.study in storage.names() else None
     changes = stored.changes_to(sweep) if stored else []
     if changes and not extend:
         raise refused(how.workspace, sweep.study, changes)
-    resolved = stored.sweep if stored and not changes else _adopted(sweep, parents, before=before)
+    resolved = stored.sweep if stored and not changes else storage.with_first(_adopted(sweep, parents, before=before))
     data = open_data(how.workspace, sweep, reporter=how.reporter)
     work = workload(
         resolved,
@@ -181,7 +183,7 @@ def _adopted(sweep: Sweep, parents: Parents, *, before: Sequence[Sweep]) -> Swee
     given = {name: getattr(sweep.model, name) for name in sweep.model.model_fields_set}
     widest = makers[-1].model.model_dump() | _largest_searched(makers[-1])
     fields = sweep.stage_class.takes_form
-    taken = {name: widest[name] for name in fields if name in widest and name not in sweep.search_names}
+    taken = {name: widest[name] for name in fields if name in widest and name not in sweep.searched_fields}
     return sweep.model_copy(update={"model": sweep.model.model_copy(update=taken | given)})
 
 
@@ -193,11 +195,11 @@ def _makes(earlier: Sweep, sweep: Sweep) -> bool:
 def _largest_searched(sweep: Sweep) -> dict[str, float]:
     """The largest number that a search may give each field of the model."""
     largest = {}
-    for dimension in sweep.search.space:
-        values = dimension.values if isinstance(dimension, Choices) else (dimension.high,)
+    for field in type(sweep.model).model_fields:
+        values = sweep.values_of(field) if field in sweep.searched_fields else ()
         numbers = [value for value in values if isinstance(value, int | float) and not isinstance(value, bool)]
-        if dimension.name in type(sweep.model).model_fields and numbers:
-            largest[dimension.name] = max(numbers)
+        if numbers:
+            largest[field] = max(numbers)
     return largest
 
 

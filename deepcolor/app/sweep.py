@@ -43,6 +43,8 @@ def run_sweep(sweep: Sweep, how: How, *, executor: Executor | None = None) -> Su
             return run_sweep(sweep, how, executor=own)
     how.workspace.create()
     warn_of_few_seeds(sweep, how.reporter)
+    for line in sweep.said:
+        how.reporter.note(line)
     stop_signals = StopSignals(resume=how.resume or how.command, tell=how.reporter.tell)
     with stop_signals as stop, how.reporter.starting(sweep.study) as steps:
         steps.step(f"looking at the data set {sweep.data.title}".rstrip())

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal, cast
 
-from deepcolor.config.sections import DataConfig, InitConfig, ModelConfig, TrainingConfig
+from deepcolor.config.sections import WITH_MOMENTUM, DataConfig, InitConfig, ModelConfig, TrainingConfig
 from deepcolor.fields.named import NETWORKS, public_names
 from deepcolor.fields.objective import Direction
 from deepcolor.fields.refusal import Refusal
@@ -71,11 +71,18 @@ class Colouring(Stage):
 
     @classmethod
     def check(cls, values: Values) -> None:
-        """Freezing needs weights to start from."""
+        """Freezing needs weights to start from, and momentum an optimizer that has it."""
         freezing = [key for key, value in values("freeze") if value == "encoder"]
         if freezing and any(ref is None for _, ref in values("init_from")):
             advice = "Set init.init_from, or leave freeze out."
             raise Refusal("freezing needs weights to start from", got="init_from: null", key=freezing[0], advice=advice)
+        moments = [key for key, value in values("momentum") if value is not None]
+        others = [str(value) for _, value in values("optimizer") if value not in WITH_MOMENTUM]
+        if moments and others:
+            names = ", ".join(WITH_MOMENTUM)
+            rule, got = "means something to sgd and rmsprop only", f"optimizer {others[0]} beside it"
+            advice = f"Leave it out, or search it under the condition when: {{optimizer: [{names}]}}."
+            raise Refusal(rule, got=got, key=moments[0], advice=advice)
 
     @classmethod
     def title(cls, job: Job) -> str:
@@ -90,6 +97,7 @@ class Colouring(Stage):
             f"fm={model.feature_maps}{' doubling' if model.growth == 'double' else ''}",
             f"batch={training.batch_size}",
             f"{training.optimizer}{' cosine' if training.lr_schedule == 'cosine' else ''}",
+            *([f"momentum={training.momentum:g}"] if training.momentum is not None else []),
             *([training.loss] if training.loss != "mse" else []),
             both if cls.target == "pixels" else model.output_activation,
         ]

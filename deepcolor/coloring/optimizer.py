@@ -18,6 +18,7 @@ from deepcolor.fields.named import OPTIMIZERS
 from deepcolor.plugins import Code
 
 _SGD_MOMENTUM = 0.9
+"""Where none is given."""
 _SHIPPED = (Adam, AdamW, SGD, RMSprop)
 """Their groups never change but for the learning rate, so their state is that of the parameters."""
 
@@ -35,16 +36,22 @@ def build_optimizer(network: nn.Module, training: TrainingConfig, *, code: Code)
         CodeError: The user's own cannot be imported, or is none.
     """
     parameters = list(_trained(network).values())
-    lr, decay = training.lr, training.weight_decay
+    lr, decay, momentum = training.lr, training.weight_decay, training.momentum
     match training.optimizer:
         case "adam":
             return Adam(parameters, lr=lr, weight_decay=decay, fused=True)
         case "adamw":
             return AdamW(parameters, lr=lr, weight_decay=decay, fused=True)
         case "sgd":
-            return SGD(parameters, lr=lr, weight_decay=decay, momentum=_SGD_MOMENTUM, fused=True)
+            return SGD(
+                parameters,
+                lr=lr,
+                weight_decay=decay,
+                momentum=_SGD_MOMENTUM if momentum is None else momentum,
+                fused=True,
+            )
         case "rmsprop":
-            return RMSprop(parameters, lr=lr, weight_decay=decay)
+            return RMSprop(parameters, lr=lr, weight_decay=decay, momentum=momentum or 0.0)
         case name:
             return _of_the_user(code.load(name, group=OPTIMIZERS.group), parameters, training)
 

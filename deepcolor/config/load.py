@@ -10,6 +10,7 @@ from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ValidationError
 
+from deepcolor.config.first import Table, names_table, table_of
 from deepcolor.config.layers import Key, Layer, Override, holding, merged, parse_override, place
 from deepcolor.config.schema import Choices, Pipeline, Range, Sweep
 from deepcolor.config.yamlfile import dump, read_mapping
@@ -175,10 +176,32 @@ def _targets(override: Override, entries: Sequence[Sequence[Layer]]) -> list[tup
 
 def _sweep_of(layers: Sequence[Layer]) -> Sweep:
     tree = _with_code_of_stage(merged(layers), layers)
+    table = _table_in(tree, layers)
+    if table is not None:
+        tree = {**tree, "search": {**tree["search"], "first": table.entries}}
     try:
-        return _with_code(Sweep.model_validate(tree), layers)
+        sweep = _with_code(Sweep.model_validate(tree), layers)
     except ValidationError as error:
-        raise _explained(error, layers, model=Sweep, stage=_stage_of(tree)) from None
+        raise _explained(error, layers, model=Sweep, stage=_stage_of(tree), table=table) from None
+    return sweep.saying(table.note) if table is not None else sweep
+
+
+def _table_in(tree: Mapping[str, Any], layers: Sequence[Layer]) -> Table | None:
+    """Read the settings to try first, where a sweep names a file of them."""
+    search = tree.get("search")
+    first = search.get("first") if isinstance(search, Mapping) else None
+    if not isinstance(search, Mapping) or not isinstance(first, str) or not names_table(first):
+        return None
+    written_space = search.get("space")
+    space = written_space if isinstance(written_space, Mapping) else {}
+
+    def choices_of(name: str) -> Sequence[Any]:
+        spec = space[name]
+        values = spec.get("values", ()) if isinstance(spec, Mapping) else spec
+        return list(values) if isinstance(values, Mapping | list | tuple) else ()
+
+    folder = holding(layers, ("search", "first")).folder
+    return table_of(first, folder=folder, names=[str(name) for name in space], choices_of=choices_of)
 
 
 def _with_code_of_stage(tree: dict[str, Any], layers: Sequence[Layer]) -> dict[str, Any]:
@@ -231,7 +254,12 @@ def _digest_of_code(reference: Reference, key: Key, layers: Sequence[Layer]) -> 
 
 
 def _explained(
-    error: ValidationError, layers: Sequence[Layer], *, model: type[BaseModel], stage: type[Stage]
+    error: ValidationError,
+    layers: Sequence[Layer],
+    *,
+    model: type[BaseModel],
+    stage: type[Stage],
+    table: Table | None = None,
 ) -> ConfigError:
     """The first error in full, and the keys of the others; unknown keys come first, for they explain missing ones."""
     tree = merged(layers)
@@ -244,23 +272,28 @@ def _explained(
     (key, refusal), *others = found.items()
     # What a misspelt key was to give is missing, too: said once is enough.
     also = [other for other, one in others if not (refusal.is_unknown and one.is_missing and other[:-1] == key[:-1])]
-    return _error(refusal, key, layers, others=[".".join(other) for other in also])
+    where = table.where(int(key[2])) if table and key[:2] == ("search", "first") and len(key) > 2 else None
+    return _error(refusal, key, layers, where=where, others=[".".join(other) for other in also])
 
 
-def _error(refusal: Refusal, key: Key, layers: Sequence[Layer], *, others: Sequence[str] = ()) -> ConfigError:
+def _error(
+    refusal: Refusal, key: Key, layers: Sequence[Layer], *, where: str | None = None, others: Sequence[str] = ()
+) -> ConfigError:
     subject = ".".join(key[-2:] if key[-1].isdecimal() else key[-1:]) if key else "file"
     got = f"; got {refusal.got}" if refusal.got else ""
     also = f" Also wrong: {', '.join(others)}." if others else ""
-    return ConfigError(f"{subject}: {refusal.rule}{got} ({place(layers, key)}). {refusal.advice}{also}".rstrip())
+    return ConfigError(
+        f"{subject}: {refusal.rule}{got} ({where or place(layers, key)}). {refusal.advice}{also}".rstrip()
+    )
 
 
 def _key_of(loc: Key, tree: Mapping[str, Any]) -> Key:
     """The key as the user wrote it: pydantic counts a search space's dimensions, and names their form."""
     if loc[:2] != ("search", "space") or len(loc) < 3:
         return loc
-    names = list(tree["search"]["space"])
-    inner = loc[4:] if loc[3:4] != ("choices",) else ()
-    return ("search", "space", names[int(loc[2])], *inner)
+    name, spec = list(tree["search"]["space"].items())[int(loc[2])]
+    inner = loc[4:] if isinstance(spec, Mapping) else ()
+    return ("search", "space", name, *("values" if part == "members" else part for part in inner))
 
 
 def _unknown(loc: Key, model: type[BaseModel], stage: type[Stage]) -> Refusal:
@@ -268,8 +301,8 @@ def _unknown(loc: Key, model: type[BaseModel], stage: type[Stage]) -> Refusal:
     name = loc[-1]
     owner = _owner(loc[:-1], model, stage)
     section = _section_with(name, Sweep, stage) if issubclass(model, Sweep) else None
-    hint = f"{name} belongs under {section}." if section and owner.__name__ != "Range" else ""
-    known = [field for field in owner.model_fields if owner is not Range or field != "name"]
+    hint = f"{name} belongs under {section}." if section and owner not in (Range, Choices) else ""
+    known = [field for field in owner.model_fields if owner not in (Range, Choices) or field != "name"]
     return unknown_key(name, known, hint=hint)
 
 
@@ -287,7 +320,7 @@ def _section_with(name: str, model: type[BaseModel], stage: type[Stage]) -> str 
 
 
 def _owner(loc: Key, model: type[BaseModel], stage: type[Stage]) -> type[BaseModel]:
-    forms: dict[str, type[BaseModel]] = {"range": Range, "choices": Choices}
+    forms: dict[str, type[BaseModel]] = {"range": Range, "choices": Choices, "bundle": Choices}
     for part in loc:
         field = model.model_fields.get(part)
         section = _section_of(part, field.annotation, stage) if field is not None else None

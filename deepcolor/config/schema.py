@@ -9,13 +9,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from functools import partial, reduce
+from itertools import islice
 from typing import Annotated, Any, Self, SupportsIndex
 
-from pydantic import Field, SerializeAsAny, ValidationInfo, field_validator, model_validator
+from pydantic import Field, PrivateAttr, SerializeAsAny, ValidationInfo, field_validator, model_validator
 
 from deepcolor.config.confirm import ConfirmConfig
+from deepcolor.config.dimensions import STAGE, Bundle, Choices, Dimension, Range
+from deepcolor.config.first import STUDY, first_points
+from deepcolor.config.points import MOST_COUNTED, Params, Space
 from deepcolor.config.sections import AugmentConfig, DataConfig, InitConfig, ModelConfig, TrainingConfig
-from deepcolor.config.space import STAGE, Choices, Dimension, Range, SearchConfig
+from deepcolor.config.space import MOST_GRID_POINTS, SearchConfig
 from deepcolor.config.stopping import BudgetConfig, Limit, PrunerConfig
 from deepcolor.errors import CodeError
 from deepcolor.fields.frozen import Frozen, ParamValue, config_name, digest_of
@@ -23,7 +28,7 @@ from deepcolor.fields.named import PRUNERS, Named, named_fields
 from deepcolor.fields.objective import DEFAULT_OBJECTIVE, Direction, Objective
 from deepcolor.fields.refusal import Refusal, nearest, unknown_key, unknown_name, written
 from deepcolor.plugins import folders, look_in
-from deepcolor.stages.contract import Stage, UnknownStage
+from deepcolor.stages.contract import AUGMENT, Stage, UnknownStage
 from deepcolor.stages.finding import SHIPPED, STAGES, label_of, stage_of
 from deepcolor.stages.sections import (
     INIT_REF,
@@ -38,6 +43,7 @@ __all__ = [
     "INIT_REF",
     "AugmentConfig",
     "BudgetConfig",
+    "Bundle",
     "Choices",
     "ConfirmConfig",
     "DataConfig",
@@ -46,11 +52,13 @@ __all__ = [
     "Limit",
     "ModelConfig",
     "ParamValue",
+    "Params",
     "Pipeline",
     "PrunerConfig",
     "Range",
     "SearchConfig",
     "Setting",
+    "Space",
     "Sweep",
     "TrainingConfig",
     "digest_of",
@@ -59,6 +67,8 @@ __all__ = [
 
 _SHA256 = re.compile("[0-9a-f]{64}")
 _PARTS = ("data", "model", "training", "init")
+_MOST_CASES = 2000
+"""Combinations of what conditions connect that a stage is asked about."""
 LENIENT = "lenient"
 """In the context of a validation: take a stage that is not at hand as it is written, to look at what it has left."""
 
@@ -179,6 +189,18 @@ class Sweep(_Staged):
     """What it starts from."""
     search: SearchConfig
     """What is searched, and how."""
+    _said: tuple[str, ...] = PrivateAttr(default=())
+
+    @property
+    def said(self) -> tuple[str, ...]:
+        """What its reader should tell of how it was read."""
+        return self._said
+
+    def saying(self, *said: str) -> Self:
+        """Return the sweep with something to tell of how it was read."""
+        copy = self.model_copy()
+        copy._said = said  # noqa: SLF001  # a copy of its own
+        return copy
 
     @field_validator("study")
     @classmethod
@@ -187,14 +209,13 @@ class Sweep(_Staged):
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
-        fields = self.stage_class.searchable_fields()
-        for dimension in self.search.space:
-            if dimension.name not in fields and self.stage_class is not UnknownStage:
-                raise unknown_key(dimension.name, fields).below(f"search.space.{dimension.name}")
+        self._check_space()
+        self._check_first()
         self._check_metrics()
         self._check_ignored()
         self._check_start()
-        self.stage_class.check(self._values)
+        for case in islice(self.space.cases(also=self._bundles), _MOST_CASES):
+            self.stage_class.check(partial(self._values, case=case))
         if self.study in self.search.warm_start:
             advice = "Leave it out: its own trials are always learnt from."
             raise Refusal("a study cannot start from itself", got=self.study, key="search.warm_start", advice=advice)
@@ -210,17 +231,40 @@ class Sweep(_Staged):
         return Objective(metric, self.search.direction or self._directions.get(metric) or "minimize")
 
     @property
+    def space(self) -> Space:
+        """What is searched, and what every field has where it is not."""
+        return Space(self.search.space, self._own)
+
+    @property
     def search_names(self) -> tuple[str, ...]:
+        """The searched parameters, as written."""
         return tuple(dimension.name for dimension in self.search.space)
+
+    @property
+    def searched_fields(self) -> frozenset[str]:
+        """The fields that a search gives values to."""
+        return frozenset(field for dimension in self.search.space for field in dimension.sets)
 
     @property
     def most_epochs(self) -> int:
         """Epochs of the longest trial this sweep can have."""
-        for dimension in self.search.space:
-            if dimension.name == "epochs":
-                ends = dimension.values if isinstance(dimension, Choices) else (dimension.high,)
-                return max(int(end) for end in ends if isinstance(end, int | float))
-        return self.training.epochs
+        return max(int(value) for value in self.values_of("epochs") if isinstance(value, int | float))
+
+    def values_of(self, field: str) -> tuple[ParamValue, ...]:
+        """Return every value that a field can take in this sweep; of a range, its ends."""
+        return tuple(value for _, value in self._values(field))
+
+    def limit(self) -> int | None:
+        """How many trials the study will have; None when only its budget ends it."""
+        limits = (
+            self.grid_points() if self.search.sampler == "grid" else self.search.trials,
+            self.search.budget.trials,
+        )
+        return min((limit for limit in limits if limit is not None), default=None)
+
+    def grid_points(self) -> int:
+        """How many settings a grid over this space has; 1 when nothing is searched."""
+        return self.space.count()
 
     def settled(self, before: Sweep | None = None) -> Sweep:
         """Return the sweep with its first rung written out, so that it stays where it is when the study grows.
@@ -237,20 +281,37 @@ class Sweep(_Staged):
         return self.model_copy(update={"search": search})
 
     def setting(self, params: Mapping[str, ParamValue]) -> Setting:
-        """Put one value for each searched parameter into place.
+        """Put the parameters of a trial into place; a field that none of them sets keeps the sweep's own value.
 
         Args:
-            params: Values by field name, as an Optuna trial holds them.
+            params: Values by parameter, as an Optuna trial holds them.
         Raises:
             pydantic.ValidationError: A value is outside of what its field allows.
         """
         stage = self.stage_class
         sections, fields = stage.sections(), stage.searchable_fields()
         parts = {part: getattr(self, part).model_dump() for part in sections}
-        for name, value in params.items():
-            parts[fields.get(name, "training")][name] = value
+        augment: dict[str, ParamValue] = {}
+        for name, value in self.fields_of(params).items():
+            part = fields.get(name, "training")
+            if part == AUGMENT:
+                augment[name] = value
+            else:
+                parts[part][name] = value
+        data = self.data
+        if augment:
+            own = self.data.augment
+            data = self.data.model_copy(update={"augment": type(own).model_validate({**own.model_dump(), **augment})})
         made: dict[str, Any] = {part: section(**parts[part]) for part, section in sections.items()}
-        return Setting(stage=self.stage, code=self._code_of(parts), data=self.data, **made)
+        return Setting(stage=self.stage, code=self._code_of(parts), data=data, **made)
+
+    def fields_of(self, params: Mapping[str, ParamValue]) -> Params:
+        """Return the fields that the parameters of a trial set: a label's own, else the one of the parameter's name."""
+        bundles = {each.name: each.members for each in self.search.space if isinstance(each, Bundle)}
+        found: Params = {}
+        for name, value in params.items():
+            found |= bundles[name][str(value)] if name in bundles else {name: value}
+        return found
 
     def named(self) -> Iterator[tuple[str, str, Named]]:
         """Every value that names something, with the key it is written under, and what may be named there."""
@@ -285,29 +346,88 @@ class Sweep(_Staged):
         return {one.place: self.code[one.place] for one in used if one is not None and one.place in self.code}
 
     def _touches(self, field: str) -> bool:
-        part = getattr(self, self.stage_class.searchable_fields()[field])
-        return field in self.search_names or getattr(part, field) != type(part).model_fields[field].default
+        part = self._part(self.stage_class.searchable_fields()[field])
+        return field in self.searched_fields or getattr(part, field) != type(part).model_fields[field].default
 
-    def _values(self, field: str) -> tuple[tuple[str, ParamValue], ...]:
-        """Every value a field can take in this sweep, with the key it is written under; none for an unknown field."""
-        for dimension in self.search.space:
-            if dimension.name == field and isinstance(dimension, Choices):
-                return tuple((f"search.space.{field}", value) for value in dimension.values)
+    def _own(self, name: str) -> ParamValue:
+        """What a field has where it is not searched; nothing, if there is no such field."""
+        section = self.stage_class.searchable_fields().get(name)
+        value: ParamValue = getattr(self._part(section), name, None) if section else None
+        return value
+
+    def _part(self, dotted: str) -> Any:
+        return reduce(getattr, dotted.split("."), self)
+
+    @property
+    def _bundles(self) -> tuple[str, ...]:
+        return tuple(dimension.name for dimension in self.search.space if isinstance(dimension, Bundle))
+
+    def _values(self, field: str, case: Mapping[str, ParamValue] | None = None) -> tuple[tuple[str, ParamValue], ...]:
+        """Every value a field can take in this sweep, with the key it is written under; none for an unknown field.
+
+        Args:
+            field: Its name.
+            case: The values of some parameters, by `Space.cases`, to tell what a field can be beside them;
+                None tells nothing apart.
+        """
         section = self.stage_class.searchable_fields().get(field)
-        if section is None:
-            return ()
-        return ((f"{section}.{field}", getattr(getattr(self, section), field)),)
+        own = ((f"{section}.{field}", self._own(field)),) if section else ()
+        setter = next((dimension for dimension in self.search.space if field in dimension.sets), None)
+        if setter is None:
+            return own
+        told = {each.name for each in self.space.coupled} | set(self._bundles)
+        if case is not None and setter.name in told and setter.name not in case:
+            return own
+        values = (case[setter.name],) if case and setter.name in case else setter.ends
+        found = tuple(_set_by(setter, field, value) for value in values)
+        may_keep = bool(setter.when) and case is None
+        return (*(one for one in found if one is not None), *(own if may_keep or None in found else ()))
 
     @property
     def _directions(self) -> Mapping[str, Direction | None]:
         """The metrics that all its trainings have, and which values are the better ones."""
-        choices = {each.name: each.values for each in self.search.space if isinstance(each, Choices)}
-        trainings = [
-            self.training.model_copy(update={name: value})
-            for name in type(self.training).model_fields
-            for value in choices.get(name, (getattr(self.training, name),))
+        fields = [name for name in type(self.training).model_fields if name in self.searched_fields]
+        # Each field by itself: what all of them have is what the trainings with any combination have.
+        trainings = [self.training] if not fields else []
+        trainings += [
+            self.training.model_copy(update={name: value}) for name in fields for value in self.values_of(name)
         ]
         return self.stage_class.directions(trainings)
+
+    def _check_space(self) -> None:
+        """Refuse a space that names what is not there, or that no grid can go through."""
+        fields, search = self.stage_class.searchable_fields(), self.search
+        if self.stage_class is UnknownStage:
+            return
+        for dimension in search.space:
+            if not isinstance(dimension, Bundle) and dimension.name not in fields:
+                raise unknown_key(dimension.name, fields).below(f"search.space.{dimension.name}")
+        try:
+            self.space.check(fields=fields)
+        except Refusal as refusal:
+            raise refusal.below("search.space") from None
+        if search.sampler == "grid" and (count := self.grid_points()) > MOST_GRID_POINTS:
+            advice = "Search fewer values, or choose the sampler tpe or random."
+            rule = f"a grid may have {MOST_GRID_POINTS} points at most"
+            got = f"at least {count}" if count >= MOST_COUNTED and self.space.coupled else str(count)
+            raise Refusal(rule, got=got, advice=advice, key="search.space")
+
+    def _check_first(self) -> None:
+        first, limit = self.search.first, self.limit()
+        if isinstance(first, str):
+            named = STUDY.fullmatch(first)
+            if named is not None and named["study"] == self.study:
+                advice = "Leave it out: what it has tried is known."
+                raise Refusal("a study cannot begin with its own trials", got=first, key="search.first", advice=advice)
+            return
+        try:
+            first_points(self.space, first, grid=self.search.sampler == "grid")
+        except Refusal as refusal:
+            raise refusal.below("search.first") from None
+        if limit is not None and len(first) > limit:
+            rule, got = f"must be no more settings than the study has trials ({limit})", str(len(first))
+            advice = "Leave some out (FILE.csv#3 takes the first 3 rows), or ask for more trials."
+            raise Refusal(rule, got=got, key="search.first", advice=advice)
 
     def _check_metrics(self) -> None:
         search, known = self.search, self._directions
@@ -379,6 +499,15 @@ class Pipeline(Frozen):
             rule = "each sweep needs a study name of its own"
             raise Refusal(rule, got=", ".join(names), key="sweeps", advice="Rename one of them.")
         return self
+
+
+def _set_by(dimension: Dimension, field: str, value: ParamValue) -> tuple[str, ParamValue] | None:
+    """What a value of a parameter makes of a field, with its key; None where a label leaves it as it is."""
+    key = f"search.space.{dimension.name}"
+    if not isinstance(dimension, Bundle):
+        return key, value
+    fields = dimension.members[str(value)]
+    return (f"{key}.values.{value}.{field}", fields[field]) if field in fields else None
 
 
 def _each(value: Any) -> tuple[Any, ...]:

@@ -83,6 +83,10 @@ class ModelConfig(ModelSection):
     Network(model, target=..., size_px=...), a torch `Module` from lightness to a* and b*."""
 
 
+WITH_MOMENTUM = ("sgd", "rmsprop")
+"""The shipped optimizers that have it."""
+
+
 class TrainingConfig(TrainingSection):
     """How the network is trained."""
 
@@ -110,8 +114,10 @@ class TrainingConfig(TrainingSection):
     batch_size: int = Field(default=32, ge=2, le=4096)
     """Images a step."""
     optimizer: Annotated[str, OPTIMIZERS] = "adam"
-    """torch.optim's, at its defaults; sgd with momentum 0.9. Or your own, as `FILE.py:NAME` or `package.module:NAME`: a
+    """torch.optim's, at its defaults but for `momentum`. Or your own, as `FILE.py:NAME` or `package.module:NAME`: a
     torch `Optimizer`."""
+    momentum: float | None = Field(default=None, ge=0, lt=1)
+    """Of sgd and rmsprop; null: 0.9 for sgd, 0 for rmsprop. Search it with `when: {optimizer: sgd}`."""
     loss: Annotated[str, LOSSES] = "mse"
     """What is minimised, as a mean over the batch, in units of the output (0 to 1, or -1 to 1 for tanh); smooth_l1 is
     squared below a twentieth of that range. Or your own, as for `optimizer`: loss(output, target), a tensor with one

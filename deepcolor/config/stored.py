@@ -10,8 +10,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar, get_args
 
+from deepcolor.config.dimensions import Choices, Range
 from deepcolor.config.schema import LENIENT, Setting, Sweep
-from deepcolor.config.space import Range, SearchConfig
+from deepcolor.config.space import SearchConfig
 from deepcolor.errors import CodeError
 from deepcolor.fields.frozen import Frozen, absent_value
 from deepcolor.stages.contract import Stage, UnknownStage
@@ -76,8 +77,9 @@ def _known(
 def _dimension(spec: Any, prefix: str, unknown: list[str]) -> Any:
     if not isinstance(spec, Mapping):
         return spec
-    unknown.extend(prefix + name for name in spec if name not in Range.model_fields)
-    return {name: value for name, value in spec.items() if name in Range.model_fields}
+    known = {**Range.model_fields, **Choices.model_fields}
+    unknown.extend(prefix + name for name in spec if name not in known)
+    return {name: value for name, value in spec.items() if name in known}
 
 
 def _part(kind: type[Frozen], name: str, stage: type[Stage]) -> type[Frozen] | None:

@@ -32,6 +32,8 @@ _LABELS_SIDE_BY_SIDE = 24
 """Characters that fit below a panel."""
 _PALEST = 0.3
 """How far into the blues the worst trial is drawn: still visible on white."""
+_NOT_THERE = -0.12
+"""The height at which a line passes the axis of a parameter that its trial does not have."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,8 @@ class Pictured:
     @property
     def varying(self) -> list[str]:
         """The searched fields that take several values in the complete trials."""
-        return [name for name in self.axes if len({repr(trial.params.get(name)) for trial in self.complete}) > 1]
+        found = {name: {repr(t.params[name]) for t in self.complete if name in t.params} for name in self.axes}
+        return [name for name, values in found.items() if len(values) > 1]
 
     @property
     def note(self) -> str:
@@ -145,15 +148,18 @@ def parallel_figure(of: Pictured) -> ShownFigure:
     columns |= {_named(name, axis): axis for name, axis in of.axes.items()}
     for whole, style in ((False, {"linewidths": 0.9, "linestyles": "dashed"}), (True, {"linewidths": 1.6})):
         trials = sorted((t for t in of.trials if (t.state == "complete") == whole), key=_loss, reverse=True)
-        values = [[_value(trial), *(trial.params.get(name) for name in of.axes)] for trial in trials]
-        heights = [[axis.share(value) for axis, value in zip(columns.values(), row, strict=True)] for row in values]
+        heights = [
+            [value_axis.share(_value(trial)), *(_height(trial, name, axis) for name, axis in of.axes.items())]
+            for trial in trials
+        ]
         colours = [_blue(1 - row[0] if of.maximized else row[0]) for row in heights]
         axes.add_collection(LineCollection([[*enumerate(row)] for row in heights], colors=colours, **style))
+    lacking = {name for name in of.axes if any(name not in trial.params for trial in of.trials)}
     for place, axis in enumerate(columns.values()):
-        _upright(axes, place, axis)
+        _upright(axes, place, axis, lacking=place > 0 and list(of.axes)[place - 1] in lacking)
     axes.set_xticks(range(len(columns)), list(columns), fontsize=9)
     axes.set_xlim(-0.25, len(columns) - 0.45)
-    axes.set_ylim(-0.04, 1.04)
+    axes.set_ylim(_NOT_THERE - 0.04 if lacking else -0.04, 1.04)
     axes.set_yticks([])
     axes.tick_params(axis="x", length=0)
     axes.spines[["left", "right", "top", "bottom"]].set_visible(False)
@@ -234,12 +240,17 @@ def _named(name: str, axis: Axis) -> str:
     return f"{name} (log)" if axis.log else name
 
 
-def _upright(axes: Axes, place: int, axis: Axis) -> None:
+def _height(trial: StoredTrial, name: str, axis: Axis) -> float:
+    """Where a trial's line crosses an axis; below its foot if the trial has no such parameter."""
+    return axis.share(trial.params[name]) if name in trial.params else _NOT_THERE
+
+
+def _upright(axes: Axes, place: int, axis: Axis, *, lacking: bool) -> None:
     """One vertical axis of the parallel coordinates, with its ticks to the right of it."""
     axes.axvline(place, color=INK, linewidth=0.8)
     box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 0.6}
-    for at, label in axis.ticks(narrow=False):
-        height = axis.share_of(at)
+    ticks = [(axis.share_of(at), label) for at, label in axis.ticks(narrow=False)]
+    for height, label in [*ticks, *([(_NOT_THERE, "-")] if lacking else [])]:
         axes.plot([place, place + 0.03], [height, height], color=INK, linewidth=0.8)
         axes.text(place + 0.05, height, label, fontsize=8, va="center", color=INK, bbox=box, zorder=5)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import json
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
 LEADERBOARD = "leaderboard.csv"
 CONFIRMATION = "confirmation.csv"
+NULL = "null"
 SUMMARY = "summary.json"
 _STAMP = ".report"
 _ENOUGH_TRIALS = 20
@@ -67,7 +69,7 @@ class ReportFolder:
         stamp_file = folder.parent / _STAMP
         if (folder / SUMMARY).exists() and _holds(stamp_file, stamp):
             return
-        write_atomically(folder / LEADERBOARD, leaderboard(trials).to_csv(index=False).encode(errors="surrogateescape"))
+        write_atomically(folder / LEADERBOARD, leaderboard_csv(trials).encode(errors="surrogateescape"))
         write_atomically(folder / SUMMARY, json.dumps(summary.as_dict(), indent=2).encode())
         _draw_all(study, trials, folder)
         _write_confirmation(study, summary, folder)
@@ -75,16 +77,17 @@ class ReportFolder:
 
 
 def leaderboard(trials: Sequence[StoredTrial]) -> pd.DataFrame:
-    """All trials of the search, the best first."""
+    """All trials of the search, the best first. A parameter that a trial does not have is missing (NaN)."""
     import pandas as pd
 
+    names = dict.fromkeys(name for trial in ranked(trials) for name in trial.params)
     rows = [
         {
             "rank": rank,
             "trial": trial.number,
             "state": trial.state,
             "value": trial.latest,
-            **trial.params,
+            **{name: trial.params.get(name, math.nan) for name in names},
             "end_epoch": trial.outcome.view.end_epoch if trial.outcome else None,
             "chosen_epoch": trial.outcome.view.chosen_epoch if trial.outcome else None,
             **(trial.outcome.watched if trial.outcome else {}),
@@ -93,7 +96,22 @@ def leaderboard(trials: Sequence[StoredTrial]) -> pd.DataFrame:
         }
         for rank, trial in enumerate(ranked(trials), start=1)
     ]
-    return pd.DataFrame(rows)
+    table = pd.DataFrame(rows)
+    for name in names:
+        if any(name not in trial.params for trial in trials):
+            # Whole numbers stay what they are, where pandas would make fractions of them to leave others out.
+            table[name] = pd.Series([row[name] for row in rows], dtype=object)
+    return table
+
+
+def leaderboard_csv(trials: Sequence[StoredTrial]) -> str:
+    """The same as comma-separated values: a cell of a parameter is empty if its trial does not have it."""
+    table = leaderboard(trials)
+    for name in {name for trial in trials for name in trial.params}:
+        cells = [NULL if name in trial.params and trial.params[name] is None else None for trial in ranked(trials)]
+        if any(cells):
+            table[name] = [cell or value for cell, value in zip(cells, table[name], strict=True)]
+    return str(table.to_csv(index=False))
 
 
 def _write_confirmation(study: StoredStudy, summary: Summary, folder: Path) -> None:

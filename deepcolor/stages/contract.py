@@ -22,6 +22,8 @@ from deepcolor.stages.sections import (
 )
 from deepcolor.stages.session import Job, Measured, SavedModel, Session
 
+AUGMENT = "data.augment"
+"""The part of a data section that can be searched."""
 EPOCH_S = "epoch_s"
 """The seconds of an epoch, which every training has beside its stage's own metrics."""
 
@@ -204,9 +206,26 @@ class Stage:
     @classmethod
     def searchable_fields(cls) -> Mapping[str, str]:
         """Return every field that may stand in a search space, with the section it belongs to."""
-        return MappingProxyType(
-            {name: part for part, section in cls.sections().items() for name in section.model_fields}
-        )
+        own = {name: part for part, section in cls.sections().items() for name in section.model_fields}
+        augment = cls._augment()
+        # A field of the stage's own comes first, whatever else can be searched beside it.
+        others = {name: AUGMENT for name in (augment.model_fields if augment else ()) if name not in own}
+        return MappingProxyType({**own, **others})
+
+    @classmethod
+    def section_of(cls, field: str) -> type[Frozen]:
+        """Return the section that a searchable field belongs to."""
+        part = cls.searchable_fields()[field]
+        section = cls._augment() if part == AUGMENT else cls.sections()[part]
+        assert section is not None, "it has fields that can be searched"
+        return section
+
+    @classmethod
+    def _augment(cls) -> type[Frozen] | None:
+        """The augmentation of a stage that trains on prepared pictures: the part of its data that can be searched."""
+        field = cls.data.model_fields.get("augment") if False else None  # not yet
+        kind = field.annotation if field is not None else None
+        return kind if isinstance(kind, type) and issubclass(kind, Frozen) else None
 
     @classmethod
     def metrics_of(cls, training: TrainingSection) -> Mapping[str, Direction | None]:  # noqa: ARG003  # may say more

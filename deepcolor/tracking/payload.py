@@ -9,11 +9,12 @@ import json
 import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from pydantic import BaseModel
 
-from deepcolor.config.schema import Choices, Dimension, Setting, Sweep
+from deepcolor.config.schema import Choices, Dimension, ParamValue, Setting, Sweep
 from deepcolor.counting import counted
 from deepcolor.printable import as_unicode
 from deepcolor.stages.sections import DataSection
@@ -37,14 +38,20 @@ def record_digest(record: TrialRecord | StudyRecord) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-def trial_params(setting: Setting) -> dict[str, str]:
-    """Return every setting, searched and fixed, under the name that the user writes."""
+def trial_params(setting: Setting, searched: Mapping[str, ParamValue] = MappingProxyType({})) -> dict[str, str]:
+    """Return every setting, searched and fixed, under the name that the user writes.
+
+    Args:
+        setting: The trial's.
+        searched: Its parameters; one that sets several fields at once is no field itself, and is added.
+    """
     params: dict[str, object] = {}
     for name, value in setting.data.model_dump(mode="json").items():
         parts = {f"{name}.{part}": each for part, each in value.items()} if isinstance(value, dict) else None
         params |= {f"data.{name}": value} if parts is None else parts
     for part in (setting.model, setting.training, setting.init):
         params |= part.model_dump(mode="json")
+    params |= {name: value for name, value in searched.items() if name not in params and name != "confirms"}
     return {name: layout.param_value(value) for name, value in params.items()}
 
 
@@ -241,10 +248,14 @@ def _not_finite(history: tuple[EpochMetrics, ...]) -> Iterator[str]:
 
 
 def _space(dimension: Dimension) -> str:
+    conditions = [
+        f"{name} is {' or '.join(layout.short(value) for value in values)}" for name, values in dimension.when.items()
+    ]
+    only = f" (where {' and '.join(conditions)})" if conditions else ""
     if isinstance(dimension, Choices):
-        return ", ".join(layout.short(value) for value in dimension.values)
+        return f"{', '.join(layout.short(value) for value in dimension.values)}{only}"
     how = " log" if dimension.log else f" step {dimension.step:g}" if dimension.step else ""
-    return f"{dimension.low:g} .. {dimension.high:g}{how}"
+    return f"{dimension.low:g} .. {dimension.high:g}{how}{only}"
 
 
 def _plain(value: Any) -> Any:

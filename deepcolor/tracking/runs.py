@@ -153,7 +153,7 @@ class StudyRuns:
             tags[layout.STORED_DIGEST] = digest
             epochs.settle(record)
         self._drop_tags(known, (layout.OLD_EPOCHS,), but=tags)
-        params = {} if known.params else payload.trial_params(record.setting)
+        params = {} if known.params else payload.trial_params(record.setting, record.params)
         self._log(known, points=points, params=params, tags=tags)
 
     def _epochs(self, known: _Known) -> StoredEpochs:

@@ -15,8 +15,8 @@ from tests.config.conftest import SWEEP, Write
 FILE = "experiments/colorizer-tpe.yaml"
 RANGE = "search.space.lr={low: %s, high: %s%s}"
 TRAINING_KEYS = (
-    "epochs, early_stopping, patience, seed, lr, weight_decay, batch_size, optimizer, loss, metrics, final_metrics, "
-    "lr_schedule, mixed_precision"
+    "epochs, early_stopping, patience, seed, lr, weight_decay, batch_size, optimizer, momentum, loss, "
+    "metrics, final_metrics, lr_schedule, mixed_precision"
 )
 
 

@@ -38,4 +38,4 @@ def test_the_second_report_has_its_27_points() -> None:
     for stage in ("regressor", "colorizer", "transfer"):
         sweep = load_sweep(EXPERIMENTS / "report2" / f"{stage}.yaml")
         assert sweep.stage == stage
-        assert sweep.search.grid_points() == 27
+        assert sweep.grid_points() == 27

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from deepcolor.config.load import kind_of, load_pipeline, load_sweep, to_yaml
-from deepcolor.config.schema import Choices, DataConfig, Range, SearchConfig, Sweep
+from deepcolor.config.schema import Choices, DataConfig, Range, SearchConfig, Space, Sweep
 from tests.config.conftest import SWEEP, Write
 
 PIPELINE = """\
@@ -123,4 +123,4 @@ def test_a_grid_of_fractions_holds_the_numbers_one_means() -> None:
 
 def test_an_empty_grid_is_a_single_training() -> None:
     """With nothing searched, a grid has one point: the setting itself."""
-    assert SearchConfig().grid_points() == 1
+    assert Space(SearchConfig().space, own=lambda _: None).count() == 1

@@ -77,4 +77,4 @@ def test_a_grid_has_as_many_points_as_its_dimensions_give(sweep: Sweep) -> None:
         points *= len(values)
         for value in values:
             sweep.setting({dimension.name: value})
-    assert sweep.search.grid_points() == points
+    assert sweep.grid_points() == points

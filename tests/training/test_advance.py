@@ -41,6 +41,7 @@ CASES: dict[str, dict[str, Any]] = {
         "feature_maps": 18,
         "skip_connections": True,
         "optimizer": "rmsprop",
+        "momentum": 0.5,
     },
     "transfer, frozen encoder": {"stage": "transfer", "init_from": "colorizer@1", "freeze": "encoder"},
 }

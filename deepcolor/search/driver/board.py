@@ -186,10 +186,14 @@ class Board:
         """Epochs trained since this start, including those of running segments."""
         return self.trained_now + sum(len(live) for live in self._live.values())
 
+    @cached_property
+    def _limit(self) -> int | None:
+        return self.sweep.limit()
+
     @property
     def total(self) -> int:
         """Trials the study will have when it is done; 0 if only its budget ends it."""
-        return self.sweep.search.limit() or 0
+        return self._limit or 0
 
     def epoch_s(self) -> dict[str, float]:
         """Mean seconds per epoch of every trajectory that a finished trial lies on."""
@@ -273,7 +277,7 @@ class Board:
     @cached_property
     def _mean_grid_epochs(self) -> float:
         """The same for a grid: points that differ only in epochs cost the longest once. Used at every snapshot."""
-        points, training = grid_points(self.sweep.search), self.sweep.training
+        points, training = grid_points(self.sweep), self.sweep.training
         alone: dict[tuple[object, ...], int] = {}
         for point in points:
             rest = tuple((name, repr(value)) for name, value in point.items() if name != "epochs")

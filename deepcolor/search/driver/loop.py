@@ -283,7 +283,7 @@ class Driver:
                 self._resume(trial)
 
     def _resume(self, trial: StoredTrial) -> None:
-        if set(trial.params) == set(self._sweep.search_names):
+        if self._sweep.space.is_whole(trial.params):
             self._open_trial(trial)
         else:
             # The driver died while the sampler was writing the parameters; the sampler draws another trial instead.

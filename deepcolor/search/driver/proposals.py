@@ -1,4 +1,4 @@
-"""The settings a study still has to try: the rest of its grid, or what its sampler draws."""
+"""The settings a study still has to try: those to try first, then the rest of its grid, or what its sampler draws."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 
+from deepcolor.search.study.first import first_left
 from deepcolor.search.study.space import Params, grid_points, point_key
 from deepcolor.search.study.storage import StoredStudy, StoredTrial
 from deepcolor.search.study.trials import searched
@@ -24,14 +25,21 @@ class Proposals:
         self._study = study
         self._code = code
         self._search = study.sweep.search
+        self._limit = study.sweep.limit()
+        self._first: deque[Params] = deque()
         self._points: deque[Params] = deque()
 
     def take_over(self, trials: Sequence[StoredTrial]) -> None:
         """Continue from what earlier drivers tried; a failed point is tried again."""
         self._study.use_sampler(self._search, code=self._code)
+        first = first_left(self._study.sweep, trials)
         if self._search.sampler == "grid":
             there = {point_key(trial.params) for trial in searched(trials) if trial.state != "failed"}
-            self._points.extend(point for point in grid_points(self._search) if point_key(point) not in there)
+            there |= {point_key(point) for point in first}
+            self._points.extend(first)
+            self._points.extend(p for p in grid_points(self._study.sweep) if point_key(p) not in there)
+        else:
+            self._first.extend(first)
 
     def left(self, *, started: int) -> bool:
         """Whether there is more to try.
@@ -39,10 +47,9 @@ class Proposals:
         Args:
             started: Trials that count towards the number asked for.
         """
-        limit = self._search.limit()
         if self._search.sampler == "grid":
             return bool(self._points) and (self._search.budget.trials is None or started < self._search.budget.trials)
-        return limit is None or started < limit
+        return self._limit is None or started < self._limit
 
     def next(self, *, started: int) -> StoredTrial | None:
         """Start one more trial; None if the study has them all."""
@@ -50,7 +57,7 @@ class Proposals:
             return None
         if self._search.sampler == "grid":
             return self._study.add(self._points.popleft(), self._search)
-        return self._study.ask(self._search)
+        return self._study.ask(self._search, first=self._first.popleft() if self._first else None)
 
     def held_back(self, *, started: int) -> bool:
         """Whether only the budget keeps the study from trying more."""

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from deepcolor.config.schema import Choices, Dimension, ParamValue, Setting, Sweep
 from deepcolor.search.rules.confirmation import wanted
+from deepcolor.search.study.first import first_left
 from deepcolor.search.study.space import Params, grid_points, point_key
 from deepcolor.search.study.storage import StoredTrial
 from deepcolor.search.study.trials import searched
@@ -123,15 +124,19 @@ def open_points(sweep: Sweep, trials: Sequence[StoredTrial]) -> list[Params]:
     """Return the points a sweep has yet to finish: of a grid the actual ones, else as many draws as trials are left."""
     trials = searched(trials)
     done = {point_key(trial.params) for trial in trials if trial.state in {"complete", "pruned"}}
-    limit = sweep.search.limit()
+    limit = sweep.limit()
     if sweep.search.sampler == "grid":
-        points = [point for point in grid_points(sweep.search) if point_key(point) not in done]
+        first = first_left(sweep, trials)
+        ahead = {point_key(point) for point in first}
+        points = first + [point for point in grid_points(sweep) if point_key(point) not in done | ahead]
         return points if limit is None else points[: max(0, limit - len(done))]
     asked = _UNLIMITED_DRAWS if limit is None else limit
     open_ = [dict(trial.params) for trial in trials if not trial.finished]
     count = asked - sum(trial.state in {"complete", "pruned"} for trial in trials) - len(open_)
     draw = random.Random(sweep.search.seed)
-    return open_ + [_drawn(sweep, draw) for _ in range(max(0, count))]
+    given = first_left(sweep, trials)[: max(0, count)]
+    given += [{} for _ in range(max(0, count) - len(given))]
+    return open_ + [_drawn(sweep, draw, first) for first in given]
 
 
 def _confirming_points(sweep: Sweep, trials: Sequence[StoredTrial], open_: Sequence[Params]) -> list[Params]:
@@ -150,9 +155,15 @@ def _confirming_points(sweep: Sweep, trials: Sequence[StoredTrial], open_: Seque
         return [{**params[confirms.trial], "seed": confirms.seed} for confirms in to_do]
     points = [dict(trial.params) for trial in searched(trials) if trial.state == "complete"] + [*open_]
     count = min(confirm.top, len(points))
-    presumed = {"epochs": sweep.most_epochs} if "epochs" in sweep.search_names else {}
     best = [points[index * len(points) // count] for index in range(count)]
-    return [{**point, **presumed, "seed": first + extra} for extra in range(confirm.seeds) for point in best]
+    return [
+        {**point, **_longest(sweep, point), "seed": first + extra} for extra in range(confirm.seeds) for point in best
+    ]
+
+
+def _longest(sweep: Sweep, point: Params) -> Params:
+    """The epochs that a setting is presumed to have, where its point says how many it has."""
+    return {"epochs": sweep.most_epochs} if "epochs" in point else {}
 
 
 def _chain(same: Sequence[Trajectory], *, store: Path) -> Chain:
@@ -174,8 +185,8 @@ def _chain(same: Sequence[Trajectory], *, store: Path) -> Chain:
     return Chain(Form.of(same[0].setting), same[0].setting, tuple(epochs))
 
 
-def _drawn(sweep: Sweep, draw: random.Random) -> Params:
-    return {dimension.name: _value(dimension, draw) for dimension in sweep.search.space}
+def _drawn(sweep: Sweep, draw: random.Random, given: Params) -> Params:
+    return sweep.space.drawn(lambda each: given[each.name] if each.name in given else _value(each, draw))
 
 
 def _value(dimension: Dimension, draw: random.Random) -> ParamValue:

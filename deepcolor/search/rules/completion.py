@@ -42,14 +42,15 @@ def is_finished(study: StoredStudy, trials: Sequence[StoredTrial]) -> bool:
 
 def _has_all(study: StoredStudy, trials: Sequence[StoredTrial]) -> bool:
     """Whether all trials that the sweep asks for and its budget allows have been tried."""
-    search, names = study.sweep.search, set(study.sweep.search_names)
+    sweep = study.sweep
+    space = sweep.space
     retried = study.retried
     # A trial with incomplete parameters was interrupted while it was drawn, and does not count.
-    tried = [t for t in searched(trials) if t.number not in retried and set(t.params) == names]
-    limit = search.limit()
+    tried = [t for t in searched(trials) if t.number not in retried and space.is_whole(t.params)]
+    limit = sweep.limit()
     if limit is None:
         return False
-    if search.sampler == "grid":
+    if sweep.search.sampler == "grid":
         there = {point_key(trial.params) for trial in tried}
-        return len(there) >= limit or all(point_key(point) in there for point in grid_points(search))
+        return len(there) >= limit or all(point_key(point) in there for point in grid_points(sweep))
     return len(tried) >= limit

@@ -17,7 +17,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import optuna
-from optuna.distributions import BaseDistribution
 from optuna.storages import BaseStorage
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
@@ -25,7 +24,7 @@ from optuna.trial import FrozenTrial, TrialState
 from deepcolor.config.schema import Setting, Sweep
 from deepcolor.errors import StudyError
 from deepcolor.fields.objective import Direction
-from deepcolor.search.study.space import distributions, misfits, params_of
+from deepcolor.search.study.space import distributions_of, misfits, params_of
 
 COPY_SUFFIX = "~extended"
 """No study's name can contain it."""
@@ -61,7 +60,7 @@ def keep_adopted(old: Sweep, new: Sweep) -> Sweep:
     free = [
         field
         for field in type(new.model).model_fields
-        if field not in new.model.model_fields_set and field not in new.search_names
+        if field not in new.model.model_fields_set and field not in new.searched_fields
     ]
     taken = {field: getattr(old.model, field) for field in free}
     return new.model_copy(update={"model": new.model.model_copy(update=taken)})
@@ -134,7 +133,7 @@ def rewritten(
         datetime_start=trial.datetime_start,
         datetime_complete=trial.datetime_complete if finished else None,
         params=dict(params),
-        distributions=_of(distributions(new.search), params),
+        distributions=distributions_of(params, new.search),
         user_attrs={key: value for key, value in trial.user_attrs.items() if not (opened and key in reopened)},
         system_attrs=trial.system_attrs if _drawn_alike(old, new) else {},
         intermediate_values=trial.intermediate_values if fits else {},
@@ -150,15 +149,11 @@ def _drawn_alike(old: Sweep, new: Sweep) -> bool:
 
 def _setting(sweep: Sweep, trial: FrozenTrial) -> Setting | None:
     """The trial's setting; None if it was interrupted while its parameters were drawn."""
-    return sweep.setting(trial.params) if set(trial.params) == set(sweep.search_names) else None
+    return sweep.setting(trial.params) if sweep.space.is_whole(trial.params) else None
 
 
 def _unpruned(sweep: Sweep) -> bool:
     return sweep.search.pruner.name == "none"
-
-
-def _of(all_distributions: Mapping[str, BaseDistribution], params: Mapping[str, Any]) -> dict[str, BaseDistribution]:
-    return {name: all_distributions[name] for name in params}
 
 
 def _fill(study: Study, trials: Sequence[FrozenTrial], attrs: Mapping[str, Any]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 import warnings
 from collections.abc import Sequence
 
@@ -64,13 +65,19 @@ def _finite_copy(study: Study) -> Study:
         for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
         if trial.values and math.isfinite(trial.values[0]) and not {FOREIGN, CONFIRMS} & trial.user_attrs.keys()
     ]
-    scales = {name: _scale([trial.params[name] for trial in trials]) for name in (trials[0].params if trials else ())}
+    names = dict.fromkeys(name for trial in trials for name in trial.params)
+    had = {name: [trial for trial in trials if name in trial.params] for name in names}
+    scales = {name: _scale([trial.params[name] for trial in with_it]) for name, with_it in had.items()}
     copy = optuna.create_study(direction=study.direction)
+    draw = random.Random(0)
     for trial in trials:
+        # A parameter that a trial does not have makes no difference to it. So it is given the value of any trial: one
+        # value for all would tell which trials do not have it, and pass for the difference that its condition makes.
+        source = {name: trial if name in trial.params else draw.choice(with_it) for name, with_it in had.items()}
         copy.add_trial(
             optuna.trial.create_trial(
-                params=trial.params,
-                distributions={name: scales[name] or trial.distributions[name] for name in trial.params},
+                params={name: of.params[name] for name, of in source.items()},
+                distributions={name: scales[name] or of.distributions[name] for name, of in source.items()},
                 value=trial.values[0],
             )
         )

@@ -5,17 +5,18 @@ from __future__ import annotations
 import copy
 import inspect
 import warnings
-from collections.abc import Container
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import optuna
-from optuna.distributions import BaseDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.samplers import BaseSampler
 from optuna.storages import BaseStorage
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial, Trial, TrialState
 
-from deepcolor.config.schema import SearchConfig
+from deepcolor.config.schema import ParamValue, SearchConfig, Space
 from deepcolor.errors import CodeError
 from deepcolor.fields.named import SAMPLERS
 from deepcolor.plugins import Code
@@ -38,10 +39,11 @@ def sampler_of(search: SearchConfig, *, trials: int, code: Code) -> BaseSampler:
     shipped["grid"] = shipped["random"]  # Never asked to draw.
     kind = shipped.get(search.sampler) or code.load(search.sampler, group=SAMPLERS.group)
     try:
+        options = {**_for_conditions(search), **search.sampler_options}
         seed = {"seed": search.seed + trials} if "seed" in inspect.signature(kind).parameters else {}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # The user has asked for it.
-            sampler = kind(**search.sampler_options, **seed)
+            sampler = kind(**options, **seed)
     except Exception as error:
         rule, got = f"the sampler {search.sampler} must take its options", f"{type(error).__name__}: {error}"
         raise CodeError(rule, got=got, advice="Correct search.sampler_options.") from error
@@ -49,6 +51,18 @@ def sampler_of(search: SearchConfig, *, trials: int, code: Code) -> BaseSampler:
         rule = f"the sampler {search.sampler} must be an optuna.samplers.BaseSampler"
         raise CodeError(rule, got=type(sampler).__name__, advice="Derive it from that class.")
     return sampler
+
+
+def _for_conditions(search: SearchConfig) -> dict[str, Any]:
+    """What tpe needs beside its options to learn about parameters that only some trials have.
+
+    Its multivariate model is of the parameters that all trials have; the others would be drawn each by itself. In
+    groups, each set of parameters that occur together has a model of its own, from the trials that have them
+    (docs/decisions/0021).
+    """
+    conditional = any(dimension.when for dimension in search.space)
+    chosen = {"group", "multivariate"} & search.sampler_options.keys()
+    return {"group": True, "multivariate": True} if search.sampler == "tpe" and conditional and not chosen else {}
 
 
 @dataclass(frozen=True)
@@ -63,20 +77,27 @@ class Drawn:
 class Drawing:
     """A study as its sampler should see it; the trial that it draws is only a draft, which is then started as drawn."""
 
-    def __init__(self, study: str, storage: BaseStorage, search: SearchConfig, sampler: BaseSampler) -> None:
+    def __init__(
+        self, study: str, storage: BaseStorage, search: SearchConfig, sampler: BaseSampler, *, space: Space
+    ) -> None:
         self._shown = _Shown(storage)
         self._study = optuna.load_study(study_name=study, storage=self._shown, sampler=sampler)
         self._search = search
+        self._space = space
         self._brought = search.sampler not in SAMPLERS.shipped
 
-    def draw(self) -> Drawn:
-        """Draw a setting. A shipped sampler's notes are only needed while it draws, and are dropped.
+    def draw(self, given: Mapping[str, ParamValue] = MappingProxyType({})) -> Drawn:
+        """Draw a setting, or what is not given of it.
+
+        A shipped sampler's notes are only needed while it draws, and are dropped.
 
         Raises:
             CodeError: A user's sampler has failed.
         """
         try:
-            drawn = self._study.ask(fixed_distributions=distributions(self._search))
+            drawn = self._study.ask()
+            kinds = distributions(self._search)
+            self._space.drawn(lambda each: self._value(drawn, each.name, kinds[each.name], given))
         except Exception as error:
             if not self._brought:
                 raise
@@ -92,9 +113,27 @@ class Drawing:
             except Exception as error:
                 raise self._failed(error) from error
 
+    def _value(self, trial: Trial, name: str, kind: BaseDistribution, given: Mapping[str, ParamValue]) -> Any:
+        if name not in given:
+            return _suggested(trial, name, kind)
+        self._shown.set_trial_param(_DRAFT_ID, name, kind.to_internal_repr(given[name]), kind)
+        return given[name]
+
     def _failed(self, error: Exception) -> CodeError:
         got = " ".join(f"{type(error).__name__}: {error}".split())
         return CodeError(f"the sampler {self._search.sampler} must draw settings", got=got, advice="Fix it.")
+
+
+def _suggested(trial: Trial, name: str, kind: BaseDistribution) -> Any:
+    """Have a parameter drawn, as a program would that asks for those it needs, one after the other."""
+    match kind:
+        case CategoricalDistribution():
+            return trial.suggest_categorical(name, kind.choices)
+        case IntDistribution():
+            return trial.suggest_int(name, kind.low, kind.high, step=kind.step, log=kind.log)
+        case FloatDistribution():
+            return trial.suggest_float(name, kind.low, kind.high, step=kind.step, log=kind.log)
+    raise TypeError(kind)
 
 
 class _Shown(StorageInFront):

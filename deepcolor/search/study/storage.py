@@ -33,15 +33,17 @@ from deepcolor.search.study.extension import (
     rewrite,
     rewritten,
 )
+from deepcolor.search.study.first import best_of_study, first_key, study_named
 from deepcolor.search.study.mirror import Mirror
 from deepcolor.search.study.optuna_private import engine_of
 from deepcolor.search.study.ownership import owned
 from deepcolor.search.study.reading import read_trials
 from deepcolor.search.study.sampling import Drawing, sampler_of
-from deepcolor.search.study.space import distributions
+from deepcolor.search.study.space import distributions_of
 from deepcolor.search.study.trials import (
     CONFIRMS,
     ERROR,
+    FIRST,
     FOREIGN,
     OUTCOME,
     PLACE,
@@ -132,7 +134,7 @@ class StudyStorage:
                 if changes:
                     self._extend(study, sweep)
                 return
-        resolved = resolve().settled()
+        resolved = self.with_first(resolve()).settled()
         new = optuna.create_study(
             study_name=sweep.study, storage=self._storage, direction=sweep.objective.direction, load_if_exists=True
         )
@@ -140,10 +142,29 @@ class StudyStorage:
         for key, value in ((_STARTED, now_ms()), (_RESOLVED, resolved.identity()), (_SWEEP, sweep.identity())):
             new.set_user_attr(key, value)
 
+    def with_first(self, sweep: Sweep, *, before: StoredStudy | None = None) -> Sweep:
+        """Return a sweep with the settings themselves that it tries first, where it names a study of them.
+
+        Args:
+            sweep: As its file gives it.
+            before: Its study as it stands; what that began with is kept where the same study is named.
+        Raises:
+            StudyError: There is no such study, or nothing of it lies in the space.
+        """
+        named = study_named(sweep.search.first)
+        if named is None:
+            return sweep
+        if before is not None and before.written["search"].get("first") == sweep.search.first:
+            first = before.sweep.search.first
+        else:
+            first = best_of_study(sweep, self.load(named))
+        return sweep.model_copy(update={"search": sweep.search.model_copy(update={"first": first})})
+
     def _extend(self, study: StoredStudy, sweep: Sweep) -> None:
-        old, new = study.sweep, keep_adopted(study.sweep, sweep).settled(study.sweep)
+        old = study.sweep
+        new = self.with_first(keep_adopted(old, sweep), before=study).settled(old)
         alive = [trial for trial in study.trials() if trial.state != "failed"]
-        settings = {t.number: old.setting(t.params) for t in alive if set(t.params) == set(old.search_names)}
+        settings = {t.number: old.setting(t.params) for t in alive if old.space.is_whole(t.params)}
         refuse_changed_meaning(old, new, settings)
         attrs = {**study.optuna_study.user_attrs, _RESOLVED: new.identity()}
         attrs.pop(_SWEEP)
@@ -335,13 +356,18 @@ class StoredStudy:
         known = [trial for trial in self._study.get_trials(deepcopy=False) if CONFIRMS not in trial.user_attrs]
         brought = Code(self.sweep.code, code or Path())
         sampler = sampler_of(search, trials=len(known), code=brought)
-        self._drawing = Drawing(self.name, self._storage, search, sampler)
+        self._drawing = Drawing(self.name, self._storage, search, sampler, space=self.sweep.space)
 
-    def ask(self, search: SearchConfig) -> StoredTrial:
-        """Draw a new setting from the sampler and start its trial."""
+    def ask(self, search: SearchConfig, *, first: Mapping[str, ParamValue] | None = None) -> StoredTrial:
+        """Draw a new setting from the sampler and start its trial.
+
+        Args:
+            search: Names the sampler.
+            first: A setting to be tried before the sampler draws its own, as far as it is given.
+        """
         assert self._drawing is not None, "use_sampler comes first"
-        drawn = self._drawing.draw()
-        return self.add(drawn.params, search, notes=drawn.notes)
+        drawn = self._drawing.draw(first or {})
+        return self.add(drawn.params, search, notes=drawn.notes, first=first)
 
     @property
     def foreign(self) -> set[tuple[str, int]]:
@@ -357,7 +383,7 @@ class StoredStudy:
         self._study.add_trial(
             optuna.trial.create_trial(
                 params=dict(params),
-                distributions=distributions(search),
+                distributions=distributions_of(params, search),
                 value=value,
                 user_attrs={FOREIGN: {"study": study, "trial": trial}},
             )
@@ -370,13 +396,15 @@ class StoredStudy:
         *,
         confirms: Confirms | None = None,
         notes: Mapping[str, Any] = MappingProxyType({}),
+        first: Mapping[str, ParamValue] | None = None,
     ) -> StoredTrial:
         """Start the trial of a given setting, with its sampler's notes; a crash leaves all of it or nothing."""
+        attrs = {**({CONFIRMS: vars(confirms)} if confirms else {}), **({FIRST: first_key(first)} if first else {})}
         template = optuna.trial.create_trial(
             state=TrialState.RUNNING,
             params=dict(params),
-            distributions=distributions(search),
-            user_attrs={CONFIRMS: vars(confirms)} if confirms else {},
+            distributions=distributions_of(params, search),
+            user_attrs=attrs,
             system_attrs=dict(notes),
         )
         number = self._storage.get_trial(self._storage.create_new_trial(self._study_id, template)).number

@@ -17,8 +17,9 @@ from deepcolor.fields.objective import Direction, Objective
 from deepcolor.training.trajectory import View
 
 PLACE, OUTCOME, ERROR, TARGET, FOREIGN, CONFIRMS = "place", "outcome", "error", "target_epoch", "foreign", "confirms"
+FIRST = "first"
 """Attributes of a trial: where it trains, what it gave, why it failed, how far its pruner lets it train, whose it is,
-which one it confirms."""
+which one it confirms, which of the settings to try first it is."""
 
 
 def now_ms() -> int:
@@ -104,6 +105,8 @@ class StoredTrial:
     """The trial of the search that it confirms; None for one of the search's own."""
     direction: Direction = "minimize"
     """Which values are better in its study."""
+    first: str | None = None
+    """Which of the settings that its sweep tries first it is, by what was given of it; None for any other."""
 
     def setting(self, sweep: Sweep) -> Setting:
         """What it trains, as a trial of this sweep.
@@ -186,6 +189,7 @@ def stored_trial(trial: FrozenTrial, direction: Direction = "minimize") -> Store
         reached={e: v for e, v in trial.intermediate_values.items() if place is None or e not in place.passed},
         confirms=from_columns(Confirms, attrs[CONFIRMS]) if CONFIRMS in attrs else None,
         direction=direction,
+        first=attrs.get(FIRST),
     )
 
 
