@@ -6,7 +6,8 @@ from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 
-from deepcolor.search.study.space import Params, grid_points, point_key
+from deepcolor.search.study.sizes import fitting_points
+from deepcolor.search.study.space import Params, point_key
 from deepcolor.search.study.storage import StoredStudy, StoredTrial
 from deepcolor.search.study.trials import searched
 
@@ -31,7 +32,7 @@ class Proposals:
         self._study.use_sampler(self._search, code=self._code)
         if self._search.sampler == "grid":
             there = {point_key(trial.params) for trial in searched(trials) if trial.state != "failed"}
-            self._points.extend(point for point in grid_points(self._search) if point_key(point) not in there)
+            self._points.extend(point for point in fitting_points(self._study.sweep) if point_key(point) not in there)
 
     def left(self, *, started: int) -> bool:
         """Whether there is more to try.
@@ -45,7 +46,11 @@ class Proposals:
         return limit is None or started < limit
 
     def next(self, *, started: int) -> StoredTrial | None:
-        """Start one more trial; None if the study has them all."""
+        """Start one more trial; None if the study has them all.
+
+        Raises:
+            StudyError: No setting that is drawn may be trained.
+        """
         if not self.left(started=started):
             return None
         if self._search.sampler == "grid":

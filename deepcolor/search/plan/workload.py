@@ -10,7 +10,8 @@ from pathlib import Path
 
 from deepcolor.config.schema import Choices, Dimension, ParamValue, Setting, Sweep
 from deepcolor.search.rules.confirmation import wanted
-from deepcolor.search.study.space import Params, grid_points, point_key
+from deepcolor.search.study.sizes import DRAWS, Fitting, fitting_points, left_out, refuse_unfit
+from deepcolor.search.study.space import Params, point_key
 from deepcolor.search.study.storage import StoredTrial
 from deepcolor.search.study.trials import searched
 from deepcolor.stages.sections import ModelSection
@@ -72,6 +73,8 @@ class Workload:
     """Trainings of the best settings under other seeds to start, in addition to the trials of the search."""
     presumed_epochs: int | None = None
     """The epochs each of those is assumed to take until the search has found the settings; None once it has."""
+    left_out: str = ""
+    """What of its grid is not trained, in words."""
 
     @property
     def trained_epochs(self) -> int:
@@ -116,6 +119,7 @@ def workload(
         chains=tuple(chain for chain in chains if chain.epochs),
         confirmations=len(confirming),
         presumed_epochs=sweep.most_epochs if confirming and points else None,
+        left_out=str(left_out(sweep) or ""),
     )
 
 
@@ -125,13 +129,19 @@ def open_points(sweep: Sweep, trials: Sequence[StoredTrial]) -> list[Params]:
     done = {point_key(trial.params) for trial in trials if trial.state in {"complete", "pruned"}}
     limit = sweep.search.limit()
     if sweep.search.sampler == "grid":
-        points = [point for point in grid_points(sweep.search) if point_key(point) not in done]
+        points = [point for point in fitting_points(sweep) if point_key(point) not in done]
         return points if limit is None else points[: max(0, limit - len(done))]
     asked = _UNLIMITED_DRAWS if limit is None else limit
     open_ = [dict(trial.params) for trial in trials if not trial.finished]
     count = asked - sum(trial.state in {"complete", "pruned"} for trial in trials) - len(open_)
     draw = random.Random(sweep.search.seed)
-    return open_ + [_drawn(sweep, draw) for _ in range(max(0, count))]
+    fitting = Fitting(sweep)
+    return open_ + [_fitting_draw(fitting, draw) for _ in range(max(0, count))]
+
+
+def drawn(sweep: Sweep, draw: random.Random) -> Params:
+    """Draw a setting of a sweep's space, whether it may be trained or not."""
+    return {dimension.name: _value(dimension, draw) for dimension in sweep.search.space}
 
 
 def _confirming_points(sweep: Sweep, trials: Sequence[StoredTrial], open_: Sequence[Params]) -> list[Params]:
@@ -174,8 +184,22 @@ def _chain(same: Sequence[Trajectory], *, store: Path) -> Chain:
     return Chain(Form.of(same[0].setting), same[0].setting, tuple(epochs))
 
 
-def _drawn(sweep: Sweep, draw: random.Random) -> Params:
-    return {dimension.name: _value(dimension, draw) for dimension in sweep.search.space}
+def refuse_if_nothing_fits(sweep: Sweep) -> Sweep:
+    """Return a sweep that has something to train.
+
+    Raises:
+        StudyError: No setting keeps to the constraints that are known before.
+    """
+    draw = random.Random(sweep.search.seed)
+    return refuse_unfit(sweep, draw=lambda: drawn(sweep, draw))
+
+
+def _fitting_draw(fitting: Fitting, draw: random.Random) -> Params:
+    for _ in range(DRAWS):
+        params = drawn(fitting.sweep, draw)
+        if fitting.fits(params):
+            return params
+    raise fitting.none_fits(tried=f"{DRAWS} draws")
 
 
 def _value(dimension: Dimension, draw: random.Random) -> ParamValue:

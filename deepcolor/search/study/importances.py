@@ -49,7 +49,7 @@ def _spread(study: Study, *, count: int) -> Study:
     trials = study.get_trials(deepcopy=False)
     if len(trials) <= count:
         return study
-    some = optuna.create_study(direction=study.direction)
+    some = optuna.create_study(direction=study.directions[0])
     some.add_trials([trials[round(index * (len(trials) - 1) / (count - 1))] for index in range(count)])
     return some
 
@@ -65,7 +65,7 @@ def _finite_copy(study: Study) -> Study:
         if trial.values and math.isfinite(trial.values[0]) and not {FOREIGN, CONFIRMS} & trial.user_attrs.keys()
     ]
     scales = {name: _scale([trial.params[name] for trial in trials]) for name in (trials[0].params if trials else ())}
-    copy = optuna.create_study(direction=study.direction)
+    copy = optuna.create_study(direction=study.directions[0])
     for trial in trials:
         copy.add_trial(
             optuna.trial.create_trial(
