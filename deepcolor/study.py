@@ -61,14 +61,18 @@ class Study:
 
     @property
     def best(self) -> dict[str, Any] | None:
-        """The best complete trial: its number, value, params, chosen epoch and metrics; None while there is none."""
+        """The best complete trial: its number, value, params, chosen epoch and metrics; None while there is none. Of
+        several objectives it is the one of the front that `search.choose` chooses; none that breaks a constraint.
+        """
         from deepcolor.search.rules.summary import best_as_dict, best_of
 
         best = best_of(self._stored.trials())
         return best_as_dict(best) if best else None
 
     def trials(self) -> pd.DataFrame:
-        """The trials of the search, the best first: rank, number, state, value, params, epochs and metrics."""
+        """The trials of the search, the best first: rank, number, state, value, params, epochs and metrics; where there
+        are several objectives or constraints, also whether each is on the front, is chosen, and what it breaks.
+        """
         from deepcolor.report.writing import leaderboard
 
         return leaderboard(self._stored.trials())
@@ -129,6 +133,21 @@ class Study:
         from deepcolor.report.figures import importances_figure
 
         return importances_figure(self._pictured(), self._importances())
+
+    def plot_front(self) -> Figure:
+        """Draw each trial by its figures, the front as steps, and the trial that is chosen.
+
+        Raises:
+            StudyError: It has one objective, or no trial on a front yet.
+        """
+        from deepcolor.report.front import front_figure, fronted
+
+        of = fronted(self.name, self._stored.aims, self._stored.trials())
+        if not of.front:
+            several = self._stored.aims.several
+            why = "no trial is on the front yet" if several else "one objective has no front: its best is Study.best"
+            raise StudyError(f"the front of {self.name}: {why}.")
+        return front_figure(of)
 
     def promote(
         self,

@@ -16,7 +16,7 @@ from deepcolor.config.load import kind_of, load_pipeline, load_sweep
 from deepcolor.config.schema import Setting, Sweep
 from deepcolor.errors import DeepcolorError, ModelError, StudyError
 from deepcolor.search.plan.price import Cost, Machine, price
-from deepcolor.search.plan.workload import workload
+from deepcolor.search.plan.workload import refuse_if_nothing_fits, workload
 from deepcolor.search.study.changes import refused
 from deepcolor.search.study.storage import StoredStudy, StudyStorage
 from deepcolor.training.trajectory import InitWeights
@@ -161,6 +161,8 @@ def _job(sweep: Sweep, how: How, storage: StudyStorage, *, before: Sequence[Swee
     if changes and not extend:
         raise refused(how.workspace, sweep.study, changes)
     resolved = stored.sweep if stored and not changes else storage.with_first(_adopted(sweep, parents, before=before))
+    if stored is None:
+        refuse_if_nothing_fits(resolved)
     data = open_data(how.workspace, sweep, reporter=how.reporter)
     work = workload(
         resolved,

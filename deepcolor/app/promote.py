@@ -55,7 +55,9 @@ def promote_trial(
     from deepcolor.search.study.ownership import shared_store
 
     with shared_store(workspace, on_wait=reporter.note):  # Nothing of the trial may be removed half way.
-        candidate = _candidate(workspace, name, uri, number=number, device=device, retrain=retrain, reporter=reporter)
+        candidate = _candidate(
+            workspace, name, uri, number=number, device=device, retrain=retrain, force=force, reporter=reporter
+        )
         promotion = register(
             candidate,
             tracking_uri=uri,
@@ -78,6 +80,7 @@ def _candidate(
     number: int | None,
     device: str,
     retrain: bool,
+    force: bool,
     reporter: Reporter,
 ) -> Candidate:
     """Find the trial that is to be promoted, with all that the registry is told of it."""
@@ -92,6 +95,11 @@ def _candidate(
     confirmation = confirmation_of(study.sweep, trials, spent=study.spent) if number is None else None
     best = confirmed_weights(confirmation, trials) if confirmation else None
     trial = best or _chosen(name, trials, number)
+    if trial.breaks and not force:
+        raise StudyError(
+            f"--trial: must keep to search.constraints; trial {trial.number} of {name} has {trial.breaks_text}. "
+            "Choose another one, or add --force."
+        )
     if confirmation is not None:
         _say_whose_weights(confirmation, trial, reporter)
     assert trial.outcome is not None
@@ -117,7 +125,7 @@ def _candidate(
         data=sweep.data.title,
         data_digest=data.digest,
         parent=trial.place.parent,
-        evidence=_evidence(confirmation, sweep.search.objective) if confirmation else None,
+        evidence=_evidence(confirmation, sweep.search.objectives[0]) if confirmation else None,
         trainings=_trainings(confirmation.winner, trials, workspace, reporter) if confirmation else (),
         runner_up_trainings=_trainings(confirmation.runner_up, trials, workspace, reporter) if confirmation else (),
         conditions=conditions_of(workspace, sweep, setting, result=folder),
@@ -139,10 +147,13 @@ def conditions_of(
 
 
 def _chosen(name: str, trials: list[StoredTrial], number: int | None) -> StoredTrial:
+    from deepcolor.search.rules.judging import judged_lines
     from deepcolor.search.rules.summary import best_of
 
     if number is None:
         best = best_of(trials)
+        if best is None and (said := judged_lines(trials)):
+            raise StudyError(f"study: {name!r} has no trial to promote. {said[-1]} Promote it with --trial N --force.")
         if best is None:
             raise StudyError(
                 f"study: {name!r} has no complete trial to promote. Run its sweep first, or see: deepcolor studies"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,6 +64,26 @@ class Standing:
 
         return ranked(self.trials)
 
+    @cached_property
+    def front(self) -> tuple[StoredTrial, ...]:
+        """Of several objectives: the trials on the front, by the first one."""
+        from deepcolor.search.rules.front import front_of
+
+        return tuple(front_of(self.trials))
+
+    @cached_property
+    def best(self) -> StoredTrial | None:
+        """Its best complete trial; of several objectives, the chosen one."""
+        from deepcolor.search.rules.summary import best_of
+
+        return best_of(self.trials)
+
+    def judged(self) -> tuple[str, ...]:
+        """What is to be said of its front, and of constraints that no trial keeps to; a line each."""
+        from deepcolor.search.rules.judging import judged_lines
+
+        return judged_lines(self.trials)
+
     def state(self, trial: StoredTrial) -> str:
         """Return which of the `STATES` one of its trials is in."""
         from deepcolor.search.study.attendance import state_of
@@ -78,7 +99,9 @@ class Standing:
         ]
         confirmation = self.confirmation.as_dict() if self.confirmation else None
         name, stage = self.study.name, self.study.sweep.stage
-        return {"study": name, "stage": stage, "trials": trials, "confirmation": confirmation}
+        front, best = [trial.number for trial in self.front], self.best
+        several = {"front": front, "chosen": best.number if best else None} if self.study.aims.several else {}
+        return {"study": name, "stage": stage, "trials": trials, "confirmation": confirmation, **several}
 
 
 def list_studies(workspace: Workspace) -> list[ListedStudy]:

@@ -94,8 +94,10 @@ def _drive(
     from deepcolor.report.writing import ReportFolder
     from deepcolor.search.driver.loop import Driver, Places
     from deepcolor.search.driver.refusals import writing_below
+    from deepcolor.search.plan.workload import refuse_if_nothing_fits
     from deepcolor.search.recording import Projection
     from deepcolor.search.study.pictures import note_pictures
+    from deepcolor.search.study.sizes import left_out
     from deepcolor.search.study.starts import Start, write_start
     from deepcolor.search.study.storage import StudyStorage, owned
 
@@ -108,7 +110,9 @@ def _drive(
         owned(workspace, sweep.study, on_wait=how.reporter.note, between=stop.heed),
     ):
         keep(Code(sweep.code, workspace.code))
-        study = storage.open(sweep, lambda: parents.adopt(sweep), extend=how.extend)
+        study = storage.open(sweep, lambda: refuse_if_nothing_fits(parents.adopt(sweep)), extend=how.extend)
+        if (unfit := left_out(study.sweep)) is not None:
+            how.reporter.note(f"{sweep.study}: {unfit}")
         folder = workspace.study(sweep.study)
         cut = how.slots()
         start = Start(provenance(study.sweep, data, root=workspace.root), how.command, cut.workers, cut.threads)

@@ -187,9 +187,19 @@ def pace(snapshot: Snapshot) -> str:
 
 def best(snapshot: Snapshot) -> str:
     """The best trial so far and its value; empty before the first."""
+    if snapshot.front:
+        on_front = f"{snapshot.front} on the front"
+        if snapshot.best is None:
+            return f"{on_front}, none chosen"
+        return f"{on_front}, chosen trial {snapshot.best.number}: {figures_text(snapshot.best)}"
     if snapshot.best is None:
         return ""
     return f"best {snapshot.objective} {value_text(snapshot.best.value)}: trial {snapshot.best.number}"
+
+
+def figures_text(trial: StoredTrial) -> str:
+    """What a trial is worth in each of several objectives."""
+    return ", ".join(f"{name} {value_text(value)}" for name, value in zip(trial.aims.names, trial.values, strict=False))
 
 
 def trial_line(trial: StoredTrial, *, objective: str) -> str:
@@ -201,7 +211,9 @@ def trial_line(trial: StoredTrial, *, objective: str) -> str:
         return f"trial {trial.number} {console.red('failed')}: {setting}: {trial.error}"
     if trial.diverged:
         return f"trial {trial.number} {console.yellow('diverged')}: {setting}"
-    value = f"{objective} {value_text(trial.value)}"
+    value = figures_text(trial) if trial.aims.several and trial.values else f"{objective} {value_text(trial.value)}"
+    if trial.breaks:
+        value += f", {console.yellow('breaks')} {', '.join(trial.breaks)}"
     if trial.state == "pruned" and trial.outcome is not None:
         value = f"pruned: {value} after {counted(trial.outcome.view.end_epoch, 'epoch')}"
         return f"trial {trial.number} {value}  {setting}"

@@ -103,6 +103,7 @@ def _lines(planned: Plan) -> list[str]:
         if cost.limited_by
     ]
     lines += [_confirmation(cost) for cost in costs if cost.confirmations]
+    lines += [f"{console.bold('left out')}  {cost.study}: {cost.left_out}" for cost in costs if cost.left_out]
     measured = sorted({source for cost in costs for source in cost.sources})
     if measured:
         lines.append(f"{console.bold('measured')}  {', '.join(_SOURCES[source] for source in measured)}")

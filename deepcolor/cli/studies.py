@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Annotated
@@ -75,33 +76,69 @@ def leaderboard(standing: Standing, *, limit: int) -> None:
         limit: How many are shown.
     """
     study = standing.study
-    order, names = standing.ranked(), list(study.sweep.search_names)
+    order, names, search = standing.ranked(), list(study.sweep.search_names), study.sweep.search
     shown = order[:limit]
     more = f" (best {limit} of {len(order)})" if len(order) > limit else ""
-    title = f"{study.name}{more}, by value ({study.sweep.search.objective} at the chosen epoch)"
-    final = list(study.sweep.final_metrics)
+    first = search.objectives[0]
+    by = f"the front first, by {first}" if study.aims.several else f"by value ({first} at the chosen epoch)"
+    title = f"{study.name}{more}, {by}"
+    judged = Judged.of(standing)
+    final = [name for name in study.sweep.final_metrics if name not in judged.names]
+    watch = [*judged.names, *search.watch]
     titles = [_TITLES.get(name, name) for name in final]
-    figures = ["state", "value", *study.sweep.search.watch, *titles, "epoch"]
+    figures = [*judged.columns, "state", first if study.aims.several else "value", *watch, *titles, "epoch"]
     spare = (*reversed(titles), "epoch")  # The last columns, in the order in which a narrow terminal does without them.
-    rows = [_figures(trial, standing.state(trial), watch=study.sweep.search.watch, final=final) for trial in shown]
+    rows = [
+        [*judged.cells(trial), *_figures(trial, standing.state(trial), watch=watch, final=final)] for trial in shown
+    ]
     wide = [
         [str(trial.number), *(param_text(trial.params[name]) if name in trial.params else "-" for name in names), *row]
         for trial, row in zip(shown, rows, strict=True)
     ]
     columns = ["trial", *names, *figures]
     if console.fits([*columns[: -len(spare)]], [row[: -len(spare)] for row in wide], unfolded=columns):
-        numeric = [column for column in columns if column != "state"]
+        numeric = [column for column in columns if column not in ("state", *judged.columns)]
         console.table(title, columns, wide, numeric=numeric, whole=("state",), spare=spare)
     else:  # The settings in one column can be folded.
         narrow = [[str(trial.number), *row, params_line(trial.params)] for trial, row in zip(shown, rows, strict=True)]
-        numeric = ["trial", *figures[1:]]
+        numeric = ["trial", *(column for column in figures if column not in ("state", *judged.columns))]
         console.table(title, ["trial", *figures, "setting"], narrow, numeric=numeric, whole=("state",), spare=spare)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What a leaderboard says of front and constraints."""
+
+    front: frozenset[int]
+    chosen: int | None
+    columns: tuple[str, ...]
+    """That say it in words; only those that say something of this study."""
+    names: tuple[str, ...]
+    """The figures that constraints and further objectives are about."""
+
+    @classmethod
+    def of(cls, standing: Standing) -> Judged:
+        """What is to be said of a study."""
+        from deepcolor.config.aims import figures_needed
+
+        several, best = standing.study.aims.several, standing.best
+        breaks = any(trial.breaks for trial in standing.trials)
+        columns = (*(("front",) if several else ()), *(("breaks",) if breaks else ()))
+        front = frozenset(trial.number for trial in standing.front)
+        chosen = best.number if best and several else None
+        return cls(front, chosen, columns, figures_needed(standing.study.sweep.search))
+
+    def cells(self, trial: StoredTrial) -> list[str]:
+        """What is said of a trial."""
+        place = "chosen" if trial.number == self.chosen else "front" if trial.number in self.front else ""
+        said = {"front": place, "breaks": ", ".join(trial.breaks)}
+        return [said[column] for column in self.columns]
 
 
 def _figures(trial: StoredTrial, state: str, *, watch: Sequence[str], final: Sequence[str]) -> list[str]:
     """A trial's state and what it came to, as the leaderboard shows it."""
     measured = [_metric(trial, name) for name in final]
-    watched = trial.outcome.watched if trial.outcome else {}
+    watched = {**trial.outcome.watched, **trial.outcome.figures} if trial.outcome else {}
     values = [value_text(value) for value in (trial.latest, *(watched.get(name) for name in watch))]
     return [state, *values, *measured, _epochs(trial)]
 
@@ -162,8 +199,10 @@ def _show(standing: Standing, limit: int) -> None:
         return
     leaderboard(standing, limit=limit)
     if confirmation is not None:
-        show_confirmation(confirmation, objective=study.sweep.search.objective)
+        show_confirmation(confirmation, objective=study.sweep.search.objectives[0])
         console.result("\n".join(confirmation_lines(confirmation)), {})
+    for line in standing.judged():
+        console.result(line, {})
     for trial in standing.trials:
         if trial.error:
             console.note(f"trial {trial.number} failed: {trial.error}")

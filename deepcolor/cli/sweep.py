@@ -10,6 +10,7 @@ import typer
 
 from deepcolor.cli import console
 from deepcolor.cli.confirmation import confirmation_lines, show_confirmation
+from deepcolor.cli.live import figures_text
 from deepcolor.cli.options import (
     HERE,
     DebugOption,
@@ -109,7 +110,7 @@ def show_summary(summary: Summary, workspace: Workspace, uri: str) -> None:
         standing = standing_of(workspace, summary.study)
         leaderboard(standing, limit=SHOWN_TRIALS)
         if summary.confirmation:
-            show_confirmation(summary.confirmation, objective=standing.study.sweep.search.objective)
+            show_confirmation(summary.confirmation, objective=standing.study.sweep.search.objectives[0])
     console.result(_summary_text(summary, workspace, link), {})
 
 
@@ -124,15 +125,27 @@ def _summary_text(summary: Summary, workspace: Workspace, link: str) -> str:
     lines = []
     if best is not None and best.outcome is not None:
         setting = params_line(best.params) or "the one setting"
-        found = f"trial {best.number}: {value_text(best.value)} with {setting}"
-        lines.append(f"{console.bold('best')}      {found} (epoch {best.outcome.view.chosen_epoch})")
+        value = figures_text(best) if summary.front else value_text(best.value)
+        head = console.bold("chosen" if summary.front else "best")
+        found = f"trial {best.number}: {value} with {setting}"
+        lines.append(f"{head}{' ' * (4 if summary.front else 6)}{found} (epoch {best.outcome.view.chosen_epoch})")
+    elif (near := summary.nearest) is not None:
+        rule = f"search.choose ({near.aims.choose})" if summary.front else "search.constraints"
+        far = figures_text(near) if summary.front else near.breaks_text
+        lines.append(f"{console.bold('best')}      none: no trial keeps to {rule}; nearest: trial {near.number}, {far}")
     else:
         failed = summary.failed and not summary.complete
         why = "every trial failed" if failed else "no trial gave a finite value"
         lines.append(f"{console.bold('best')}      none: {why}")
+    if summary.front:
+        rule = next((f", by {trial.aims.choose}" for trial in summary.front if trial.aims.choose), "")
+        numbers = ", ".join(str(trial.number) for trial in summary.front)
+        lines.append(f"{console.bold('front')}     {counted(len(summary.front), 'trial')}: {numbers}{rule}")
     if summary.confirmation is not None:
         lines += confirmation_lines(summary.confirmation)
     lines.append(f"{console.bold('trials')}    {_trials_text(summary)}")
+    if summary.left_out:
+        lines.append(f"{console.bold('left out')}  {summary.left_out}")
     if summary.stopped_by:
         lines.append(
             f"{console.bold('budget')}    spent: search.budget.{summary.stopped_by}; continue with more by --extend"
@@ -162,7 +175,8 @@ def _saved_text(summary: Summary) -> str:
 def _trials_text(summary: Summary) -> str:
     again = "they run" if summary.failed > 1 else "it runs"
     diverged = f" ({summary.diverged} of them diverged)" if summary.diverged else ""
-    parts = [f"{summary.complete} complete{diverged}"]
+    broken = f" ({summary.broken} of them {'break' if summary.broken > 1 else 'breaks'} a constraint)"
+    parts = [f"{summary.complete} complete{diverged}{broken if summary.broken else ''}"]
     parts += [f"{count} {state}" for state in ("pruned", "waiting") if (count := getattr(summary, state))]
     parts += [f"{summary.failed} failed ({again} again on the next start)"] if summary.failed else []
     learnt = f"; learnt from {counted(summary.learnt_from, 'trial')} of other studies" if summary.learnt_from else ""

@@ -12,7 +12,7 @@ from deepcolor.fields.objective import Direction
 from deepcolor.fields.refusal import Refusal
 from deepcolor.stages.contract import Stage, Values
 from deepcolor.stages.sections import DataSection, TrainingSection
-from deepcolor.stages.session import Job, Measured, SavedModel, Session
+from deepcolor.stages.session import Job, Measured, SavedModel, Session, Size
 
 TRAIN_MSE, TRAIN_LOSS = "train/mse", "train/loss"
 
@@ -117,6 +117,14 @@ class Colouring(Stage):
         size_px = cast(DataConfig, job.data).size_px
         work = work_per_picture(cls.target, cast(ModelConfig, job.model), size_px, code=job.code)
         return work * batch_size, steps_of_epoch(job.folder, batch_size=batch_size)
+
+    @classmethod
+    def size(cls, job: Job) -> Size:
+        """Count the weights of the network, built without memory for them."""
+        from deepcolor.coloring.cost import size_of_network
+
+        size_px = cast(DataConfig, job.data).size_px
+        return size_of_network(cls.target, cast(ModelConfig, job.model), size_px, code=job.code)
 
     @classmethod
     def measure(

@@ -16,7 +16,9 @@ from pydantic_core import PydanticUndefined
 
 from deepcolor.config.schema import (
     AugmentConfig,
+    Bound,
     BudgetConfig,
+    Choice,
     Choices,
     ConfirmConfig,
     DataConfig,
@@ -31,6 +33,7 @@ from deepcolor.config.schema import (
 )
 from deepcolor.config.yamlfile import dump
 from deepcolor.fields.named import Named
+from deepcolor.fields.objective import Direction
 
 _INTRO = """\
 # Sweep and pipeline files
@@ -95,6 +98,8 @@ _SECTIONS: tuple[tuple[str, str, str, type[BaseModel]], ...] = (
     ("### search.pruner", "search.pruner", "", PrunerConfig),
     ("### search.budget", "search.budget", "", BudgetConfig),
     ("### search.confirm", "search.confirm", "", ConfirmConfig),
+    ("### search.constraints", "search.constraints.NAME", "", Bound),
+    ("### search.choose", "search.choose", "", Choice),
     ("## A pipeline", "", _PIPELINE_INTRO, Pipeline),
 )
 
@@ -184,7 +189,7 @@ def _kinds(annotation: Any) -> Iterator[str]:
         # A whole number is a number already.
         yield from (kind for part in parts if not (part is int and float in parts) for kind in _kinds(part))
     elif get_origin(annotation) is tuple:
-        yield "list" if get_args(annotation)[0] in (Sweep, str) else "mapping"
+        yield "list" if get_args(annotation)[0] in (Sweep, str, Direction) else "mapping"
     else:
         yield names.get(annotation, "mapping")
 

@@ -15,7 +15,10 @@ from typing import Annotated, Any, Self, SupportsIndex
 
 from pydantic import Field, PrivateAttr, SerializeAsAny, ValidationInfo, field_validator, model_validator
 
+from deepcolor.config.aims import check_aims
+from deepcolor.config.choice import Choice
 from deepcolor.config.confirm import ConfirmConfig
+from deepcolor.config.constraints import Bound
 from deepcolor.config.dimensions import STAGE, Bundle, Choices, Dimension, Range
 from deepcolor.config.first import STUDY, first_points
 from deepcolor.config.points import MOST_COUNTED, Params, Space
@@ -26,7 +29,7 @@ from deepcolor.errors import CodeError
 from deepcolor.fields.frozen import Frozen, ParamValue, config_name, digest_of
 from deepcolor.fields.named import PRUNERS, Named, named_fields
 from deepcolor.fields.objective import DEFAULT_OBJECTIVE, Direction, Objective
-from deepcolor.fields.refusal import Refusal, nearest, unknown_key, unknown_name, written
+from deepcolor.fields.refusal import Refusal, unknown_key, unknown_name, written
 from deepcolor.plugins import folders, look_in
 from deepcolor.stages.contract import AUGMENT, Stage, UnknownStage
 from deepcolor.stages.finding import SHIPPED, STAGES, label_of, stage_of
@@ -42,8 +45,10 @@ from deepcolor.stages.sections import (
 __all__ = [
     "INIT_REF",
     "AugmentConfig",
+    "Bound",
     "BudgetConfig",
     "Bundle",
+    "Choice",
     "Choices",
     "ConfirmConfig",
     "DataConfig",
@@ -226,9 +231,18 @@ class Sweep(_Staged):
 
     @property
     def objective(self) -> Objective:
-        """What the search optimises, with the direction that its stage says."""
-        metric = self.search.objective
-        return Objective(metric, self.search.direction or self._directions.get(metric) or "minimize")
+        """What the search optimises, with the direction that its stage says; of several, the first."""
+        return self.objectives[0]
+
+    @property
+    def objectives(self) -> tuple[Objective, ...]:
+        """All that the search optimises, in order."""
+        search, known = self.search, {**self._directions, **self.final_metrics}
+        asked: tuple[Direction | None, ...] = search.directions or (None,) * len(search.objectives)
+        return tuple(
+            Objective(metric, direction or known.get(metric) or "minimize")
+            for metric, direction in zip(search.objectives, asked, strict=False)
+        )
 
     @property
     def space(self) -> Space:
@@ -430,22 +444,8 @@ class Sweep(_Staged):
             raise Refusal(rule, got=got, key="search.first", advice=advice)
 
     def _check_metrics(self) -> None:
-        search, known = self.search, self._directions
-        if self.stage_class is UnknownStage:
-            return
-        for key, metric in (("objective", search.objective), *(("watch", metric) for metric in search.watch)):
-            if metric not in known:
-                near = nearest(metric, known)
-                advice = f"{f'Did you mean {near}? ' if near else ''}Allowed: {', '.join(known)}."
-                rule = f"must be what a {self.label} measures after every epoch"
-                raise Refusal(rule, got=written(metric), advice=advice, key=f"search.{key}")
-        wanted = known[search.objective]
-        if search.direction not in (None, wanted) and wanted is not None:
-            rule, advice = f"{search.objective} is {wanted}d", "Leave direction out."
-            raise Refusal(rule, got=str(search.direction), key="search.direction", advice=advice)
-        if search.objective in search.watch:
-            advice = "Leave it out of watch."
-            raise Refusal("the objective is shown already", got=search.objective, key="search.watch", advice=advice)
+        if self.stage_class is not UnknownStage:
+            check_aims(self, epoch=self._directions)
 
     def _check_ignored(self) -> None:
         for field, reason in self.stage_class.ignores.items():

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Self
 
-from pydantic import Field, field_validator, model_serializer, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_serializer, model_validator
 
+from deepcolor.config.aims import check_search, objectives_of
+from deepcolor.config.choice import Choice
 from deepcolor.config.confirm import ConfirmConfig
+from deepcolor.config.constraints import Bound
 from deepcolor.config.dimensions import AnyDimension, Range, as_written, dimension_of
 from deepcolor.config.first import as_entries
 from deepcolor.config.stopping import BudgetConfig, PrunerConfig
@@ -28,19 +31,23 @@ class SearchConfig(Frozen):
     )
 
     sampler: Annotated[str, SAMPLERS] = "grid"
-    """`grid` trains every combination once; `tpe` and `random` draw `trials` settings (Optuna), and so does your
-    own, as `FILE.py:NAME` or `package.module:NAME`: an Optuna `BaseSampler`, such as `optuna.samplers:QMCSampler`."""
+    """`grid` trains every combination once; `tpe`, `nsga2` (for several objectives) and `random` draw `trials` settings
+    (Optuna), and so does your own, as `FILE.py:NAME` or `package.module:NAME`: an Optuna `BaseSampler`, such as
+    `optuna.samplers:QMCSampler`."""
     space: tuple[AnyDimension, ...] = ()
     """Searched fields of model, training, init and data.augment: a list of choices, or low/high with log or step; both
     may have a condition (`when`). Under a name of your own: mappings that set several fields at once."""
-    objective: str = "val/mse"
+    objective: str | tuple[str, ...] = "val/mse"
     """The epoch metric that is optimised; of a stage that has no `val/mse`, the first of its own. The shipped stages
     have `val/mse`, `val/mse_a`, `val/mse_b` and `train/mse`, which are minimised, in the normalised units (value + 128)
-    / 255; under another loss than mse, `train/loss` in place of `train/mse`. Every training has `epoch_s`."""
-    direction: Direction | None = None
-    """Whether the objective is minimised or maximised. null: as its stage says; a metric of your own is minimised."""
+    / 255; under another loss than mse, `train/loss` in place of `train/mse`. Every training has `epoch_s`. Or two or
+    three, as `[val/mse, epoch_s]`: the first one an epoch metric, which decides the epoch that is taken; the others
+    epoch metrics, final metrics such as `psnr_db`, or `parameters` and `mb` (see `constraints`), as of that epoch."""
+    direction: Direction | tuple[Direction, ...] | None = None
+    """Whether the objective is minimised or maximised; of several, a list. null: as its stage says; a metric of your
+    own is minimised."""
     trials: int | None = Field(default=None, ge=1, le=100_000)
-    """Settings to draw, for tpe and random; they need it unless a budget bounds them. A grid has as many as its
+    """Settings to draw, for tpe, nsga2 and random; they need it unless a budget bounds them. A grid has as many as its
     space."""
     seed: int = Field(default=0, ge=0, lt=2**31)
     """Of the sampler."""
@@ -51,7 +58,8 @@ class SearchConfig(Frozen):
     warm_start: tuple[str, ...] = ()
     """Studies on the same stage and data whose finished trials tpe learns from, as far as this space covers them."""
     confirm: ConfirmConfig | None = None
-    """Train the best settings again under other seeds; the winner is the one with the best mean."""
+    """Train the best settings again under other seeds; the winner is the one with the best mean. Of several objectives,
+    the chosen setting alone."""
     watch: tuple[str, ...] = ()
     """Other epoch metrics that are shown beside the objective: in the live view, the leaderboard and MLflow."""
     sampler_options: Mapping[str, Any] = Field(default_factory=dict)
@@ -62,10 +70,42 @@ class SearchConfig(Frozen):
     towards the trials. What a setting does not say has the sweep's own value, if that lies in the space; else it is
     drawn, or in a grid the first value."""
 
+    constraints: Mapping[str, Bound] = Field(default_factory=dict)
+    """What a trial must keep to, by name: `{parameters: 1e6, mb: 10, epoch_s: 3}`; a number is the most that is
+    allowed. `parameters` (weights of the model) and `mb` (megabytes they take on disk) are known before: a setting that
+    breaks them is never trained. `epoch_s` (the median over the trial's epochs), other epoch metrics and final metrics
+    are measured: samplers learn from them, and a trial that breaks one is shown so and never the best."""
+    choose: Choice | None = None
+    """Of several objectives: which trial of the front is promoted, confirmed and started from. null: the one with the
+    best first objective."""
+
     @field_validator("first", mode="before")
     @classmethod
     def _entries(cls, value: Any) -> Any:
         return as_entries(value)
+
+    @field_validator("objective", mode="before")
+    @classmethod
+    def _one_or_several(cls, value: Any) -> Any:
+        return objectives_of(value)
+
+    @field_validator("confirm", mode="before")
+    @classmethod
+    def _confirms_the_chosen(cls, value: Any, info: ValidationInfo) -> Any:
+        several = isinstance(info.data.get("objective"), tuple)
+        return {"top": 1, **value} if several and isinstance(value, Mapping) else value
+
+    @property
+    def objectives(self) -> tuple[str, ...]:
+        """What is optimised, in order; the first one decides which epoch of a training is taken."""
+        return (self.objective,) if isinstance(self.objective, str) else self.objective
+
+    @property
+    def directions(self) -> tuple[Direction, ...]:
+        """As the sweep gives them; empty where it leaves them to its stage."""
+        if self.direction is None:
+            return ()
+        return (self.direction,) if isinstance(self.direction, str) else self.direction
 
     @field_validator("warm_start")
     @classmethod
@@ -90,6 +130,7 @@ class SearchConfig(Frozen):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
+        check_search(self)
         if "seed" in self.sampler_options or (self.sampler_options and self.sampler == "grid"):
             reason = "a grid takes no options" if self.sampler == "grid" else "the seed has a key of its own"
             got, advice = written(dict(self.sampler_options)), "Leave it out; the seed is search.seed."
@@ -104,7 +145,7 @@ class SearchConfig(Frozen):
         elif not self.space:
             advice = "Add a field to the space, or use the grid sampler for a single training."
             raise Refusal(f"the sampler {self.sampler} needs something to search", advice=advice, key="space")
-        if self.warm_start and self.sampler in {"grid", "random"}:
+        if self.warm_start and self.sampler in {"grid", "random", "nsga2"}:
             advice = "Leave warm_start out, or choose the sampler tpe."
             raise Refusal(f"the sampler {self.sampler} learns from no trials", key="warm_start", advice=advice)
         if self.confirm is not None and any("seed" in dimension.sets for dimension in self.space):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar, get_args
+from typing import Any, Generic, TypeVar, get_args, get_origin
 
 from deepcolor.config.dimensions import Choices, Range
 from deepcolor.config.schema import LENIENT, Setting, Sweep
@@ -91,6 +91,8 @@ def _part(kind: type[Frozen], name: str, stage: type[Stage]) -> type[Frozen] | N
 
 
 def _parts(annotation: Any) -> Iterator[type[Frozen]]:
+    if get_origin(annotation) is Mapping:
+        return  # Its keys are names that a user gives.
     for kind in (annotation, *get_args(annotation)):
         if isinstance(kind, type) and issubclass(kind, Frozen):
             yield kind

@@ -22,6 +22,10 @@ _SYNONYMS = {
     "trials": ("max_trials", "num_samples", "n_iter"),
     "tpe": ("bayes", "bayesian", "optuna"),
     "random": ("uniform",),
+    "nsga2": ("nsga", "nsgaii", "genetic", "evolutionary"),
+    "parameters": ("params", "weights", "num_params", "size"),
+    "mb": ("megabytes", "model_mb", "bytes", "disk"),
+    "epoch_s": ("seconds", "time", "epoch_time", "speed"),
     "asha": ("sha", "halving", "successive_halving"),
     "wall_s": ("time", "hours", "seconds", "minutes", "max_time", "timeout"),
     "name": ("dataset", "data_set", "folder", "path"),
@@ -34,6 +38,8 @@ _EXAMPLES = {
     "pruner": "asha",
     "budget": "{wall_s: 3600}",
     "confirm": "{top: 3, seeds: 3}",
+    "constraints": "{parameters: 1e6, epoch_s: 3}",
+    "choose": "{lowest: val/mse, where: {epoch_s: 2}}",
 }
 """A value of each section whose form has to be known."""
 

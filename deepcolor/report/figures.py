@@ -81,7 +81,7 @@ def pictured(sweep: Sweep, trials: Sequence[StoredTrial]) -> Pictured:
         dimension.name: axis_of(dimension, [t.params[dimension.name] for t in shown if dimension.name in t.params])
         for dimension in sweep.search.space
     }
-    return Pictured(sweep.study, sweep.search.objective, shown, axes, left_out=len(own) - len(shown))
+    return Pictured(sweep.study, sweep.search.objectives[0], shown, axes, left_out=len(own) - len(shown))
 
 
 def history_figure(of: Pictured) -> ShownFigure:
@@ -92,6 +92,8 @@ def history_figure(of: Pictured) -> ShownFigure:
     best: list[tuple[int, float]] = []
     least = math.inf
     for trial in of.complete:
+        if trial.breaks:
+            continue
         value = _value(trial) if trial.loss < least else best[-1][1]
         least = min(least, trial.loss)
         best.append((trial.number, value))

@@ -22,9 +22,12 @@ from deepcolor.report.figures import (
     sentence_figure,
     slices_figure,
 )
+from deepcolor.report.front import front_figure, fronted
 from deepcolor.report.seeds import confirmation_csv, confirmation_png
+from deepcolor.search.rules.front import front_of
 from deepcolor.search.rules.ranking import ranked
-from deepcolor.search.rules.summary import Summary
+from deepcolor.search.rules.summary import Summary, best_of
+from deepcolor.search.study.aims import Aims
 from deepcolor.search.study.importances import importances
 from deepcolor.search.study.storage import StoredStudy, StoredTrial
 
@@ -37,6 +40,7 @@ LEADERBOARD = "leaderboard.csv"
 CONFIRMATION = "confirmation.csv"
 NULL = "null"
 SUMMARY = "summary.json"
+FRONT = "front.png"
 _STAMP = ".report"
 _ENOUGH_TRIALS = 20
 """On a function of three fields, whose most important one is known from 600 trials, fANOVA found it in 3 of 4 draws of
@@ -64,7 +68,8 @@ class ReportFolder:
         folder = self.folder
         folder.mkdir(parents=True, exist_ok=True)
         trials = study.trials()
-        known = (_FORM, [(t.number, t.state, t.latest) for t in trials], study.sweep.search.confirm)
+        judged = [] if study.aims == Aims(study.aims.objectives[:1]) else [study.aims, *(t.breaks for t in trials)]
+        known = (_FORM, [(t.number, t.state, t.latest) for t in trials], study.sweep.search.confirm, *judged)
         stamp = hashlib.sha256(repr(known).encode()).hexdigest()
         stamp_file = folder.parent / _STAMP
         if (folder / SUMMARY).exists() and _holds(stamp_file, stamp):
@@ -72,6 +77,7 @@ class ReportFolder:
         write_atomically(folder / LEADERBOARD, leaderboard_csv(trials).encode(errors="surrogateescape"))
         write_atomically(folder / SUMMARY, json.dumps(summary.as_dict(), indent=2).encode())
         _draw_all(study, trials, folder)
+        _draw_front(study, trials, folder)
         _write_confirmation(study, summary, folder)
         write_atomically(stamp_file, stamp.encode())
 
@@ -81,17 +87,20 @@ def leaderboard(trials: Sequence[StoredTrial]) -> pd.DataFrame:
     import pandas as pd
 
     names = dict.fromkeys(name for trial in ranked(trials) for name in trial.params)
+    front, chosen = {trial.number for trial in front_of(trials)}, best_of(trials)
     rows = [
         {
             "rank": rank,
             "trial": trial.number,
             "state": trial.state,
+            **_judged(trial, front=trial.number in front, chosen=trial == chosen),
             "value": trial.latest,
             **{name: trial.params.get(name, math.nan) for name in names},
             "end_epoch": trial.outcome.view.end_epoch if trial.outcome else None,
             "chosen_epoch": trial.outcome.view.chosen_epoch if trial.outcome else None,
             **(trial.outcome.watched if trial.outcome else {}),
             **(trial.outcome.metrics if trial.outcome else {}),
+            **(trial.outcome.figures if trial.outcome else {}),
             "error": trial.error,
         }
         for rank, trial in enumerate(ranked(trials), start=1)
@@ -114,10 +123,25 @@ def leaderboard_csv(trials: Sequence[StoredTrial]) -> str:
     return str(table.to_csv(index=False))
 
 
+def _judged(trial: StoredTrial, *, front: bool, chosen: bool) -> dict[str, object]:
+    """Where it stands in a search with several objectives or constraints."""
+    several = {"front": front, "chosen": chosen} if trial.aims.several else {}
+    return {**several, **({"breaks": ", ".join(trial.breaks)} if trial.aims.constraints else {})}
+
+
+def _draw_front(study: StoredStudy, trials: Sequence[StoredTrial], folder: Path) -> None:
+    """Draw the front of several objectives; if there is none, remove what an earlier report drew."""
+    of = fronted(study.name, study.aims, trials)
+    if of.front:
+        write_atomically(folder / FRONT, front_figure(of).png())
+    else:
+        (folder / FRONT).unlink(missing_ok=True)
+
+
 def _write_confirmation(study: StoredStudy, summary: Summary, folder: Path) -> None:
     """Write what other seeds showed of the best settings; if nothing, remove what an earlier report wrote."""
     settings = summary.confirmation.settings if summary.confirmation else ()
-    png = confirmation_png(summary, objective=study.sweep.search.objective)
+    png = confirmation_png(summary, objective=study.sweep.search.objectives[0])
     contents = {CONFIRMATION: confirmation_csv(settings).encode() if settings else None, "confirmation.png": png}
     for name, content in contents.items():
         if content is not None:

@@ -10,7 +10,9 @@ from pathlib import Path
 from deepcolor.config.load import to_yaml
 from deepcolor.config.schema import ParamValue, Sweep
 from deepcolor.search.rules.confirmation import confirmation_line
-from deepcolor.search.rules.summary import Summary, improvements
+from deepcolor.search.rules.front import front_of
+from deepcolor.search.rules.judging import judged_lines
+from deepcolor.search.rules.summary import Summary, best_of, improvements
 from deepcolor.search.study.storage import Outcome, StoredStudy, StoredTrial
 from deepcolor.tracking import layout
 from deepcolor.tracking.records import Provenance, State, StudyRecord, TrialRecord
@@ -38,13 +40,21 @@ class Projection:
         # Read once: the moment a study began is in Optuna's database, and never changes.
         return layout.study_id(self.study.name, self.study.started_ms)
 
-    def trial(self, trial: StoredTrial, history: Sequence[EpochMetrics], *, state: State | None = None) -> TrialRecord:
+    def trial(
+        self,
+        trial: StoredTrial,
+        history: Sequence[EpochMetrics],
+        *,
+        state: State | None = None,
+        front: bool = False,
+    ) -> TrialRecord:
         """Return the record of a trial as it stands.
 
         Args:
             trial: A trial that has a place: one that failed before it had a training has nothing to show.
             history: The epochs of its trajectory, without gaps; those beyond the trial's own end are left out.
             state: Replaces the stored state, for a trial that its driver is training now.
+            front: Whether it is on the front of several objectives.
         """
         if trial.place is None:
             raise ValueError(f"trial {trial.number} of {self.study.name} has no training")
@@ -72,6 +82,8 @@ class Projection:
             device=outcome.device if outcome else "",
             threads=outcome.threads if outcome else (),
             confirms=(trial.confirms.trial, trial.confirms.seed) if trial.confirms else None,
+            breaks=trial.breaks_text,
+            front=front,
         )
 
     def _end_epoch(self, trial: StoredTrial, history: Sequence[EpochMetrics]) -> int:
@@ -96,6 +108,8 @@ class Projection:
         steps = improvements(trials)
         confirmation = summary.confirmation if summary else None
         winner = confirmation.winner if confirmation else None
+        several = self.study.aims.several
+        best = best_of(trials) if several else next((t for t in trials if steps and t.number == steps[-1][0]), None)
         return StudyRecord(
             sweep=self.sweep,
             study_id=self._study_id,
@@ -107,10 +121,12 @@ class Projection:
             provenance=self.provenance,
             best=steps,
             summary=_figures(summary) if summary else {},
-            best_trial=steps[-1][0] if steps else None,
+            best_trial=best.number if best else None,
             report=self.report if summary else None,
             confirmed_trial=winner.trial if winner else None,
             confirmation=confirmation_line(confirmation) if confirmation else "",
+            front=tuple(trial.number for trial in front_of(trials)),
+            judged=judged_lines(trials) if summary else (),
         )
 
 
@@ -119,7 +135,8 @@ _STATES: dict[str, State] = {"waiting": "waiting", "complete": "complete", "prun
 
 def _measured(outcome: Outcome) -> dict[str, float]:
     """The figures of the weights that a trial takes."""
-    watched = {f"{layout.CHOSEN_PREFIX}{name}": value for name, value in outcome.watched.items()}
+    shown = {**outcome.watched, **outcome.figures}
+    watched = {f"{layout.CHOSEN_PREFIX}{name}": value for name, value in shown.items() if name not in outcome.metrics}
     return {**outcome.metrics, **watched, "best_epoch": float(outcome.view.chosen_epoch)}
 
 
@@ -136,6 +153,8 @@ def _figures(summary: Summary) -> dict[str, float]:
         "pruned": summary.pruned,
         "waiting": summary.waiting,
         "diverged": summary.diverged,
+        **({"broken": summary.broken} if summary.broken else {}),
+        **({"front": len(summary.front)} if summary.front else {}),
         "requested_epochs": summary.requested_epochs,
         "trained_epochs": summary.trained_epochs,
         "saved_share": summary.saved,

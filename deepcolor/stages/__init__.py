@@ -7,7 +7,7 @@ from pydantic import Field
 from deepcolor.stages.contract import Stage
 from deepcolor.stages.files import digest_of_files
 from deepcolor.stages.sections import DataSection, InitSection, ModelSection, TrainingSection
-from deepcolor.stages.session import Arrays, InitWeights, Job, Measured, Result, SavedModel, Session
+from deepcolor.stages.session import Arrays, InitWeights, Job, Measured, Result, SavedModel, Session, Size
 
 __all__ = [
     "Arrays",
@@ -21,6 +21,7 @@ __all__ = [
     "Result",
     "SavedModel",
     "Session",
+    "Size",
     "Stage",
     "TrainingSection",
     "digest_of_files",

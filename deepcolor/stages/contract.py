@@ -20,7 +20,7 @@ from deepcolor.stages.sections import (
     UnknownModel,
     UnknownTraining,
 )
-from deepcolor.stages.session import Job, Measured, SavedModel, Session
+from deepcolor.stages.session import Job, Measured, SavedModel, Session, Size
 
 AUGMENT = "data.augment"
 """The part of a data section that can be searched."""
@@ -155,6 +155,14 @@ class Stage:
         priced by it.
         """
         return 1.0, 1
+
+    @classmethod
+    def size(cls, job: Job) -> Size | None:  # noqa: ARG003  # for stages that can tell
+        """Return how large the model of a job is, without building it on a device: `search.constraints` and
+        `search.objective` may name its `parameters` and `mb`. It may depend on the sections `data` and `model` alone,
+        and is asked before there is any data: `job.folder` means nothing here. None: the stage cannot tell.
+        """
+        return None
 
     @classmethod
     def measure(

@@ -49,6 +49,21 @@ class Job:
 
 
 @dataclass(frozen=True)
+class Size:
+    """How large a stage's models are, which is known before one is trained."""
+
+    parameters: int
+    """Numbers that training adjusts."""
+    bytes: int
+    """Of the file with its weights (`Session.weights`)."""
+
+    @property
+    def mb(self) -> float:
+        """The same in megabytes, of 1,000,000 bytes."""
+        return self.bytes / 1e6
+
+
+@dataclass(frozen=True)
 class Result:
     """What a training leaves beside its weights."""
 

@@ -34,8 +34,13 @@ class Point(NamedTuple):
 
 def record_digest(record: TrialRecord | StudyRecord) -> str:
     """32 hex digits that change whenever anything that a run shows changes."""
-    text = json.dumps(_plain(record), sort_keys=True, default=str)
+    # What came later is left out while there is nothing of it: runs of earlier releases are not stored again for it.
+    content = {name: each for name, each in _plain(record).items() if each or name not in _LATER}
+    text = json.dumps(content, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+_LATER = {"breaks", "front", "judged"}
 
 
 def trial_params(setting: Setting, searched: Mapping[str, ParamValue] = MappingProxyType({})) -> dict[str, str]:
@@ -57,7 +62,7 @@ def trial_params(setting: Setting, searched: Mapping[str, ParamValue] = MappingP
 
 def study_params(sweep: Sweep) -> dict[str, str]:
     """Return what stays as it is when a study grows: MLflow never lets a param change."""
-    params = {"search.objective": sweep.search.objective}
+    params = {"search.objective": ", ".join(sweep.search.objectives)}
     params |= {f"data.{name}": value for name, value in plain_fields(sweep.data, but=()).items()}
     return {name: layout.param_value(value) for name, value in params.items()}
 
@@ -77,6 +82,8 @@ def search_tags(sweep: Sweep) -> dict[str, str]:
         "seed": search.seed,
         "confirm": f"top {confirm.top}, {counted(confirm.seeds, 'seed')}" if confirm else None,
     }
+    settings["constraints"] = "; ".join(f"{name} {bound}" for name, bound in search.constraints.items()) or None
+    settings["choose"] = search.choose
     tags = {f"{layout.SEARCH_PREFIX}{name}": value for name, value in settings.items() if value is not None}
     tags |= {f"{layout.SPACE_PREFIX}{dimension.name}": _space(dimension) for dimension in search.space}
     return {name: _cut(layout.param_value(value)) for name, value in tags.items()}
@@ -123,6 +130,10 @@ def trial_state_tags(record: TrialRecord) -> dict[str, str]:
     if record.error:
         tags[layout.ERROR] = _cut(record.error.strip().splitlines()[0])
         tags[layout.NOTE] = _cut(f"**Failed.**\n\n```\n{record.error.strip()}\n```")
+    if record.breaks:
+        tags[layout.BREAKS] = _cut(record.breaks)
+    if record.front:
+        tags[layout.FRONT] = "true"
     if (flaw := next(_not_finite(record.history), None)) is not None:
         tags[layout.NOT_FINITE] = flaw
     return tags
@@ -142,6 +153,8 @@ def study_tags(record: StudyRecord) -> dict[str, str]:
     )
     if record.best_trial is not None:
         tags[layout.BEST_TRIAL] = str(record.best_trial)
+    if record.front:
+        tags[layout.FRONT] = _cut(", ".join(map(str, record.front)))
     if record.confirmed_trial is not None:
         tags[layout.CONFIRMED_TRIAL] = str(record.confirmed_trial)
     return tags
@@ -209,7 +222,9 @@ def study_note(record: StudyRecord) -> str:
         lines += [f"Searched: {'; '.join(f'{each.name} {_space(each)}' for each in sweep.search.space)}.", ""]
     if record.best:
         number, _, value = record.best[-1]
-        lines += [f"Best so far: trial **{number}**, value **{value:.4g}** ({sweep.search.objective}).", ""]
+        lines += [f"Best so far: trial **{number}**, value **{value:.4g}** ({sweep.search.objectives[0]}).", ""]
+    for said in record.judged:
+        lines += [said, ""]
     if record.confirmation:
         lines += [record.confirmation, ""]
     if record.summary:

@@ -68,6 +68,10 @@ class TrialRecord:
     """The numbers of CPU threads that its weights were trained with."""
     confirms: tuple[int, int] | None = None
     """(trial, seed): the trial of the search whose setting it trains under another seed; None for one of the search."""
+    breaks: str = ""
+    """The constraints that it breaks, in words: `epoch_s 3.4 (at most 3)`."""
+    front: bool = False
+    """Whether it is on the front of several objectives."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +100,10 @@ class StudyRecord:
     """The winner by its mean under other seeds."""
     confirmation: str = ""
     """What other seeds showed of the best settings, in one line; empty if there was no confirmation."""
+    front: tuple[int, ...] = ()
+    """Of several objectives: the trials on the front, by the first objective."""
+    judged: tuple[str, ...] = ()
+    """What is to be said of front and constraints, a line each."""
 
 
 class Tracker(Protocol):

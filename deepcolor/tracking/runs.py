@@ -152,7 +152,7 @@ class StudyRuns:
             points += self._figures(known, payload.final_points(record))
             tags[layout.STORED_DIGEST] = digest
             epochs.settle(record)
-        self._drop_tags(known, (layout.OLD_EPOCHS,), but=tags)
+        self._drop_tags(known, (layout.OLD_EPOCHS, layout.BREAKS, layout.FRONT), but=tags)
         params = {} if known.params else payload.trial_params(record.setting, record.params)
         self._log(known, points=points, params=params, tags=tags)
 

@@ -13,8 +13,10 @@ from deepcolor.search.rules.pruning import Standing
 from deepcolor.search.rules.schedule import Ask
 from deepcolor.search.rules.summary import RunningTrial, Snapshot
 from deepcolor.search.rules.tally import Finished
-from deepcolor.search.study.space import grid_points
+from deepcolor.search.study.sizes import fitting_points
+from deepcolor.search.study.space import Params
 from deepcolor.search.study.storage import StoredTrial
+from deepcolor.stages.contract import EPOCH_S
 from deepcolor.training.checkpoint import read_history
 from deepcolor.training.trajectory import EpochMetrics, Trajectory, TrajectoryPaths
 
@@ -31,6 +33,8 @@ class OpenTrial:
     """Monotonic time of the last record sent to tracking."""
     tracked_running: bool = False
     """Whether that record said that it is being trained."""
+    barred: bool = False
+    """Its epochs take longer than a constraint allows."""
 
     @property
     def epochs(self) -> int:
@@ -51,6 +55,7 @@ class OpenTrial:
             epochs=self.epochs,
             target=self.ask.epochs,
             values=self.trial.losses,
+            barred=self.barred,
         )
 
 
@@ -193,7 +198,8 @@ class Board:
     @property
     def total(self) -> int:
         """Trials the study will have when it is done; 0 if only its budget ends it."""
-        return self._limit or 0
+        limit = self._limit or 0
+        return min(limit, len(self._points)) if self.sweep.search.sampler == "grid" else limit
 
     def epoch_s(self) -> dict[str, float]:
         """Mean seconds per epoch of every trajectory that a finished trial lies on."""
@@ -203,7 +209,7 @@ class Board:
 
     def snapshot(self, *, stopping: bool) -> Snapshot:
         """Say where the study stands."""
-        elapsed = time.monotonic() - self.started_at
+        elapsed, search = time.monotonic() - self.started_at, self.sweep.search
         trained = self.trained
         speed = trained / elapsed if elapsed > 0 else 0.0
         return Snapshot(
@@ -225,7 +231,8 @@ class Board:
             confirmed=self._confirmed,
             to_confirm=self.to_confirm,
             confirming=self.confirming,
-            objective=self.sweep.search.objective,
+            objective=search.objectives[0],
+            front=len(self.finished.front),
         )
 
     @property
@@ -249,7 +256,7 @@ class Board:
             params=open_.trial.params,
             epoch=last.epoch if last else 0,
             epochs=open_.ask.epochs,
-            value=last.values[search.objective] if last else None,
+            value=last.values[search.objectives[0]] if last else None,
             watched={name: last.values[name] for name in search.watch} if last else {},
             confirms=open_.trial.confirms.trial if open_.trial.confirms else None,
             seed=open_.trial.confirms.seed if open_.trial.confirms else None,
@@ -277,17 +284,23 @@ class Board:
     @cached_property
     def _mean_grid_epochs(self) -> float:
         """The same for a grid: points that differ only in epochs cost the longest once. Used at every snapshot."""
-        points, training = grid_points(self.sweep), self.sweep.training
+        points, training = self._points, self.sweep.training
         alone: dict[tuple[object, ...], int] = {}
         for point in points:
             rest = tuple((name, repr(value)) for name, value in point.items() if name != "epochs")
             epochs = point.get("epochs", training.epochs)
             alone[rest] = max(alone.get(rest, 0), int(epochs) if isinstance(epochs, int | float) else training.epochs)
-        return sum(alone.values()) / len(points)
+        return sum(alone.values()) / max(1, len(points))
+
+    @cached_property
+    def _points(self) -> tuple[Params, ...]:
+        """Those of its grid that are trained."""
+        return fitting_points(self.sweep)
 
 
 def _ended_standing(trial: StoredTrial, trajectory: str) -> Standing:
     """A trial that ended on its way to a rung counts as having reached it, with the value it ended with."""
     target = trial.target_epoch or max(trial.reached)
     values = {target: trial.loss, **trial.losses}
-    return Standing(trial.number, trajectory, epochs=target, target=target, values=values, ended=True)
+    barred = EPOCH_S in trial.breaks
+    return Standing(trial.number, trajectory, epochs=target, target=target, values=values, ended=True, barred=barred)

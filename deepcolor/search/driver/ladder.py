@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 
 from deepcolor.search.driver.board import Board, OpenTrial
 from deepcolor.search.driver.own_pruner import blamed_on, own_pruner
+from deepcolor.search.rules.figures import figures_of, median_epoch_s, needs_size
 from deepcolor.search.rules.pruning import Drop, GoOn, next_move, rungs
 from deepcolor.search.rules.schedule import Ask
+from deepcolor.search.study.sizes import known_figures
 from deepcolor.search.study.storage import Outcome, StoredStudy, StoredTrial
+from deepcolor.stages.contract import EPOCH_S
 from deepcolor.training.early_stopping import view_of
 from deepcolor.training.trajectory import Trajectory, View
 
@@ -65,13 +70,16 @@ class Ladder:
         for rung in self._rungs(open_.trial, open_.epochs)[:-1]:
             view = self.view(open_, epochs=rung) if rung <= up_to and rung not in open_.trial.reached else None
             if view is not None and view.end_epoch == rung:
-                open_.trial = self._study.report(open_.ask.number, epoch=rung, value=view.value)
+                figures = self.figures(open_, view)
+                open_.trial = self._study.report(open_.ask.number, epoch=rung, value=view.value, figures=figures)
+        open_.barred = open_.waits and self._is_barred(open_)
 
     def end(self, open_: OpenTrial) -> StoredTrial:
         """Finish a waiting trial where it is."""
         view = self.view(open_, epochs=open_.ask.epochs)
         assert view is not None, "a trial that waits has reached its rung"
-        return self._study.prune(open_.ask.number, Outcome(view, watched=self.watched(open_, view)))
+        figures = self.figures(open_, view)
+        return self._study.prune(open_.ask.number, Outcome(view, watched=self.watched(open_, view), figures=figures))
 
     def view(self, open_: OpenTrial, *, epochs: int) -> View | None:
         """What the trial would see of its trajectory if it asked for this many epochs; None until they are trained."""
@@ -82,6 +90,28 @@ class Ladder:
         """The other metrics that the sweep watches, at the epoch that a view takes."""
         row = self._board.history(open_.ask.trajectory)[view.chosen_epoch - 1]
         return {name: row.values[name] for name in self._sweep.search.watch}
+
+    def figures(
+        self, open_: OpenTrial, view: View, final: Mapping[str, float] = MappingProxyType({})
+    ) -> dict[str, float]:
+        """What the trial is judged by beside its value.
+
+        Args:
+            open_: The trial.
+            view: What it sees of its trajectory.
+            final: What was measured of its weights.
+        """
+        search, history = self._sweep.search, self._board.history(open_.ask.trajectory)
+        size = known_figures(open_.trajectory.setting) if needs_size(search) else {}
+        return figures_of(search, history, view, final=final, size=size)
+
+    def _is_barred(self, open_: OpenTrial) -> bool:
+        """Whether a waiting trial's epochs take longer than they may; other metrics may still get better."""
+        bound = self._sweep.search.constraints.get(EPOCH_S)
+        if bound is None:
+            return False
+        history = self._board.history(open_.ask.trajectory)
+        return bound.excess(median_epoch_s(history, up_to=open_.ask.epochs)) > 0
 
     def _rungs(self, trial: StoredTrial, epochs: int) -> tuple[int, ...]:
         if trial.confirms is not None:

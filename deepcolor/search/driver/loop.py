@@ -47,6 +47,7 @@ from deepcolor.search.rules.pruning import Drop
 from deepcolor.search.rules.schedule import Ask, next_ask
 from deepcolor.search.rules.summary import Report, Snapshot, Summary, Watcher, summarise
 from deepcolor.search.study.attendance import Attendance
+from deepcolor.search.study.sizes import left_out
 from deepcolor.search.study.starts import failure_file
 from deepcolor.search.study.storage import Place, StoredStudy, StoredTrial, now_ms
 from deepcolor.tracking.records import State, Tracker
@@ -411,7 +412,9 @@ class Driver:
             stopped_by=stopped_by,
             learnt_from=self._learnt_from,
             confirmation=confirmation_of(self._sweep, trials, spent=spent),
+            left_out=str(left_out(self._sweep) or ""),
         )
+        self._showing.front(self._board.finished)
         if self._importing.is_alive():
             self._importing.join()  # A module that another thread is importing may be incomplete.
         self._report.write(self._study, summary)

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from deepcolor.search.study.first import first_left
-from deepcolor.search.study.space import Params, grid_points, point_key
+from deepcolor.search.study.sizes import fitting_points
+from deepcolor.search.study.space import Params, point_key
 from deepcolor.search.study.storage import StoredStudy, StoredTrial
 from deepcolor.search.study.trials import searched
 
@@ -37,7 +38,7 @@ class Proposals:
             there = {point_key(trial.params) for trial in searched(trials) if trial.state != "failed"}
             there |= {point_key(point) for point in first}
             self._points.extend(first)
-            self._points.extend(p for p in grid_points(self._study.sweep) if point_key(p) not in there)
+            self._points.extend(p for p in fitting_points(self._study.sweep) if point_key(p) not in there)
         else:
             self._first.extend(first)
 
@@ -52,7 +53,11 @@ class Proposals:
         return self._limit is None or started < self._limit
 
     def next(self, *, started: int) -> StoredTrial | None:
-        """Start one more trial; None if the study has them all."""
+        """Start one more trial; None if the study has them all.
+
+        Raises:
+            StudyError: No setting that is drawn may be trained.
+        """
         if not self.left(started=started):
             return None
         if self._search.sampler == "grid":

@@ -50,14 +50,16 @@ class Settling:
         self._ladder.report(open_, up_to=view.end_epoch)
         watched = self._ladder.watched(open_, view)
         if view.diverged:
-            self._tell(ask.number, Outcome(view, host=host, device=device, watched=watched))
+            figures = self._ladder.figures(open_, view)
+            self._tell(ask.number, Outcome(view, host=host, device=device, watched=watched, figures=figures))
             return
         folder = TrajectoryPaths(self._store, ask.trajectory).result(view)
         metrics = read_result(folder, self._study.sweep.final_metrics)
         if metrics is not None:
             threads = read_threads(folder)
             result = str(folder.relative_to(self._store))
-            self._tell(ask.number, Outcome(view, result, metrics, host, device, threads, watched))
+            figures = self._ladder.figures(open_, view, metrics)
+            self._tell(ask.number, Outcome(view, result, metrics, host, device, threads, watched, figures=figures))
         else:  # The epochs are there but their result is not: a segment that trains nothing will write it.
             open_.ask = replace(ask, epochs=open_.epochs, result=True)
 

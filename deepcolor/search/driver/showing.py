@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 
 from deepcolor.search.driver.board import Board
 from deepcolor.search.recording import Projection
@@ -20,6 +21,7 @@ class Showing:
         self._tracker = tracker
         self._projection = projection
         self._board = board
+        self._shown_on_front: set[int] = set()
 
     def study(
         self,
@@ -37,7 +39,17 @@ class Showing:
         if trial.place is not None:
             history = self._board.seen(trial.place.trajectory)
             state = state or ("running" if self._board.trains(trial) else None)
-            self._tracker.put_trial(self._projection.trial(trial, history, state=state))
+            front = trial.number in {each.number for each in self._board.finished.front}
+            self._shown_on_front = (
+                {*self._shown_on_front, trial.number} if front else self._shown_on_front - {trial.number}
+            )
+            self._tracker.put_trial(self._projection.trial(trial, history, state=state, front=front))
+
+    def front(self, finished: Mapping[int, StoredTrial]) -> None:
+        """Show the trials again that are on the front now and were not when they were shown, or the other way round."""
+        now = {trial.number for trial in self._board.finished.front}
+        for number in sorted(now ^ self._shown_on_front):
+            self.trial(finished[number])
 
     def training(self, digest: str) -> None:
         """Show the open trials on a trajectory: whenever one starts training or waiting, else every few seconds."""

@@ -25,7 +25,7 @@ def offer(study: StoredStudy, others: Sequence[StoredStudy], *, trajectory_of: C
     sweep, there = study.sweep, study.foreign
     points = {repr(sorted(trial.params.items())) for trial in study.trials()}
     for other in others:
-        if other.sweep.search.objective != sweep.search.objective:
+        if other.sweep.search.objectives != sweep.search.objectives:
             continue
         for trial in searched(other.trials()):
             if trial.state != "complete" or trial.value is None or trial.place is None:
@@ -37,7 +37,7 @@ def offer(study: StoredStudy, others: Sequence[StoredStudy], *, trajectory_of: C
             params = params_of(sweep, setting)
             if repr(sorted(params.items())) in points or _digest(trajectory_of, setting) != trial.place.trajectory:
                 continue
-            study.add_foreign(params, trial.value, sweep.search, origin=origin)
+            study.add_foreign(params, trial.values, sweep.search, origin=origin, figures=trial.figures)
             there.add(origin)
     return len(there)
 

@@ -95,6 +95,8 @@ class Cost:
     presumed_epochs: int | None = None
     """The epochs each of those is assumed to take: the longest trial's, as the settings are not known yet; None if they
     are."""
+    left_out: str = ""
+    """What of its grid is not trained, in words."""
 
     def __repr__(self) -> str:
         return f"<cost of {self.sentence}>"
@@ -110,7 +112,8 @@ class Cost:
         epochs = f"{counted(self.trained_epochs, 'epoch')} to train, {self.epoch_s:.3g} s each"
         ends = f"; ends on its budget: {self.limited_by}" if self.limited_by else ""
         took = f"{bound}{duration(self.wall_s)}, {size(self.store_bytes + self.tracking_bytes)} on disk"
-        return f"{self.study}: {trials}, {epochs}; {took}{ends}"
+        without = f"; {self.left_out}" if self.left_out else ""
+        return f"{self.study}: {trials}, {epochs}; {took}{ends}{without}"
 
     def as_dict(self) -> dict[str, Any]:
         """The cost as a JSON object."""
@@ -158,6 +161,7 @@ def price(
         sources=_sources(paces, work),
         confirmations=work.confirmations,
         presumed_epochs=work.presumed_epochs,
+        left_out=work.left_out,
     )
 
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from deepcolor.config.schema import Choices, Dimension, ParamValue, Setting, Sweep
+from deepcolor.errors import StudyError
 from deepcolor.search.rules.confirmation import wanted
 from deepcolor.search.study.first import first_left
-from deepcolor.search.study.space import Params, grid_points, point_key
+from deepcolor.search.study.sizes import DRAWS, Fitting, fitting_points, left_out, refuse_unfit
+from deepcolor.search.study.space import Params, point_key
 from deepcolor.search.study.storage import StoredTrial
 from deepcolor.search.study.trials import searched
 from deepcolor.stages.sections import ModelSection
@@ -20,6 +23,7 @@ from deepcolor.training.early_stopping import view_of
 from deepcolor.training.remainder import resumable_epochs
 from deepcolor.training.result_files import read_result
 from deepcolor.training.trajectory import InitWeights, Trajectory, TrajectoryPaths
+from deepcolor.words import params_line
 
 _UNLIMITED_DRAWS = 1000
 """Assumed of a search that only its budget ends."""
@@ -73,6 +77,8 @@ class Workload:
     """Trainings of the best settings under other seeds to start, in addition to the trials of the search."""
     presumed_epochs: int | None = None
     """The epochs each of those is assumed to take until the search has found the settings; None once it has."""
+    left_out: str = ""
+    """What of its grid is not trained, in words."""
 
     @property
     def trained_epochs(self) -> int:
@@ -117,6 +123,7 @@ def workload(
         chains=tuple(chain for chain in chains if chain.epochs),
         confirmations=len(confirming),
         presumed_epochs=sweep.most_epochs if confirming and points else None,
+        left_out=str(left_out(sweep) or ""),
     )
 
 
@@ -128,7 +135,7 @@ def open_points(sweep: Sweep, trials: Sequence[StoredTrial]) -> list[Params]:
     if sweep.search.sampler == "grid":
         first = first_left(sweep, trials)
         ahead = {point_key(point) for point in first}
-        points = first + [point for point in grid_points(sweep) if point_key(point) not in done | ahead]
+        points = first + [point for point in fitting_points(sweep) if point_key(point) not in done | ahead]
         return points if limit is None else points[: max(0, limit - len(done))]
     asked = _UNLIMITED_DRAWS if limit is None else limit
     open_ = [dict(trial.params) for trial in trials if not trial.finished]
@@ -136,7 +143,13 @@ def open_points(sweep: Sweep, trials: Sequence[StoredTrial]) -> list[Params]:
     draw = random.Random(sweep.search.seed)
     given = first_left(sweep, trials)[: max(0, count)]
     given += [{} for _ in range(max(0, count) - len(given))]
-    return open_ + [_drawn(sweep, draw, first) for first in given]
+    fitting = Fitting(sweep)
+    return open_ + [_fitting_draw(fitting, draw, first) for first in given]
+
+
+def drawn(sweep: Sweep, draw: random.Random, given: Mapping[str, ParamValue] = MappingProxyType({})) -> Params:
+    """Draw a setting of a sweep's space, or what is not given of it, whether it may be trained or not."""
+    return sweep.space.drawn(lambda each: given[each.name] if each.name in given else _value(each, draw))
 
 
 def _confirming_points(sweep: Sweep, trials: Sequence[StoredTrial], open_: Sequence[Params]) -> list[Params]:
@@ -185,8 +198,36 @@ def _chain(same: Sequence[Trajectory], *, store: Path) -> Chain:
     return Chain(Form.of(same[0].setting), same[0].setting, tuple(epochs))
 
 
-def _drawn(sweep: Sweep, draw: random.Random, given: Params) -> Params:
-    return sweep.space.drawn(lambda each: given[each.name] if each.name in given else _value(each, draw))
+def refuse_if_nothing_fits(sweep: Sweep) -> Sweep:
+    """Return a sweep that has something to train.
+
+    Raises:
+        StudyError: No setting keeps to the constraints that are known before, or one that is to be tried first does
+            not.
+    """
+    _refuse_first(Fitting(sweep))
+    draw = random.Random(sweep.search.seed)
+    return refuse_unfit(sweep, draw=lambda: drawn(sweep, draw))
+
+
+def _refuse_first(fitting: Fitting) -> None:
+    """Refuse a setting that is to be tried first and may not be trained; what is drawn of a partial one can still fit."""
+    sweep = fitting.sweep
+    for number, point in enumerate(first_left(sweep, ())):
+        broken = fitting.broken(point) if fitting.bounded and sweep.space.is_whole(point) else ()
+        if broken:
+            raise StudyError(
+                f"search.first.{number}: must keep to search.constraints; got {params_line(point)}, over "
+                f"{' and '.join(broken)} (study {sweep.study}). Leave it out, or raise the limit."
+            )
+
+
+def _fitting_draw(fitting: Fitting, draw: random.Random, given: Params) -> Params:
+    for _ in range(DRAWS):
+        params = drawn(fitting.sweep, draw, given)
+        if fitting.fits(params):
+            return params
+    raise fitting.none_fits(tried=f"{DRAWS} draws")
 
 
 def _value(dimension: Dimension, draw: random.Random) -> ParamValue:

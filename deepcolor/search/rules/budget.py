@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from deepcolor.config.schema import BudgetConfig, Limit
 from deepcolor.fields.objective import Objective
-from deepcolor.search.rules.summary import best_of
+from deepcolor.search.rules.summary import first_of
 from deepcolor.search.study.storage import Spent, StoredStudy, StoredTrial
 from deepcolor.search.study.trials import searched
 
@@ -23,10 +23,11 @@ def exhausted(budget: BudgetConfig, *, spent: Spent, trials: Iterable[StoredTria
     Args:
         budget: The sweep's budget.
         spent: By all starts of the study's driver.
-        trials: The study's trials. Those that gave no value do not count, nor do those that confirm others.
+        trials: The study's trials. Those that gave no value do not count, nor do those that confirm others. Of several
+            objectives, the first one counts.
     """
     known = [trial for trial in searched(trials) if trial.gave_value]
-    best = best_of(known)
+    best = first_of(known)
     if best is not None and budget.target is not None:
         wanted = Objective(direction=best.direction).loss(budget.target)
         if best.loss <= wanted:

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 
 from deepcolor.search.rules.budget import exhausted
 from deepcolor.search.rules.confirmation import is_pending
-from deepcolor.search.study.space import grid_points, point_key
+from deepcolor.search.study.sizes import fitting_points
+from deepcolor.search.study.space import point_key
 from deepcolor.search.study.storage import StoredStudy, StoredTrial
 from deepcolor.search.study.trials import searched
 
@@ -52,5 +53,5 @@ def _has_all(study: StoredStudy, trials: Sequence[StoredTrial]) -> bool:
         return False
     if sweep.search.sampler == "grid":
         there = {point_key(trial.params) for trial in tried}
-        return len(there) >= limit or all(point_key(point) in there for point in grid_points(sweep))
+        return len(there) >= limit or all(point_key(point) in there for point in fitting_points(sweep))
     return len(tried) >= limit

@@ -19,8 +19,10 @@ from deepcolor.config.schema import ParamValue, Sweep
 from deepcolor.counting import counted
 from deepcolor.fields.objective import Direction, Objective
 from deepcolor.search.rules.budget import overspent
+from deepcolor.search.rules.front import front_of
+from deepcolor.search.rules.summary import best_of
 from deepcolor.search.study.space import point_key
-from deepcolor.search.study.trials import Confirms, Spent, StoredTrial, finite
+from deepcolor.search.study.trials import Confirms, Spent, StoredTrial, finite, nearest_of
 
 LEVEL = 0.95
 """Of the confidence interval of a difference."""
@@ -132,8 +134,12 @@ def finalists(trials: Iterable[StoredTrial], *, top: int) -> list[StoredTrial]:
     """Return a trial for each of the search's best settings, best first.
 
     Trials with the same parameters are one setting; so are those that took the same weights from one training, as when
-    it stopped early, before the end of both.
+    it stopped early, before the end of both. Of several objectives it is the chosen one alone.
     """
+    trials = list(trials)
+    if trials and trials[0].aims.several:
+        best = best_of(trials)
+        return [best] if best else []
     chosen: list[StoredTrial] = []
     seen: set[object] = set()
     for trial in sorted(finite(trials), key=lambda trial: (trial.loss, trial.number)):
@@ -188,7 +194,8 @@ def confirmation_of(sweep: Sweep, trials: Sequence[StoredTrial], *, spent: Spent
         for trial in finalists(trials, top=sweep.search.confirm.top)
     )
     to_do = sum(confirms not in ended for confirms in asked)
-    missing = _missing(sweep, settings, of=len(asked), to_do=to_do, spent=spent)
+    judged = nearest_of(trials) is not None or bool(front_of(trials))
+    missing = _missing(sweep, settings, judged=judged, of=len(asked), to_do=to_do, spent=spent)
     if missing:
         return Confirmation(settings, len(asked), missing)
     objective = sweep.objective
@@ -251,9 +258,11 @@ def _setting(trial: StoredTrial, confirming: Sequence[StoredTrial]) -> Confirmed
     )
 
 
-def _missing(sweep: Sweep, settings: Sequence[ConfirmedSetting], *, of: int, to_do: int, spent: Spent) -> str:
+def _missing(
+    sweep: Sweep, settings: Sequence[ConfirmedSetting], *, judged: bool, of: int, to_do: int, spent: Spent
+) -> str:
     if not settings:
-        return "no trial of the search gave a finite value"
+        return "no trial of the search can be chosen" if judged else "no trial of the search gave a finite value"
     if to_do:
         limit = overspent(sweep.search.budget, spent=spent)
         why = f"; search.budget.{limit} is spent: raise it with --extend to continue" if limit else ""

@@ -7,6 +7,7 @@ their training, so they continue together, and count as one.
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -31,6 +32,8 @@ class Standing:
     there."""
     ended: bool = False
     """Finished: complete, diverged or pruned."""
+    barred: bool = False
+    """It breaks a constraint, so that it goes no further, and stands in nobody's way."""
 
     @property
     def waits(self) -> bool:
@@ -148,11 +151,13 @@ def _passing(
         ranked = sorted((m for m in members if rung in m.values), key=lambda m: (m.values[rung], m.number))
         values: dict[str, float] = {}
         for member in ranked:
-            values.setdefault(member.trajectory, member.values[rung])
+            values.setdefault(member.trajectory, math.inf if member.barred else member.values[rung])
+        values = dict(sorted(values.items(), key=lambda item: item[1]))
         losses = list(values.values())
         passing = set(list(values)[: max(0, own.quota(losses)) if own is not None else _quota(pruner, losses)])
         passing |= {member.trajectory for member in ranked if member.target > rung}
-        yield from (m for m in ranked if m.waits and m.target == rung and m.trajectory in passing)
+        can = [member for member in ranked if member.waits and not member.barred]
+        yield from (m for m in can if m.target == rung and m.trajectory in passing)
 
 
 def _quota(pruner: PrunerConfig, values: Sequence[float]) -> int:
@@ -175,7 +180,9 @@ def _quota(pruner: PrunerConfig, values: Sequence[float]) -> int:
 def _last_hope(members: Sequence[Standing]) -> Standing | None:
     """The best trial of the lowest rung from which none has moved up, if it is waiting."""
     for rung in sorted({member.target for member in members if member.waits}):
-        here = [member for member in members if rung in member.values]
+        here = [member for member in members if rung in member.values and not member.barred]
+        if not here:
+            continue
         best = min(here, key=lambda member: (member.values[rung], member.number))
         waiting = [member for member in here if member.waits and member.trajectory == best.trajectory]
         if waiting and not any(member.target > rung for member in here):

@@ -10,9 +10,10 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from deepcolor.config.schema import Limit, ParamValue
+from deepcolor.search.rules.front import chosen_of, front_of, nearest_to_choice
 from deepcolor.search.rules.schedule import Share, trained_epochs
 from deepcolor.search.study.storage import Place, StoredStudy, StoredTrial
-from deepcolor.search.study.trials import finite, searched
+from deepcolor.search.study.trials import finite, nearest_of, searched
 
 if TYPE_CHECKING:
     from deepcolor.search.rules.confirmation import Confirmation
@@ -65,6 +66,8 @@ class Snapshot:
     confirming: bool = False
     """The search has ended, and these are under way."""
     objective: str = "val/mse"
+    front: int = 0
+    """Trials on the front of several objectives; the best is the one of them that is chosen."""
 
     @property
     def done(self) -> int:
@@ -129,6 +132,14 @@ class Summary:
     """Trials of other studies that the sampler learnt from."""
     confirmation: Confirmation | None = None
     """What is known of the best settings under other seeds; None if the sweep does not ask for it."""
+    front: tuple[StoredTrial, ...] = ()
+    """Of several objectives: the trials on the front, by their first objective; the best is the one that is chosen."""
+    broken: int = 0
+    """Complete trials that break a constraint."""
+    nearest: StoredTrial | None = None
+    """Where no trial keeps to all constraints, or to the rule of `search.choose`: the one that is nearest to that."""
+    left_out: str = ""
+    """What of its grid was not trained, in words."""
 
     @property
     def saved(self) -> float:
@@ -138,7 +149,8 @@ class Summary:
     def as_dict(self) -> dict[str, Any]:
         """The summary as a JSON object."""
         best = self.best
-        fields = {key: value for key, value in vars(self).items() if key not in {"best", "confirmation"}}
+        apart = {"best", "confirmation", "front", "nearest"}
+        fields = {key: value for key, value in vars(self).items() if key not in apart}
         return {
             **fields,
             "wall_s": round(self.wall_s, 3),
@@ -146,6 +158,8 @@ class Summary:
             "saved": round(self.saved, 4),
             "best": best_as_dict(best) if best else None,
             "confirmation": self.confirmation.as_dict() if self.confirmation else None,
+            "front": [best_as_dict(trial) for trial in self.front],
+            "nearest": best_as_dict(self.nearest) if self.nearest else None,
         }
 
 
@@ -157,11 +171,20 @@ def best_as_dict(trial: StoredTrial) -> dict[str, Any]:
         "params": trial.params,
         "epoch": trial.outcome.view.chosen_epoch if trial.outcome else None,
         "metrics": {**trial.outcome.watched, **trial.outcome.metrics} if trial.outcome else {},
+        **({"figures": trial.figures} if trial.aims.several or trial.aims.constraints else {}),
+        **({"breaks": list(trial.breaks)} if trial.breaks else {}),
     }
 
 
 def best_of(trials: Sequence[StoredTrial]) -> StoredTrial | None:
-    """The search's complete trial with the best finite value; the earlier one of two equals."""
+    """The search's complete trial with the best finite value, the earlier one of two equals; of several objectives, the
+    one of the front that the sweep chooses. None that breaks a constraint.
+    """
+    return chosen_of(front_of(trials)) if trials and trials[0].aims.several else first_of(trials)
+
+
+def first_of(trials: Sequence[StoredTrial]) -> StoredTrial | None:
+    """The same by the first objective alone."""
     return min(finite(trials), key=lambda trial: (trial.loss, trial.number), default=None)
 
 
@@ -173,7 +196,7 @@ def improvements(trials: Sequence[StoredTrial]) -> tuple[tuple[int, int, float],
     steps: list[tuple[int, int, float]] = []
     best = math.inf
     for trial in ended:
-        if trial.loss < best and trial.value is not None:
+        if trial.loss < best and trial.value is not None and not trial.breaks:
             best = trial.loss
             steps.append((trial.number, trial.ended_ms or 0, trial.value))
     return tuple(steps)
@@ -211,6 +234,7 @@ def summarise(
     stopped_by: Limit | None = None,
     learnt_from: int = 0,
     confirmation: Confirmation | None = None,
+    left_out: str = "",
 ) -> Summary:
     """Sum up a study's trials in figures.
 
@@ -224,8 +248,10 @@ def summarise(
         stopped_by: The limit of the budget that ended the search.
         learnt_from: Trials of other studies that the sampler learnt from.
         confirmation: What is known of the best settings under other seeds.
+        left_out: What of its grid was not trained, in words.
     """
     asked = shares(trials)
+    front, best = front_of(trials), best_of(trials)
     paid = trained_epochs(asked)
     own = searched(trials)
     return Summary(
@@ -239,11 +265,15 @@ def summarise(
         trained_epochs=sum(paid.values()),
         trained_now=trained_now,
         wall_s=wall_s,
-        best=best_of(trials),
+        best=best,
         pruned=sum(trial.state == "pruned" for trial in own),
         waiting=sum(not trial.finished for trial in own),
         saved_s=sum((s.requested_epochs - paid[s.number]) * epoch_s.get(s.trajectory, 0.0) for s in asked),
         stopped_by=stopped_by,
         learnt_from=learnt_from,
         confirmation=confirmation,
+        front=tuple(front),
+        broken=sum(trial.state == "complete" and bool(trial.breaks) for trial in own),
+        nearest=None if best else nearest_to_choice(front) or nearest_of(trials),
+        left_out=left_out,
     )

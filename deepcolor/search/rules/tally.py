@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections import Counter, UserDict
 
+from deepcolor.search.rules.front import chosen_of, front_with
 from deepcolor.search.rules.summary import best_of
 from deepcolor.search.study.trials import StoredTrial
 
@@ -21,13 +22,19 @@ class Finished(UserDict[int, StoredTrial]):
         """The sum of the epochs that these reached."""
         self.best: StoredTrial | None = None
         """The search's best."""
+        self.front: list[StoredTrial] = []
+        """Of several objectives: the trials on the front."""
         super().__init__()
 
     def __setitem__(self, number: int, trial: StoredTrial) -> None:
         assert number not in self.data, "a trial finishes once"
         super().__setitem__(number, trial)
         self._counts[trial.state, trial.confirms is None] += 1
-        self.best = best_of([trial] if self.best is None else [self.best, trial])
+        if trial.aims.several:
+            self.front = front_with(self.front, trial)
+            self.best = chosen_of(self.front)
+        else:
+            self.best = best_of([trial] if self.best is None else [self.best, trial])
         if trial.outcome is not None:
             self.with_outcome += 1
             self.end_epochs += trial.outcome.view.end_epoch

@@ -21,6 +21,8 @@ from optuna.storages import BaseStorage
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
+from deepcolor.config.aims import figures_needed
+from deepcolor.config.constraints import KNOWN_BEFORE
 from deepcolor.config.schema import Setting, Sweep
 from deepcolor.errors import StudyError
 from deepcolor.fields.objective import Direction
@@ -40,8 +42,10 @@ def refuse_changed_meaning(old: Sweep, new: Sweep, settings: Mapping[int, Settin
         settings: Of each trial that has a value or is being trained, by number.
     """
     reasons = [f"stage: {old.stage} -> {new.stage}"] if old.stage != new.stage else []
-    if old.search.objective != new.search.objective:
-        reasons.append(f"search.objective: {old.search.objective} -> {new.search.objective}")
+    if old.search.objectives != new.search.objectives:
+        said = (", ".join(sweep.search.objectives) for sweep in (old, new))
+        reasons.append(f"search.objective: {' -> '.join(said)}")
+    reasons += _newly_measured(old, new) if settings else []
     for number, setting in settings.items():
         found = misfits(new, setting)
         if found and not reasons:
@@ -51,6 +55,16 @@ def refuse_changed_meaning(old: Sweep, new: Sweep, settings: Mapping[int, Settin
             f"study: {new.study!r} cannot be extended like this, as its finished trials would mean something else; "
             f"{'; '.join(reasons)}. Give the sweep another study name, or undo that change."
         )
+
+
+def _newly_measured(old: Sweep, new: Sweep) -> list[str]:
+    """Constraints on what nobody has written down of the trials there are; a bound itself may change."""
+    known = {*figures_needed(old.search), *old.search.objectives}
+    return [
+        f"search.constraints.{name}: was not recorded of them"
+        for name in new.search.constraints
+        if name not in known and name not in KNOWN_BEFORE
+    ]
 
 
 def keep_adopted(old: Sweep, new: Sweep) -> Sweep:
@@ -72,7 +86,7 @@ def rewrite(
     *,
     trials: Sequence[FrozenTrial],
     attrs: Mapping[str, Any],
-    direction: Direction,
+    directions: Sequence[Direction],
 ) -> None:
     """Rewrite a study with these trials and attributes; wherever that is interrupted, `recover` finishes or undoes it.
 
@@ -81,9 +95,9 @@ def rewrite(
         name: Its name.
         trials: All of them, by number.
         attrs: The study's attributes; the last one is written last.
-        direction: Which values are better.
+        directions: Which values are better, by objective.
     """
-    copy = optuna.create_study(study_name=name + COPY_SUFFIX, storage=storage, direction=direction)
+    copy = optuna.create_study(study_name=name + COPY_SUFFIX, storage=storage, directions=list(directions))
     _fill(copy, trials, attrs)
     copy.set_user_attr(_WHOLE, value=True)
     recover(storage, name)
@@ -99,7 +113,7 @@ def recover(storage: BaseStorage, name: str) -> None:
     if attrs.pop(_WHOLE, False):
         if name in names:
             optuna.delete_study(study_name=name, storage=storage)
-        study = optuna.create_study(study_name=name, storage=storage, direction=copy.direction)
+        study = optuna.create_study(study_name=name, storage=storage, directions=copy.directions)
         _fill(study, copy.get_trials(deepcopy=False), attrs)
     optuna.delete_study(study_name=name + COPY_SUFFIX, storage=storage)
 

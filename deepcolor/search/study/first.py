@@ -10,6 +10,7 @@ from deepcolor.config.dimensions import covers
 from deepcolor.config.first import BEST, STUDY, first_points
 from deepcolor.config.schema import Params, ParamValue, Sweep
 from deepcolor.errors import StudyError
+from deepcolor.search.study.sizes import Fitting
 from deepcolor.search.study.space import point_key, values_in
 from deepcolor.search.study.trials import StoredTrial, finite, searched
 
@@ -24,7 +25,7 @@ def study_named(first: object) -> str | None:
 
 
 def best_of_study(sweep: Sweep, other: StoredStudy) -> tuple[Params, ...]:
-    """Return the best settings of another study, by parameter, as far as they lie in a sweep's space.
+    """Return the best settings of another study, by parameter, as far as a sweep may train them.
 
     Args:
         sweep: Its `search.first` names the study, and how many settings.
@@ -36,7 +37,7 @@ def best_of_study(sweep: Sweep, other: StoredStudy) -> tuple[Params, ...]:
     limit = sweep.limit()
     most = min(int(match["best"] or BEST) if match else BEST, limit or BEST)
     grid = sweep.search.sampler == "grid"
-    found: dict[Any, Params] = {}
+    fitting, found = Fitting(sweep), dict[Any, Params]()
     for trial in sorted(finite(other.trials()), key=lambda trial: (trial.loss, trial.number)):
         if len(found) >= most:
             break
@@ -46,7 +47,7 @@ def best_of_study(sweep: Sweep, other: StoredStudy) -> tuple[Params, ...]:
         fit = {name: value for name, value in values.items() if name in known}
         fit = {name: value for name, value in fit.items() if covers(known[name], value, grid=grid)}
         fit = _with_conditions(sweep, fit)
-        if fit:
+        if fit and (not sweep.space.is_whole(fit) or fitting.fits(fit)):
             found.setdefault(point_key(first_points(sweep.space, [fit], grid=grid)[0]), fit)
     if not found:
         raise StudyError(

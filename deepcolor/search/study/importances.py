@@ -50,7 +50,7 @@ def _spread(study: Study, *, count: int) -> Study:
     trials = study.get_trials(deepcopy=False)
     if len(trials) <= count:
         return study
-    some = optuna.create_study(direction=study.direction)
+    some = optuna.create_study(direction=study.directions[0])
     some.add_trials([trials[round(index * (len(trials) - 1) / (count - 1))] for index in range(count)])
     return some
 
@@ -68,7 +68,7 @@ def _finite_copy(study: Study) -> Study:
     names = dict.fromkeys(name for trial in trials for name in trial.params)
     had = {name: [trial for trial in trials if name in trial.params] for name in names}
     scales = {name: _scale([trial.params[name] for trial in with_it]) for name, with_it in had.items()}
-    copy = optuna.create_study(direction=study.direction)
+    copy = optuna.create_study(direction=study.directions[0])
     draw = random.Random(0)
     for trial in trials:
         # A parameter that a trial does not have makes no difference to it. So it is given the value of any trial: one

@@ -5,8 +5,9 @@ from __future__ import annotations
 import copy
 import inspect
 import warnings
-from collections.abc import Container, Mapping
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
@@ -20,6 +21,7 @@ from deepcolor.config.schema import ParamValue, SearchConfig, Space
 from deepcolor.errors import CodeError
 from deepcolor.fields.named import SAMPLERS
 from deepcolor.plugins import Code
+from deepcolor.search.study.aims import CONSTRAINT
 from deepcolor.search.study.in_front import StorageInFront, numbered
 from deepcolor.search.study.space import distributions
 from deepcolor.search.study.trials import CONFIRMS
@@ -36,6 +38,7 @@ def sampler_of(search: SearchConfig, *, trials: int, code: Code) -> BaseSampler:
         CodeError: A user's own cannot be imported or is not a sampler, or does not take the options.
     """
     shipped = {"tpe": optuna.samplers.TPESampler, "random": optuna.samplers.RandomSampler}
+    shipped["nsga2"] = optuna.samplers.NSGAIISampler
     shipped["grid"] = shipped["random"]  # Never asked to draw.
     kind = shipped.get(search.sampler) or code.load(search.sampler, group=SAMPLERS.group)
     try:
@@ -80,35 +83,46 @@ class Drawing:
     def __init__(
         self, study: str, storage: BaseStorage, search: SearchConfig, sampler: BaseSampler, *, space: Space
     ) -> None:
-        self._shown = _Shown(storage)
+        self._shown = _Shown(storage, constraints=search.constraints)
         self._study = optuna.load_study(study_name=study, storage=self._shown, sampler=sampler)
         self._search = search
         self._space = space
         self._brought = search.sampler not in SAMPLERS.shipped
+        self._takes_notes = self._brought or search.sampler == "nsga2"
 
-    def draw(self, given: Mapping[str, ParamValue] = MappingProxyType({})) -> Drawn:
+    @cached_property
+    def _by_chance(self) -> optuna.Study:
+        seed = self._search.seed + len(self._study.get_trials(deepcopy=False))
+        sampler = optuna.samplers.RandomSampler(seed=seed)
+        return optuna.load_study(study_name=self._study.study_name, storage=self._shown, sampler=sampler)
+
+    def draw(self, given: Mapping[str, ParamValue] = MappingProxyType({}), *, by_chance: bool = False) -> Drawn:
         """Draw a setting, or what is not given of it.
 
-        A shipped sampler's notes are only needed while it draws, and are dropped.
+        A shipped sampler's notes are only needed while it draws, and are dropped; those of nsga2 are kept: it knows the
+        generations by them.
 
+        Args:
+            given: What is not drawn.
+            by_chance: Whatever the sampler has learnt: it may insist on settings that cannot be trained.
         Raises:
             CodeError: A user's sampler has failed.
         """
+        study = self._by_chance if by_chance else self._study
         try:
-            drawn = self._study.ask()
+            drawn = study.ask()
             kinds = distributions(self._search)
             self._space.drawn(lambda each: self._value(drawn, each.name, kinds[each.name], given))
         except Exception as error:
             if not self._brought:
                 raise
             raise self._failed(error) from error
-        return Drawn(drawn.params, dict(self._shown.notes) if self._brought else {})
+        return Drawn(drawn.params, dict(self._shown.notes) if self._takes_notes else {})
 
-    def finishing(self, trial: FrozenTrial, state: TrialState, value: float | None) -> None:
+    def finishing(self, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None) -> None:
         """Tell a user's sampler that a trial is about to end, as Optuna does."""
         if self._brought:
             try:
-                values = None if value is None else [value]
                 self._study.sampler.after_trial(self._study, trial, state, values)
             except Exception as error:
                 raise self._failed(error) from error
@@ -151,8 +165,9 @@ class _Shown(StorageInFront):
     would cost a transaction for every parameter, and a crash could leave half of it.
     """
 
-    def __init__(self, behind: BaseStorage) -> None:
+    def __init__(self, behind: BaseStorage, *, constraints: Iterable[str] = ()) -> None:
         super().__init__(behind)
+        self._constraints = {f"{CONSTRAINT}{name}": 0.0 for name in constraints}
         self._draft = _new_draft(number=0)
 
     def get_all_trials(
@@ -163,6 +178,8 @@ class _Shown(StorageInFront):
     ) -> list[FrozenTrial]:
         stored = self._behind.get_all_trials(study_id, deepcopy=deepcopy)
         shown = [_shown(trial) for trial in stored if CONFIRMS not in trial.user_attrs]
+        if self._constraints:  # Samplers compare trials of which all constraints are known.
+            shown = [_completed(trial, self._constraints) for trial in shown]
         return shown if states is None else [trial for trial in shown if trial.state in states]
 
     def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:  # noqa: ARG002  # Optuna's signature
@@ -193,6 +210,15 @@ class _Shown(StorageInFront):
 
 def _new_draft(*, number: int) -> FrozenTrial:
     return numbered(optuna.trial.create_trial(state=TrialState.RUNNING), number=number, trial_id=_DRAFT_ID)
+
+
+def _completed(trial: FrozenTrial, constraints: Mapping[str, float]) -> FrozenTrial:
+    """A finished trial with all constraints; it keeps to those of which nothing is known."""
+    if trial.state != TrialState.COMPLETE or constraints.keys() <= trial.system_attrs.keys():
+        return trial
+    shown = copy.copy(trial)
+    shown.system_attrs = {**constraints, **trial.system_attrs}
+    return shown
 
 
 def _shown(trial: FrozenTrial) -> FrozenTrial:

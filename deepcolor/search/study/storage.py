@@ -22,8 +22,9 @@ from deepcolor.config.stored import Stored, read_stored
 from deepcolor.config.yamlfile import dump
 from deepcolor.counting import counted
 from deepcolor.errors import StudyError, WorkspaceError
-from deepcolor.fields.objective import Direction
+from deepcolor.fields.objective import Direction, Objective
 from deepcolor.plugins import Code, look_in
+from deepcolor.search.study.aims import CONSTRAINT, Aims
 from deepcolor.search.study.changes import changes_of, refused, write_resolved
 from deepcolor.search.study.extension import (
     COPY_SUFFIX,
@@ -39,6 +40,7 @@ from deepcolor.search.study.optuna_private import engine_of
 from deepcolor.search.study.ownership import owned
 from deepcolor.search.study.reading import read_trials
 from deepcolor.search.study.sampling import Drawing, sampler_of
+from deepcolor.search.study.sizes import DRAWS, Fitting
 from deepcolor.search.study.space import distributions_of
 from deepcolor.search.study.trials import (
     CONFIRMS,
@@ -75,6 +77,8 @@ __all__ = [
 LOCK_WAIT_S = 120
 """How long a writer waits for a database that another process holds."""
 
+_SAMPLER_DRAWS = 100
+"""After so many that do not fit, a sampler that insists on them is left alone."""
 _SWEEP, _RESOLVED, _PINS, _STARTED, _SPENT, _RETRIED = "sweep", "resolved", "pins", "started_ms", "spent", "retried"
 
 
@@ -135,9 +139,8 @@ class StudyStorage:
                     self._extend(study, sweep)
                 return
         resolved = self.with_first(resolve()).settled()
-        new = optuna.create_study(
-            study_name=sweep.study, storage=self._storage, direction=sweep.objective.direction, load_if_exists=True
-        )
+        ways = [objective.direction for objective in sweep.objectives]
+        new = optuna.create_study(study_name=sweep.study, storage=self._storage, directions=ways, load_if_exists=True)
         # The sweep is written last: a study without it was interrupted during its creation, and is created again.
         for key, value in ((_STARTED, now_ms()), (_RESOLVED, resolved.identity()), (_SWEEP, sweep.identity())):
             new.set_user_attr(key, value)
@@ -166,17 +169,21 @@ class StudyStorage:
         alive = [trial for trial in study.trials() if trial.state != "failed"]
         settings = {t.number: old.setting(t.params) for t in alive if old.space.is_whole(t.params)}
         refuse_changed_meaning(old, new, settings)
+        ways = [objective.direction for objective in new.objectives]
         attrs = {**study.optuna_study.user_attrs, _RESOLVED: new.identity()}
         attrs.pop(_SWEEP)
         rewrite(
             self._storage,
             study.name,
             trials=[
-                rewritten(trial, old=old, new=new, reopened=frozenset({OUTCOME}), marks=frozenset({FOREIGN}))
+                _judged_by(
+                    Aims.of(new, ways),
+                    rewritten(trial, old=old, new=new, reopened=frozenset({OUTCOME}), marks=frozenset({FOREIGN})),
+                )
                 for trial in study.optuna_study.get_trials(deepcopy=False)
             ],
             attrs={**attrs, _SWEEP: sweep.identity()},
-            direction=new.objective.direction,
+            directions=ways,
         )
 
     @cached_property
@@ -220,6 +227,23 @@ def _is_a_mend(study: StoredStudy, changes: Sequence[str]) -> bool:
     """Whether nothing but code has changed, and nothing has come of the former: no trial but such as have failed."""
     only_code = all(change.startswith("code.") for change in changes)
     return only_code and all(trial.state == "failed" for trial in study.trials())
+
+
+_DIRECTIONS: dict[StudyDirection, Direction] = {
+    StudyDirection.MINIMIZE: "minimize",
+    StudyDirection.MAXIMIZE: "maximize",
+    StudyDirection.NOT_SET: "minimize",
+}
+
+
+def _judged_by(aims: Aims, trial: FrozenTrial) -> FrozenTrial:
+    """A trial of a study that grows, with what its constraints now say of it."""
+    kept = {key: value for key, value in trial.system_attrs.items() if not key.startswith(CONSTRAINT)}
+    known = stored_trial(trial, aims=aims)
+    if trial.state.is_finished() and aims.constraints and known.outcome is not None:
+        kept |= aims.notes(known.figures)
+    trial.system_attrs = kept
+    return trial
 
 
 class StoredStudy:
@@ -323,7 +347,8 @@ class StoredStudy:
 
     def trials(self) -> list[StoredTrial]:
         """All of its own trials, by number: those of the search, and those that confirm them."""
-        return [stored_trial(trial, self._direction) for trial in self._trials() if FOREIGN not in trial.user_attrs]
+        known = self._direction, self.aims
+        return [stored_trial(trial, *known) for trial in self._trials() if FOREIGN not in trial.user_attrs]
 
     @property
     def spent(self) -> Spent:
@@ -359,15 +384,20 @@ class StoredStudy:
         self._drawing = Drawing(self.name, self._storage, search, sampler, space=self.sweep.space)
 
     def ask(self, search: SearchConfig, *, first: Mapping[str, ParamValue] | None = None) -> StoredTrial:
-        """Draw a new setting from the sampler and start its trial.
+        """Draw a new setting from the sampler and start its trial; what may not be trained is drawn again.
 
         Args:
             search: Names the sampler.
             first: A setting to be tried before the sampler draws its own, as far as it is given.
+        Raises:
+            StudyError: None of many draws may be trained.
         """
         assert self._drawing is not None, "use_sampler comes first"
-        drawn = self._drawing.draw(first or {})
-        return self.add(drawn.params, search, notes=drawn.notes, first=first)
+        for tries in range(DRAWS):
+            drawn = self._drawing.draw(first or {}, by_chance=tries >= _SAMPLER_DRAWS)
+            if self._fitting.fits(drawn.params):
+                return self.add(drawn.params, search, notes=drawn.notes, first=first)
+        raise self._fitting.none_fits(tried=f"{DRAWS} draws")
 
     @property
     def foreign(self) -> set[tuple[str, int]]:
@@ -376,7 +406,13 @@ class StoredStudy:
         return {(mark["study"], mark["trial"]) for mark in marks if mark}
 
     def add_foreign(
-        self, params: Mapping[str, ParamValue], value: float, search: SearchConfig, *, origin: tuple[str, int]
+        self,
+        params: Mapping[str, ParamValue],
+        values: Sequence[float],
+        search: SearchConfig,
+        *,
+        origin: tuple[str, int],
+        figures: Mapping[str, float] = MappingProxyType({}),
     ) -> None:
         """Offer another study's finished trial to the sampler; it takes up a number, but is not shown anywhere else."""
         study, trial = origin
@@ -384,8 +420,9 @@ class StoredStudy:
             optuna.trial.create_trial(
                 params=dict(params),
                 distributions=distributions_of(params, search),
-                value=value,
+                values=list(values),
                 user_attrs={FOREIGN: {"study": study, "trial": trial}},
+                system_attrs=self.aims.notes(figures),
             )
         )
 
@@ -423,14 +460,19 @@ class StoredStudy:
     def tell(self, number: int, outcome: Outcome) -> StoredTrial:
         """Finish a trial with its outcome; telling it again changes nothing."""
         self._set(number, OUTCOME, self._written_outcome(outcome))
-        self._finishing(number, TrialState.COMPLETE, outcome.view.value)
-        self._study.tell(number, outcome.view.value, skip_if_finished=True)
+        self._note_constraints(number, {self.aims.names[0]: outcome.view.value, **outcome.figures})
+        values = self.aims.values(outcome.view.value, {} if outcome.view.diverged else outcome.figures)
+        self._finishing(number, TrialState.COMPLETE, values)
+        self._study.tell(number, values, skip_if_finished=True)
         return self._trial(number)
 
-    def report(self, number: int, *, epoch: int, value: float) -> StoredTrial:
-        """Record the objective of a trial at a rung; recording it again changes nothing."""
+    def report(
+        self, number: int, *, epoch: int, value: float, figures: Mapping[str, float] = MappingProxyType({})
+    ) -> StoredTrial:
+        """Record the objective of a trial at a rung, and what constraints are about; done again, it changes nothing."""
         trial = self._trial(number)
         if epoch not in trial.reached:
+            self._note_constraints(number, {self.aims.names[0]: value, **figures})
             self._storage.set_trial_intermediate_value(self._id(number), epoch, value)
             if trial.place is not None and epoch in trial.place.passed:
                 left = tuple(rung for rung in trial.place.passed if rung != epoch)
@@ -445,6 +487,7 @@ class StoredStudy:
     def prune(self, number: int, outcome: Outcome) -> StoredTrial:
         """Finish a trial that does not continue; its value is the one at its last rung."""
         self._set(number, OUTCOME, self._written_outcome(outcome))
+        self._note_constraints(number, {self.aims.names[0]: outcome.view.value, **outcome.figures})
         self._finishing(number, TrialState.PRUNED, None)
         self._study.tell(number, state=TrialState.PRUNED, skip_if_finished=True)
         return self._trial(number)
@@ -458,8 +501,21 @@ class StoredStudy:
         return self._trial(number)
 
     @cached_property
+    def _fitting(self) -> Fitting:
+        return Fitting(self.sweep)
+
+    @cached_property
+    def aims(self) -> Aims:
+        """What its trials are judged by."""
+        ways = [_DIRECTIONS[way] for way in self._study.directions]
+        try:
+            return Aims.of(self.sweep, ways)
+        except (StudyError, ValidationError):  # Of another version: its trials can still be counted.
+            return Aims(tuple(Objective("value", way) for way in ways))
+
+    @cached_property
     def _direction(self) -> Direction:
-        return "maximize" if self._study.direction == StudyDirection.MAXIMIZE else "minimize"
+        return _DIRECTIONS[self._study.directions[0]]
 
     @cached_property
     def _latest_ms(self) -> int:
@@ -471,10 +527,16 @@ class StoredStudy:
         """For Optuna's own analyses; not to be changed."""
         return self._study
 
-    def _finishing(self, number: int, state: TrialState, value: float | None) -> None:
+    def _finishing(self, number: int, state: TrialState, values: Sequence[float] | None) -> None:
         trial = self._frozen(number)
         if self._drawing is not None and not trial.state.is_finished() and CONFIRMS not in trial.user_attrs:
-            self._drawing.finishing(trial, state, value)
+            self._drawing.finishing(trial, state, values)
+
+    def _note_constraints(self, number: int, figures: Mapping[str, float]) -> None:
+        """Write down for Optuna by how much a trial breaks each constraint, as `Trial.set_constraint` does."""
+        if self.aims.constraints and not self._frozen(number).state.is_finished():
+            for key, excess in self.aims.notes(figures).items():
+                self._storage.set_trial_system_attr(self._id(number), key, excess)
 
     def _written_outcome(self, outcome: Outcome) -> dict[str, Any]:
         return {**vars(outcome), "view": vars(outcome.view), "ended_ms": self._never_back(outcome.ended_ms)}
@@ -485,7 +547,7 @@ class StoredStudy:
         return self._latest_ms
 
     def _trial(self, number: int) -> StoredTrial:
-        return stored_trial(self._frozen(number), self._direction)
+        return stored_trial(self._frozen(number), self._direction, self.aims)
 
     def _frozen(self, number: int) -> FrozenTrial:
         # Through the study this would read all of its open trials again.

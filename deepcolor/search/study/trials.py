@@ -14,6 +14,7 @@ from optuna.trial import FrozenTrial, TrialState
 from deepcolor.columns import from_columns
 from deepcolor.config.schema import ParamValue, Setting, Sweep
 from deepcolor.fields.objective import Direction, Objective
+from deepcolor.search.study.aims import Aims
 from deepcolor.training.trajectory import View
 
 PLACE, OUTCOME, ERROR, TARGET, FOREIGN, CONFIRMS = "place", "outcome", "error", "target_epoch", "foreign", "confirms"
@@ -61,6 +62,8 @@ class Outcome:
     watched: dict[str, float] = field(default_factory=dict)
     """The other epoch metrics that the sweep watches, at the epoch whose weights it takes."""
     ended_ms: int = field(default_factory=now_ms)
+    figures: dict[str, float] = field(default_factory=dict)
+    """What the sweep's constraints and its other objectives are about, by name."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,9 @@ class Spent:
     wall_s: float = 0.0
     gpu_s: float = 0.0
     epochs: int = 0
+
+
+_NO_AIMS = Aims()
 
 
 @dataclass(frozen=True)
@@ -107,6 +113,10 @@ class StoredTrial:
     """Which values are better in its study."""
     first: str | None = None
     """Which of the settings that its sweep tries first it is, by what was given of it; None for any other."""
+    aims: Aims = _NO_AIMS
+    """What its study judges it by."""
+    values: tuple[float, ...] = ()
+    """In each objective of its study; empty while it has none."""
 
     def setting(self, sweep: Sweep) -> Setting:
         """What it trains, as a trial of this sweep.
@@ -149,6 +159,35 @@ class StoredTrial:
         return self.outcome is not None or waits
 
     @property
+    def figures(self) -> dict[str, float]:
+        """What it is judged by, by name: its value, and what else constraints and objectives are about."""
+        value, known = self.latest, self.outcome.figures if self.outcome else {}
+        return {**({} if value is None else {self.aims.names[0]: value}), **known}
+
+    @property
+    def losses_of_all(self) -> tuple[float, ...]:
+        """Its value in each objective, as numbers that are lower the better they are; empty while it has none."""
+        return self.aims.losses(self.values)
+
+    @property
+    def excess(self) -> dict[str, float]:
+        """By how much it breaks each constraint, as a share of its bound; empty if it keeps to all."""
+        if not self.aims.constraints or self.outcome is None or self.diverged:
+            return {}
+        return {name: excess for name, excess in self.aims.excess(self.figures).items() if excess > 0}
+
+    @property
+    def breaks(self) -> tuple[str, ...]:
+        """The constraints that it breaks."""
+        return tuple(self.excess)
+
+    @property
+    def breaks_text(self) -> str:
+        """The same with how far it is off: `epoch_s 3.4 (at most 3)`."""
+        bounds, figures = self.aims.constraints, self.figures
+        return ", ".join(f"{name} {figures[name]:.4g} ({bounds[name]})" for name in self.breaks)
+
+    @property
     def diverged(self) -> bool:
         return self.outcome is not None and self.outcome.view.diverged
 
@@ -159,16 +198,27 @@ def searched(trials: Iterable[StoredTrial]) -> list[StoredTrial]:
 
 
 def finite(trials: Iterable[StoredTrial]) -> list[StoredTrial]:
-    """The search's complete trials whose value is finite."""
+    """The search's complete trials whose value is finite, and which keep to its constraints."""
+    return [trial for trial in _finite(trials) if not trial.breaks]
+
+
+def nearest_of(trials: Iterable[StoredTrial]) -> StoredTrial | None:
+    """The search's complete trial that breaks its constraints the least, the better one of two equals."""
+    broken = [trial for trial in _finite(trials) if trial.breaks]
+    return min(broken, key=lambda t: (sum(t.excess.values()), t.loss, t.number), default=None)
+
+
+def _finite(trials: Iterable[StoredTrial]) -> list[StoredTrial]:
     return [t for t in searched(trials) if t.state == "complete" and t.value is not None and math.isfinite(t.value)]
 
 
-def stored_trial(trial: FrozenTrial, direction: Direction = "minimize") -> StoredTrial:
+def stored_trial(trial: FrozenTrial, direction: Direction = "minimize", aims: Aims | None = None) -> StoredTrial:
     """Read a trial as Optuna holds it.
 
     Args:
         trial: Of one of deepcolor's studies.
         direction: The study's.
+        aims: What the study judges it by; None: its value alone.
     """
     attrs = trial.user_attrs
     outcome = _outcome(attrs[OUTCOME]) if attrs.get(OUTCOME) else None
@@ -190,6 +240,8 @@ def stored_trial(trial: FrozenTrial, direction: Direction = "minimize") -> Store
         confirms=from_columns(Confirms, attrs[CONFIRMS]) if CONFIRMS in attrs else None,
         direction=direction,
         first=attrs.get(FIRST),
+        aims=aims or Aims((Objective("value", direction),)),
+        values=tuple(trial.values) if trial.values else (),
     )
 
 

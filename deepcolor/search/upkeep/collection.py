@@ -33,6 +33,7 @@ from deepcolor.plainfile import open_plain
 from deepcolor.registry.references import References, trial_of
 from deepcolor.search.rules.completion import is_finished
 from deepcolor.search.rules.confirmation import confirmation_of
+from deepcolor.search.rules.front import front_of
 from deepcolor.search.rules.ranking import ranked
 from deepcolor.search.study.storage import StoredStudy, StoredTrial, StudyStorage
 from deepcolor.training.checkpoint import collect
@@ -185,7 +186,7 @@ def _needed(study: StoredStudy, trials: Sequence[StoredTrial], *, keep: int) -> 
         finished = False  # Written by another version: what it needs cannot be known.
     if not finished:
         return {trial.number: "unfinished" for trial in trials}
-    numbers = [trial.number for trial in complete[:keep]] + list(best_of_form.values())
+    numbers = [trial.number for trial in (*complete[:keep], *front_of(trials))] + list(best_of_form.values())
     pair = [one for one in (confirmation.winner, confirmation.runner_up) if one] if confirmation else []
     # A promotion compares the two by their trainings' results on the test split, and takes one of the winner's.
     compared: list[int] = [number for one in pair for number in (one.trial, *one.trainings)]

@@ -10,7 +10,9 @@ from deepcolor.plainfile import read_plain
 from deepcolor.search.recording import Projection
 from deepcolor.search.rules.completion import has_ended
 from deepcolor.search.rules.confirmation import confirmation_of
+from deepcolor.search.rules.front import front_of
 from deepcolor.search.rules.summary import Report, summarise
+from deepcolor.search.study.sizes import left_out
 from deepcolor.search.study.starts import Start, read_start
 from deepcolor.search.study.storage import StoredStudy, StoredTrial
 from deepcolor.tracking.records import Provenance, StudyRecord, TrialRecord
@@ -41,10 +43,11 @@ def replay(workspace: Workspace, study: StoredStudy, *, report: Report) -> Itera
     digests = {trial.place.trajectory for trial in trials if trial.place}
     histories = {digest: read_history(TrajectoryPaths(workspace.trajectories, digest)) for digest in sorted(digests)}
     yield _parent(projection, trials, histories, report)
+    front = {trial.number for trial in front_of(trials)}
     for trial in trials:
         if trial.place is not None:
             history = histories[trial.place.trajectory]
-            yield projection.trial(trial, history)
+            yield projection.trial(trial, history, front=trial.number in front)
 
 
 def _parent(
@@ -66,6 +69,7 @@ def _parent(
         wall_s=spent.wall_s,
         epoch_s=epoch_s,
         confirmation=confirmation_of(sweep, trials, spent=spent),
+        left_out=str(left_out(sweep) or ""),
     )
     if not report.folder.is_dir():
         report.write(study, summary)
