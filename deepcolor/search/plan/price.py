@@ -95,6 +95,10 @@ class Cost:
     presumed_epochs: int | None = None
     """The epochs each of those is assumed to take: the longest trial's, as the settings are not known yet; None if they
     are."""
+    data_forms: int = 1
+    """Forms in which its data is decoded: more than one where augmentation is searched."""
+    data_bytes: int = 0
+    """What they take on disk, where there are several; they are decoded by now."""
 
     def __repr__(self) -> str:
         return f"<cost of {self.sentence}>"
