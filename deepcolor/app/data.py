@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from deepcolor.app.reporter import SILENT, Reporter, Steps
 from deepcolor.config.schema import DataConfig, Sweep
 from deepcolor.errors import CorruptFileError, DataError
+from deepcolor.stages.sections import DataSection
 from deepcolor.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -40,6 +41,12 @@ class FoundData:
     """Where it comes from, for people."""
     manifest: Manifest | None = None
     """Of a set of pictures."""
+    forms: Mapping[str, tuple[str, Path]] = field(default_factory=dict)
+    """Digest and folder of each other form that trials ask for, by `DataSection.form`."""
+
+    def of(self, data: DataSection) -> tuple[str, Path]:
+        """Return digest and folder of the data in a form that a setting asks for."""
+        return self.forms.get(data.form, (self.digest, self.folder))
 
 
 def draw(
@@ -124,19 +131,20 @@ def _open_pictures(
     between_steps: Callable[[], None],
     steps: Steps | None,
 ) -> FoundData:
-    from deepcolor.data.cache.stored import ensure_cache, is_decoded
+    from deepcolor.data.cache.stored import is_decoded
     from deepcolor.data.manifest import UndecodableError, leave_out, verify
     from deepcolor.processes import DECODING, start_server
     from deepcolor.search.study.pictures import is_begun, is_former, manifest_of
 
-    manifest, config = manifest_of(workspace, sweep), cast(DataConfig, sweep.data)
+    manifest, forms = manifest_of(workspace, sweep), cast(tuple[DataConfig, ...], sweep.data_forms)
+    config = forms[0]
     former = is_former(workspace, manifest)
     if former:
         reporter.note(
             f"{sweep.study} continues with the pictures it was begun with; {config.name} has been prepared anew. "
             "To train on the new ones, give the sweep another study name."
         )
-    if not is_decoded(workspace, manifest, config):
+    if not all(is_decoded(workspace, manifest, each) for each in forms):
         # They are looked at before they are decoded.
         if steps is not None:
             steps.step("starting the processes that decode pictures")
@@ -147,7 +155,46 @@ def _open_pictures(
     elif not former:  # The workspace or the photos have moved; what was decoded of them is all that is needed.
         reporter.note(f"{config.name}: {manifest.source} is not there; going on with what was decoded of it")
     between_steps()
-    with reporter.progress(f"decoding {config.name} at {config.size_px} px") as show:
+
+    def decode(manifest: Manifest) -> FoundData:
+        found = {
+            each.form: _decode(
+                workspace,
+                manifest,
+                each,
+                reporter=reporter,
+                between_steps=between_steps,
+                steps=steps,
+                which=f", form {number} of {len(forms)}" if len(forms) > 1 else "",
+            )
+            for number, each in enumerate(forms, start=1)
+        }
+        return _found(found, manifest)
+
+    try:
+        return decode(manifest)
+    except UndecodableError as error:
+        if is_begun(workspace, sweep):
+            raise  # Without them it would be another study.
+        left = leave_out(workspace, manifest, error.files)
+        reporter.left_out(f"{error.said} They are left out of {config.name} from now on.")
+    return decode(left)
+
+
+def _decode(
+    workspace: Workspace,
+    manifest: Manifest,
+    config: DataConfig,
+    *,
+    reporter: Reporter,
+    between_steps: Callable[[], None],
+    steps: Steps | None,
+    which: str,
+) -> Path:
+    """Return the folder of the data in one form, decoding it if need be."""
+    from deepcolor.data.cache.stored import ensure_cache
+
+    with reporter.progress(f"decoding {config.name} at {config.size_px} px{which}") as show:
 
         def on_progress(done: int, total: int) -> None:
             if steps is not None:
@@ -155,14 +202,7 @@ def _open_pictures(
             show(done, total)
             between_steps()
 
-        try:
-            return _decoded(ensure_cache(workspace, manifest, config, on_progress=on_progress), manifest)
-        except UndecodableError as error:
-            if is_begun(workspace, sweep):
-                raise  # Without them it would be another study.
-            manifest = leave_out(workspace, manifest, error.files)
-            reporter.left_out(f"{error.said} They are left out of {config.name} from now on.")
-        return _decoded(ensure_cache(workspace, manifest, config, on_progress=on_progress), manifest)
+        return ensure_cache(workspace, manifest, config, on_progress=on_progress)
 
 
 def data_of(workspace: Workspace, sweep: Sweep) -> FoundData:
@@ -174,15 +214,21 @@ def data_of(workspace: Workspace, sweep: Sweep) -> FoundData:
     if not sweep.stage_class.pictures:
         digest = sweep.stage_class.data_digest(sweep.data, root=workspace.root)
         return FoundData(workspace.root, digest, source=sweep.data.title)
-    from deepcolor.data.cache.stored import ensure_cache
+    from deepcolor.data.cache.stored import cache_folder, ensure_cache
+    from deepcolor.data.identity import data_digest
     from deepcolor.search.study.pictures import manifest_of
 
-    manifest = manifest_of(workspace, sweep)
-    return _decoded(ensure_cache(workspace, manifest, cast(DataConfig, sweep.data)), manifest)
+    manifest, forms = manifest_of(workspace, sweep), cast(tuple[DataConfig, ...], sweep.data_forms)
+    folders = {each.form: cache_folder(workspace, manifest.name, data_digest(manifest, each)) for each in forms}
+    ensure_cache(workspace, manifest, forms[0])
+    return _found(folders, manifest)
 
 
-def _decoded(cache: Path, manifest: Manifest) -> FoundData:
-    return FoundData(cache, cache.name, str(manifest.source), manifest)
+def _found(folders: Mapping[str, Path], manifest: Manifest) -> FoundData:
+    """What is there, by form, the main one first."""
+    main, *_ = folders.values()
+    found = FoundData(main, main.name, str(manifest.source), manifest)
+    return replace(found, forms={form: (folder.name, folder) for form, folder in folders.items()})
 
 
 def prepare(

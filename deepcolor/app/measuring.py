@@ -136,8 +136,8 @@ def _cost(job: Priced, setting: Setting) -> tuple[float, int]:
             model=setting.model,
             training=setting.training,
             init=setting.init,
-            folder=job.data.folder,
-            data_digest=job.data.digest,
+            folder=job.data.of(setting.data)[1],
+            data_digest=job.data.of(setting.data)[0],
             code=Code(setting.code),
         )
     )
@@ -236,12 +236,13 @@ class Calibration:
         """A segment of its own for each worker: an executor runs one of a trajectory at a time."""
         training = setting.training.model_copy(update={"seed": seed})
         setting = setting.model_copy(update={"training": training})
+        digest, folder = job.data.of(setting.data)
         return Segment(
-            Trajectory(setting, data_digest=job.data.digest, objective=job.sweep.objective),
+            Trajectory(setting, data_digest=digest, objective=job.sweep.objective),
             to_epoch=1,
             patience=None,
             store=self._how.workspace.trajectories,
-            cache=job.data.folder,
+            cache=folder,
             device=self._how.device,
             code=self._how.workspace.code,
         )

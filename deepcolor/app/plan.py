@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from deepcolor.app.data import open_data
+from deepcolor.app.data import FoundData, open_data
 from deepcolor.app.how import How
 from deepcolor.app.measuring import Book, Calibration, Priced
 from deepcolor.app.parents import Parents
@@ -136,10 +136,17 @@ def _priced(book: Book, machine: Machine, *, promoted: bool) -> list[Cost]:
     """Price all sweeps by what the book knows by now; none of them while it knows nothing."""
     costs = []
     for job in book.jobs if book.knows_any or not book.forms() else ():
-        costs.append(price(job.sweep, job.work, paces=book.paces(job), machine=machine, promoted=promoted))
+        cost = price(job.sweep, job.work, paces=book.paces(job), machine=machine, promoted=promoted)
+        costs.append(replace(cost, data_forms=max(1, len(job.data.forms)), data_bytes=_bytes_of(job.data)))
         if job.work.chains:
             machine = replace(machine, startup_s=0.0, cold_s=0.0)
     return costs
+
+
+def _bytes_of(data: FoundData) -> int:
+    """What the decoded forms of a data set take on disk, where there are several."""
+    folders = [folder for _, folder in data.forms.values()] if len(data.forms) > 1 else []
+    return sum(file.stat().st_size for folder in folders for file in folder.iterdir() if file.is_file())
 
 
 def _stretch() -> float:
@@ -168,6 +175,7 @@ def _job(sweep: Sweep, how: How, storage: StudyStorage, *, before: Sequence[Swee
         resolved,
         stored.trials() if stored else [],
         data_digest=data.digest,
+        forms={form: digest for form, (digest, _) in data.forms.items()},
         store=how.workspace.trajectories,
         parent_of=_parent_of(parents, stored, can_wait=bool(before)),
     )

@@ -123,7 +123,7 @@ def _candidate(
         trial=trial.number,
         params={key: value for part in settings.values() for key, value in part.items()},
         data=sweep.data.title,
-        data_digest=data.digest,
+        data_digest=trial.place.data or data.digest,
         parent=trial.place.parent,
         evidence=_evidence(confirmation, sweep.search.objectives[0]) if confirmation else None,
         trainings=_trainings(confirmation.winner, trials, workspace, reporter) if confirmation else (),

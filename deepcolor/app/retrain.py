@@ -47,14 +47,12 @@ def retrain(
     setting = trial.setting(sweep)
     parents = Parents(workspace, StudyStorage(workspace), tracking_uri=tracking_uri)
     with owned(workspace, study.name, on_wait=reporter.note):
-        data = open_data(workspace, sweep, reporter=reporter)
-        trajectory = Trajectory(
-            setting, data_digest=data.digest, init=parents.of(study, setting), objective=sweep.objective
-        )
+        digest, folder = open_data(workspace, sweep, reporter=reporter).of(setting.data)
+        trajectory = Trajectory(setting, data_digest=digest, init=parents.of(study, setting), objective=sweep.objective)
         if trajectory.digest != trial.place.trajectory:
             raise StudyError(
                 f"--retrain: trial {trial.number} of {study.name} must be trained on what it was trained on; got data "
-                f"{data.digest[:12]}: other pictures, another parent or another version of deepcolor than then. "
+                f"{digest[:12]}: other pictures, another parent or another version of deepcolor than then. "
                 "Prepare the data set as it was, or use the version that trained it."
             )
         keep(Code(setting.code, workspace.code))
@@ -66,7 +64,7 @@ def retrain(
                 to_epoch=setting.training.epochs,
                 patience=setting.patience,
                 store=workspace.trajectories,
-                cache=data.folder,
+                cache=folder,
                 device=device,
                 code=workspace.code,
             )

@@ -133,6 +133,7 @@ def _drive(
             stop_file=folder / "stop",
             device=how.device,
             code=workspace.code,
+            forms=data.forms,
         )
         steps.hide()
         with how.reporter.watching(sweep.study) as watcher:

@@ -98,6 +98,11 @@ def _lines(planned: Plan) -> list[str]:
         f"{console.bold('disk')}      {bound}{disk}",
     ]
     lines += [
+        f"{console.bold('data')}      {cost.study}: decoded in {cost.data_forms} forms, {size(cost.data_bytes)}"
+        for cost in costs
+        if cost.data_forms > 1
+    ]
+    lines += [
         f"{console.bold('budget')}    {cost.study} ends on its budget: {cost.limited_by}"
         for cost in costs
         if cost.limited_by

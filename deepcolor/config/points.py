@@ -104,6 +104,11 @@ class Space:
         some = {dimension.name for dimension in self.coupled} | {d.name for d in self._above(also)}
         return self._below([d for d in self.in_order if d.name in some], {}, lambda dimension: dimension.ends)
 
+    def combinations(self, names: Sequence[str]) -> Iterator[Params]:
+        """All that some parameters can be together, with what decides whether a point has them."""
+        some = {dimension.name for dimension in self._above(names)}
+        return self._below([d for d in self.in_order if d.name in some], {}, _every_value)
+
     def count(self) -> int:
         """How many points a grid has; 1 when nothing is searched. Under conditions no more than `MOST_COUNTED` are
         told apart.
@@ -201,6 +206,12 @@ def _circle(left: Sequence[Dimension]) -> Refusal:
     circle = path[path.index(path[-1]) :]
     rule, got = "conditions must not go round in a circle", " -> ".join(circle)
     return Refusal(rule, got=got, key=f"{circle[0]}.when", advice="Take one of them out.")
+
+
+def _every_value(dimension: Dimension) -> Sequence[ParamValue]:
+    if isinstance(dimension, Range) and dimension.step is None:
+        return tuple(range(int(dimension.low), int(dimension.high) + 1))  # Of whole numbers: nothing else may be named.
+    return dimension.grid()
 
 
 def _ascending(dimension: Dimension) -> Sequence[ParamValue]:

@@ -72,6 +72,7 @@ __all__ = [
 
 _SHA256 = re.compile("[0-9a-f]{64}")
 _PARTS = ("data", "model", "training", "init")
+_MOST_FORMS = 64
 _MOST_CASES = 2000
 """Combinations of what conditions connect that a stage is asked about."""
 LENIENT = "lenient"
@@ -312,12 +313,29 @@ class Sweep(_Staged):
                 augment[name] = value
             else:
                 parts[part][name] = value
-        data = self.data
-        if augment:
-            own = self.data.augment
-            data = self.data.model_copy(update={"augment": type(own).model_validate({**own.model_dump(), **augment})})
         made: dict[str, Any] = {part: section(**parts[part]) for part, section in sections.items()}
-        return Setting(stage=self.stage, code=self._code_of(parts), data=data, **made)
+        return Setting(stage=self.stage, code=self._code_of(parts), data=self._data_with(augment), **made)
+
+    @property
+    def data_forms(self) -> tuple[DataSection, ...]:
+        """The forms of its data that its trials train on: the sweep's own, if that is one of them, comes first."""
+        fields = {name for name, part in self.stage_class.searchable_fields().items() if part == AUGMENT}
+        names = [dimension.name for dimension in self.search.space if fields & set(dimension.sets)]
+        if not names:
+            return (self.data,)
+        points = self.space.combinations(names)
+        searched = (self.fields_of(point) for point in islice(points, MOST_COUNTED))
+        found = [self._data_with({name: each[name] for name in each if name in fields}) for each in searched]
+        forms = {data.form: data for data in found}
+        return tuple(sorted(forms.values(), key=lambda data: data.form != self.data.form))
+
+    def _data_with(self, augment: Mapping[str, ParamValue]) -> Any:
+        """Its data section, augmented in another way."""
+        if not augment:
+            return self.data
+        own = self.data.augment
+        changed = type(own).model_validate({**own.model_dump(), **augment})
+        return self.data.model_copy(update={"augment": changed})
 
     def fields_of(self, params: Mapping[str, ParamValue]) -> Params:
         """Return the fields that the parameters of a trial set: a label's own, else the one of the parameter's name."""
@@ -420,11 +438,23 @@ class Sweep(_Staged):
             self.space.check(fields=fields)
         except Refusal as refusal:
             raise refusal.below("search.space") from None
+        self._check_forms(fields)
         if search.sampler == "grid" and (count := self.grid_points()) > MOST_GRID_POINTS:
             advice = "Search fewer values, or choose the sampler tpe or random."
             rule = f"a grid may have {MOST_GRID_POINTS} points at most"
             got = f"at least {count}" if count >= MOST_COUNTED and self.space.coupled else str(count)
             raise Refusal(rule, got=got, advice=advice, key="search.space")
+
+    def _check_forms(self, fields: Mapping[str, str]) -> None:
+        """Refuse more forms of the data than can be decoded."""
+        for dimension in self.search.space:
+            searched = [field for field in dimension.sets if fields.get(field) == AUGMENT]
+            if searched and isinstance(dimension, Range) and dimension.step is None:
+                rule, advice = "pictures are decoded for each of its values", "Write a list, or add a step."
+                raise Refusal(rule, got="a range without steps", key=f"search.space.{dimension.name}", advice=advice)
+        if (count := len(self.data_forms)) > _MOST_FORMS:
+            rule = f"pictures may be decoded in {_MOST_FORMS} forms at most"
+            raise Refusal(rule, got=str(count), key="search.space", advice="Search fewer values of data.augment.")
 
     def _check_first(self) -> None:
         first, limit = self.search.first, self.limit()

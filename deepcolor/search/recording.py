@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from deepcolor.search.rules.confirmation import confirmation_line
 from deepcolor.search.rules.front import front_of
 from deepcolor.search.rules.judging import judged_lines
 from deepcolor.search.rules.summary import Summary, best_of, improvements
-from deepcolor.search.study.storage import Outcome, StoredStudy, StoredTrial
+from deepcolor.search.study.storage import Outcome, Place, StoredStudy, StoredTrial
 from deepcolor.tracking import layout
 from deepcolor.tracking.records import Provenance, State, StudyRecord, TrialRecord
 from deepcolor.training.early_stopping import view_of
@@ -69,7 +69,7 @@ class Projection:
             trajectory=trial.place.trajectory,
             started_ms=trial.started_ms,
             ended_ms=trial.ended_ms,
-            provenance=self.provenance,
+            provenance=self._provenance_of(trial.place),
             history=tuple(history[:end_epoch]),
             end_epoch=end_epoch,
             value=trial.value,
@@ -85,6 +85,9 @@ class Projection:
             breaks=trial.breaks_text,
             front=front,
         )
+
+    def _provenance_of(self, place: Place) -> Provenance:
+        return replace(self.provenance, data_digest=place.data) if place.data else self.provenance
 
     def _end_epoch(self, trial: StoredTrial, history: Sequence[EpochMetrics]) -> int:
         """The last epoch that a trial may look at as it stands: others on its trajectory may have gone further."""

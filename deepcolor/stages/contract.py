@@ -231,7 +231,7 @@ class Stage:
     @classmethod
     def _augment(cls) -> type[Frozen] | None:
         """The augmentation of a stage that trains on prepared pictures: the part of its data that can be searched."""
-        field = cls.data.model_fields.get("augment") if False else None  # not yet
+        field = cls.data.model_fields.get("augment") if cls.pictures else None
         kind = field.annotation if field is not None else None
         return kind if isinstance(kind, type) and issubclass(kind, Frozen) else None
 

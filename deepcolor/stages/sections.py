@@ -32,6 +32,11 @@ class DataSection(_Section):
         """What the data is called, in tables and in MLflow; empty where it has no name."""
         return str(getattr(self, "name", ""))
 
+    @property
+    def form(self) -> str:
+        """What tells it from other sections: the data of one name may be asked for in several forms."""
+        return self.model_dump_json()
+
 
 class ModelSection(_Section):
     """The form of the model."""

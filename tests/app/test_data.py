@@ -6,8 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from deepcolor.app.data import draw_figure, list_data, prepare, write_channels
+from deepcolor.app.data import data_of, draw_figure, list_data, open_data, prepare, write_channels
+from deepcolor.config.load import sweep_of
+from deepcolor.data.cache.arrays import CachedData
 from deepcolor.errors import DataError
+from deepcolor.search.plan.workload import workload
 from deepcolor.workspace import Workspace
 from tests.data.conftest import pictures, workspace  # noqa: F401  # fixtures
 from tests.data.photos import fruit, save
@@ -30,6 +33,25 @@ def test_data_sets_are_prepared_and_listed(
     assert all(one.file.is_file() and len(one.digest) == 32 for one in made)
     assert made[0].digest != made[1].digest
     assert capsys.readouterr() == ("", "")
+
+
+def test_each_form_that_a_search_needs_is_decoded_once(pictures: Path, workspace: Workspace) -> None:  # noqa: F811
+    """Where augmentation is searched, a setting finds the pictures as it asks for them, and a plan counts them so."""
+    prepare(pictures, name="one", workspace=workspace, split=(0.6, 0.2, 0.2), seed=0)
+    space = {"random_rotation": [15, None], "epochs": [1, 2]}
+    content = {"study": "s", "stage": "regressor", "data": {"name": "one", "size_px": 64}, "search": {"space": space}}
+    sweep = sweep_of(content)
+    data = open_data(workspace, sweep, reporter=Heard())
+    found = [data.of(form) for form in sweep.data_forms]
+    rows = [len(CachedData.open(folder).train) for _, folder in found]
+    assert rows[0] * 5 == rows[1] * 6  # Five copies of each picture, and four.
+    assert found[0] == (data.digest, data.folder)
+    assert data_of(workspace, sweep) == data
+    digests = {form: digest for form, (digest, _) in data.forms.items()}
+    work = workload(
+        sweep, [], data_digest=data.digest, forms=digests, store=workspace.trajectories, parent_of=lambda _: None
+    )
+    assert (work.trials, work.trajectories, len(work.forms())) == (4, 2, 2)
 
 
 def test_a_figure_never_takes_the_place_of_a_stranger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -48,12 +48,25 @@ def refused(space: dict[str, Any], *, training: dict[str, Any] | None = None, **
             {"size": {"values": {"a": {"lr": 0.1}}}, "patience": {"values": [2], "when": {"lr": 0.1}}},
             "lr: is set by size (the sweep given, search.space.patience.when.lr). Name size and its labels",
         ),
+        (
+            {"random_rotation": {"low": 1, "high": 90}},
+            "random_rotation: a grid needs a list of values, or a range with a step",
+        ),
+        ({"augment.random_crop": [4]}, "augment: the keys of a space are flat; got the section augment"),
+        ({"data": {"augment": {"random_crop": [4]}}}, "data: the keys of a space are flat; got the section data"),
+        ({"random_rotation": list(range(1, 70))}, "space: pictures may be decoded in 64 forms at most; got 69"),
         ({"lr": [{"patience": 2}, 3]}, "lr: mappings and single values cannot be mixed; got 3"),
     ],
 )
 def test_a_space_that_means_nothing_is_refused(space: dict[str, Any], expected: str) -> None:
     """Unknown names and values, circles, and fields that are searched twice."""
     assert expected in refused(space)
+
+
+def test_pictures_are_not_decoded_in_any_number_of_forms() -> None:
+    """A sampler may draw any number from a range, so a range of augmentation needs steps."""
+    said = refused({"random_rotation": {"low": 1, "high": 90}}, sampler="random", trials=3)
+    assert "random_rotation: pictures are decoded for each of its values; got a range without steps" in said
 
 
 def test_momentum_belongs_to_optimizers_that_have_it() -> None:

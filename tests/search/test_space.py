@@ -136,3 +136,22 @@ def test_most_epochs_are_those_of_any_setting() -> None:
     assert sweep_over({"size": {"values": {"a": {"epochs": 3}, "b": {"epochs": 9}}}}).most_epochs == 9
     space = {"optimizer": ["adam", "sgd"], "epochs": {"values": [3], "when": {"optimizer": "sgd"}}}
     assert sweep_over(space, training={"epochs": 20}).most_epochs == 20
+
+
+def test_the_forms_of_the_data_that_trials_ask_for() -> None:
+    """Fields of data.augment are searched under their own names; each combination that a trial can have is a form."""
+    space = {
+        "random_rotation": [5, 15, None],
+        "random_crop": {"values": [4], "when": {"random_rotation": 5}},
+        "plain": {"values": {"yes": {"mode": "fresh"}, "no": {}}},
+    }
+    sweep = sweep_over(space)
+    forms = [(form.augment.random_rotation, form.augment.random_crop, form.augment.mode) for form in sweep.data_forms]
+    assert forms[0] == (15.0, 8, "fixed")
+    assert set(forms) == {(r, 4 if r == 5 else 8, mode) for r in (5.0, 15.0, None) for mode in ("fixed", "fresh")}
+    setting = sweep.setting({"random_rotation": 5.0, "random_crop": 4, "plain": "no"})
+    assert setting.data in sweep.data_forms
+    assert params_of(sweep, setting) == {"random_rotation": 5.0, "random_crop": 4, "plain": "no"}
+    assert sweep_over({"lr": [0.1]}).data_forms == (sweep.data,)
+    other = sweep_over({"random_rotation": [5, 15]})
+    assert misfits(other, setting) == ["data.augment.random_crop: 4 -> 8"]

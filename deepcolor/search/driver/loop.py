@@ -18,9 +18,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -75,6 +75,8 @@ class Places:
     checkpoint_every_s: float = 30.0
     code: Path | None = None
     """See `Segment.code`."""
+    forms: Mapping[str, tuple[str, Path]] = field(default_factory=dict)
+    """Digest and folder of the data in each form that settings ask for, by `DataSection.form`; others have `cache`."""
 
 
 class Driver:
@@ -335,15 +337,20 @@ class Driver:
         return Place(
             trajectory=trajectory.digest,
             in_store_epochs=len(history),
+            data=trajectory.data_digest if trajectory.data_digest != self._data_digest else None,
             parent=trajectory.init.ref if trajectory.init else None,
             epochs=epochs,
             resumed_epochs=resumable_epochs(paths, view, setting.final_metrics) if history else 0,
         )
 
+    def _data(self, setting: Setting) -> tuple[str, Path]:
+        """Digest and folder of what a setting trains on."""
+        return self._places.forms.get(setting.data.form, (self._data_digest, self._places.cache))
+
     def _trajectory(self, setting: Setting) -> Trajectory:
         return Trajectory(
             setting=setting,
-            data_digest=self._data_digest,
+            data_digest=self._data(setting)[0],
             init=self._parent_of(setting),
             objective=self._sweep.objective,
         )
@@ -355,7 +362,7 @@ class Driver:
                 to_epoch=ask.epochs,
                 patience=ask.patience,
                 store=self._places.store,
-                cache=self._places.cache,
+                cache=self._data(self._board.open[ask.number].trajectory.setting)[1],
                 device=self._places.device,
                 checkpoint_every_s=self._places.checkpoint_every_s,
                 stop_file=self._places.stop_file,

@@ -71,7 +71,7 @@ def _of_study(workspace: Workspace, study: StoredStudy, *, device: str, host: st
         if outcome.host != host or not outcome.device.startswith(device):
             continue
         try:
-            form = Form.of(trial.setting(study.sweep))
+            form = Form.of(trial.setting(study.sweep), main=study.sweep.data_forms[0])
         except (StudyError, ValidationError):
             continue  # Written by another version; its figures may mean something else.
         one = _seen(workspace, trial)

@@ -97,6 +97,10 @@ class Cost:
     are."""
     left_out: str = ""
     """What of its grid is not trained, in words."""
+    data_forms: int = 1
+    """Forms in which its data is decoded: more than one where augmentation is searched."""
+    data_bytes: int = 0
+    """What they take on disk, where there are several; they are decoded by now."""
 
     def __repr__(self) -> str:
         return f"<cost of {self.sentence}>"

@@ -17,7 +17,7 @@ from deepcolor.search.study.sizes import DRAWS, Fitting, fitting_points, left_ou
 from deepcolor.search.study.space import Params, point_key
 from deepcolor.search.study.storage import StoredTrial
 from deepcolor.search.study.trials import searched
-from deepcolor.stages.sections import ModelSection
+from deepcolor.stages.sections import DataSection, ModelSection
 from deepcolor.training.checkpoint import read_history
 from deepcolor.training.early_stopping import view_of
 from deepcolor.training.remainder import resumable_epochs
@@ -27,6 +27,8 @@ from deepcolor.words import params_line
 
 _UNLIMITED_DRAWS = 1000
 """Assumed of a search that only its budget ends."""
+_COPIES = "copies"
+"""Of each training picture: a form's own, where a sweep searches how pictures are augmented."""
 
 
 @dataclass(frozen=True)
@@ -39,10 +41,17 @@ class Form:
     """Fields of `training` and `init` that weigh (`Stage.weighs`), by name."""
 
     @classmethod
-    def of(cls, setting: Setting) -> Form:
-        """The form of a setting."""
+    def of(cls, setting: Setting, *, main: DataSection | None = None) -> Form:
+        """The form of a setting.
+
+        Args:
+            setting: What would be trained.
+            main: The form of the data that its sweep is known by; with others an epoch may have more pictures.
+        """
         fields = {**vars(setting.training), **vars(setting.init)}
         others = tuple((name, fields[name]) for name in setting.stage_class.weighs if name in fields)
+        if main is not None and setting.data.form != main.form:
+            others += ((_COPIES, _copies(setting.data)),)
         return cls(setting.stage, setting.model, others)
 
     @property
@@ -95,6 +104,7 @@ def workload(
     trials: Sequence[StoredTrial],
     *,
     data_digest: str,
+    forms: Mapping[str, str] = MappingProxyType({}),
     store: Path,
     parent_of: Callable[[Setting], InitWeights | None],
 ) -> Workload:
@@ -104,18 +114,21 @@ def workload(
         sweep: With what it takes over from its parent model.
         trials: Those of its study; none if it does not exist yet.
         data_digest: Of the data in the sweep's form.
+        forms: Of the data in each form that its trials ask for, by `DataSection.form`.
         store: The folder of all trajectories.
         parent_of: The weights a setting starts from; only their checksum matters.
     """
     trajectories: dict[str, list[Trajectory]] = {}
+    main = sweep.data_forms[0]
     points = open_points(sweep, trials)
     searched_for = [sweep.setting(params) for params in points]
     confirming = [sweep.setting(params) for params in _confirming_points(sweep, trials, points)]
     settings = searched_for + confirming
     for setting in settings:
-        trajectory = Trajectory(setting, data_digest, parent_of(setting), sweep.objective)
+        digest = forms.get(setting.data.form, data_digest)
+        trajectory = Trajectory(setting, digest, parent_of(setting), sweep.objective)
         trajectories.setdefault(trajectory.digest, []).append(trajectory)
-    chains = [_chain(same, store=store) for same in trajectories.values()]
+    chains = [_chain(same, store=store, main=main) for same in trajectories.values()]
     return Workload(
         trials=len(searched_for),
         trajectories=len(trajectories),
@@ -174,12 +187,17 @@ def _confirming_points(sweep: Sweep, trials: Sequence[StoredTrial], open_: Seque
     ]
 
 
+def _copies(data: DataSection) -> str:
+    """How many copies of each picture, and whether they are drawn anew in every epoch."""
+    return f"{len(data.augment.active)} {data.augment.mode}"
+
+
 def _longest(sweep: Sweep, point: Params) -> Params:
     """The epochs that a setting is presumed to have, where its point says how many it has."""
     return {"epochs": sweep.most_epochs} if "epochs" in point else {}
 
 
-def _chain(same: Sequence[Trajectory], *, store: Path) -> Chain:
+def _chain(same: Sequence[Trajectory], *, store: Path, main: DataSection) -> Chain:
     """Work out what a driver would do for the trials on one trajectory, given what the store holds."""
     paths = TrajectoryPaths(store, same[0].digest)
     final = same[0].setting.final_metrics
@@ -195,7 +213,7 @@ def _chain(same: Sequence[Trajectory], *, store: Path) -> Chain:
         begins = max(resumable_epochs(paths, view, final), reached if reached <= end else 0)
         epochs.append(max(0, end - begins))
         reached = max(reached, end)
-    return Chain(Form.of(same[0].setting), same[0].setting, tuple(epochs))
+    return Chain(Form.of(same[0].setting, main=main), same[0].setting, tuple(epochs))
 
 
 def refuse_if_nothing_fits(sweep: Sweep) -> Sweep:

@@ -45,6 +45,8 @@ class Place:
     """Rungs that it had reached in another training before it was placed here, but has yet to reach in this one."""
     started_ms: int = field(default_factory=now_ms)
     """Unix time: Optuna's own times are local and lose their zone."""
+    data: str | None = None
+    """The digest of its data, where that is searched; None: the study's."""
 
 
 @dataclass(frozen=True)
