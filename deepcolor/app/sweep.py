@@ -107,6 +107,7 @@ def _drive(
     ):
         keep(Code(sweep.code, workspace.code))
         study = storage.open(sweep, lambda: parents.adopt(sweep), extend=how.extend)
+        study.sweep.make_ready(workspace.root)
         folder = workspace.study(sweep.study)
         cut = how.slots()
         start = Start(provenance(study.sweep, data, root=workspace.root), how.command, cut.workers, cut.threads)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Self, get_args
 
 from pydantic import (
     Discriminator,
@@ -257,7 +257,8 @@ def _stage(info: ValidationInfo) -> type[Stage]:
 
 def _takes(stage: type[Stage], name: str, kind: type) -> bool:
     annotation = stage.sections()[stage.searchable_fields()[name]].model_fields[name].annotation
-    return annotation is int or annotation is kind
+    # One that may be null takes numbers, too.
+    return any(each is int or each is kind for each in get_args(annotation) or (annotation,))
 
 
 def _field_value(stage: type[Stage], name: str, value: Any) -> Any:
