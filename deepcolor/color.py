@@ -152,6 +152,16 @@ def tanh_to_normalised(output: Values) -> Values:
     return (output + 1.0) / 2.0
 
 
+def ab_to_signed(ab: Values, end: float) -> Values:
+    """a*, b* in CIELAB units to [-1, 1], where -`end` and `end` are the ends."""
+    return ab / end
+
+
+def signed_to_ab(signed: Values, end: float) -> Values:
+    """[-1, 1] back to a*, b* in CIELAB units."""
+    return signed * end
+
+
 def _power(base: FloatArray, exponent: float) -> FloatArray:
     """Raise values of at least 0 to a power, several times faster than `**` and `cbrt`, which are not vectorised."""
     logarithm = np.log(np.maximum(base, np.finfo(np.float32).tiny))

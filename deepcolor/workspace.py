@@ -24,6 +24,11 @@ def is_state_folder(folder: Path) -> bool:
     )
 
 
+def weights_beside(trajectories: Path) -> Path:
+    """Return the folder of the weights that networks begin with, given that of all trajectories."""
+    return trajectories.parent / "weights"
+
+
 def checked_name(name: str, *, kind: str, error: type[UserError] = WorkspaceError) -> str:
     """Return `name` if it is safe as a file name below the workspace.
 
@@ -138,6 +143,11 @@ class Workspace:
     def code(self) -> Path:
         """The files of the user's own code that sweeps name; no study can have this folder's name."""
         return self.studies / ".code"
+
+    @property
+    def weights(self) -> Path:
+        """Weights that networks begin with, beside those trained here; what is in it can be fetched again."""
+        return weights_beside(self.trajectories)
 
     @property
     def datasets(self) -> Path:

@@ -56,6 +56,7 @@ def retrain(
                 "Prepare the data set as it was, or use the version that trained it."
             )
         keep(Code(setting.code, workspace.code))
+        sweep.make_ready(workspace.root)
         view = trial.outcome.view
         reporter.note(f"training trial {trial.number} of {study.name} again, to epoch {view.chosen_epoch}")
         run_segment(

@@ -111,6 +111,7 @@ def _drive(
     ):
         keep(Code(sweep.code, workspace.code))
         study = storage.open(sweep, lambda: refuse_if_nothing_fits(parents.adopt(sweep)), extend=how.extend)
+        study.sweep.make_ready(workspace.root)
         if (unfit := left_out(study.sweep)) is not None:
             how.reporter.note(f"{sweep.study}: {unfit}")
         folder = workspace.study(sweep.study)

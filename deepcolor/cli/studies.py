@@ -21,7 +21,14 @@ if TYPE_CHECKING:
     from deepcolor.app.studies import ListedStudy, Standing
     from deepcolor.search.study.storage import StoredTrial
 
-_TITLES = {"psnr_db": "PSNR dB", "ssim": "SSIM", "colourfulness": "colour"}
+_TITLES = {
+    "psnr_db": "PSNR dB",
+    "ssim": "SSIM",
+    "colourfulness": "colour",
+    "ciede2000": "CIEDE2000",
+    "bias_a": "bias a*",
+    "bias_b": "bias b*",
+}
 """How a leaderboard calls final metrics; others by their own names."""
 _PRINTED = Path("-")
 

@@ -10,8 +10,9 @@ from deepcolor.config.sections import WITH_MOMENTUM, DataConfig, InitConfig, Mod
 from deepcolor.fields.named import NETWORKS, public_names
 from deepcolor.fields.objective import Direction
 from deepcolor.fields.refusal import Refusal
+from deepcolor.models.pretrained import RANDOM, credit, source_digest
 from deepcolor.stages.contract import Stage, Values
-from deepcolor.stages.sections import DataSection, TrainingSection
+from deepcolor.stages.sections import DataSection, ModelSection, TrainingSection
 from deepcolor.stages.session import Job, Measured, SavedModel, Session, Size
 
 TRAIN_MSE, TRAIN_LOSS = "train/mse", "train/loss"
@@ -24,8 +25,16 @@ MSE: Mapping[str, Direction] = {
 }
 """In the normalised units (value + 128) / 255: of a* and b* together, and of each alone."""
 
-PICTURE_METRICS: Mapping[str, Direction] = {"psnr_db": "maximize", "ssim": "maximize", "colourfulness": "maximize"}
-"""Of the coloured validation pictures, in RGB (`deepcolor.coloring.measuring`)."""
+PICTURE_METRICS: Mapping[str, Direction] = {
+    "psnr_db": "maximize",
+    "ssim": "maximize",
+    "colourfulness": "maximize",
+    "ciede2000": "minimize",
+    "bias_a": "minimize",
+    "bias_b": "minimize",
+}
+"""Of the coloured validation pictures (`deepcolor.coloring.measuring`). The biases are best at 0: their direction
+says no more than that little is better."""
 
 
 class Colouring(Stage):
@@ -35,7 +44,10 @@ class Colouring(Stage):
     metrics = MSE
     final_metrics = PICTURE_METRICS
     pictures = True
-    units = "MSE in normalised units, (value + 128) / 255; colourfulness relative to the originals."
+    units = (
+        "MSE in normalised units, (value + 128) / 255; colourfulness relative to the originals; bias of a* and b* in "
+        "CIELAB units, predicted minus true."
+    )
     gate_metric = "mse"
     items = "picture"
     baseline_name = "predicting the training mean"
@@ -70,10 +82,54 @@ class Colouring(Stage):
         return {**cls.final_metrics, **dict.fromkeys(public_names(training.final_metrics, prefix=""), "minimize")}
 
     @classmethod
+    def also_decides(cls, *, data: DataSection, model: ModelSection) -> Mapping[str, Any]:
+        """Weights by their content, and how the pictures of a batch are changed."""
+        digest = source_digest(cast(ModelConfig, model))
+        geometry = cast(DataConfig, data).augment.geometry
+        return {
+            **({"encoder_weights": digest} if digest is not None else {}),
+            **({"geometric": geometry} if geometry is not None else {}),
+        }
+
+    @classmethod
+    def make_ready(cls, values: Values, *, root: Path) -> None:
+        """Fetch the weights of encoders, where something starts from them."""
+        encoders = [str(encoder) for _, encoder in values("encoder") if encoder is not None]
+        if not encoders or all(ref is not None for _, ref in values("init_from")):
+            return
+        from deepcolor.models.encoder_weights import ensure_weights
+        from deepcolor.workspace import Workspace
+
+        for encoder in encoders:
+            for _, weights in values("encoder_weights"):
+                model = ModelConfig.model_validate({"encoder": encoder, "encoder_weights": weights})
+                ensure_weights(model, Workspace.at(root).weights)
+
+    @classmethod
+    def credits(cls, model: ModelSection) -> tuple[str, ...]:
+        """Whose weights its encoder began with."""
+        known = credit(cast(ModelConfig, model))
+        return (known,) if known is not None else ()
+
+    @classmethod
+    def requirements_of(cls, model: ModelSection) -> tuple[str, ...]:
+        """The encoders of torchvision are built by it."""
+        encoder = cast(ModelConfig, model).encoder
+        brought = encoder is None or encoder == "efficientnet_lite0"
+        return cls.requirements if brought else (*cls.requirements, "torchvision")
+
+    @classmethod
     def check(cls, values: Values) -> None:
-        """Freezing needs weights to start from, and momentum an optimizer that has it."""
+        """Refuse freezing without weights to start from, a choice of colours beside a decoder that makes few of them,
+        and momentum beside an optimizer that has none.
+        """
+        _check_head(values)
         freezing = [key for key, value in values("freeze") if value == "encoder"]
-        if freezing and any(ref is None for _, ref in values("init_from")):
+        random = any(ref is None for _, ref in values("init_from")) and (
+            any(encoder is None for _, encoder in values("encoder"))
+            or any(weights == RANDOM for _, weights in values("encoder_weights"))
+        )
+        if freezing and random:
             advice = "Set init.init_from, or leave freeze out."
             raise Refusal("freezing needs weights to start from", got="init_from: null", key=freezing[0], advice=advice)
         moments = [key for key, value in values("momentum") if value is not None]
@@ -94,13 +150,17 @@ class Colouring(Stage):
             f"lr={_short(training.lr)}",
             f"wd={_short(training.weight_decay)}",
             *([model.network] if model.network not in NETWORKS.shipped else []),
-            f"fm={model.feature_maps}{' doubling' if model.growth == 'double' else ''}",
+            _encoder(model),
             f"batch={training.batch_size}",
-            f"{training.optimizer}{' cosine' if training.lr_schedule == 'cosine' else ''}",
+            f"{training.optimizer}{_SCHEDULES[training.lr_schedule]}",
             *([f"momentum={training.momentum:g}"] if training.momentum is not None else []),
             *([training.loss] if training.loss != "mse" else []),
             both if cls.target == "pixels" else model.output_activation,
         ]
+        if cls.target == "pixels" and model.decoder != "transposed":
+            parts.append(f"{model.decoder} {model.decoder_width}")
+        if model.head != "regression":
+            parts.append(model.head)
         if model.skip_connections:
             parts.append("skip")
         if job.parent is not None:
@@ -165,6 +225,29 @@ class Colouring(Stage):
         from deepcolor.coloring.example import example_input
 
         return example_input()
+
+
+_SCHEDULES = {"constant": "", "cosine": " cosine", "one_cycle": " one-cycle"}
+
+
+def _encoder(model: ModelConfig) -> str:
+    if model.encoder is not None:
+        return model.encoder if model.encoder_weights != RANDOM else f"{model.encoder} (random)"
+    return f"fm={model.feature_maps}{' doubling' if model.growth == 'double' else ''}"
+
+
+def _check_head(values: Values) -> None:
+    """Refuse bins where they would be chosen for every pixel, or have a term that is about something else."""
+    chosen = [key for key, head in values("head") if head == "bins"]
+    if not chosen:
+        return
+    if any(decoder == "transposed" for _, decoder in values("decoder")):
+        advice = "Set model.decoder: bilinear, or leave head out."
+        raise Refusal("bins need another decoder", got="decoder: transposed", key=chosen[0], advice=advice)
+    heavy = [key for key, weight in values("saturation_weight") if weight]
+    if heavy:
+        advice = "Leave one of them out; model.annealing makes their colours more vivid."
+        raise Refusal("saturation_weight is of the regression alone", got="head: bins", key=heavy[0], advice=advice)
 
 
 def _short(value: float) -> str:

@@ -42,8 +42,13 @@ class ColorModel:
         origin = f", from {known.parent}" if known.parent else ""
         return (
             f"<{type(self).__name__}: {known.stage}, {known.size_px} px, "
-            f"{self._network.model.feature_maps} feature maps, epoch {known.epoch}{origin}, on {self._device}>"
+            f"{self._form}, epoch {known.epoch}{origin}, on {self._device}>"
         )
+
+    @property
+    def _form(self) -> str:
+        model = self._network.model
+        return model.encoder or f"{model.feature_maps} feature maps"
 
     @property
     def network(self) -> Network:

@@ -10,5 +10,5 @@ class Colorizer(Colouring):
 
     about = "Colours a grey photo: predicts a* and b* of every pixel from its lightness."
     starts_from = ("regressor",)
-    takes_form = ("feature_maps", "growth", "network")
+    takes_form = ("feature_maps", "growth", "network", "encoder", "encoder_weights")
     colours_pixels = True

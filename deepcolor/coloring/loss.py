@@ -9,13 +9,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import l1_loss, mse_loss, smooth_l1_loss
 
+from deepcolor.config.sections import TrainingConfig
 from deepcolor.errors import CodeError
 from deepcolor.fields.named import LOSSES
+from deepcolor.models.bins import Bins
+from deepcolor.models.networks import Colorizer, Network
 from deepcolor.plugins import Code
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 """(output, target) -> the mean over the batch, a tensor with one number. Both are float32, of shape (B, 2, H, W), or
 (B, 2) for a regressor, in the units of the network's output."""
+
+Criterion = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+"""(what `Network.trained` gives, a* b* in CIELAB units) -> what is minimised, and what is recorded of it."""
 
 _SQUARED_BELOW = 0.05
 """smooth_l1: the share of the output's range. torch's own 1.0 is all of it, and would be the squared error again."""
@@ -41,6 +47,57 @@ def build_loss(name: str, *, span: float, device: torch.device, code: Code) -> L
             return partial(smooth_l1_loss, beta=_SQUARED_BELOW * span)
         case _:
             return _of_the_user(name, code.load(name, group=LOSSES.group), device)
+
+
+def build_criterion(network: Network, training: TrainingConfig, *, device: torch.device, code: Code) -> Criterion:
+    """Return what a training minimises: its loss, with a term against desaturation, or the cross-entropy of bins.
+
+    Args:
+        network: That is trained.
+        training: Of the setting.
+        device: Where it is trained.
+        code: Holds a loss of the user's own.
+    Raises:
+        CodeError: As `build_loss`.
+    """
+    if isinstance(network, Colorizer) and network.bins is not None:
+        return partial(_of_bins, network, network.bins, is_mse=training.loss == "mse")
+    loss = build_loss(training.loss, span=network.span, device=device, code=code)
+    if training.saturation_weight == 0:
+        return partial(_plain, network, loss)
+    # The metric of mse has its units whatever is added to it.
+    return partial(_saturated, network, loss, weight=training.saturation_weight, is_mse=training.loss == "mse")
+
+
+def _plain(network: Network, loss: Loss, output: Tensor, ab: Tensor) -> tuple[Tensor, Tensor]:
+    value = loss(output, network.native_target(ab))
+    return value, value
+
+
+def _saturated(
+    network: Network, loss: Loss, output: Tensor, ab: Tensor, *, weight: float, is_mse: bool
+) -> tuple[Tensor, Tensor]:
+    target = network.native_target(ab)
+    value = loss(output, target)
+    missing = (_chroma(target - network.neutral) - _chroma(output - network.neutral)).clamp_min(0).mean()
+    total = value + weight * missing / network.output_range
+    return total, value if is_mse else total
+
+
+def _chroma(output: Tensor) -> Tensor:
+    # Where there is no colour at all, the root has no slope.
+    return (output.square().sum(dim=1) + _NO_CHROMA).sqrt()
+
+
+def _of_bins(network: Colorizer, bins: Bins, output: Tensor, ab: Tensor, *, is_mse: bool) -> tuple[Tensor, Tensor]:
+    value = bins.loss(output, ab)
+    if not is_mse:
+        return value, value
+    with torch.no_grad():
+        return value, mse_loss(network.chosen(output.detach()), network.native_target(ab))
+
+
+_NO_CHROMA = 1e-8
 
 
 def _of_the_user(name: str, loss: object, device: torch.device) -> Loss:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -14,7 +16,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from deepcolor.color import colourfulness, denormalise_lightness, lab_to_rgb, normalise_ab
+from deepcolor.color import colourfulness, denormalise_lightness, lab_to_rgb, normalise_ab, rgb_to_lab
+from deepcolor.coloring.difference import ciede2000
 from deepcolor.coloring.own_metrics import Metric, Sums
 from deepcolor.data.cache.arrays import CachedData, Split
 from deepcolor.data.splits import SplitName
@@ -47,6 +50,11 @@ class Measurement:
     """Structural similarity in RGB, mean over the pictures."""
     colourfulness: float
     """Relative to the originals: 1 is as colourful, 0 is grey."""
+    ciede2000: float
+    """How different the colours look, mean over the pictures."""
+    bias_a: float
+    """By how much the predicted a* is too high on average, in CIELAB units; below 0, too low."""
+    bias_b: float
     images: int
     per_image_mse: tuple[float, ...]
     """In the order of the split; `mse` is their mean."""
@@ -102,10 +110,77 @@ def image_errors(
     return errors / network.span**2
 
 
+@dataclass(frozen=True)
+class PictureFigures:
+    """What the coloured pictures of a split are worth beside the originals: an entry for each, in their order."""
+
+    psnr_db: list[float]
+    ssim: list[float]
+    ciede2000: list[float]
+    predicted: list[float]
+    """Their colourfulness (Hasler and Suesstrunk, 2003)."""
+    original: list[float]
+    """The originals'."""
+    bias_a: list[float]
+    bias_b: list[float]
+
+    def means(self, rows: Sequence[int] | None = None) -> dict[str, float]:
+        """Return the means over all pictures, or some rows; `colourfulness` is the mean of the predictions divided by
+        that of the originals.
+        """
+        rows = range(len(self.psnr_db)) if rows is None else rows
+
+        def mean(values: list[float]) -> float:
+            return math.fsum(values[row] for row in rows) / len(rows)
+
+        original = mean(self.original)
+        return {
+            "psnr_db": mean(self.psnr_db),
+            "ssim": mean(self.ssim),
+            "colourfulness": mean(self.predicted) / original if original > 0 else 0.0,
+            "ciede2000": mean(self.ciede2000),
+            "bias_a": mean(self.bias_a),
+            "bias_b": mean(self.bias_b),
+        }
+
+    def by_category(self, names: Sequence[str]) -> bytes | None:
+        """Return the means of each folder of pictures as a table, the worst first.
+
+        Args:
+            names: Relative paths of the pictures.
+        Returns:
+            A CSV file; None where the pictures lie in one folder.
+        """
+        rows_of: dict[str, list[int]] = {}
+        for row, name in enumerate(names):
+            rows_of.setdefault(name.rpartition("/")[0], []).append(row)
+        if len(rows_of) < 2:
+            return None
+        tables = [(folder or ".", len(rows), self.means(rows)) for folder, rows in rows_of.items()]
+        tables.sort(key=lambda entry: (entry[2]["psnr_db"], entry[0]))
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(["category", "pictures", *tables[0][2]])
+        writer.writerows([folder, count, *(f"{v:.5g}" for v in means.values())] for folder, count, means in tables)
+        return text.getvalue().encode()
+
+
 def picture_metrics(
     network: Network, split: Split, *, device: torch.device, batch_size: int = VAL_BATCH_SIZE
 ) -> dict[str, float]:
-    """Compare the coloured pictures with the originals, in RGB.
+    """Compare the coloured pictures with the originals; see `picture_figures`.
+
+    Returns:
+        Means over the pictures: `psnr_db` and `ssim`, in RGB; `colourfulness`, relative to the originals'; `ciede2000`;
+        and `bias_a`, `bias_b`, predicted minus true in CIELAB units.
+    """
+    return picture_figures(network, split, device=device, batch_size=batch_size).means()
+
+
+def picture_figures(
+    network: Network, split: Split, *, device: torch.device, batch_size: int = VAL_BATCH_SIZE
+) -> PictureFigures:
+    """Compare the coloured pictures with the originals, as they are seen: what sRGB cannot show is clipped.
 
     A Regressor's mean colour is painted over the whole picture, so that the figures compare between the stages.
 
@@ -114,24 +189,21 @@ def picture_metrics(
         split: At least one picture.
         device: Where the network is.
         batch_size: Pictures at a time.
-    Returns:
-        `psnr_db` and `ssim`, means over the pictures, and `colourfulness`, the mean over the predictions divided by
-        that over the originals (Hasler and Suesstrunk, 2003).
     """
-    psnr_db: list[float] = []
-    ssim: list[float] = []
-    predicted = original = 0.0
+    figures = PictureFigures([], [], [], [], [], [], [])
     for rows in _rows(split, batch_size):
         truth_BHW3, guess_BHW3 = coloured(network, split, rows=rows)
-        psnr_db += psnr_db_of(guess_BHW3, truth_BHW3)
-        ssim += _ssim(guess_BHW3, truth_BHW3, device=device)
-        predicted += sum(colourfulness(picture) for picture in guess_BHW3)
-        original += sum(colourfulness(picture) for picture in truth_BHW3)
-    return {
-        "psnr_db": math.fsum(psnr_db) / len(split),
-        "ssim": math.fsum(ssim) / len(split),
-        "colourfulness": predicted / original if original > 0 else 0.0,
-    }
+        figures.psnr_db.extend(psnr_db_of(guess_BHW3, truth_BHW3))
+        figures.ssim.extend(_ssim(guess_BHW3, truth_BHW3, device=device))
+        figures.predicted.extend(colourfulness(picture) for picture in guess_BHW3)
+        figures.original.extend(colourfulness(picture) for picture in truth_BHW3)
+        for truth_HW3, guess_HW3 in zip(truth_BHW3, guess_BHW3, strict=True):
+            truth, guess = rgb_to_lab(truth_HW3), rgb_to_lab(guess_HW3)
+            figures.ciede2000.append(float(ciede2000(truth, guess).mean()))
+            bias_2 = (guess[1] - truth[1]).mean(axis=(0, 1), dtype=np.float64)
+            figures.bias_a.append(float(bias_2[0]))
+            figures.bias_b.append(float(bias_2[1]))
+    return figures
 
 
 @torch.inference_mode()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from deepcolor.coloring.base import Colouring
 
 _NO_DECODER = "a regressor has no decoder"
-_RANDOM_START = "a regressor starts from random weights"
+_RANDOM_START = "a regressor starts from no other model"
 
 
 class Regressor(Colouring):
@@ -19,6 +19,11 @@ class Regressor(Colouring):
     ignores = {  # noqa: RUF012  # read only
         "hidden_activation": _NO_DECODER,
         "skip_connections": _NO_DECODER,
+        "decoder": _NO_DECODER,
+        "decoder_width": _NO_DECODER,
+        "head": _NO_DECODER,
+        "annealing": _NO_DECODER,
+        "flip_at_test": "a picture and its mirror image have the same mean colour",
+        "rebalance": _NO_DECODER,
         "init_from": _RANDOM_START,
-        "freeze": _RANDOM_START,
     }

@@ -63,6 +63,35 @@ def contact_sheet(network: Network, split: Split, *, title: str) -> bytes:
     return png(draw_sheet(rows_of, title=title))
 
 
+def extremes_sheet(network: Network, split: Split, *, psnr_db: Sequence[float], title: str) -> bytes:
+    """Draw what came out worst, in the middle, and best of a split, each with its PSNR.
+
+    Args:
+        network: As for `contact_sheet`.
+        split: At least one picture.
+        psnr_db: Of each of its pictures.
+        title: One line.
+    Returns:
+        A PNG file.
+    """
+    rows = extreme_rows(psnr_db)
+    truth, guess = (tiles(pictures) for pictures in coloured(network, split, rows=torch.tensor(rows)))
+    captions = {PREDICTION: [f"{psnr_db[row]:.1f} dB" for row in rows]}
+    sheet = draw_sheet({TRUTH: truth, PREDICTION: guess}, title=f"worst to best: {title}", captions=captions)
+    return png(sheet)
+
+
+def extreme_rows(psnr_db: Sequence[float]) -> list[int]:
+    """Return the rows of the three worst, the two middle and the three best pictures, in this order, each of them once;
+    all of them where there are no more than eight.
+    """
+    order = sorted(range(len(psnr_db)), key=lambda row: (psnr_db[row], row))
+    if len(order) <= SHEET_IMAGES:
+        return order
+    middle = len(order) // 2
+    return [*order[:3], *order[middle - 1 : middle + 1], *order[-3:]]
+
+
 @torch.inference_mode()
 def _swatches(network: Network, split: Split, *, rows: Tensor) -> tuple[Picture, Picture]:
     """Paint true and predicted mean colours at each picture's mean lightness: flat tiles, half as high as a picture."""

@@ -10,24 +10,37 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor
+from torch.nn.utils import clip_grad_norm_
 
-from deepcolor.coloring.loss import Loss, build_loss
-from deepcolor.coloring.measuring import evaluate, image_errors, picture_metrics
-from deepcolor.coloring.optimizer import build_optimizer, lr_at, optimizer_tensors, restore_optimizer, set_lr
+from deepcolor.coloring.average import Average
+from deepcolor.coloring.loss import Criterion, build_criterion
+from deepcolor.coloring.measuring import evaluate, image_errors, picture_figures
+from deepcolor.coloring.optimizer import (
+    build_optimizer,
+    changes_within_epochs,
+    lr_at,
+    optimizer_tensors,
+    restore_optimizer,
+    set_lr,
+)
 from deepcolor.coloring.own_metrics import Metric, Sums, load_metrics
 from deepcolor.coloring.recording import Gradients, Work
-from deepcolor.coloring.samples import contact_sheet
+from deepcolor.coloring.samples import contact_sheet, extremes_sheet
 from deepcolor.coloring.slices import sliced_epoch_s
 from deepcolor.config.sections import DataConfig, InitConfig, ModelConfig, TrainingConfig
-from deepcolor.data.cache.arrays import CachedData
+from deepcolor.data.cache.arrays import CachedData, Split
+from deepcolor.data.geometric import Geometric
 from deepcolor.errors import DataError, ModelError
-from deepcolor.fields.named import public_names
+from deepcolor.fields.named import NETWORKS, public_names
+from deepcolor.models.encoder_weights import begin_with
 from deepcolor.models.modelfile import load_model
-from deepcolor.models.networks import Network, Target, build, build_from, load_encoder, put_on
+from deepcolor.models.networks import Colorizer, Network, Target, build, build_from, load_encoder, put_on
+from deepcolor.stages.sections import ModelSection
 from deepcolor.stages.session import Arrays, Job, Result, Session
 from deepcolor.training.conditions import Conditions
+from deepcolor.training.result_files import CATEGORIES_FILE, EXTREMES_FILE, SAMPLES_FILE
 
-_NETWORK, _OPTIMIZER = "network/", "optimizer/"
+_NETWORK, _OPTIMIZER, _AVERAGE = "network/", "optimizer/", "average/"
 _EPOCH_SEED_FACTOR = 1_000_003
 
 
@@ -36,7 +49,8 @@ class NetworkSession(Session):
 
     framework = "torch"
     network: Network
-    loss: Loss
+    criterion: Criterion
+    average: Average | None
     optimizer: torch.optim.Optimizer
     _own_metrics: dict[str, Metric]
     _gradients: Gradients
@@ -55,6 +69,8 @@ class NetworkSession(Session):
         self.device = torch.device(job.device)
         self.model = cast(ModelConfig, job.model)
         self.training = cast(TrainingConfig, job.training)
+        geometry = cast(DataConfig, job.data).augment.geometry
+        self._geometric = Geometric(geometry) if geometry is not None else None
 
     @cached_property
     def data(self) -> CachedData:
@@ -70,22 +86,23 @@ class NetworkSession(Session):
     def begin(self) -> None:
         """Build the network from random weights, and then those of its parent."""
         network = initial_network(self.job, target=self.target, size_px=self.data.size_px, whole=self.whole)
-        self._train(put_on(network, self.device))
+        if isinstance(network, Colorizer) and network.bins is not None:
+            network.bins.balance(_colours(self.data.train), uniform=self.training.rebalance)
+        self._train(put_on(network, self.device), averaged=network.state_dict())
 
     def restore(self, state: Arrays) -> None:
         """Take network and optimizer out of a checkpoint."""
         weights = _part(state, _NETWORK)
         network = self._built_from(weights)
-        self._train(network)
+        self._train(network, averaged=_part(state, _AVERAGE))
         restore_optimizer(self.optimizer, network, _part(state, _OPTIMIZER))
 
     def train_epoch(self, epoch: int) -> Mapping[str, float]:
         """Train one pass over the training pictures, copies included, and validate."""
-        set_lr(self.optimizer, lr_at(self.training, epoch=epoch))
         train_loss = self._train_batches(epoch)
         batch_size = Conditions.of(self.training, threads=None).batch_size
         figures = evaluate(
-            self.network, self.data.val, device=self.device, batch_size=batch_size, metrics=self._own_metrics
+            self._judged, self.data.val, device=self.device, batch_size=batch_size, metrics=self._own_metrics
         )
         return {**self._trained(train_loss), **{f"val/{name}": value for name, value in figures.items()}}
 
@@ -95,23 +112,35 @@ class NetworkSession(Session):
         return {
             **{_NETWORK + name: value for name, value in self.network.state_dict().items()},
             **{_OPTIMIZER + name: value for name, value in optimizer.items()},
+            **{_AVERAGE + name: value for name, value in (self.average.tensors() if self.average else {}).items()},
         }
 
     def weights(self) -> Arrays:
-        """Return the weights of the network."""
-        return dict(self.network.state_dict())
+        """Return the weights of the network, or their average."""
+        return dict(self._judged.state_dict())
+
+    @property
+    def _judged(self) -> Network:
+        """What is measured and saved."""
+        return self.network if self.average is None else self.average.network
 
     def finish(self, weights: Arrays, *, label: str) -> Result:
         """Compare what these weights make of the validation pictures with the originals, and show some of them."""
         data = self.data
         network = self._built_from(weights)
-        figures = picture_metrics(network, data.val, device=self.device)
+        measured = picture_figures(network, data.val, device=self.device)
+        figures = measured.means()
         own = load_metrics(public_names(self.training.final_metrics, prefix=""), code=self.job.code)
         if own:
             sums = Sums(own, device=self.device)
             image_errors(network, data.val, device=self.device, sums=sums)
             figures |= sums.means()
-        return Result(figures, {"samples.png": contact_sheet(network, data.val, title=label)})
+        files = {
+            SAMPLES_FILE: contact_sheet(network, data.val, title=label),
+            EXTREMES_FILE: extremes_sheet(network, data.val, psnr_db=measured.psnr_db, title=label),
+        }
+        table = measured.by_category(data.val.names)
+        return Result(figures, files if table is None else {**files, CATEGORIES_FILE: table})
 
     def timed_epoch_s(self) -> float:
         """Measure a thin slice of an epoch, the same pictures and copies, fewer of them."""
@@ -129,19 +158,23 @@ class NetworkSession(Session):
         size_px, code = self.data.size_px, self.job.code
         return build_from(self.target, self.model, size_px, weights=weights, device=self.device, code=code)
 
-    def _train(self, network: Network) -> None:
+    def _train(self, network: Network, *, averaged: Mapping[str, Tensor]) -> None:
+        network.dropout = self.training.dropout
         if cast(InitConfig, self.job.init).freeze == "encoder":
             network.freeze_encoder()
         self.network = network
         self.optimizer = build_optimizer(network, self.training, code=self.job.code)
         self._own_metrics = load_metrics(public_names(self.training.metrics, prefix=""), code=self.job.code)
-        self.loss = build_loss(self.training.loss, span=network.span, device=self.device, code=self.job.code)
+        self.criterion = build_criterion(network, self.training, device=self.device, code=self.job.code)
+        keep = self.training.ema
+        self.average = Average(self._built_from(averaged), of=network, keep=keep) if keep is not None else None
         on_gpu = self.device.type == "cuda"
         self._gradients = Gradients(
-            _work(network, self.loss, device=self.device, amp=self.training.mixed_precision and on_gpu),
+            _work(network, self.criterion, device=self.device, amp=self.training.mixed_precision and on_gpu),
             network.parameters(),
             batch_size=self.training.batch_size,
-            recorded=on_gpu and not self.job.code.digests,  # What a user's code does is not known.
+            # What a user's code does is not known, and what is left out at random is drawn anew each time.
+            recorded=on_gpu and not self._draws,
         )
 
     def _train_batches(self, epoch: int) -> float:
@@ -150,13 +183,32 @@ class NetworkSession(Session):
         network, train = self.network.train(), self.data.train
         # Summed where it is computed: asking for the loss of every batch would make the GPU wait each time.
         total = torch.zeros((), dtype=torch.float64, device=self.device)
+        parts = batches(len(train), batch_size=training.batch_size, seed=training.seed, epoch=epoch)
+        steadily = not changes_within_epochs(training)
         with self._random_of(epoch):
-            for rows in batches(len(train), batch_size=training.batch_size, seed=training.seed, epoch=epoch):
-                lightness_B1HW, ab = train.batch(rows, seed=training.seed, epoch=epoch, target=network.target)
+            for step, rows in enumerate(parts):
+                if step == 0 or not steadily:
+                    lr = lr_at(training, epoch=epoch, done=step / len(parts))
+                    set_lr(self.optimizer, lr, encoder=training.encoder_lr)
+                lightness_B1HW, ab = self._batch(train, rows, epoch=epoch, target=network.target)
                 loss = self._gradients.of(lightness_B1HW, ab)
+                if training.clip_norm is not None:
+                    clip_grad_norm_(network.parameters(), training.clip_norm)
                 self.optimizer.step()
+                if self.average is not None:
+                    self.average.follow((epoch - 1) * len(parts) + step)
                 total.add_(loss, alpha=len(rows))
         return float(total.item() / len(train))
+
+    def _batch(self, train: Split, rows: Tensor, *, epoch: int, target: Target) -> tuple[Tensor, Tensor]:
+        seed = self.training.seed
+        if self._geometric is None:
+            return train.batch(rows, seed=seed, epoch=epoch, target=target)
+        lightness_B1HW, ab_B2HW = train.batch(rows, seed=seed, epoch=epoch, target="pixels")
+        lightness_B1HW, ab_B2HW = self._geometric.changed(
+            lightness_B1HW, ab_B2HW, rows=rows, count=len(train), seed=seed, epoch=epoch
+        )
+        return lightness_B1HW, ab_B2HW.mean((2, 3)) if target == "mean" else ab_B2HW
 
     def _trained(self, loss: float) -> dict[str, float]:
         """The metric of the training itself; the squared error has the units of every other one."""
@@ -164,10 +216,15 @@ class NetworkSession(Session):
             return {"train/mse": loss / self.network.span**2}
         return {"train/loss": loss}
 
+    @property
+    def _draws(self) -> bool:
+        """Whether a user's code may draw from torch's generators, or dropout does; nothing else draws there."""
+        return bool(self.job.code.digests) or self.training.dropout > 0
+
     @contextmanager
     def _random_of(self, epoch: int) -> Iterator[None]:
-        """Let a user's code draw from torch's generators what follows from (seed, epoch); nothing else draws there."""
-        if not self.job.code.digests:
+        """Let what draws from torch's generators draw what follows from (seed, epoch)."""
+        if not self._draws:
             yield
             return
         with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
@@ -175,16 +232,16 @@ class NetworkSession(Session):
             yield
 
 
-def _work(network: Network, loss: Loss, *, device: torch.device, amp: bool) -> Work:
+def _work(network: Network, criterion: Criterion, *, device: torch.device, amp: bool) -> Work:
     """What is done with every batch. It does not hold the session, whose memory a GPU needs back at once."""
 
     def work(lightness_B1HW: Tensor, ab: Tensor) -> Tensor:
         network.zero_grad()
         with torch.autocast(device.type, dtype=torch.bfloat16, enabled=amp):
-            output = network(lightness_B1HW)
-        value = loss(output.float(), network.native_target(ab))
+            output = network.trained(lightness_B1HW)
+        value, recorded = criterion(output.float(), ab)
         value.backward()  # type: ignore[no-untyped-call]  # torch leaves it without types
-        return value.detach()
+        return recorded.detach()
 
     return work
 
@@ -230,7 +287,18 @@ def initial_network(job: Job, *, target: Target, size_px: int, whole: bool = Fal
         network = build(target, cast(ModelConfig, job.model), size_px, code=job.code)
     if job.parent is not None:
         _load_parent(network, job, whole=whole)
+    elif network.model.encoder is not None and network.model.network in NETWORKS.shipped and job.weights is not None:
+        begin_with(network.encoder_part, network.model, job.weights)
     return network
+
+
+def _colours(train: Split) -> Iterator[Tensor]:
+    """a*, b* of the training pictures, without their copies, in parts."""
+    for ab_B2HW in torch.split(train.ab_N2HW[: len(train.names)], _COUNTED_AT_ONCE):
+        yield ab_B2HW.float()
+
+
+_COUNTED_AT_ONCE = 64
 
 
 def _load_parent(network: Network, job: Job, *, whole: bool) -> None:
@@ -245,13 +313,18 @@ def _load_parent(network: Network, job: Job, *, whole: bool) -> None:
         )
     if not whole:
         load_encoder(network, parent)
-    elif parent.target != network.target or description.model != job.model:
+    elif parent.target != network.target or _form_of(description.model) != _form_of(job.model):
         raise ModelError(
             f"init_from: a {job.stage} must have the form of the model it starts from, {description.stage} "
             f"{_form(parent)}; got {_form(network)}; {where}. Leave the model section out to take it over."
         )
     else:
         network.load_state_dict(parent.state_dict())
+
+
+def _form_of(model: ModelSection) -> dict[str, Any]:
+    """Where the encoder's weights once came from is no part of the form."""
+    return {key: value for key, value in model.model_dump().items() if key != "encoder_weights"}
 
 
 def _form(network: Network) -> str:

@@ -15,6 +15,7 @@ from deepcolor.config.layers import Key, Layer, Override, holding, merged, parse
 from deepcolor.config.schema import Choices, Pipeline, Range, Sweep
 from deepcolor.config.yamlfile import dump, read_mapping
 from deepcolor.errors import CodeError, ConfigError
+from deepcolor.fields.contents import content_fields, content_of
 from deepcolor.fields.refusal import Refusal, refusal_of, unknown_key, written
 from deepcolor.plugins import Reference, look_in, read
 from deepcolor.stages.contract import Stage, UnknownStage
@@ -180,7 +181,7 @@ def _sweep_of(layers: Sequence[Layer]) -> Sweep:
     if table is not None:
         tree = {**tree, "search": {**tree["search"], "first": table.entries}}
     try:
-        sweep = _with_code(Sweep.model_validate(tree), layers)
+        sweep = _with_contents(_with_code(Sweep.model_validate(tree), layers), layers)
     except ValidationError as error:
         raise _explained(error, layers, model=Sweep, stage=_stage_of(tree), table=table) from None
     return sweep.saying(table.note) if table is not None else sweep
@@ -244,6 +245,28 @@ def _with_code(sweep: Sweep, layers: Sequence[Layer]) -> Sweep:
             rule, advice = f"{reference.place} must be the same file wherever it is named", "Write where each lies."
             raise _error(Refusal(rule, advice=advice), key, layers)
     return sweep if found == dict(sweep.code) else sweep.model_copy(update={"code": found})
+
+
+def _with_contents(sweep: Sweep, layers: Sequence[Layer]) -> Sweep:
+    """Put the content of the files that a sweep names in the place of their paths."""
+    for part, section in sweep.stage_class.sections().items():
+        for field, contents in content_fields(section):
+            paths = [(key, str(value)) for key, value in sweep.values(field) if contents.is_file(value)]
+            found = {path: _content_of(path, tuple(key.split(".")), layers) for key, path in paths}
+            sweep = sweep.with_values(part, field, found) if found else sweep
+    return sweep
+
+
+def _content_of(path: str, key: Key, layers: Sequence[Layer]) -> str:
+    file = holding(layers, key).folder / Path(path).expanduser()
+    try:
+        if not file.is_file():
+            raise FileNotFoundError(2, "no such file")
+        return content_of(file)
+    except OSError as error:
+        got = f"{path}: {error.strerror or error}"
+        advice = "Paths are relative to the file that names them."
+        raise _error(Refusal("must be a file that can be read", got=got, advice=advice), key, layers) from error
 
 
 def _digest_of_code(reference: Reference, key: Key, layers: Sequence[Layer]) -> str:

@@ -32,6 +32,7 @@ from deepcolor.config.schema import (
     TrainingConfig,
 )
 from deepcolor.config.yamlfile import dump
+from deepcolor.fields.contents import Contents
 from deepcolor.fields.named import Named
 from deepcolor.fields.objective import Direction
 
@@ -160,6 +161,8 @@ def _value(field: FieldInfo) -> str:
         if isinstance(entry, Named):
             shipped = ", ".join(f"`{name}`" for name in entry.shipped)
             return f"{shipped}, or your own" if shipped else "a list of your own"
+        if isinstance(entry, Contents):
+            return f"{', '.join(f'`{name}`' for name in entry.shipped)}, or a file"
     kinds = list(_kinds(field.annotation))
     named = [kind for kind in kinds if kind != "null"]
     text = " or ".join(named) + _bounds(field)

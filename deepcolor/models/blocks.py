@@ -68,6 +68,8 @@ class Encoder(nn.Module):
 
     def __init__(self, channels: Sequence[int]) -> None:
         super().__init__()
+        self.channels = tuple(channels)
+        """Of its outputs, the largest picture first."""
         pairs = zip((1, *channels[:-1]), channels, strict=True)
         self.blocks = nn.ModuleList(EncoderBlock(channels_in, channels_out) for channels_in, channels_out in pairs)
 
@@ -80,7 +82,10 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Five decoder blocks and a last transposed convolution: (B, C, H/64, W/64) to (B, 2, H, W), not yet activated."""
+    """A decoder block for each of the encoder's outputs but one, and a last transposed convolution.
+
+    (B, C, H/64, W/64) to (B, 2, H, W) after six encoder blocks, not yet activated.
+    """
 
     def __init__(self, channels: Sequence[int], *, hidden_activation: str, skip_connections: bool) -> None:
         super().__init__()

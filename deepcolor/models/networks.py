@@ -7,12 +7,23 @@ from typing import Any, Literal, Self
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import dropout, dropout2d
 
-from deepcolor.color import denormalise_ab, normalise_ab, normalised_to_tanh, tanh_to_normalised
+from deepcolor.color import (
+    ab_to_signed,
+    denormalise_ab,
+    normalise_ab,
+    normalised_to_tanh,
+    signed_to_ab,
+    tanh_to_normalised,
+)
 from deepcolor.config.sections import ModelConfig
 from deepcolor.errors import CodeError, ModelError, ShapeError
 from deepcolor.fields.named import NETWORKS
+from deepcolor.models.backbones import Backbone
+from deepcolor.models.bins import BINS, DOUBLINGS, Bins
 from deepcolor.models.blocks import SIZE_MULTIPLE_PX, Decoder, Encoder, activation, widths
+from deepcolor.models.decoders import UpsampledDecoder
 from deepcolor.plugins import Code
 
 Target = Literal["pixels", "mean"]
@@ -37,7 +48,7 @@ def build(target: Target, model: ModelConfig, size_px: int, *, code: Code | None
     if model.network not in NETWORKS.shipped:
         return _brought(target, model, size_px, code=code or Code({}))
     network: Network = Regressor(model, size_px=size_px) if target == "mean" else Colorizer(model, size_px=size_px)
-    if model.feature_maps >= CHANNELS_LAST_FROM:
+    if model.encoder is not None or model.feature_maps >= CHANNELS_LAST_FROM:
         network.to(memory_format=torch.channels_last)
     return network
 
@@ -87,7 +98,7 @@ class Network(nn.Module):
     target: Target
     """What the network predicts: a colour for each pixel, or the mean colour."""
 
-    def __init__(self, model: ModelConfig, *, size_px: int, encoder: Encoder | None) -> None:
+    def __init__(self, model: ModelConfig, *, size_px: int, encoder: Encoder | Backbone | None) -> None:
         super().__init__()
         _check_size(size_px, size_px)
         self.model = model
@@ -95,14 +106,22 @@ class Network(nn.Module):
         if encoder is not None:
             self.encoder = encoder
         self.output_activation = activation(model.output_activation)
+        self.dropout = 0.0
+        """Share of the encoder's last features that is left out in training."""
         self._encoder_frozen = False
         self._offset = _native(0.0, model)
         self._scale = _native(1.0, model) - self._offset
 
     @property
-    def span(self) -> float:
-        """Length of the output's range: 1 for sigmoid, 2 for tanh. MSE / span ** 2 is in the normalised units."""
+    def output_range(self) -> float:
+        """Length of the output's range: 1 for sigmoid, 2 for tanh."""
         return 2.0 if self.model.output_activation == "tanh" else 1.0
+
+    @property
+    def span(self) -> float:
+        """Units of the output in one normalised unit: MSE / span ** 2 is in these. The range, unless it is scaled."""
+        end = self.model.output_scale
+        return self.output_range if end is None else self.output_range / (normalise_ab(end) - normalise_ab(-end))
 
     def native_target(self, ab: Tensor) -> Tensor:
         """Scale a*, b* in CIELAB units, of any shape, to the range of the output activation."""
@@ -111,8 +130,21 @@ class Network(nn.Module):
 
     def to_ab(self, output: Tensor) -> Tensor:
         """Scale the network's output, of any shape, back to a*, b* in CIELAB units."""
+        if self.model.output_scale is not None:
+            signed = output if self.model.output_activation == "tanh" else normalised_to_tanh(output)
+            return signed_to_ab(signed, self.model.output_scale)
         normalised = tanh_to_normalised(output) if self.model.output_activation == "tanh" else output
         return denormalise_ab(normalised)
+
+    @property
+    def neutral(self) -> float:
+        """What the output is where a* or b* is 0."""
+        return self._offset
+
+    def trained(self, lightness_B1HW: Tensor) -> Tensor:
+        """Return what the loss is told of a batch: the output, unless colours are chosen among bins."""
+        out: Tensor = self(lightness_B1HW)
+        return out
 
     @property
     def encoder_part(self) -> nn.Module:
@@ -134,14 +166,18 @@ class Network(nn.Module):
 
 
 class Regressor(Network):
-    """Predict the mean colour of a picture: six encoder blocks and one linear layer."""
+    """Predict the mean colour of a picture: an encoder and one linear layer.
+
+    The reports' layer knows where in the picture each feature is; with a known network it is told their means.
+    """
 
     target: Target = "mean"
 
     def __init__(self, model: ModelConfig, *, size_px: int) -> None:
-        super().__init__(model, size_px=size_px, encoder=Encoder(widths(model)))
-        side = size_px // SIZE_MULTIPLE_PX
-        self.mean_colour = nn.Linear(widths(model)[-1] * side * side, 2)
+        encoder = _encoder(model)
+        super().__init__(model, size_px=size_px, encoder=encoder)
+        side = size_px // SIZE_MULTIPLE_PX if model.encoder is None else 1
+        self.mean_colour = nn.Linear(encoder.channels[-1] * side * side, 2)
 
     def forward(self, lightness_B1HW: Tensor) -> Tensor:
         """Predict the mean a* and b*.
@@ -159,20 +195,27 @@ class Regressor(Network):
                 f"regressor input: height and width must be {self.size_px} px, the size it was built for; "
                 f"got {height} x {width} px. Resize the picture."
             )
-        out: Tensor = self.output_activation(self.mean_colour(self.encoder(lightness_B1HW)[-1].flatten(1)))
+        features = self.encoder(lightness_B1HW)[-1]
+        flat = features.flatten(1) if self.model.encoder is None else features.mean(dim=(2, 3))
+        if self.dropout and self.training:
+            flat = dropout(flat, self.dropout)
+        out: Tensor = self.output_activation(self.mean_colour(flat))
         return out
 
 
 class Colorizer(Network):
-    """Predict the colour of every pixel: six encoder blocks down, six transposed convolutions up."""
+    """Predict the colour of every pixel: an encoder down, a decoder up; the reports' have six blocks each."""
 
     target: Target = "pixels"
+    encoder: Encoder | Backbone
+    decoder: Decoder | UpsampledDecoder
+    bins: Bins | None
 
     def __init__(self, model: ModelConfig, *, size_px: int) -> None:
-        super().__init__(model, size_px=size_px, encoder=Encoder(widths(model)))
-        self.decoder = Decoder(
-            widths(model), hidden_activation=model.hidden_activation, skip_connections=model.skip_connections
-        )
+        encoder = _encoder(model)
+        super().__init__(model, size_px=size_px, encoder=encoder)
+        self.decoder = _decoder(model, encoder.channels)
+        self.bins = Bins() if model.head == "bins" else None
 
     def forward(self, lightness_B1HW: Tensor) -> Tensor:
         """Predict a* and b*.
@@ -185,7 +228,35 @@ class Colorizer(Network):
             ShapeError: H or W is not a multiple of 64.
         """
         _check_size(*_size_of(lightness_B1HW))
-        out: Tensor = self.output_activation(self.decoder(self.encoder(lightness_B1HW)))
+        out = self._finished(self._decoded(lightness_B1HW))
+        if self.model.flip_at_test and not self.training:
+            mirrored = self._finished(self._decoded(lightness_B1HW.flip(3)))
+            out = (out + mirrored.flip(3)) / 2
+        return out
+
+    def trained(self, lightness_B1HW: Tensor) -> Tensor:
+        """Return the output, or the logits of the bins at a quarter of the size."""
+        return self(lightness_B1HW) if self.bins is None else self._decoded(lightness_B1HW)
+
+    def chosen(self, logits_BQhw: Tensor) -> Tensor:
+        """Return the output that logits of bins stand for."""
+        return self._finished(logits_BQhw)
+
+    def _decoded(self, lightness_B1HW: Tensor) -> Tensor:
+        encoded = self.encoder(lightness_B1HW)
+        if self.dropout and self.training:
+            encoded = [*encoded[:-1], dropout2d(encoded[-1], self.dropout)]
+        out: Tensor = (
+            self.decoder(encoded, lightness_B1HW)
+            if isinstance(self.decoder, UpsampledDecoder)
+            else self.decoder(encoded)
+        )
+        return out
+
+    def _finished(self, decoded: Tensor) -> Tensor:
+        if self.bins is not None:
+            return self.native_target(self.bins.colours(decoded, annealing=self.model.annealing))
+        out: Tensor = self.output_activation(decoded)
         return out
 
 
@@ -262,6 +333,11 @@ def load_encoder(network: Network, parent: Network) -> None:
         CodeError: A network of a user's own has no encoder.
     """
     given, wanted = parent.encoder_part.state_dict(), network.encoder_part.state_dict()
+    if network.model.encoder != parent.model.encoder:
+        raise ModelError(
+            f"encoder weights: must be those of the same encoder, {network.model.encoder or _REPORTS}; got "
+            f"{parent.model.encoder or _REPORTS}. Choose a model with the same one."
+        )
     if network.model.network != parent.model.network:
         raise ModelError(
             f"encoder weights: must be those of the same network, {network.model.network}; got "
@@ -275,7 +351,32 @@ def load_encoder(network: Network, parent: Network) -> None:
     network.encoder_part.load_state_dict(given)
 
 
+_REPORTS = "the reports'"
+
+
+def _encoder(model: ModelConfig) -> Encoder | Backbone:
+    return Encoder(widths(model)) if model.encoder is None else Backbone(model.encoder)
+
+
+def _decoder(model: ModelConfig, channels: tuple[int, ...]) -> Decoder | UpsampledDecoder:
+    form = {"hidden_activation": model.hidden_activation, "skip_connections": model.skip_connections}
+    if model.decoder == "transposed":
+        return Decoder(channels, **form)  # type: ignore[arg-type]  # each by its name
+    chosen = model.head == "bins"
+    return UpsampledDecoder(
+        channels,
+        outputs=BINS if chosen else 2,
+        width=model.decoder_width,
+        mode=model.decoder,
+        stop=DOUBLINGS if chosen else 0,
+        **form,  # type: ignore[arg-type]  # as above
+    )
+
+
 def _native(ab: float, model: ModelConfig) -> float:
+    if model.output_scale is not None:
+        signed = ab_to_signed(ab, model.output_scale)
+        return signed if model.output_activation == "tanh" else tanh_to_normalised(signed)
     normalised = normalise_ab(ab)
     return normalised_to_tanh(normalised) if model.output_activation == "tanh" else normalised
 

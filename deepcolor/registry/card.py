@@ -24,13 +24,14 @@ def version_text(
         stage.about,
         "",
         f"Trial **{trial}** of study **{study}**, epoch {description.epoch}.",
-        f"Started from **{description.parent}**." if description.parent else "Started from random weights.",
+        f"Started from **{description.parent}**." if description.parent else _beginning(stage, description),
         "",
         "On the test split, which no search has seen:",
         "",
         *_figures(test, units=stage.units),
         "",
         *_confirmation(evidence, stage=stage),
+        *_credits(stage, description),
         f"Data `{description.data_digest}`, weights `{description.weights_sha256}`.",
     ]
     return "\n".join(lines)
@@ -78,8 +79,18 @@ def model_card(
         "## Origin",
         "",
         *_table(("", ""), _origin(version, description, lineage)),
+        *(["", "## Licence", "", *_credits(stage, description)] if stage and stage.credits(description.model) else []),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _beginning(stage: type[Stage], description: ModelDescription) -> str:
+    known = stage.credits(description.model)
+    return "Started from published weights, named below." if known else "Started from random weights."
+
+
+def _credits(stage: type[Stage], description: ModelDescription) -> list[str]:
+    return [line for credit in stage.credits(description.model) for line in (credit, "")]
 
 
 def _size(description: ModelDescription) -> list[str]:

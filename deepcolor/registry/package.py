@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import deepcolor
-from deepcolor.models.description import CODE_FOLDER, DESCRIPTION_FILE, WEIGHTS_FILE
+from deepcolor.models.description import CODE_FOLDER, DESCRIPTION_FILE, WEIGHTS_FILE, read_description
 from deepcolor.models.saved import open_saved
 from deepcolor.stages.contract import Stage
+from deepcolor.stages.sections import ModelSection
 
 if TYPE_CHECKING:
     from mlflow.models import ModelSignature
@@ -64,7 +65,7 @@ def write_package(folder: Path, *, model_folder: Path, model_code: Path, stage: 
             python_model=str(model_code),
             # As URIs: MLflow would unquote plain paths.
             artifacts={MODEL_ARTIFACT: model.as_uri(), PACKAGE_ARTIFACT: package.as_uri()},
-            pip_requirements=requirements(stage),
+            pip_requirements=requirements(stage, read_description(model_folder).model),
             signature=_signature(stage, example, model_folder=model_folder),
             input_example=example,
         )
@@ -108,10 +109,10 @@ def _write_source(archive: Path) -> None:
             packed.writestr(zipfile.ZipInfo(name, date_time=_NO_DATE), path.read_bytes(), zipfile.ZIP_DEFLATED)
 
 
-def requirements(stage: type[Stage]) -> list[str]:
-    """Return the packages a model needs, at the versions installed here."""
+def requirements(stage: type[Stage], form: ModelSection) -> list[str]:
+    """Return the packages a model of a stage and form needs, at the versions installed here."""
     lines = []
-    for name in dict.fromkeys((*_REQUIRED, *stage.requirements)):
+    for name in dict.fromkeys((*_REQUIRED, *stage.requirements_of(form))):
         try:
             # A local build's suffix (2.9.0+cpu) is on no index.
             lines.append(f"{name}=={version(name).split('+')[0]}")

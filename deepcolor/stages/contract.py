@@ -108,6 +108,11 @@ class Stage:
     """Packages that a served model needs, beside NumPy and safetensors: `("scikit-learn",)`."""
 
     @classmethod
+    def requirements_of(cls, model: ModelSection) -> tuple[str, ...]:  # noqa: ARG003  # may say more
+        """Return the packages that a served model of this form needs; `requirements`, unless its form says more."""
+        return cls.requirements
+
+    @classmethod
     def session(cls, job: Job) -> Session:  # noqa: ARG003  # for those that have one
         """Return what trains a job."""
         raise _lacking(cls, "session")
@@ -124,6 +129,29 @@ class Stage:
             root: The workspace, where the paths in it begin.
         """
         return digest_of(data.identity())
+
+    @classmethod
+    def also_decides(cls, *, data: DataSection, model: ModelSection) -> Mapping[str, Any]:  # noqa: ARG003  # as above
+        """Return what decides the numbers of a training beside its sections and `data_digest`, as JSON; it is part of
+        what the training is named by. Weights that go by a name, for one, by their content.
+        """
+        return {}
+
+    @classmethod
+    def make_ready(cls, values: Values, *, root: Path) -> None:
+        """Fetch what trainings need beside their data, once, before any of them begins.
+
+        Args:
+            values: As for `check`.
+            root: The workspace.
+        Raises:
+            ModelError: It cannot be had; the message says what to do.
+        """
+
+    @classmethod
+    def credits(cls, model: ModelSection) -> tuple[str, ...]:  # noqa: ARG003  # for stages that have some
+        """Return whose work a model of this form rests on, and its licence: sentences for its card."""
+        return ()
 
     @classmethod
     def check(cls, values: Values) -> None:

@@ -46,6 +46,9 @@ class Job:
     """The model it starts from."""
     code: Code = field(default_factory=lambda: Code({}))
     """The code that its setting names."""
+    weights: Path | None = None
+    """The folder where weights are kept that networks begin with; None: they begin with random ones, as where only the
+    time of a training is of interest."""
 
 
 @dataclass(frozen=True)

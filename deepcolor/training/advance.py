@@ -37,6 +37,7 @@ from deepcolor.training.result_files import read_result
 from deepcolor.training.results import write_result
 from deepcolor.training.training import Training, job_of
 from deepcolor.training.trajectory import EpochMetrics, Segment, SegmentOutcome, TrajectoryPaths, View
+from deepcolor.workspace import weights_beside
 
 OnEpoch = Callable[[EpochMetrics], None]
 
@@ -118,7 +119,13 @@ class _Advance:
     def job(self) -> Job:
         """What sessions are given."""
         segment = self.segment
-        return job_of(segment.trajectory, folder=segment.cache, device=self.device, code=segment.code)
+        return job_of(
+            segment.trajectory,
+            folder=segment.cache,
+            device=self.device,
+            code=segment.code,
+            weights=weights_beside(segment.store),
+        )
 
     def _view(self, history: Sequence[EpochMetrics]) -> View | None:
         segment = self.segment

@@ -12,8 +12,11 @@ from deepcolor.plainfile import read_plain
 
 METRICS_FILE = "metrics.json"
 SAMPLES_FILE = "samples.png"
+EXTREMES_FILE = "extremes.png"
+CATEGORIES_FILE = "categories.csv"
+"""Of data sets with a folder for each kind of picture."""
 LOSS_FILE = "loss.png"
-RESULT_FILES = (WEIGHTS_FILE, DESCRIPTION_FILE, METRICS_FILE, SAMPLES_FILE, LOSS_FILE)
+RESULT_FILES = (WEIGHTS_FILE, DESCRIPTION_FILE, METRICS_FILE, SAMPLES_FILE, EXTREMES_FILE, LOSS_FILE)
 """Of the shipped stages; others may leave further ones, and no samples."""
 _MOST_BYTES = 2**20
 THREADS = "threads"
@@ -25,11 +28,12 @@ def read_result(folder: Path, names: Iterable[str]) -> dict[str, float] | None:
 
     Args:
         folder: `TrajectoryPaths.result(view)`.
-        names: The final metrics of its stage.
+        names: The final metrics of its stage; those that a result of an earlier version lacks are left out.
     """
     try:
         measured = json.loads(read_plain(folder / METRICS_FILE, most_bytes=_MOST_BYTES))
-        figures = {name: float(measured[name]) for name in names}
+        # It was written whole: a metric that it lacks is one that the version which wrote it did not measure.
+        figures = {name: float(measured[name]) for name in names if name in measured}
     except (OSError, ValueError, KeyError, TypeError):
         return None  # Missing or damaged, the remedy is the same: it is made again.
     return figures if all(math.isfinite(value) for value in figures.values()) else None

@@ -135,7 +135,14 @@ class Training:
         return self.history[epoch - 1].values[self.trajectory.objective.metric]
 
 
-def job_of(trajectory: Trajectory, *, folder: Path, device: torch.device | str, code: Path | None = None) -> Job:
+def job_of(
+    trajectory: Trajectory,
+    *,
+    folder: Path,
+    device: torch.device | str,
+    code: Path | None = None,
+    weights: Path | None = None,
+) -> Job:
     """Return what the sessions of a trajectory are given.
 
     Args:
@@ -143,6 +150,7 @@ def job_of(trajectory: Trajectory, *, folder: Path, device: torch.device | str, 
         folder: Of its data.
         device: Where to train.
         code: See `Segment.code`.
+        weights: See `Job.weights`.
     """
     setting = trajectory.setting
     return Job(
@@ -156,6 +164,7 @@ def job_of(trajectory: Trajectory, *, folder: Path, device: torch.device | str, 
         device=str(device),
         parent=trajectory.init,
         code=Code(setting.code, code),
+        weights=weights,
     )
 
 

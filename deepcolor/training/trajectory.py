@@ -56,7 +56,8 @@ class Trajectory:
         if self.setting.training.knows_its_end:
             training["epochs"] = self.setting.training.epochs
         init = {k: v for k, v in self.setting.init.identity().items() if k not in {"init_from", "freeze"}}
-        version = self.setting.stage_class.version
+        stage = self.setting.stage_class
+        version, also = stage.version, stage.also_decides(data=self.setting.data, model=self.model)
         return {
             "format": FORMAT,
             "stage": self.stage,
@@ -70,6 +71,7 @@ class Trajectory:
             **({"start": init} if init else {}),
             **({"version": version} if version != 1 else {}),
             **({"code": dict(self.setting.code)} if self.setting.code else {}),
+            **({"also": dict(also)} if also else {}),
         }
 
     @property

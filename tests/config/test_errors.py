@@ -16,7 +16,8 @@ FILE = "experiments/colorizer-tpe.yaml"
 RANGE = "search.space.lr={low: %s, high: %s%s}"
 TRAINING_KEYS = (
     "epochs, early_stopping, patience, seed, lr, weight_decay, batch_size, optimizer, momentum, loss, "
-    "metrics, final_metrics, lr_schedule, mixed_precision"
+    "metrics, final_metrics, lr_schedule, mixed_precision, warmup_epochs, encoder_lr, clip_norm, dropout, ema, "
+    "saturation_weight, rebalance"
 )
 
 
@@ -67,7 +68,7 @@ def test_a_slip_in_a_section_that_may_be_left_out_names_the_keys_of_that_section
             (
                 f"random_crp: unknown key ({FILE}, data.augment.random_crp). Did you mean random_crop? "
                 "Allowed: random_crop, random_horizontal_flip, random_vertical_flip, random_rotation, "
-                "random_adjust_sharpness, mode."
+                "random_adjust_sharpness, mode, geometric, flip, rotation, scale_low, scale_high, shift, gamma."
             ),
         ),
         ("study: colorizer-tpe\n", "", f"study: is required ({FILE}, study). Add it."),
@@ -171,7 +172,9 @@ def test_a_wrong_override_is_refused_and_cited(sweep_file: Path, override: str, 
     assert "KEY=VALUE" in text or f"(-o {override}"[:80] in text or "init.init_from" in text
 
 
-@pytest.mark.parametrize("field", ["model.skip_connections=true", "init.freeze=encoder", "init.init_from=regressor@1"])
+@pytest.mark.parametrize(
+    "field", ["model.skip_connections=true", "model.decoder=bilinear", "init.init_from=regressor@1"]
+)
 def test_a_regressor_refuses_what_it_has_not(sweep_file: Path, field: str) -> None:
     """Options of a decoder, or of a start, are refused where there is none, instead of being ignored."""
     assert "means nothing to it" in message(load_sweep, sweep_file, ["stage=regressor", field])

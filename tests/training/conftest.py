@@ -80,6 +80,12 @@ def prepared_fresh(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
     return _prepare(tmp_path_factory.mktemp("fresh"), rotated)
 
 
+@pytest.fixture(scope="session")
+def prepared_geometric(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
+    """Faces that are changed themselves in every epoch."""
+    return _prepare(tmp_path_factory.mktemp("geometric"), AugmentConfig(mode="fresh", geometric=True))
+
+
 def _prepare(root: Path, augment: AugmentConfig) -> Prepared:
     draw_set("faces", root / "pictures", count=30, size_px=64, seed=7)
     workspace = Workspace.at(root).create()

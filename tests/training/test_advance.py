@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from deepcolor.coloring.base import PICTURE_METRICS
+from deepcolor.config.schema import AugmentConfig
 from deepcolor.errors import DataError, ModelError, SegmentError
 from deepcolor.models import load_model
 from deepcolor.models.description import read_description
@@ -42,6 +44,30 @@ CASES: dict[str, dict[str, Any]] = {
         "skip_connections": True,
         "optimizer": "rmsprop",
         "momentum": 0.5,
+    },
+    "one cycle, average, dropout": {
+        "stage": "colorizer",
+        "decoder": "bilinear",
+        "decoder_width": 16,
+        "skip_connections": True,
+        "output_activation": "tanh",
+        "output_scale": 110.0,
+        "flip_at_test": True,
+        "optimizer": "adamw",
+        "loss": "smooth_l1",
+        "lr_schedule": "one_cycle",
+        "encoder_lr": 0.2,
+        "ema": 0.9,
+        "clip_norm": 1.0,
+        "dropout": 0.2,
+        "saturation_weight": 0.1,
+    },
+    "bins, warm-up": {
+        "stage": "colorizer",
+        "decoder": "nearest",
+        "decoder_width": 16,
+        "head": "bins",
+        "warmup_epochs": 1.5,
     },
     "transfer, frozen encoder": {"stage": "transfer", "init_from": "colorizer@1", "freeze": "encoder"},
 }
@@ -108,6 +134,22 @@ def test_fresh_augmentation_does_not_know_of_segments(prepared_fresh: Prepared, 
     assert _same(at_once, in_parts)
 
 
+def test_geometric_augmentation_does_not_know_of_segments(prepared_geometric: Prepared, tmp_path: Path) -> None:
+    """Pictures that are changed anew in every epoch are changed alike, however the training is cut; the strengths are
+    part of what the training is named by, though not of what its arrays are.
+    """
+    at_once = advance(prepared_geometric.segment(tmp_path / "whole", to_epoch=3))
+    for epoch in (1, 3):
+        in_parts = advance(prepared_geometric.segment(tmp_path / "cut", to_epoch=epoch))
+    assert _same(at_once, in_parts)
+
+    trajectory = prepared_geometric.segment(tmp_path).trajectory
+    augment = AugmentConfig(mode="fresh", geometric=True, rotation=5.0)
+    data = prepared_geometric.config.model_copy(update={"augment": augment})
+    other = replace(trajectory, setting=trajectory.setting.model_copy(update={"data": data}))
+    assert other.digest != trajectory.digest
+
+
 def test_a_killed_training_goes_on_to_the_same_bytes(prepared: Prepared, tmp_path: Path) -> None:
     """After kill -9 in the fourth epoch the training goes on from the last checkpoint and ends in the same bytes."""
     killed = prepared.segment(tmp_path / "killed", stage="colorizer", checkpoint_every_s=0.0, threads=1)
@@ -155,7 +197,7 @@ def test_the_result_folder(prepared: Prepared, tmp_path: Path) -> None:
     assert not network.training
     assert (description.stage, description.epoch, description.trajectory) == ("colorizer", 2, outcome.digest)
     assert measured["val_mse"] == outcome.history[-1].metrics["val/mse"] == description.metrics["val_mse"]
-    assert outcome.metrics == {name: measured[name] for name in ("psnr_db", "ssim", "colourfulness")}
+    assert outcome.metrics == {name: measured[name] for name in PICTURE_METRICS}
     assert (outcome.result / "samples.png").read_bytes().startswith(b"\x89PNG")
 
 

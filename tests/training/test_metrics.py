@@ -8,6 +8,7 @@ import pytest
 import torch
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
+from deepcolor.coloring.base import PICTURE_METRICS
 from deepcolor.coloring.measuring import baseline_errors, coloured, evaluate, grey, measure, picture_metrics
 from deepcolor.config.schema import ModelConfig
 from deepcolor.errors import ModelError
@@ -80,7 +81,7 @@ def test_a_regressors_colour_is_painted_over_the_picture(prepared: Prepared) -> 
 
     assert lightness.shape == truth.shape == guess.shape == (2, 64, 64, 3)
     assert np.ptp(lightness, axis=-1).max() < 1e-3
-    assert set(picture_metrics(network, val, device=CPU)) == {"psnr_db", "ssim", "colourfulness"}
+    assert set(picture_metrics(network, val, device=CPU)) == set(PICTURE_METRICS)
 
 
 @pytest.mark.parametrize("stage", ["regressor", "colorizer"])
@@ -102,11 +103,7 @@ def test_measure_of_a_saved_model(stage: str, prepared: Prepared, tmp_path: Path
     test = measure(outcome.result, prepared.cache, device="cpu")
 
     assert measured.mse == outcome.history[-1].metrics["val/mse"]
-    assert {
-        "psnr_db": measured.psnr_db,
-        "ssim": measured.ssim,
-        "colourfulness": measured.colourfulness,
-    } == outcome.metrics
+    assert {name: getattr(measured, name) for name in PICTURE_METRICS} == outcome.metrics
     assert np.mean(test.per_image_mse) == pytest.approx(test.mse)
     assert test.images == len(test.per_image_mse) == len(prepared.open().test)
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
 from deepcolor.app.overview import Row, overview_png
-from deepcolor.coloring.samples import contact_sheet, sample_rows
+from deepcolor.coloring.samples import contact_sheet, extreme_rows, sample_rows
 from deepcolor.config.schema import ModelConfig
 from deepcolor.fields.objective import DEFAULT_OBJECTIVE
 from deepcolor.models import build
@@ -67,6 +67,14 @@ def test_the_loss_curve_of_one_epoch_and_of_many() -> None:
     taken = [_pixels(loss_curve(history, view=view, objective=DEFAULT_OBJECTIVE, title="many")) for view in views]
     assert single.shape == taken[0].shape
     assert (taken[0] != taken[1]).any()
+
+
+def test_the_extremes_are_the_worst_the_middle_and_the_best() -> None:
+    """Three worst, two middle and three best pictures by PSNR, each once, the worst first; few are all shown."""
+    psnr_db = [float(value) for value in (5, 1, 9, 3, 7, 0, 8, 2, 6, 4, 10)]
+    assert [psnr_db[row] for row in extreme_rows(psnr_db)] == [0, 1, 2, 4, 5, 8, 9, 10]
+    assert extreme_rows([3.0, 1.0, 2.0]) == [1, 2, 0]
+    assert extreme_rows([1.0]) == [0]
 
 
 def test_what_is_written_on_a_sheet_is_named_alike_everywhere(

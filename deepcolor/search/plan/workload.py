@@ -229,7 +229,7 @@ def refuse_if_nothing_fits(sweep: Sweep) -> Sweep:
 
 
 def _refuse_first(fitting: Fitting) -> None:
-    """Refuse a setting that is to be tried first and may not be trained; what is drawn of a partial one can still fit."""
+    """Refuse a whole setting that is to be tried first and may not be trained; a partial one can still fit."""
     sweep = fitting.sweep
     for number, point in enumerate(first_left(sweep, ())):
         broken = fitting.broken(point) if fitting.bounded and sweep.space.is_whole(point) else ()

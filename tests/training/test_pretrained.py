@@ -1,0 +1,135 @@
+"""Trainings that begin with an encoder that others have trained."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from deepcolor.config.load import sweep_of
+from deepcolor.config.schema import ModelConfig, Sweep
+from deepcolor.errors import ConfigError, ModelError
+from deepcolor.fields.contents import content_of
+from deepcolor.models import load_model
+from deepcolor.models.description import read_description
+from deepcolor.models.encoder_weights import begin_with
+from deepcolor.models.networks import build, load_encoder
+from deepcolor.training.advance import advance
+from deepcolor.training.trajectory import InitWeights, TrajectoryPaths
+from tests.models.test_encoders import published
+from tests.training.conftest import Prepared
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The content of a file with weights of the smallest encoder."""
+    path = tmp_path_factory.mktemp("published") / "lite0.pth"
+    torch.save(published("efficientnet_lite0"), path)
+    return content_of(path)
+
+
+def test_a_known_encoder_trains_alike_however_it_is_cut(prepared: Prepared, weights: str, tmp_path: Path) -> None:
+    """A frozen encoder begins with the weights of its file and keeps them; cut after its first epoch, in a place where
+    the weights lie no more, the training ends in the same bytes; and the model holds all that it needs.
+    """
+    options: dict[str, Any] = {
+        "stage": "colorizer",
+        "encoder": "efficientnet_lite0",
+        "encoder_weights": weights,
+        "decoder": "bilinear",
+        "decoder_width": 16,
+        "skip_connections": True,
+        "freeze": "encoder",
+        "batch_size": 16,
+        "ema": 0.9,
+    }
+    whole = prepared.segment(tmp_path / "whole" / "trajectories", to_epoch=2, **options)
+    at_once = advance(whole)
+    cut = tmp_path / "cut"
+    advance(prepared.segment(cut / "trajectories", to_epoch=1, **options))
+    shutil.rmtree(cut / "weights")
+    in_parts = advance(prepared.segment(cut / "trajectories", to_epoch=2, **options))
+
+    paths = [TrajectoryPaths(s.store, s.trajectory.digest).checkpoint(2) for s in (whole,)]
+    assert paths[0].read_bytes() == TrajectoryPaths(cut / "trajectories", in_parts.digest).checkpoint(2).read_bytes()
+    assert at_once.result is not None
+    assert in_parts.result is not None
+    shutil.rmtree(tmp_path / "whole" / "weights")
+    network, description = load_model(at_once.result)
+    kept = ModelConfig(encoder="efficientnet_lite0", encoder_weights=weights)
+    assert description.model.encoder_weights == kept.encoder_weights
+    begun = build("mean", kept, 64)
+    begin_with(begun.encoder_part, kept, tmp_path / "again")
+    given = begun.encoder_part.state_dict()
+    assert all(torch.allclose(value, given[name]) for name, value in network.encoder_part.state_dict().items())
+
+
+def test_the_weights_are_part_of_the_name(prepared: Prepared, weights: str, tmp_path: Path) -> None:
+    """Trainings that begin with other weights have other names; where published ones are meant, by their checksum."""
+    known = {"stage": "colorizer", "encoder": "efficientnet_lite0"}
+    forms: list[dict[str, Any]] = [
+        {"stage": "colorizer"},
+        known,
+        *({**known, "encoder_weights": each} for each in (weights, "none")),
+    ]
+    trajectories = [prepared.segment(tmp_path, **form).trajectory for form in forms]
+    assert len({trajectory.digest for trajectory in trajectories}) == len(forms)
+    identities = [trajectory.identity() for trajectory in trajectories]
+    assert [identity.get("also") for identity in identities[1:]] == [
+        {"encoder_weights": "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"},
+        {"encoder_weights": weights.removeprefix("sha256:")},
+        None,
+    ]
+    assert "also" not in identities[0]
+
+
+def test_a_colorizer_takes_a_regressors_known_encoder(prepared: Prepared, tmp_path: Path) -> None:
+    """A regressor with a known encoder has one layer behind its means, and hands the encoder on as the reports' is; one
+    of another kind is refused.
+    """
+    form: dict[str, Any] = {"encoder": "efficientnet_lite0", "encoder_weights": "none"}
+    outcome = advance(prepared.segment(tmp_path, stage="regressor", to_epoch=1, batch_size=16, **form))
+    assert outcome.result is not None
+    regressor, _ = load_model(outcome.result)
+    assert dict(regressor.named_parameters())["mean_colour.weight"].shape == (2, 320)
+    colorizer = build("pixels", ModelConfig.model_validate(form), 64)
+    load_encoder(colorizer, regressor)
+    state = regressor.encoder_part.state_dict()
+    assert all(value.equal(state[name]) for name, value in colorizer.encoder_part.state_dict().items())
+    init = InitWeights(read_description(outcome.result).weights_sha256, outcome.result, "regressor@1")
+    with pytest.raises(ModelError, match="must be those of the same encoder, the reports'; got efficientnet_lite0"):
+        advance(prepared.segment(tmp_path, stage="colorizer", init=init, init_from="regressor@1"))
+
+
+@pytest.mark.parametrize(
+    ("fields", "rule"),
+    [
+        ({"model": {"head": "bins"}}, "bins need another decoder"),
+        (
+            {"model": {"head": "bins", "decoder": "nearest"}, "training": {"saturation_weight": 0.1}},
+            "saturation_weight is of the regression alone",
+        ),
+        ({"init": {"freeze": "encoder"}}, "freezing needs weights to start from"),
+        (
+            {"init": {"freeze": "encoder"}, "model": {"encoder": "resnet18", "encoder_weights": "none"}},
+            "freezing needs weights to start from",
+        ),
+        ({"data": {"name": "d", "augment": {"geometric": True}}}, "geometric augmentation is drawn in every epoch"),
+    ],
+)
+def test_what_cannot_go_together_is_refused(fields: dict[str, Any], rule: str) -> None:
+    """What no training could do is refused when the sweep is read."""
+    sweep = {"study": "s", "stage": "colorizer", "data": {"name": "d"}, "search": {}, **fields}
+    with pytest.raises(ConfigError, match=rule):
+        sweep_of(sweep)
+
+
+def test_freezing_takes_published_weights_for_a_start() -> None:
+    """An encoder with weights of its own can be frozen without another model, in every stage."""
+    for stage in ("regressor", "colorizer"):
+        sweep = {"study": "s", "stage": stage, "data": {"name": "d"}, "search": {}}
+        given = {**sweep, "model": {"encoder": "resnet18"}, "init": {"freeze": "encoder"}}
+        assert Sweep.model_validate(given).init.freeze == "encoder"
