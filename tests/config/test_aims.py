@@ -53,7 +53,7 @@ def test_what_is_not_said_changes_no_identity() -> None:
                 "params: must be what is known of a colorizer; got 'params' (-o search.constraints={params: 1e6}). "
                 "Did you "
                 "mean parameters? Allowed: train/mse, val/mse, val/mse_a, val/mse_b, epoch_s, psnr_db, ssim, "
-                "colourfulness, "
+                "colourfulness, ciede2000, bias_a, bias_b, "
                 "parameters, mb."
             ),
         ),
