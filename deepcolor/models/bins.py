@@ -113,7 +113,8 @@ def _soft(ab_P2: Tensor) -> tuple[Tensor, Tensor]:
 
 @lru_cache(maxsize=4)
 def _centres(device: torch.device) -> Tensor:
-    return torch.tensor(_CENTRES, device=device)
+    with torch.inference_mode(False):  # Kept beyond a measurement.
+        return torch.tensor(_CENTRES, device=device)
 
 
 @lru_cache(maxsize=4)
