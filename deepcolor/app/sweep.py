@@ -109,6 +109,8 @@ def _drive(
     ):
         keep(Code(sweep.code, workspace.code))
         study = storage.open(sweep, lambda: parents.adopt(sweep), extend=how.extend)
+        if (chosen := sweep.why_sampler()) and not study.trials():
+            how.reporter.note(f"{sweep.study}: {chosen}")
         folder = workspace.study(sweep.study)
         cut = how.slots()
         start = Start(provenance(study.sweep, data, root=workspace.root), how.command, cut.workers, cut.threads)

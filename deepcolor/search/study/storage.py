@@ -134,7 +134,7 @@ class StudyStorage:
                 if changes:
                     self._extend(study, sweep)
                 return
-        resolved = self.with_first(resolve()).settled()
+        resolved = self.with_first(resolve().settled())
         new = optuna.create_study(
             study_name=sweep.study, storage=self._storage, direction=sweep.objective.direction, load_if_exists=True
         )
@@ -162,7 +162,7 @@ class StudyStorage:
 
     def _extend(self, study: StoredStudy, sweep: Sweep) -> None:
         old = study.sweep
-        new = self.with_first(keep_adopted(old, sweep), before=study).settled(old)
+        new = self.with_first(keep_adopted(old, sweep).settled(old), before=study)
         alive = [trial for trial in study.trials() if trial.state != "failed"]
         settings = {t.number: old.setting(t.params) for t in alive if old.space.is_whole(t.params)}
         refuse_changed_meaning(old, new, settings)
