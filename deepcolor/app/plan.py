@@ -167,7 +167,11 @@ def _job(sweep: Sweep, how: How, storage: StudyStorage, *, before: Sequence[Swee
     changes = stored.changes_to(sweep) if stored else []
     if changes and not extend:
         raise refused(how.workspace, sweep.study, changes)
-    resolved = stored.sweep if stored and not changes else storage.with_first(_adopted(sweep, parents, before=before))
+    if stored and not changes:
+        resolved = stored.sweep
+    else:
+        resolved = _adopted(sweep, parents, before=before).with_sampler(stored.sweep if stored else None)
+        resolved = storage.with_first(resolved)
     if stored is None:
         refuse_if_nothing_fits(resolved)
     data = open_data(how.workspace, sweep, reporter=how.reporter)

@@ -110,8 +110,12 @@ def _drive(
         owned(workspace, sweep.study, on_wait=how.reporter.note, between=stop.heed),
     ):
         keep(Code(sweep.code, workspace.code))
-        study = storage.open(sweep, lambda: refuse_if_nothing_fits(parents.adopt(sweep)), extend=how.extend)
+        study = storage.open(
+            sweep, lambda: refuse_if_nothing_fits(parents.adopt(sweep).with_sampler()), extend=how.extend
+        )
         study.sweep.make_ready(workspace.root)
+        if (chosen := sweep.why_sampler()) and not study.trials():
+            how.reporter.note(f"{sweep.study}: {chosen}")
         if (unfit := left_out(study.sweep)) is not None:
             how.reporter.note(f"{sweep.study}: {unfit}")
         folder = workspace.study(sweep.study)

@@ -18,6 +18,7 @@ from pydantic import Field, PrivateAttr, SerializeAsAny, ValidationInfo, field_v
 
 from deepcolor.config.aims import check_aims
 from deepcolor.config.choice import Choice
+from deepcolor.config.choosing import AUTO, chosen_sampler
 from deepcolor.config.confirm import ConfirmConfig
 from deepcolor.config.constraints import Bound
 from deepcolor.config.dimensions import STAGE, Bundle, Choices, Dimension, Range
@@ -273,7 +274,7 @@ class Sweep(_Staged):
     def limit(self) -> int | None:
         """How many trials the study will have; None when only its budget ends it."""
         limits = (
-            self.grid_points() if self.search.sampler == "grid" else self.search.trials,
+            self.grid_points() if self.sampler == "grid" else self.search.trials,
             self.search.budget.trials,
         )
         return min((limit for limit in limits if limit is not None), default=None)
@@ -282,12 +283,47 @@ class Sweep(_Staged):
         """How many settings a grid over this space has; 1 when nothing is searched."""
         return self.space.count()
 
+    @property
+    def sampler(self) -> str:
+        """The sampler that the search would have, if it began now."""
+        return self._chosen_sampler[0]
+
+    @property
+    def _chosen_sampler(self) -> tuple[str, str]:
+        search = self.search
+        if search.sampler != AUTO:
+            return search.sampler, ""
+        limits = (limit for limit in (search.trials, search.budget.trials) if limit is not None)
+        return chosen_sampler(self.space, trials=min(limits, default=None), objectives=_count(search.objective))
+
+    def with_sampler(self, before: Sweep | None = None) -> Sweep:
+        """Return the sweep with the sampler that is chosen for it, if it leaves that open.
+
+        Args:
+            before: What its study ran until now. Its sampler is kept, but for a grid that has become too large.
+        """
+        if self.search.sampler != AUTO:
+            return self
+        name = self.sampler
+        if before is not None and before.search.sampler not in ("grid", AUTO):
+            name = before.search.sampler  # A grid is chosen again: it may have become larger than what is asked for.
+        # A grid has as many trials as points, and learns nothing.
+        without: dict[str, Any] = {"trials": None, "warm_start": ()} if name == "grid" else {}
+        return self.model_copy(update={"search": self.search.model_copy(update={"sampler": name, **without})})
+
+    def why_sampler(self) -> str:
+        """Say which sampler is chosen and why, where the sweep leaves that open; else nothing."""
+        name, why = self._chosen_sampler
+        return f"the sampler chosen is {name}: {why}" if why else ""
+
     def settled(self, before: Sweep | None = None) -> Sweep:
-        """Return the sweep with its first rung written out, so that it stays where it is when the study grows.
+        """Return the sweep with its first rung and its sampler written out, so that both stay when the study grows.
 
         Args:
             before: What the study ran until now; where that had a pruner, its rungs are kept unless others are given.
         """
+        if self.search.sampler == AUTO:
+            return self.with_sampler(before).settled(before)
         pruner = self.search.pruner
         if pruner.name == "none" or pruner.brought or pruner.min_epochs is not None:
             return self
@@ -474,7 +510,7 @@ class Sweep(_Staged):
         except Refusal as refusal:
             raise refusal.below("search.space") from None
         self._check_forms(fields)
-        if search.sampler == "grid" and (count := self.grid_points()) > MOST_GRID_POINTS:
+        if self.sampler == "grid" and (count := self.grid_points()) > MOST_GRID_POINTS:
             advice = "Search fewer values, or choose the sampler tpe or random."
             rule = f"a grid may have {MOST_GRID_POINTS} points at most"
             got = f"at least {count}" if count >= MOST_COUNTED and self.space.coupled else str(count)
@@ -500,7 +536,7 @@ class Sweep(_Staged):
                 raise Refusal("a study cannot begin with its own trials", got=first, key="search.first", advice=advice)
             return
         try:
-            first_points(self.space, first, grid=self.search.sampler == "grid")
+            first_points(self.space, first, grid=self.sampler == "grid")
         except Refusal as refusal:
             raise refusal.below("search.first") from None
         if limit is not None and len(first) > limit:
@@ -573,6 +609,10 @@ def _set_by(dimension: Dimension, field: str, value: ParamValue) -> tuple[str, P
         return key, value
     fields = dimension.members[str(value)]
     return (f"{key}.values.{value}.{field}", fields[field]) if field in fields else None
+
+
+def _count(objective: object) -> int:
+    return len(objective) if isinstance(objective, tuple | list) else 1
 
 
 def _each(value: Any) -> tuple[Any, ...]:

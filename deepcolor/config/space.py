@@ -9,6 +9,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_serializer, m
 
 from deepcolor.config.aims import check_search, objectives_of
 from deepcolor.config.choice import Choice
+from deepcolor.config.choosing import AUTO
 from deepcolor.config.confirm import ConfirmConfig
 from deepcolor.config.constraints import Bound
 from deepcolor.config.dimensions import AnyDimension, Range, as_written, dimension_of
@@ -31,9 +32,11 @@ class SearchConfig(Frozen):
     )
 
     sampler: Annotated[str, SAMPLERS] = "grid"
-    """`grid` trains every combination once; `tpe`, `nsga2` (for several objectives) and `random` draw `trials` settings
-    (Optuna), and so does your own, as `FILE.py:NAME` or `package.module:NAME`: an Optuna `BaseSampler`, such as
-    `optuna.samplers:QMCSampler`."""
+    """`grid` trains every combination once; `tpe`, `random`, `gp` (a Gaussian process), `qmc` (even coverage) and
+    `nsga2` (a genetic one, for several objectives) draw `trials` settings (Optuna), and so does your own, an Optuna
+    `BaseSampler`, as `FILE.py:NAME` or `package.module:NAME`. `auto` chooses when the study begins, and keeps to it:
+    grid if the space has no more points than trials are asked for; with several objectives nsga2 from 250 trials on,
+    else tpe; gp for up to 60 trials of up to 6 ranges without conditions; tpe for anything else."""
     space: tuple[AnyDimension, ...] = ()
     """Searched fields of model, training, init and data.augment: a list of choices, or low/high with log or step; both
     may have a condition (`when`). Under a name of your own: mappings that set several fields at once."""
@@ -47,7 +50,7 @@ class SearchConfig(Frozen):
     """Whether the objective is minimised or maximised; of several, a list. null: as its stage says; a metric of your
     own is minimised."""
     trials: int | None = Field(default=None, ge=1, le=100_000)
-    """Settings to draw, for tpe, nsga2 and random; they need it unless a budget bounds them. A grid has as many as its
+    """Settings to draw, for all but the grid; they need it unless a budget bounds them. A grid has as many as its
     space."""
     seed: int = Field(default=0, ge=0, lt=2**31)
     """Of the sampler."""
@@ -137,6 +140,8 @@ class SearchConfig(Frozen):
             raise Refusal(reason, got=got, advice=advice, key="sampler_options")
         if self.sampler == "grid":
             self._check_grid()
+        elif self.sampler == AUTO:
+            self._check_auto()
         elif self.sampler not in SAMPLERS.shipped and SAMPLERS.reference(self.sampler) is None:
             return self  # There is none of this name, which is what has to be said; the loader does.
         elif self.trials is None and not self.budget.bounded:
@@ -154,6 +159,17 @@ class SearchConfig(Frozen):
                 "nothing can be confirmed under other seeds where seed is searched", key="confirm", advice=advice
             )
         return self
+
+    def _check_auto(self) -> None:
+        if self.sampler_options:
+            rule, got = "what options mean depends on the sampler", written(dict(self.sampler_options))
+            advice = "Leave them out, or name a sampler."
+            raise Refusal(rule, got=got, advice=advice, key="sampler_options")
+        ranges = [d.name for d in self.space if isinstance(d, Range) and d.step is None]
+        if ranges and self.trials is None and not self.budget.bounded:
+            rule, got = "a space with a range needs a number of trials", f"{ranges[0]} without steps"
+            advice = "Add trials: 20, or a budget that ends the search."
+            raise Refusal(rule, got=got, advice=advice, key="trials")
 
     def _check_grid(self) -> None:
         if self.trials is not None:

@@ -73,10 +73,10 @@ def test_a_sampler_of_ones_own_draws_and_keeps_its_notes(bench: Bench, own: Any)
     ]
 
 
-@pytest.mark.parametrize("sampler", ["optuna.samplers:QMCSampler", "tpe"])
+@pytest.mark.parametrize("sampler", ["optuna.samplers:QMCSampler", "tpe", "qmc"])
 def test_a_sampler_takes_its_options(bench: Bench, own: Any, sampler: str) -> None:
     """Optuna's own by their import path, and tpe; under one seed they draw the same."""
-    options = {"qmc_type": "halton", "scramble": True} if "QMC" in sampler else {"n_startup_trials": 2}
+    options = {"qmc_type": "halton", "scramble": True} if "qmc" in sampler.lower() else {"n_startup_trials": 2}
     for study in ("a", "b"):
         bench.run(own(study=study, trials=5, sampler=sampler, sampler_options=options, seed=3))
     first, second = ([t.params for t in bench.storage().load(study).trials()] for study in ("a", "b"))

@@ -28,6 +28,16 @@ from deepcolor.search.study.trials import CONFIRMS
 
 _DRAFT_ID = -1
 """No stored trial has it."""
+_SHIPPED: dict[str, type[BaseSampler]] = {
+    "grid": optuna.samplers.RandomSampler,  # Never asked to draw.
+    "random": optuna.samplers.RandomSampler,
+    "tpe": optuna.samplers.TPESampler,
+    "gp": optuna.samplers.GPSampler,
+    "qmc": optuna.samplers.QMCSampler,
+    "nsga2": optuna.samplers.NSGAIISampler,
+}
+_WITHOUT_NOTES = ("grid", "random", "tpe")
+"""What these write on a trial is needed only while they draw it."""
 
 
 def sampler_of(search: SearchConfig, *, trials: int, code: Code) -> BaseSampler:
@@ -37,10 +47,7 @@ def sampler_of(search: SearchConfig, *, trials: int, code: Code) -> BaseSampler:
     Raises:
         CodeError: A user's own cannot be imported or is not a sampler, or does not take the options.
     """
-    shipped = {"tpe": optuna.samplers.TPESampler, "random": optuna.samplers.RandomSampler}
-    shipped["nsga2"] = optuna.samplers.NSGAIISampler
-    shipped["grid"] = shipped["random"]  # Never asked to draw.
-    kind = shipped.get(search.sampler) or code.load(search.sampler, group=SAMPLERS.group)
+    kind: Any = _SHIPPED.get(search.sampler) or code.load(search.sampler, group=SAMPLERS.group)
     try:
         options = {**_for_conditions(search), **search.sampler_options}
         seed = {"seed": search.seed + trials} if "seed" in inspect.signature(kind).parameters else {}
@@ -87,8 +94,7 @@ class Drawing:
         self._study = optuna.load_study(study_name=study, storage=self._shown, sampler=sampler)
         self._search = search
         self._space = space
-        self._brought = search.sampler not in SAMPLERS.shipped
-        self._takes_notes = self._brought or search.sampler == "nsga2"
+        self._brought = search.sampler not in _WITHOUT_NOTES
 
     @cached_property
     def _by_chance(self) -> optuna.Study:
@@ -117,7 +123,7 @@ class Drawing:
             if not self._brought:
                 raise
             raise self._failed(error) from error
-        return Drawn(drawn.params, dict(self._shown.notes) if self._takes_notes else {})
+        return Drawn(drawn.params, dict(self._shown.notes) if self._brought else {})
 
     def finishing(self, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None) -> None:
         """Tell a user's sampler that a trial is about to end, as Optuna does."""

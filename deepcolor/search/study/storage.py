@@ -138,7 +138,7 @@ class StudyStorage:
                 if changes:
                     self._extend(study, sweep)
                 return
-        resolved = self.with_first(resolve()).settled()
+        resolved = self.with_first(resolve().settled())
         ways = [objective.direction for objective in sweep.objectives]
         new = optuna.create_study(study_name=sweep.study, storage=self._storage, directions=ways, load_if_exists=True)
         # The sweep is written last: a study without it was interrupted during its creation, and is created again.
@@ -165,7 +165,7 @@ class StudyStorage:
 
     def _extend(self, study: StoredStudy, sweep: Sweep) -> None:
         old = study.sweep
-        new = self.with_first(keep_adopted(old, sweep), before=study).settled(old)
+        new = self.with_first(keep_adopted(old, sweep).settled(old), before=study)
         alive = [trial for trial in study.trials() if trial.state != "failed"]
         settings = {t.number: old.setting(t.params) for t in alive if old.space.is_whole(t.params)}
         refuse_changed_meaning(old, new, settings)
