@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from deepcolor.search.study.space import Params, grid_points, point_key
-from deepcolor.search.study.storage import StoredStudy, StoredTrial
+from deepcolor.search.study.storage import Plan, StoredStudy, StoredTrial
 from deepcolor.search.study.trials import searched
 
 
@@ -44,13 +44,18 @@ class Proposals:
             return bool(self._points) and (self._search.budget.trials is None or started < self._search.budget.trials)
         return limit is None or started < limit
 
-    def next(self, *, started: int) -> StoredTrial | None:
-        """Start one more trial; None if the study has them all."""
+    def next(self, *, started: int, planned: Plan) -> StoredTrial | None:
+        """Start one more trial; None if the study has them all.
+
+        Args:
+            started: See `left`.
+            planned: See `StoredStudy.add`.
+        """
         if not self.left(started=started):
             return None
         if self._search.sampler == "grid":
-            return self._study.add(self._points.popleft(), self._search)
-        return self._study.ask(self._search)
+            return self._study.add(self._points.popleft(), self._search, planned=planned)
+        return self._study.ask(self._search, planned=planned)
 
     def held_back(self, *, started: int) -> bool:
         """Whether only the budget keeps the study from trying more."""

@@ -85,7 +85,7 @@ def rungs(
     """
     if own is not None:
         return (*sorted({rung for rung in own.rungs(number, epochs, most_epochs) if 0 < rung < epochs}), epochs)
-    skipped = _skipped_rungs(pruner, number=number, most_epochs=most_epochs)
+    skipped = skipped_rungs(pruner, number=number, most_epochs=most_epochs)
     if pruner.name == "none" or skipped is None:
         return (epochs,)
     return (*_powers(pruner, below=epochs, most_epochs=most_epochs)[skipped:], epochs)
@@ -114,13 +114,19 @@ def next_move(
     """
     brackets: dict[int | None, list[Standing]] = {}
     for standing in standings:
-        skipped = _skipped_rungs(pruner, number=standing.number, most_epochs=most_epochs)
+        skipped = skipped_rungs(pruner, number=standing.number, most_epochs=most_epochs)
         brackets.setdefault(skipped, []).append(standing)
-    for members in brackets.values():
+    for _, members in sorted(brackets.items(), key=bracket_order):
         move = _move_in(pruner, members, more=more, most_epochs=most_epochs, own=own)
         if move is not None:
             return move
     return None
+
+
+def bracket_order(bracket: tuple[int | None, object]) -> tuple[bool, int]:
+    """Sort brackets by how many rungs they skip; the one that skips all comes last."""
+    skipped, _ = bracket
+    return skipped is None, skipped or 0
 
 
 def _move_in(
@@ -150,18 +156,21 @@ def _passing(
         for member in ranked:
             values.setdefault(member.trajectory, member.values[rung])
         losses = list(values.values())
-        passing = set(list(values)[: max(0, own.quota(losses)) if own is not None else _quota(pruner, losses)])
+        passing = set(list(values)[: quota(pruner, losses, own=own)])
         passing |= {member.trajectory for member in ranked if member.target > rung}
         yield from (m for m in ranked if m.waits and m.target == rung and m.trajectory in passing)
 
 
-def _quota(pruner: PrunerConfig, values: Sequence[float]) -> int:
-    """How many of a rung's trajectories continue.
+def quota(pruner: PrunerConfig, values: Sequence[float], *, own: OwnPruner | None = None) -> int:
+    """Return how many of a rung's trajectories continue.
 
     Args:
         pruner: The sweep's pruner.
-        values: Of all trajectories that have reached the rung, best first.
+        values: The losses of all trajectories that have reached the rung, best first.
+        own: The user's own pruner, if the sweep names one; it gets a list of its own.
     """
+    if own is not None:
+        return max(0, own.quota(list(values)))
     if pruner.name == "median":
         if len(values) < pruner.warmup_trials:
             return len(values)
@@ -191,7 +200,7 @@ def _powers(pruner: PrunerConfig, *, below: int, most_epochs: int) -> tuple[int,
     return tuple(levels)
 
 
-def _skipped_rungs(pruner: PrunerConfig, *, number: int, most_epochs: int) -> int | None:
+def skipped_rungs(pruner: PrunerConfig, *, number: int, most_epochs: int) -> int | None:
     """How many of the lowest rungs a trial passes without being compared; None if it passes all."""
     if pruner.name != "hyperband":
         return 0

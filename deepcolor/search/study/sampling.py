@@ -67,6 +67,7 @@ class Drawing:
         self._shown = _Shown(storage)
         self._study = optuna.load_study(study_name=study, storage=self._shown, sampler=sampler)
         self._search = search
+        self._distributions = distributions(search)
         self._brought = search.sampler not in SAMPLERS.shipped
 
     def draw(self) -> Drawn:
@@ -76,18 +77,17 @@ class Drawing:
             CodeError: A user's sampler has failed.
         """
         try:
-            drawn = self._study.ask(fixed_distributions=distributions(self._search))
+            drawn = self._study.ask(fixed_distributions=self._distributions)
         except Exception as error:
             if not self._brought:
                 raise
             raise self._failed(error) from error
         return Drawn(drawn.params, dict(self._shown.notes) if self._brought else {})
 
-    def finishing(self, trial: FrozenTrial, state: TrialState, value: float | None) -> None:
+    def finishing(self, trial: FrozenTrial, state: TrialState, values: list[float] | None) -> None:
         """Tell a user's sampler that a trial is about to end, as Optuna does."""
         if self._brought:
             try:
-                values = None if value is None else [value]
                 self._study.sampler.after_trial(self._study, trial, state, values)
             except Exception as error:
                 raise self._failed(error) from error
@@ -115,6 +115,8 @@ class _Shown(StorageInFront):
     def __init__(self, behind: BaseStorage) -> None:
         super().__init__(behind)
         self._draft = _new_draft(number=0)
+        self._remembered: dict[int, tuple[FrozenTrial, FrozenTrial]] = {}
+        """Each trial as it is stored, which never changes (see `mirror`), and as it is shown."""
 
     def get_all_trials(
         self,
@@ -122,12 +124,16 @@ class _Shown(StorageInFront):
         deepcopy: bool = True,
         states: Container[TrialState] | None = None,
     ) -> list[FrozenTrial]:
-        stored = self._behind.get_all_trials(study_id, deepcopy=deepcopy)
-        shown = [_shown(trial) for trial in stored if CONFIRMS not in trial.user_attrs]
-        return shown if states is None else [trial for trial in shown if trial.state in states]
+        if states == (TrialState.WAITING,):
+            return self._behind.get_all_trials(study_id, deepcopy, states)  # Optuna's queue, looked into at every draw.
+        stored = self._behind.get_all_trials(study_id, deepcopy=False)
+        shown = [self._as_shown(trial) for trial in stored if CONFIRMS not in trial.user_attrs]
+        if states is not None:
+            shown = [trial for trial in shown if trial.state in states]
+        return copy.deepcopy(shown) if deepcopy else shown
 
     def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:  # noqa: ARG002  # Optuna's signature
-        self._draft = _new_draft(number=len(self._behind.get_all_trials(study_id, deepcopy=False)))
+        self._draft = _new_draft(number=self._behind.get_n_trials(study_id))
         return _DRAFT_ID
 
     def get_trial(self, trial_id: int) -> FrozenTrial:
@@ -145,6 +151,14 @@ class _Shown(StorageInFront):
             self._draft.system_attrs[key] = value
         else:
             self._behind.set_trial_system_attr(trial_id, key, value)
+
+    def _as_shown(self, trial: FrozenTrial) -> FrozenTrial:
+        if trial.state == TrialState.COMPLETE:
+            return trial
+        known = self._remembered.get(trial.number)
+        if known is None or known[0] is not trial:
+            known = self._remembered[trial.number] = trial, _shown(trial)
+        return known[1]
 
     @property
     def notes(self) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
@@ -11,6 +12,7 @@ from types import MappingProxyType
 from typing import Any
 
 import optuna
+from optuna.distributions import BaseDistribution
 from optuna.storages import RDBStorage
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
@@ -33,6 +35,7 @@ from deepcolor.search.study.extension import (
     rewrite,
     rewritten,
 )
+from deepcolor.search.study.in_front import numbered
 from deepcolor.search.study.mirror import Mirror
 from deepcolor.search.study.optuna_private import engine_of
 from deepcolor.search.study.ownership import owned
@@ -49,11 +52,15 @@ from deepcolor.search.study.trials import (
     Confirms,
     Outcome,
     Place,
+    Plan,
+    Planned,
     Spent,
     StoredTrial,
     now_ms,
     stored_trial,
+    unplanned,
 )
+from deepcolor.search.study.writing import Changes, write_in_steps
 from deepcolor.sqlite import is_read_only, keep_write_ahead_log, private_copy, sqlite_url, use_write_ahead_log
 from deepcolor.waiting import locked
 from deepcolor.workspace import Workspace
@@ -62,6 +69,8 @@ __all__ = [
     "Confirms",
     "Outcome",
     "Place",
+    "Plan",
+    "Planned",
     "Spent",
     "StoredStudy",
     "StoredTrial",
@@ -215,6 +224,7 @@ class StoredStudy:
         self._study_id = storage.get_study_id_from_name(name)
         self._study = optuna.load_study(study_name=name, storage=storage)
         self._drawing: Drawing | None = None
+        self._distributed: tuple[SearchConfig, Mapping[str, BaseDistribution]] | None = None
 
     def __repr__(self) -> str:
         try:
@@ -337,11 +347,16 @@ class StoredStudy:
         sampler = sampler_of(search, trials=len(known), code=brought)
         self._drawing = Drawing(self.name, self._storage, search, sampler)
 
-    def ask(self, search: SearchConfig) -> StoredTrial:
-        """Draw a new setting from the sampler and start its trial."""
+    def ask(self, search: SearchConfig, *, planned: Plan = unplanned) -> StoredTrial:
+        """Draw a new setting from the sampler and start its trial.
+
+        Args:
+            search: Of the study's sweep.
+            planned: See `add`.
+        """
         assert self._drawing is not None, "use_sampler comes first"
         drawn = self._drawing.draw()
-        return self.add(drawn.params, search, notes=drawn.notes)
+        return self.add(drawn.params, search, notes=drawn.notes, planned=planned)
 
     @property
     def foreign(self) -> set[tuple[str, int]]:
@@ -370,15 +385,31 @@ class StoredStudy:
         *,
         confirms: Confirms | None = None,
         notes: Mapping[str, Any] = MappingProxyType({}),
+        planned: Plan = unplanned,
     ) -> StoredTrial:
-        """Start the trial of a given setting, with its sampler's notes; a crash leaves all of it or nothing."""
+        """Start the trial of a given setting; a crash leaves all of it or nothing.
+
+        Args:
+            params: Its values by name.
+            search: Of the study's sweep.
+            confirms: The trial that it confirms.
+            notes: Its sampler's.
+            planned: Asked with the trial as it will be stored, where its training is and how far it may go: stored with
+                it. None: that is said later (`place`, `let_on`).
+        """
         template = optuna.trial.create_trial(
             state=TrialState.RUNNING,
             params=dict(params),
-            distributions=distributions(search),
+            distributions=dict(self._distributions(search)),
             user_attrs={CONFIRMS: vars(confirms)} if confirms else {},
             system_attrs=dict(notes),
         )
+        count = self._storage.get_n_trials(self._study_id)
+        plan = planned(stored_trial(numbered(template, number=count, trial_id=-1), self._direction))
+        if plan is not None:
+            template.user_attrs[PLACE] = {**vars(plan.place), "started_ms": self._never_back(plan.place.started_ms)}
+            if plan.to_epoch is not None:
+                template.user_attrs[TARGET] = plan.to_epoch
         number = self._storage.get_trial(self._storage.create_new_trial(self._study_id, template)).number
         return self._trial(number)
 
@@ -394,19 +425,18 @@ class StoredStudy:
 
     def tell(self, number: int, outcome: Outcome) -> StoredTrial:
         """Finish a trial with its outcome; telling it again changes nothing."""
-        self._set(number, OUTCOME, self._written_outcome(outcome))
-        self._finishing(number, TrialState.COMPLETE, outcome.view.value)
-        self._study.tell(number, outcome.view.value, skip_if_finished=True)
-        return self._trial(number)
+        kept = {OUTCOME: self._written_outcome(outcome)}
+        return self._finish(number, TrialState.COMPLETE, kept, value=outcome.view.value)
 
     def report(self, number: int, *, epoch: int, value: float) -> StoredTrial:
         """Record the objective of a trial at a rung; recording it again changes nothing."""
         trial = self._trial(number)
         if epoch not in trial.reached:
-            self._storage.set_trial_intermediate_value(self._id(number), epoch, value)
+            place = {}
             if trial.place is not None and epoch in trial.place.passed:
                 left = tuple(rung for rung in trial.place.passed if rung != epoch)
-                self._set(number, PLACE, {**vars(trial.place), "passed": left})
+                place = {PLACE: {**vars(trial.place), "passed": left}}
+            self._write(number, Changes(user_attrs=place, steps={epoch: value}))
         return self._trial(number)
 
     def let_on(self, number: int, *, to_epoch: int) -> StoredTrial:
@@ -416,18 +446,15 @@ class StoredStudy:
 
     def prune(self, number: int, outcome: Outcome) -> StoredTrial:
         """Finish a trial that does not continue; its value is the one at its last rung."""
-        self._set(number, OUTCOME, self._written_outcome(outcome))
-        self._finishing(number, TrialState.PRUNED, None)
-        self._study.tell(number, state=TrialState.PRUNED, skip_if_finished=True)
-        return self._trial(number)
+        steps = self._frozen(number).intermediate_values
+        last = steps[max(steps)] if steps else math.nan
+        kept = {OUTCOME: self._written_outcome(outcome)}
+        return self._finish(number, TrialState.PRUNED, kept, value=None if math.isnan(last) else last)
 
     def fail(self, number: int, reason: str, *, epochs: int | None = None) -> StoredTrial:
         """Finish a trial that gave no value, after this many epochs of its trajectory."""
         error = {"reason": reason, "ended_ms": self._never_back(now_ms()), "epochs": epochs}
-        self._set(number, ERROR, error)
-        self._finishing(number, TrialState.FAIL, None)
-        self._study.tell(number, state=TrialState.FAIL, skip_if_finished=True)
-        return self._trial(number)
+        return self._finish(number, TrialState.FAIL, {ERROR: error}, value=None)
 
     @cached_property
     def _direction(self) -> Direction:
@@ -443,10 +470,15 @@ class StoredStudy:
         """For Optuna's own analyses; not to be changed."""
         return self._study
 
-    def _finishing(self, number: int, state: TrialState, value: float | None) -> None:
+    def _finish(self, number: int, state: TrialState, attrs: Mapping[str, Any], *, value: float | None) -> StoredTrial:
+        """End a trial, with what is to be kept of it; one that has ended stays as it is."""
         trial = self._frozen(number)
-        if self._drawing is not None and not trial.state.is_finished() and CONFIRMS not in trial.user_attrs:
-            self._drawing.finishing(trial, state, value)
+        if not trial.state.is_finished():
+            values = None if value is None else [value]
+            if self._drawing is not None and CONFIRMS not in trial.user_attrs:
+                self._drawing.finishing(trial, state, values)
+            self._write(number, Changes(user_attrs=attrs, state=state, values=values))
+        return self._trial(number)
 
     def _written_outcome(self, outcome: Outcome) -> dict[str, Any]:
         return {**vars(outcome), "view": vars(outcome.view), "ended_ms": self._never_back(outcome.ended_ms)}
@@ -474,4 +506,16 @@ class StoredStudy:
 
     def _set(self, number: int, key: str, value: Any) -> None:
         if not self._frozen(number).state.is_finished():
-            self._storage.set_trial_user_attr(self._id(number), key, value)
+            self._write(number, Changes(user_attrs={key: value}))
+
+    def _write(self, number: int, changes: Changes) -> None:
+        if isinstance(self._storage, Mirror):
+            self._storage.change(self._id(number), changes)
+        else:
+            write_in_steps(self._storage, self._id(number), changes)
+
+    def _distributions(self, search: SearchConfig) -> Mapping[str, BaseDistribution]:
+        """Those of a search, the same ones as long as it is the same: thousands of trials hold them."""
+        if self._distributed is None or self._distributed[0] is not search:
+            self._distributed = search, distributions(search)
+        return self._distributed[1]
