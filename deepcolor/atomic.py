@@ -19,28 +19,33 @@ from deepcolor.scratch import started
 TEMPORARY_PREFIX = ".tmp-"
 """What a killed process leaves behind starts with this; readers skip it, and it may be deleted."""
 _OWNED = re.compile(r"\.tmp-.*-(?P<place>[0-9a-f]{8})-(?P<pid>\d+)-(?P<start>\d+)-[0-9a-f]{8}", re.DOTALL)
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 _LONGEST = 40
 """Characters of a file's name that its temporary name repeats: the system allows 255 bytes in all."""
 
 
-def write_atomically(path: Path, content: bytes) -> None:
+def write_atomically(path: Path, content: bytes, *, durable: bool = True) -> None:
     """Write `content` to `path`, replacing what is there; after a crash the file is the old one or the new one.
 
     Args:
         path: The file; missing parent folders are created.
         content: All of the file.
+        durable: Whether it has to survive a power cut from now on. False: until the system has written it by itself,
+            which takes seconds, it may come out of one missing, empty or torn.
     Raises:
         OSError: The disk is full or the folder is read-only; what was at `path` is untouched.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = temporary_beside(path)
     try:
-        _write_through(temporary, content)
+        _write(temporary, content)
+        if durable:
+            _sync(temporary)
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    _sync_folder(path.parent)
+    if durable:
+        _sync_folder(path.parent)
 
 
 def write_folder_atomically(folder: Path, files: Mapping[str, bytes]) -> None:
@@ -57,8 +62,9 @@ def write_folder_atomically(folder: Path, files: Mapping[str, bytes]) -> None:
     try:
         temporary.mkdir()
         for name, content in files.items():
-            (temporary / name).parent.mkdir(parents=True, exist_ok=True)
-            _write_through(temporary / name, content)
+            _write(temporary / name, content)
+        for name in files:  # Once all are written: the disk is then waited for once, more or less.
+            _sync(temporary / name)
         _sync_folder(temporary)
         _move_into_place(temporary, folder)
     finally:
@@ -66,11 +72,24 @@ def write_folder_atomically(folder: Path, files: Mapping[str, bytes]) -> None:
     _sync_folder(folder.parent)
 
 
-def _write_through(path: Path, content: bytes) -> None:
-    with path.open("xb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+def _write(path: Path, content: bytes) -> None:
+    try:
+        descriptor = os.open(path, _NEW, 0o666)
+    except FileNotFoundError:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, _NEW, 0o666)
+    with open(descriptor, "wb", buffering=0) as file:  # noqa: PTH123  # of a descriptor
+        left = memoryview(content)
+        while left:
+            left = left[file.write(left) :]
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _move_into_place(temporary: Path, folder: Path) -> None:
@@ -105,8 +124,12 @@ def temporary_beside(path: Path) -> Path:
     """Return a name next to a file or folder for what is not complete yet; it names this process, so that others can
     tell whether the writer is dead.
     """
-    owner = f"{_place()}-{os.getpid()}-{started(os.getpid())}"
-    return path.parent / f"{TEMPORARY_PREFIX}{path.name[:_LONGEST]}-{owner}-{token_hex(4)}"
+    return path.parent / f"{TEMPORARY_PREFIX}{path.name[:_LONGEST]}-{_owner(os.getpid())}-{token_hex(4)}"
+
+
+@cache
+def _owner(pid: int) -> str:
+    return f"{_place()}-{pid}-{started(pid)}"
 
 
 @cache

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections.abc import Sequence
 
 from deepcolor.execution.executor import (
@@ -17,7 +18,10 @@ from deepcolor.execution.executor import (
     run_segment,
 )
 from deepcolor.memory import keep_freed_memory
-from deepcolor.training.trajectory import Segment
+from deepcolor.training.trajectory import EpochMetrics, Segment
+
+PROGRESS_EVERY_S = 0.1
+"""Between two messages of a segment; epochs that take longer are told of one by one."""
 
 
 class SerialExecutor:
@@ -59,11 +63,32 @@ class SerialExecutor:
                 self._events.put(Failed(digest, reason=_GPU_LOST, store_failed=True))
                 continue
             try:
-                outcome = self._run(segment, lambda row, digest=digest: self._events.put(Progress(digest, (row,))))  # type: ignore[misc]
+                outcome = self._run(segment, _Stream(digest, self._events).put)
             except BaseException as error:  # noqa: BLE001  # whatever a training raises fails its trial, never the driver
                 self._events.put(failure(digest, error))
             else:
                 self._events.put(Finished(digest, outcome))
+
+
+class _Stream:
+    """Tells of a segment's epochs in a few messages a second: for each one the driver would keep this thread waiting.
+
+    Those that are told of by no message are in the outcome.
+    """
+
+    def __init__(self, digest: str, events: queue.SimpleQueue[Event]) -> None:
+        self._digest = digest
+        self._events = events
+        self._rows: list[EpochMetrics] = []
+        self._told_at = time.monotonic()
+
+    def put(self, row: EpochMetrics) -> None:
+        """Tell of an epoch together with earlier ones, or leave it to a later message."""
+        self._rows.append(row)
+        if time.monotonic() - self._told_at >= PROGRESS_EVERY_S:
+            self._events.put(Progress(self._digest, tuple(self._rows)))
+            self._rows = []
+            self._told_at = time.monotonic()
 
 
 _GPU_LOST = (

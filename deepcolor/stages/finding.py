@@ -38,6 +38,19 @@ def stage_of(name: str, code: Mapping[str, str] = _NO_CODE) -> type[Stage]:
     """
     if name in SHIPPED:
         return _shipped(name)
+    reference = STAGES.reference(name)
+    if reference is not None and reference.is_file and reference.place in code:
+        return _of_file(name, reference.place, code[reference.place])
+    return _checked(name, code)
+
+
+@cache
+def _of_file(name: str, place: str, digest: str) -> type[Stage]:
+    # A file of this content is always the same module; asked for of every trial, again and again.
+    return _checked(name, {place: digest})
+
+
+def _checked(name: str, code: Mapping[str, str]) -> type[Stage]:
     found = Code(code).load(name, group=STAGES.group)
     if not isinstance(found, type) or not issubclass(found, Stage):
         rule = f"{name} must be a subclass of deepcolor.stages.Stage"

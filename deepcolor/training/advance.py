@@ -25,7 +25,7 @@ from deepcolor.stages.session import Job
 from deepcolor.training.checkpoint import (
     Record,
     keep,
-    read_history,
+    last_record,
     read_tensors,
     records,
     write_checkpoint,
@@ -74,7 +74,8 @@ class _Advance:
         self.device = device
         self.on_epoch = on_epoch
         self.paths = TrajectoryPaths(segment.store, segment.trajectory.digest)
-        self.recorded = read_history(self.paths)
+        self.last = last_record(self.paths)
+        self.recorded = self.last.history if self.last else ()
         self.trained_epochs = 0
         self.train_s = 0.0
 
@@ -83,7 +84,7 @@ class _Advance:
         view = self._view(history)
         if view is None:
             training = self._furthest()
-            self._train(training, until=lambda training: self._view(training.history) is not None)
+            self._train(training, until=lambda training: self._is_seen(training.history))
             history = tuple(training.history)
             view = self._view(history)
         else:
@@ -133,6 +134,13 @@ class _Advance:
             history, epochs=segment.to_epoch, patience=segment.patience, objective=segment.trajectory.objective
         )
 
+    def _is_seen(self, history: Sequence[EpochMetrics]) -> bool:
+        """Whether the view is there, asked after every epoch."""
+        segment = self.segment
+        if segment.patience is None and 0 < len(history) < segment.to_epoch:
+            return history[-1].diverged(segment.trajectory.objective)  # Nothing but that could end it now.
+        return self._view(history) is not None
+
     def _train(self, training: Training, *, until: Callable[[Training], bool]) -> None:
         """Train epoch after epoch until `until` holds or the stop file appears, and leave a checkpoint."""
         started = last_checkpoint = time.monotonic()
@@ -156,10 +164,11 @@ class _Advance:
 
     def _furthest(self, *, at_most: int | None = None) -> Training:
         """Resume from the furthest usable checkpoint, else begin."""
-        for record in records(self.paths):
-            training = self._resumed(record) if at_most is None or record.epoch <= at_most else None
-            if training is not None:
-                return training
+        if self.last is not None:
+            for record in records(self.paths, furthest=self.last):
+                training = self._resumed(record) if at_most is None or record.epoch <= at_most else None
+                if training is not None:
+                    return training
         with self._writing("trajectory"):
             write_identity(self.paths, self.segment.trajectory)
         return Training.begin(self.segment.trajectory, self.job)

@@ -12,6 +12,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,9 @@ _FORMAT = 1
 _RECORD_PATTERN = "e*.json"
 _MOST_RECORD_BYTES = 2**28
 """A record of a hundred thousand epochs has a tenth of it."""
+_WORTH_WAITING_S = 1.0
+_FILES = 2
+"""Of a checkpoint."""
 
 
 @dataclass(frozen=True)
@@ -64,11 +68,14 @@ def write_identity(paths: TrajectoryPaths, trajectory: Trajectory) -> None:
             "identity": trajectory.identity(),
             "init_from": trajectory.init.ref if trajectory.init else None,
         }
-        write_atomically(paths.identity, json.dumps(content, indent=2).encode() + b"\n")
+        write_atomically(paths.identity, json.dumps(content, indent=2).encode() + b"\n", durable=False)
 
 
 def write_checkpoint(paths: TrajectoryPaths, record: Record, tensors: bytes) -> None:
     """Write a checkpoint after `record.epoch` epochs, then remove earlier ones that need not be kept.
+
+    A training of less than a second does not wait for the disk: if a power cut takes its checkpoints, which their
+    checksums show, it is trained again in less time.
 
     Args:
         paths: Of the trajectory.
@@ -77,11 +84,13 @@ def write_checkpoint(paths: TrajectoryPaths, record: Record, tensors: bytes) -> 
     Raises:
         OSError: The disk is full or the folder is read-only; earlier checkpoints are untouched.
     """
-    write_atomically(paths.checkpoint(record.epoch), tensors)
+    durable = sum(row.epoch_s for row in record.history) >= _WORTH_WAITING_S
+    write_atomically(paths.checkpoint(record.epoch), tensors, durable=durable)
     checksum = hashlib.sha256(tensors).hexdigest()
-    _write_record(paths, replace(record, tensors_sha256=checksum, tensors_bytes=len(tensors)))
-    _remove_passing(paths, before_epoch=record.epoch)
-    _remove_orphans(paths, before_epoch=record.epoch)
+    _write_record(paths, replace(record, tensors_sha256=checksum, tensors_bytes=len(tensors)), durable=durable)
+    if len(list(paths.checkpoints.iterdir())) > _FILES:
+        _remove_passing(paths, before_epoch=record.epoch)
+        _remove_orphans(paths, before_epoch=record.epoch)
 
 
 def keep(paths: TrajectoryPaths, record: Record) -> None:
@@ -94,9 +103,21 @@ def keep(paths: TrajectoryPaths, record: Record) -> None:
         _write_record(paths, replace(record, kept=True))
 
 
-def records(paths: TrajectoryPaths) -> Iterator[Record]:
-    """Yield the records that are whole and have a file of the right size beside them, the furthest one first."""
-    return (record for record in _whole_records(paths) if not record.collected)
+def records(paths: TrajectoryPaths, *, furthest: Record | None = None) -> Iterator[Record]:
+    """Yield the records that are whole and have a file of the right size beside them, the furthest one first.
+
+    Args:
+        paths: Of the trajectory.
+        furthest: The furthest whole one, if it has just been read.
+    """
+    before = furthest.epoch if furthest else None
+    found = chain([furthest] if furthest else [], _whole_records(paths, before_epoch=before))
+    return (record for record in found if not record.collected)
+
+
+def last_record(paths: TrajectoryPaths) -> Record | None:
+    """Return the furthest whole record; None where nothing was trained yet. It may be a history and nothing more."""
+    return next(_whole_records(paths), None)
 
 
 def read_tensors(paths: TrajectoryPaths, record: Record) -> bytes | None:
@@ -110,7 +131,7 @@ def read_tensors(paths: TrajectoryPaths, record: Record) -> bytes | None:
 
 def read_history(paths: TrajectoryPaths) -> tuple[EpochMetrics, ...]:
     """Return the epochs of the furthest whole record; empty where nothing was trained yet. Quick: no torch."""
-    record = next(_whole_records(paths), None)
+    record = last_record(paths)
     return record.history if record else ()
 
 
@@ -122,7 +143,7 @@ def collect(paths: TrajectoryPaths) -> None:
     Raises:
         OSError: The folder cannot be written to.
     """
-    furthest = next(_whole_records(paths), None)
+    furthest = last_record(paths)
     if furthest is not None and not furthest.collected:
         _write_record(paths, replace(furthest, kept=True, tensors_sha256="", tensors_bytes=0))
     last = paths.record(furthest.epoch) if furthest else None
@@ -133,7 +154,7 @@ def collect(paths: TrajectoryPaths) -> None:
         tensors.unlink(missing_ok=True)
 
 
-def _write_record(paths: TrajectoryPaths, record: Record) -> None:
+def _write_record(paths: TrajectoryPaths, record: Record, *, durable: bool = True) -> None:
     content = {
         "format": _FORMAT,
         "trajectory": paths.digest,
@@ -145,11 +166,14 @@ def _write_record(paths: TrajectoryPaths, record: Record) -> None:
         "history": [_written(row) for row in record.history],
     }
     signed = {"sha256": digest_of(content), "record": content}
-    write_atomically(paths.record(record.epoch), json.dumps(signed).encode() + b"\n")
+    write_atomically(paths.record(record.epoch), json.dumps(signed).encode() + b"\n", durable=durable)
 
 
-def _whole_records(paths: TrajectoryPaths) -> Iterator[Record]:
+def _whole_records(paths: TrajectoryPaths, *, before_epoch: int | None = None) -> Iterator[Record]:
+    """The furthest one first; before an epoch, if one is given."""
     for path in sorted(paths.checkpoints.glob(_RECORD_PATTERN), reverse=True):
+        if before_epoch is not None and path >= paths.record(before_epoch):
+            continue
         record = _read_record(paths, path)
         if record is not None:
             yield record
@@ -177,13 +201,14 @@ def _read_record(paths: TrajectoryPaths, path: Path) -> Record | None:
 
 
 def _remove_passing(paths: TrajectoryPaths, *, before_epoch: int) -> None:
-    for record in records(paths):
-        if record.epoch < before_epoch and record.kept:
+    for record in _whole_records(paths, before_epoch=before_epoch):
+        if record.collected:
+            continue
+        if record.kept:
             break  # Whatever lay before that one went when it was written.
-        if record.epoch < before_epoch:
-            # The record goes first: tensors without a record are no checkpoint, the other way round is a damaged one.
-            paths.record(record.epoch).unlink(missing_ok=True)
-            paths.checkpoint(record.epoch).unlink(missing_ok=True)
+        # The record goes first: tensors without a record are no checkpoint, the other way round is a damaged one.
+        paths.record(record.epoch).unlink(missing_ok=True)
+        paths.checkpoint(record.epoch).unlink(missing_ok=True)
 
 
 def _remove_orphans(paths: TrajectoryPaths, *, before_epoch: int) -> None:

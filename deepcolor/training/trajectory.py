@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from deepcolor.config.schema import Setting
@@ -74,7 +75,7 @@ class Trajectory:
             **({"also": dict(also)} if also else {}),
         }
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """32 hex digits that name the trajectory's folder."""
         return digest_of(self.identity())[:32]

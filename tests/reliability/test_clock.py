@@ -27,7 +27,7 @@ def test_a_clock_set_back_and_another_time_zone(place: Place) -> None:
     that came last.
     """
     place.write("grid.yaml", SWEEP)
-    there = Faults(Moment("optuna.storages:RDBStorage", "set_trial_state_values"), formula=False, environment=AUCKLAND)
+    there = Faults(Moment("deepcolor.search.study.writing:Writer", "change"), formula=False, environment=AUCKLAND)
     place.start("sweep", "grid.yaml", *SERIAL, faults=there).ends(-signal.SIGKILL)
     here = Faults(formula=False, environment=LOS_ANGELES, clock_shift_s=-DAY_S)
     done = place.sweep(*SERIAL, faults=here)

@@ -8,11 +8,11 @@ import pytest
 from tests.reliability.conftest import EPOCHS, POINTS, Place
 from tests.reliability.processes import Faults, Moment
 
-STORAGE, CLIENT = "optuna.storages:RDBStorage", "mlflow:MlflowClient"
+WRITER, CLIENT = "deepcolor.search.study.writing:Writer", "mlflow:MlflowClient"
 CONFIRM = ("--executor", "serial", "-o", "search.confirm={top: 2, seeds: 2}")
 TRAININGS = 4
 MOMENTS = {
-    "in the start of a training": Moment(STORAGE, "_create_new_trial", nth=POINTS + 2, after=True),
+    "in the start of a training": Moment(WRITER, "create", nth=POINTS + 2, after=True),
     "with a run made and nothing in it": Moment(CLIENT, "create_run", nth=1 + POINTS + 2, after=True),
 }
 

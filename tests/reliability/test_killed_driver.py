@@ -7,17 +7,17 @@ import pytest
 from tests.reliability.conftest import EPOCHS, POINTS, Place
 from tests.reliability.processes import Faults, Moment
 
-STORAGE, CLIENT = "optuna.storages:RDBStorage", "mlflow:MlflowClient"
+WRITER, CLIENT = "deepcolor.search.study.writing:Writer", "mlflow:MlflowClient"
 MOMENTS = {
-    "in the start of a trial": Moment(STORAGE, "_create_new_trial", nth=3, after=True),
+    "in the start of a trial": Moment(WRITER, "create", nth=3, after=True),
     "in the middle of a checkpoint": Moment("deepcolor.training.checkpoint", "_write_record", nth=2),
-    "between training and telling": Moment(STORAGE, "set_trial_state_values", nth=2),
-    "between telling and MLflow": Moment(STORAGE, "set_trial_state_values", nth=2, after=True),
+    "between training and telling": Moment(WRITER, "change", nth=2),
+    "between telling and MLflow": Moment(WRITER, "change", nth=2, after=True),
     "with a run made and nothing in it": Moment(CLIENT, "create_run", nth=3, after=True),
     "with a run filled and still RUNNING": Moment(CLIENT, "set_terminated", nth=2),
-    "with its first file half written": Moment("deepcolor.atomic", "_write_through", after=True),
-    "with a later file half written": Moment("deepcolor.atomic", "_write_through", nth=6, after=True),
-    "with its report half written": Moment("deepcolor.atomic", "_write_through", nth=31, after=True),
+    "with its first file half written": Moment("deepcolor.atomic", "_write", after=True),
+    "with a later file half written": Moment("deepcolor.atomic", "_write", nth=6, after=True),
+    "with its report half written": Moment("deepcolor.atomic", "_write", nth=31, after=True),
     "while the report is written": Moment("deepcolor.report.writing:ReportFolder", "write"),
 }
 
@@ -28,7 +28,7 @@ def test_a_driver_killed_at_any_moment_is_gone_on_with(place: Place, moment: Mom
     half-written file stays.
     """
     place.start("sweep", "grid.yaml", "--executor", "serial", faults=Faults(dies_at=moment)).ends(-signal.SIGKILL)
-    if moment.function == "_write_through":
+    if moment.function == "_write":
         assert list(place.root.rglob(".tmp-*")) != []
     done = place.sweep("--executor", "serial")
     place.assert_whole()

@@ -21,7 +21,7 @@ MOMENTS = (
     Moment("deepcolor.app.sweep", "provenance", signals=TWICE),
     Moment(DRIVER, "_trajectory", nth=2, signals=TWICE),
     Moment("deepcolor.search.driver.loop", "offer", signals=TWICE),
-    Moment(STUDY, "place", nth=2, after=True, signals=(signal.SIGTERM, signal.SIGTERM)),
+    Moment(STUDY, "add", nth=2, after=True, signals=(signal.SIGTERM, signal.SIGTERM)),
     Moment("deepcolor.search.driver.settling:Settling", "settle", nth=2, signals=TWICE),
     Moment(STUDY, "tell", signals=TWICE),
     Moment(STUDY, "tell", after=True, signals=(signal.SIGHUP, signal.SIGTERM)),

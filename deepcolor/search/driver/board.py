@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
 from deepcolor.config.schema import Sweep
-from deepcolor.search.rules.pruning import Standing
+from deepcolor.search.rules.pruning import OwnPruner, Standing
 from deepcolor.search.rules.schedule import Ask
+from deepcolor.search.rules.standings import Standings
 from deepcolor.search.rules.summary import RunningTrial, Snapshot
 from deepcolor.search.rules.tally import Finished
 from deepcolor.search.study.sizes import fitting_points
@@ -23,7 +25,7 @@ from deepcolor.training.trajectory import EpochMetrics, Trajectory, TrajectoryPa
 
 @dataclass
 class OpenTrial:
-    """A trial that is being trained or is waiting for its turn."""
+    """A trial that is being trained or is waiting for its turn. `Board.change` alone changes its first three fields."""
 
     trial: StoredTrial
     trajectory: Trajectory
@@ -43,7 +45,7 @@ class OpenTrial:
 
     @property
     def waits(self) -> bool:
-        """Whether it has reached its rung: `standing.waits`, but cheap enough for every open trial at every event."""
+        """Whether it has reached its rung: `standing.waits`, but cheaper."""
         return self.ask.epochs < self.epochs and self.ask.epochs in self.trial.reached
 
     @property
@@ -61,11 +63,18 @@ class OpenTrial:
 
 @dataclass
 class Board:
-    """A driver's memory. All of it can be restored from the two places of truth."""
+    """A driver's memory. All of it can be restored from the two places of truth.
+
+    What is asked of it at every event is kept in order as trials change, so that a driver does not get slower with
+    every trial that waits or has ended.
+    """
 
     sweep: Sweep
     store: Path
+    own_pruner: OwnPruner | None = None
+    """The user's own pruner, if the sweep names one."""
     open: dict[int, OpenTrial] = field(default_factory=dict)
+    """Those that have not ended, by number; changed by `put`, `change` and `close` alone."""
     busy: dict[str, Ask] = field(default_factory=dict)
     """The ask that each running segment serves, by trajectory."""
     finished: Finished = field(default_factory=Finished)
@@ -81,6 +90,57 @@ class Board:
     _histories: dict[str, Sequence[EpochMetrics]] = field(default_factory=dict)
     _live: dict[str, list[EpochMetrics]] = field(default_factory=dict)
     """Epochs that running segments have reported beyond the histories of their trajectories."""
+    _on: defaultdict[str, dict[int, OpenTrial]] = field(default_factory=lambda: defaultdict(dict))
+    """The open trials on each trajectory."""
+    _waiting: dict[int, OpenTrial] = field(default_factory=dict)
+    """The open trials that wait at a rung; all others may train."""
+    _ready: dict[int, OpenTrial] = field(default_factory=dict)
+    _waiting_epochs: int = 0
+    """The sum of the epochs at which those wait."""
+    _searching: int = 0
+    """How many open trials are of the search."""
+
+    @cached_property
+    def standings(self) -> Standings | None:
+        """How far every trial has come that has reached a rung, or is training towards one; None without a pruner."""
+        pruner = self.sweep.search.pruner
+        if pruner.name == "none":
+            return None
+        return Standings(pruner, most_epochs=self.sweep.most_epochs, own=self.own_pruner)
+
+    def put(self, open_: OpenTrial) -> None:
+        """Take up a trial that is open."""
+        self.open[open_.trial.number] = open_
+        self._searching += open_.trial.confirms is None
+        self._enter(open_)
+
+    def change(
+        self,
+        open_: OpenTrial,
+        *,
+        trial: StoredTrial | None = None,
+        ask: Ask | None = None,
+        barred: bool | None = None,
+    ) -> None:
+        """Take note of what has become of an open trial, or of what it may train now."""
+        self._leave(open_)
+        open_.trial, open_.ask = trial or open_.trial, ask or open_.ask
+        open_.barred = open_.barred if barred is None else barred
+        self._enter(open_)
+
+    def close(self, trial: StoredTrial) -> None:
+        """Take note of a trial that has finished."""
+        open_ = self.open.pop(trial.number, None)
+        if open_ is not None:
+            self._searching -= open_.trial.confirms is None
+            self._leave(open_)
+        self.finished[trial.number] = trial
+        if self.standings is None:
+            return
+        if (standing := _ended_standing(trial)) is not None:
+            self.standings.put(standing)
+        else:
+            self.standings.remove(trial.number)
 
     def history(self, digest: str) -> Sequence[EpochMetrics]:
         """All epochs of a trajectory that the store holds; decisions rest on these alone."""
@@ -127,7 +187,7 @@ class Board:
 
     def on(self, digest: str) -> list[OpenTrial]:
         """The open trials on one trajectory."""
-        return [open_ for open_ in self.open.values() if open_.ask.trajectory == digest]
+        return list(self._on[digest].values()) if digest in self._on else []
 
     def trains(self, trial: StoredTrial) -> bool:
         """Whether a segment is running for this trial."""
@@ -136,8 +196,7 @@ class Board:
 
     def asks(self) -> list[Ask]:
         """What the open trials ask for that may train: those of the search while it lasts, then those that confirm."""
-        own = [open_ for open_ in self.open.values() if (open_.trial.confirms is not None) == self.confirming]
-        return [open_.ask for open_ in own if not open_.waits]
+        return [one.ask for one in self._ready.values() if (one.trial.confirms is not None) == self.confirming]
 
     def idle(self) -> set[str]:
         """Trajectories that could be trained further now."""
@@ -153,16 +212,10 @@ class Board:
             for digest in self.idle()
         }
 
-    def waiting(self) -> list[OpenTrial]:
+    @property
+    def waiting(self) -> Collection[OpenTrial]:
         """The open trials that wait at a rung."""
-        return [open_ for open_ in self.open.values() if open_.waits]
-
-    def standings(self) -> Iterator[Standing]:
-        """How far every trial has come that has reached a rung, or is training towards one."""
-        yield from (open_.standing for open_ in self.open.values())
-        for trial in self.finished.values():
-            if trial.place and trial.state != "failed" and (trial.reached or trial.target_epoch):
-                yield _ended_standing(trial, trial.place.trajectory)
+        return self._waiting.values()
 
     def trials(self) -> list[StoredTrial]:
         """All of the study's trials, finished or open."""
@@ -171,7 +224,7 @@ class Board:
     @property
     def searching(self) -> int:
         """Open trials of the search."""
-        return sum(open_.trial.confirms is None for open_ in self.open.values())
+        return self._searching
 
     @property
     def complete(self) -> int:
@@ -217,7 +270,7 @@ class Board:
             complete=self.complete,
             pruned=self.pruned,
             waiting=self._open_now - sum(ask.number in self.open for ask in self.busy.values()),
-            at_rung=len(self.waiting()),
+            at_rung=len(self.waiting),
             failed=self.failed_now,
             running=tuple(
                 self._running(self.open[ask.number]) for ask in self.busy.values() if ask.number in self.open
@@ -234,6 +287,26 @@ class Board:
             objective=search.objectives[0],
             front=len(self.finished.front),
         )
+
+    def _enter(self, open_: OpenTrial) -> None:
+        number = open_.trial.number
+        self._on[open_.ask.trajectory][number] = open_
+        if open_.waits:
+            self._waiting[number] = open_
+            self._waiting_epochs += open_.ask.epochs
+        else:
+            self._ready[number] = open_
+        if self.standings is not None:
+            self.standings.put(open_.standing)
+
+    def _leave(self, open_: OpenTrial) -> None:
+        number, there = open_.trial.number, self._on[open_.ask.trajectory]
+        del there[number]
+        if not there:
+            del self._on[open_.ask.trajectory]
+        if self._waiting.pop(number, None) is not None:
+            self._waiting_epochs -= open_.ask.epochs
+        self._ready.pop(number, None)
 
     @property
     def _open_now(self) -> int:
@@ -277,8 +350,8 @@ class Board:
         """Epochs a trial costs on average."""
         if self.sweep.search.sampler == "grid":
             return self._mean_grid_epochs
-        waiting = [open_.ask.epochs for open_ in self.waiting()]
-        ended, epochs = self.finished.with_outcome + len(waiting), self.finished.end_epochs + sum(waiting)
+        ended = self.finished.with_outcome + len(self.waiting)
+        epochs = self.finished.end_epochs + self._waiting_epochs
         return epochs / ended if ended else self.sweep.training.epochs
 
     @cached_property
@@ -298,9 +371,13 @@ class Board:
         return fitting_points(self.sweep)
 
 
-def _ended_standing(trial: StoredTrial, trajectory: str) -> Standing:
-    """A trial that ended on its way to a rung counts as having reached it, with the value it ended with."""
+def _ended_standing(trial: StoredTrial) -> Standing | None:
+    """A trial that ended on its way to a rung counts as having reached it, with the value it ended with; None for one
+    that says nothing.
+    """
+    if not trial.place or trial.state == "failed" or not (trial.reached or trial.target_epoch):
+        return None
     target = trial.target_epoch or max(trial.reached)
     values = {target: trial.loss, **trial.losses}
-    barred = EPOCH_S in trial.breaks
-    return Standing(trial.number, trajectory, epochs=target, target=target, values=values, ended=True, barred=barred)
+    number, there, barred = trial.number, trial.place.trajectory, EPOCH_S in trial.breaks
+    return Standing(number, there, epochs=target, target=target, values=values, ended=True, barred=barred)

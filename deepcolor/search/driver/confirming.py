@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Sequence
 
 from deepcolor.search.rules.confirmation import left, wanted
-from deepcolor.search.study.storage import StoredStudy, StoredTrial
+from deepcolor.search.study.storage import Plan, StoredStudy, StoredTrial
 
 
 class Confirming:
@@ -31,9 +31,14 @@ class Confirming:
         self._params = {trial.number: trial.params for trial in trials}
         self._left = deque(left(study.sweep, trials, failed_too=True))
 
-    def next(self) -> StoredTrial | None:
-        """Start one more trial; None if all have been started."""
+    def next(self, *, planned: Plan) -> StoredTrial | None:
+        """Start one more trial; None if all have been started.
+
+        Args:
+            planned: See `StoredStudy.add`.
+        """
         if not self._left:
             return None
         confirms = self._left.popleft()
-        return self._study.add(self._params[confirms.trial], self._study.sweep.search, confirms=confirms)
+        params = self._params[confirms.trial]
+        return self._study.add(params, self._study.sweep.search, confirms=confirms, planned=planned)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from types import MappingProxyType
 
 from deepcolor.search.driver.board import Board, OpenTrial
-from deepcolor.search.driver.own_pruner import blamed_on, own_pruner
+from deepcolor.search.driver.own_pruner import blamed_on
 from deepcolor.search.rules.figures import figures_of, median_epoch_s, needs_size
-from deepcolor.search.rules.pruning import Drop, GoOn, next_move, rungs
+from deepcolor.search.rules.pruning import Drop, GoOn, rungs
 from deepcolor.search.rules.schedule import Ask
 from deepcolor.search.study.sizes import known_figures
 from deepcolor.search.study.storage import Outcome, StoredStudy, StoredTrial
@@ -22,30 +21,34 @@ from deepcolor.training.trajectory import Trajectory, View
 class Ladder:
     """The rungs of one study. It keeps no state: that is on the board and in the study's storage."""
 
-    def __init__(self, study: StoredStudy, board: Board, *, code: Path | None) -> None:
-        """Load the pruner if it is the user's own.
+    def __init__(self, study: StoredStudy, board: Board) -> None:
+        """Do nothing yet.
 
         Args:
             study: Whose trials these are.
             board: Knows where they stand.
-            code: See `Segment.code`.
-        Raises:
-            CodeError: The user's pruner cannot be imported, or is not a pruner.
         """
         self._study = study
         self._sweep = study.sweep
         self._board = board
-        self._own = own_pruner(study.sweep, code=code)
 
     def enter(self, trial: StoredTrial, trajectory: Trajectory) -> OpenTrial:
         """Put a trial back where it was, or on its way to its first rung."""
         epochs = trajectory.setting.training.epochs
-        ladder = self._rungs(trial, epochs)
-        target = next(rung for rung in ladder if rung >= min(trial.target_epoch or 1, epochs))
-        if len(ladder) > 1 and trial.target_epoch != target:
-            trial = self._study.let_on(trial.number, to_epoch=target)
+        compared = self.first_target(trial, trajectory)
+        if compared is not None and trial.target_epoch != compared:
+            trial = self._study.let_on(trial.number, to_epoch=compared)
+        target = epochs if compared is None else compared
         ask = Ask(trial.number, trajectory.digest, target, trajectory.setting.patience, result=target == epochs)
         return OpenTrial(trial, trajectory, ask)
+
+    def first_target(self, trial: StoredTrial, trajectory: Trajectory) -> int | None:
+        """The epoch up to which a trial may train now; None for one that is trained to its end without a comparison."""
+        epochs = trajectory.setting.training.epochs
+        ladder = self._rungs(trial, epochs)
+        if len(ladder) == 1:
+            return None
+        return next(rung for rung in ladder if rung >= min(trial.target_epoch or 1, epochs))
 
     def move(self, *, more: bool) -> GoOn | Drop | None:
         """Let a waiting trial continue, or say which one is to end; None if all of them have to wait.
@@ -53,16 +56,17 @@ class Ladder:
         Args:
             more: Whether more trials are still to come.
         """
-        if not self._board.waiting():
+        if not self._board.waiting or self._board.standings is None:
             return None
-        sweep = self._sweep
-        pruner, standings = sweep.search.pruner, self._board.standings()
-        with blamed_on(pruner):
-            move = next_move(pruner, standings, most_epochs=sweep.most_epochs, more=more, own=self._own)
+        with blamed_on(self._sweep.search.pruner):
+            move = self._board.standings.next_move(more=more)
         if isinstance(move, GoOn):
             open_ = self._board.open[move.number]
-            open_.trial = self._study.let_on(move.number, to_epoch=move.to_epoch)
-            open_.ask = replace(open_.ask, epochs=move.to_epoch, result=move.to_epoch == open_.epochs)
+            self._board.change(
+                open_,
+                trial=self._study.let_on(move.number, to_epoch=move.to_epoch),
+                ask=replace(open_.ask, epochs=move.to_epoch, result=move.to_epoch == open_.epochs),
+            )
         return move
 
     def report(self, open_: OpenTrial, *, up_to: int) -> None:
@@ -71,8 +75,10 @@ class Ladder:
             view = self.view(open_, epochs=rung) if rung <= up_to and rung not in open_.trial.reached else None
             if view is not None and view.end_epoch == rung:
                 figures = self.figures(open_, view)
-                open_.trial = self._study.report(open_.ask.number, epoch=rung, value=view.value, figures=figures)
-        open_.barred = open_.waits and self._is_barred(open_)
+                reported = self._study.report(open_.ask.number, epoch=rung, value=view.value, figures=figures)
+                self._board.change(open_, trial=reported)
+        if EPOCH_S in self._sweep.search.constraints:
+            self._board.change(open_, barred=open_.waits and self._is_barred(open_))
 
     def end(self, open_: OpenTrial) -> StoredTrial:
         """Finish a waiting trial where it is."""
@@ -118,4 +124,6 @@ class Ladder:
             return (epochs,)  # It is not compared with the search's trials.
         pruner, most_epochs = self._sweep.search.pruner, self._sweep.most_epochs
         with blamed_on(pruner):
-            return rungs(pruner, number=trial.number, epochs=epochs, most_epochs=most_epochs, own=self._own)
+            return rungs(
+                pruner, number=trial.number, epochs=epochs, most_epochs=most_epochs, own=self._board.own_pruner
+            )

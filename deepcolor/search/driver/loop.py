@@ -35,6 +35,7 @@ from deepcolor.search.driver.confirming import Confirming
 from deepcolor.search.driver.ending import Ending
 from deepcolor.search.driver.ladder import Ladder
 from deepcolor.search.driver.leavings import clear_up
+from deepcolor.search.driver.own_pruner import own_pruner
 from deepcolor.search.driver.proposals import Proposals
 from deepcolor.search.driver.settling import Settling
 from deepcolor.search.driver.showing import Showing
@@ -49,7 +50,7 @@ from deepcolor.search.rules.summary import Report, Snapshot, Summary, Watcher, s
 from deepcolor.search.study.attendance import Attendance
 from deepcolor.search.study.sizes import left_out
 from deepcolor.search.study.starts import failure_file
-from deepcolor.search.study.storage import Place, StoredStudy, StoredTrial, now_ms
+from deepcolor.search.study.storage import Place, Planned, StoredStudy, StoredTrial, now_ms
 from deepcolor.tracking.records import State, Tracker
 from deepcolor.training.early_stopping import view_of
 from deepcolor.training.remainder import resumable_epochs
@@ -118,8 +119,8 @@ class Driver:
         self._report = report
         self._parent_of = parent_of
         self._learn_from = learn_from
-        self._board = Board(self._sweep, places.store)
-        self._ladder = Ladder(study, self._board, code=places.code)
+        self._board = Board(self._sweep, places.store, own_pruner(self._sweep, code=places.code))
+        self._ladder = Ladder(study, self._board)
         self._showing = Showing(tracker, projection, self._board)
         self._proposals = Proposals(study, code=places.code)
         self._account = Account(study, on_gpu=on_gpu(places.device))
@@ -135,6 +136,8 @@ class Driver:
             store=places.store,
         )
         self._importing = threading.Thread(target=report.prepare, name="deepcolor-report")
+        self._trajectories: dict[int, Trajectory] = {}
+        """Of the trial that is being started, so that it is worked out once."""
         self._learnt_from = 0
         self._search_spent: Limit | None = None
         self._confirming: Confirming | None = None
@@ -272,7 +275,9 @@ class Driver:
     def _take_over(self) -> None:
         trials = self._study.trials()
         clear_up((self._places.stop_file.parent, self._report.folder), self._places.store, trials)
-        self._board.finished.update({trial.number: trial for trial in trials if trial.finished})
+        for trial in trials:
+            if trial.finished:
+                self._board.close(trial)
         self._study.put_retried(frozenset(trial.number for trial in trials if trial.state == "failed"))
         self._learnt_from = offer(
             self._study, self._learn_from, trajectory_of=lambda setting: self._trajectory(setting).digest
@@ -297,7 +302,10 @@ class Driver:
         if waiting >= LOOKAHEAD_TRIALS + self._executor.slots and not self._knows_all:
             return False
         confirming = self._confirming
-        trial = confirming.next() if confirming else self._proposals.next(started=self._board.started)
+        if confirming:
+            trial = confirming.next(planned=self._planned)
+        else:
+            trial = self._proposals.next(started=self._board.started, planned=self._planned)
         if trial is not None:
             self._open_trial(trial)
         return trial is not None
@@ -316,7 +324,7 @@ class Driver:
 
     def _open_trial(self, trial: StoredTrial) -> None:
         try:
-            trajectory = self._trajectory(trial.setting(self._sweep))
+            trajectory = self._trajectories.pop(trial.number, None) or self._trajectory(trial.setting(self._sweep))
         except (DeepcolorError, ValidationError) as error:
             self._settling.fail(trial.number, " ".join(str(error).split()))
             return
@@ -324,9 +332,19 @@ class Driver:
         if trial.place is None or trial.place.trajectory != digest:
             # Its setting means another training than when it was placed: other numbers, or other weights to start from.
             trial = self._study.place(trial.number, self._place(trajectory))
-        open_ = self._board.open[trial.number] = self._ladder.enter(trial, trajectory)
+        open_ = self._ladder.enter(trial, trajectory)
+        self._board.put(open_)
         if digest not in self._board.busy:
             self._settling.settle(open_)
+
+    def _planned(self, trial: StoredTrial) -> Planned | None:
+        """What is stored with a new trial, so that its start is one step; None if it cannot be trained."""
+        try:
+            trajectory = self._trajectory(trial.setting(self._sweep))
+        except (DeepcolorError, ValidationError):
+            return None  # It fails once it is stored.
+        self._trajectories = {trial.number: trajectory}
+        return Planned(self._place(trajectory), self._ladder.first_target(trial, trajectory))
 
     def _place(self, trajectory: Trajectory) -> Place:
         """Where a training is, and how much of it there is."""

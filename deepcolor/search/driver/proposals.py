@@ -9,7 +9,7 @@ from pathlib import Path
 from deepcolor.search.study.first import first_left
 from deepcolor.search.study.sizes import fitting_points
 from deepcolor.search.study.space import Params, point_key
-from deepcolor.search.study.storage import StoredStudy, StoredTrial
+from deepcolor.search.study.storage import Plan, StoredStudy, StoredTrial
 from deepcolor.search.study.trials import searched
 
 
@@ -52,17 +52,21 @@ class Proposals:
             return bool(self._points) and (self._search.budget.trials is None or started < self._search.budget.trials)
         return self._limit is None or started < self._limit
 
-    def next(self, *, started: int) -> StoredTrial | None:
+    def next(self, *, started: int, planned: Plan) -> StoredTrial | None:
         """Start one more trial; None if the study has them all.
 
+        Args:
+            started: See `left`.
+            planned: See `StoredStudy.add`.
         Raises:
             StudyError: No setting that is drawn may be trained.
         """
         if not self.left(started=started):
             return None
         if self._search.sampler == "grid":
-            return self._study.add(self._points.popleft(), self._search)
-        return self._study.ask(self._search, first=self._first.popleft() if self._first else None)
+            return self._study.add(self._points.popleft(), self._search, planned=planned)
+        first = self._first.popleft() if self._first else None
+        return self._study.ask(self._search, first=first, planned=planned)
 
     def held_back(self, *, started: int) -> bool:
         """Whether only the budget keeps the study from trying more."""

@@ -61,7 +61,7 @@ class Settling:
             figures = self._ladder.figures(open_, view, metrics)
             self._tell(ask.number, Outcome(view, result, metrics, host, device, threads, watched, figures=figures))
         else:  # The epochs are there but their result is not: a segment that trains nothing will write it.
-            open_.ask = replace(ask, epochs=open_.epochs, result=True)
+            self._board.change(open_, ask=replace(ask, epochs=open_.epochs, result=True))
 
     def fail(self, number: int, reason: str, *, epochs: int | None = None, counts: bool = True) -> None:
         """End a trial that gave no value.
@@ -82,14 +82,13 @@ class Settling:
 
     def end_waiting(self) -> None:
         """End every trial that waits at a rung there."""
-        for open_ in self._board.waiting():
+        for open_ in sorted(self._board.waiting, key=lambda one: one.trial.number):
             self.end(open_)
 
     def _tell(self, number: int, outcome: Outcome) -> None:
         self._close(self._study.tell(number, outcome))
 
     def _close(self, trial: StoredTrial) -> None:
-        self._board.open.pop(trial.number, None)
-        self._board.finished[trial.number] = trial
+        self._board.close(trial)
         self._showing.trial(trial)
         self._watcher.finished(trial, self.snapshot())

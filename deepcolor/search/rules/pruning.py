@@ -35,6 +35,10 @@ class Standing:
     barred: bool = False
     """It breaks a constraint, so that it goes no further, and stands in nobody's way."""
 
+    def loss_at(self, rung: int) -> float:
+        """What it is compared by at a rung that it has reached: inf for one that breaks a constraint."""
+        return math.inf if self.barred else self.values[rung]
+
     @property
     def waits(self) -> bool:
         """Whether it has reached its rung, and does not train until it may continue."""
@@ -88,7 +92,7 @@ def rungs(
     """
     if own is not None:
         return (*sorted({rung for rung in own.rungs(number, epochs, most_epochs) if 0 < rung < epochs}), epochs)
-    skipped = _skipped_rungs(pruner, number=number, most_epochs=most_epochs)
+    skipped = skipped_rungs(pruner, number=number, most_epochs=most_epochs)
     if pruner.name == "none" or skipped is None:
         return (epochs,)
     return (*_powers(pruner, below=epochs, most_epochs=most_epochs)[skipped:], epochs)
@@ -117,13 +121,19 @@ def next_move(
     """
     brackets: dict[int | None, list[Standing]] = {}
     for standing in standings:
-        skipped = _skipped_rungs(pruner, number=standing.number, most_epochs=most_epochs)
+        skipped = skipped_rungs(pruner, number=standing.number, most_epochs=most_epochs)
         brackets.setdefault(skipped, []).append(standing)
-    for members in brackets.values():
+    for _, members in sorted(brackets.items(), key=bracket_order):
         move = _move_in(pruner, members, more=more, most_epochs=most_epochs, own=own)
         if move is not None:
             return move
     return None
+
+
+def bracket_order(bracket: tuple[int | None, object]) -> tuple[bool, int]:
+    """Sort brackets by how many rungs they skip; the one that skips all comes last."""
+    skipped, _ = bracket
+    return skipped is None, skipped or 0
 
 
 def _move_in(
@@ -148,25 +158,27 @@ def _passing(
 ) -> Iterator[Standing]:
     """The waiting trials that may continue: highest rung first, and within a rung best first."""
     for rung in sorted({member.target for member in waiting}, reverse=True):
-        ranked = sorted((m for m in members if rung in m.values), key=lambda m: (m.values[rung], m.number))
+        ranked = sorted((m for m in members if rung in m.values), key=lambda m: (m.loss_at(rung), m.number))
         values: dict[str, float] = {}
         for member in ranked:
-            values.setdefault(member.trajectory, math.inf if member.barred else member.values[rung])
-        values = dict(sorted(values.items(), key=lambda item: item[1]))
+            values.setdefault(member.trajectory, member.loss_at(rung))
         losses = list(values.values())
-        passing = set(list(values)[: max(0, own.quota(losses)) if own is not None else _quota(pruner, losses)])
-        passing |= {member.trajectory for member in ranked if member.target > rung}
-        can = [member for member in ranked if member.waits and not member.barred]
-        yield from (m for m in can if m.target == rung and m.trajectory in passing)
+        passing = set(list(values)[: quota(pruner, losses, own=own)])
+        allowed = [member for member in ranked if not member.barred]
+        passing |= {member.trajectory for member in allowed if member.target > rung}
+        yield from (m for m in allowed if m.waits and m.target == rung and m.trajectory in passing)
 
 
-def _quota(pruner: PrunerConfig, values: Sequence[float]) -> int:
-    """How many of a rung's trajectories continue.
+def quota(pruner: PrunerConfig, values: Sequence[float], *, own: OwnPruner | None = None) -> int:
+    """Return how many of a rung's trajectories continue.
 
     Args:
         pruner: The sweep's pruner.
-        values: Of all trajectories that have reached the rung, best first.
+        values: The losses of all trajectories that have reached the rung, best first.
+        own: The user's own pruner, if the sweep names one; it gets a list of its own.
     """
+    if own is not None:
+        return max(0, own.quota(list(values)))
     if pruner.name == "median":
         if len(values) < pruner.warmup_trials:
             return len(values)
@@ -198,7 +210,7 @@ def _powers(pruner: PrunerConfig, *, below: int, most_epochs: int) -> tuple[int,
     return tuple(levels)
 
 
-def _skipped_rungs(pruner: PrunerConfig, *, number: int, most_epochs: int) -> int | None:
+def skipped_rungs(pruner: PrunerConfig, *, number: int, most_epochs: int) -> int | None:
     """How many of the lowest rungs a trial passes without being compared; None if it passes all."""
     if pruner.name != "hyperband":
         return 0

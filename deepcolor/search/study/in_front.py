@@ -94,6 +94,9 @@ class StorageInFront(BaseStorage):
     ) -> list[FrozenTrial]:
         return self._behind.get_all_trials(study_id, deepcopy=deepcopy, states=states)
 
+    def get_n_trials(self, study_id: int, state: tuple[TrialState, ...] | TrialState | None = None) -> int:
+        return self._behind.get_n_trials(study_id, state)
+
     def remove_session(self) -> None:
         self._behind.remove_session()
 

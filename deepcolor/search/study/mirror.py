@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import json
+from collections import Counter
 from collections.abc import Collection, Container, Sequence
 from datetime import datetime
 from typing import Any
@@ -19,6 +20,7 @@ from optuna.trial import FrozenTrial, TrialState
 from deepcolor.search.study.in_front import StorageInFront, numbered
 from deepcolor.search.study.optuna_private import with_memory
 from deepcolor.search.study.reading import read_trials
+from deepcolor.search.study.writing import Changes, Writer, write_in_steps
 
 
 class Mirror(StorageInFront):
@@ -41,6 +43,8 @@ class Mirror(StorageInFront):
         self._trials = {trial.number: trial for trial in found.values()}
         self._numbers = {trial_id: trial.number for trial_id, trial in found.items()}
         self._ids = {number: trial_id for trial_id, number in self._numbers.items()}
+        self._states = Counter(trial.state for trial in self._trials.values())
+        self._writer = Writer.of(behind, self._study_id)
 
     @property
     def trials(self) -> Collection[FrozenTrial]:
@@ -61,16 +65,50 @@ class Mirror(StorageInFront):
     ) -> list[FrozenTrial]:
         if study_id != self._study_id:
             return self._behind.get_all_trials(study_id, deepcopy=deepcopy, states=states)
+        if states is not None and not any(count and state in states for state, count in self._states.items()):
+            return []  # Asked for at every draw, of trials that wait in a queue.
         trials = [trial for trial in self._trials.values() if states is None or trial.state in states]
         return copy.deepcopy(trials) if deepcopy else trials
 
+    def get_n_trials(self, study_id: int, state: tuple[TrialState, ...] | TrialState | None = None) -> int:
+        if study_id != self._study_id:
+            return self._behind.get_n_trials(study_id, state)
+        if state is None:
+            return len(self._trials)
+        return sum(self._states[one] for one in ((state,) if isinstance(state, TrialState) else state))
+
     def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:
-        trial_id = self._behind.create_new_trial(study_id, template_trial)
-        if study_id == self._study_id:
+        writer = self._writer if study_id == self._study_id else None
+        if writer is not None and template_trial is not None and template_trial.state == TrialState.RUNNING:
+            number = len(self._trials)
+            trial_id = writer.create(template_trial, number=number)
+            trial = _as_stored(template_trial, number=number, trial_id=trial_id)
+        else:
+            trial_id = self._behind.create_new_trial(study_id, template_trial)
+            if study_id != self._study_id:
+                return trial_id
             trial = self._made_from(template_trial, trial_id) or self._behind.get_trial(trial_id)
-            self._trials[trial.number] = trial
-            self._numbers[trial_id], self._ids[trial.number] = trial.number, trial_id
+        self._trials[trial.number] = trial
+        self._numbers[trial_id], self._ids[trial.number] = trial.number, trial_id
+        self._states[trial.state] += 1
         return trial_id
+
+    def change(self, trial_id: int, changes: Changes) -> None:
+        """Write all that there is to say of a trial of the study, in one transaction where that can be had."""
+        if self._writer is None:
+            write_in_steps(self, trial_id, changes)
+            return
+        self.check_trial_is_updatable(trial_id, self._trials[self._numbers[trial_id]].state)
+        self._writer.change(trial_id, changes)
+        changed = self._changed(trial_id)
+        assert changed is not None
+        changed.user_attrs = {**changed.user_attrs, **{key: _as_read(v) for key, v in changes.user_attrs.items()}}
+        if changes.system_attrs:
+            added = {key: _as_read(value) for key, value in changes.system_attrs.items()}
+            changed.system_attrs = {**changed.system_attrs, **added}
+        changed.intermediate_values = {**changed.intermediate_values, **changes.steps}
+        if changes.state is not None:
+            self._end(changed, changes.state, changes.values)
 
     def set_trial_param(
         self, trial_id: int, param_name: str, param_value_internal: float, distribution: BaseDistribution
@@ -99,21 +137,24 @@ class Mirror(StorageInFront):
     def set_trial_state_values(self, trial_id: int, state: TrialState, values: Sequence[float] | None = None) -> bool:
         done = self._behind.set_trial_state_values(trial_id, state, values)
         if done and (changed := self._changed(trial_id)):
-            changed.state = state
-            if values is not None:
-                changed.values = list(values)
-            if state.is_finished():
-                changed.datetime_complete = datetime.now()  # noqa: DTZ005  # local and without a zone, as Optuna's are
+            self._end(changed, state, values)
         return done
+
+    def _end(self, changed: FrozenTrial, state: TrialState, values: Sequence[float] | None) -> None:
+        self._states[changed.state] -= 1
+        self._states[state] += 1
+        changed.state = state
+        if values is not None:
+            changed.values = list(values)
+        if state.is_finished():
+            changed.datetime_complete = datetime.now()  # noqa: DTZ005  # local and without a zone, as Optuna's are
 
     def _made_from(self, template: FrozenTrial | None, trial_id: int) -> FrozenTrial | None:
         """The new trial without a read; None if its number has to be asked for."""
         number = len(self._trials)
         if template is None or self._behind.get_trial_id_from_study_id_trial_number(self._study_id, number) != trial_id:
             return None
-        trial = numbered(template, number=number, trial_id=trial_id)
-        trial.user_attrs, trial.system_attrs = _as_read(trial.user_attrs), _as_read(trial.system_attrs)
-        return trial
+        return _as_stored(template, number=number, trial_id=trial_id)
 
     def _changed(self, trial_id: int) -> FrozenTrial | None:
         """Replace a trial with a copy, and return that to be changed; None for a trial of another study."""
@@ -122,6 +163,12 @@ class Mirror(StorageInFront):
             return None
         changed = self._trials[number] = copy.copy(self._trials[number])
         return changed
+
+
+def _as_stored(template: FrozenTrial, *, number: int, trial_id: int) -> FrozenTrial:
+    trial = numbered(template, number=number, trial_id=trial_id)
+    trial.user_attrs, trial.system_attrs = _as_read(trial.user_attrs), _as_read(trial.system_attrs)
+    return trial
 
 
 def _as_read(value: Any) -> Any:

@@ -33,6 +33,19 @@ def tables(known: Mapping[str, Collection[str]]) -> Any:
     return models if found else None
 
 
+def whole_tables(known: Mapping[str, Collection[str]]) -> Any:
+    """Return the module of Optuna's tables; None where one of them has other columns than these, more of them included.
+
+    Args:
+        known: All columns, by the class of the table.
+    """
+    models = tables(dict.fromkeys(known, ("__table__",)))
+    if models is None:
+        return None
+    found = {model: set(getattr(models, model).__table__.columns.keys()) for model in known}
+    return models if found == {model: set(columns) for model, columns in known.items()} else None
+
+
 def engine_of(storage: RDBStorage) -> Engine | None:
     """Return a storage's connections to its database; None where they cannot be had."""
     engine = getattr(storage, ENGINE, None)

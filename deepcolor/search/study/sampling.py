@@ -94,6 +94,7 @@ class Drawing:
         self._study = optuna.load_study(study_name=study, storage=self._shown, sampler=sampler)
         self._search = search
         self._space = space
+        self._distributions = distributions(search)
         self._brought = search.sampler not in _WITHOUT_NOTES
 
     @cached_property
@@ -116,8 +117,7 @@ class Drawing:
         """
         study = self._by_chance if by_chance else self._study
         try:
-            drawn = study.ask()
-            kinds = distributions(self._search)
+            drawn, kinds = study.ask(), self._distributions
             self._space.drawn(lambda each: self._value(drawn, each.name, kinds[each.name], given))
         except Exception as error:
             if not self._brought:
@@ -175,6 +175,8 @@ class _Shown(StorageInFront):
         super().__init__(behind)
         self._constraints = {f"{CONSTRAINT}{name}": 0.0 for name in constraints}
         self._draft = _new_draft(number=0)
+        self._remembered: dict[int, tuple[FrozenTrial, FrozenTrial]] = {}
+        """Each trial as it is stored, which never changes (see `mirror`), and as it is shown."""
 
     def get_all_trials(
         self,
@@ -182,14 +184,16 @@ class _Shown(StorageInFront):
         deepcopy: bool = True,
         states: Container[TrialState] | None = None,
     ) -> list[FrozenTrial]:
-        stored = self._behind.get_all_trials(study_id, deepcopy=deepcopy)
-        shown = [_shown(trial) for trial in stored if CONFIRMS not in trial.user_attrs]
-        if self._constraints:  # Samplers compare trials of which all constraints are known.
-            shown = [_completed(trial, self._constraints) for trial in shown]
-        return shown if states is None else [trial for trial in shown if trial.state in states]
+        if states == (TrialState.WAITING,):
+            return self._behind.get_all_trials(study_id, deepcopy, states)  # Optuna's queue, looked into at every draw.
+        stored = self._behind.get_all_trials(study_id, deepcopy=False)
+        shown = [self._as_shown(trial) for trial in stored if CONFIRMS not in trial.user_attrs]
+        if states is not None:
+            shown = [trial for trial in shown if trial.state in states]
+        return copy.deepcopy(shown) if deepcopy else shown
 
     def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:  # noqa: ARG002  # Optuna's signature
-        self._draft = _new_draft(number=len(self._behind.get_all_trials(study_id, deepcopy=False)))
+        self._draft = _new_draft(number=self._behind.get_n_trials(study_id))
         return _DRAFT_ID
 
     def get_trial(self, trial_id: int) -> FrozenTrial:
@@ -207,6 +211,17 @@ class _Shown(StorageInFront):
             self._draft.system_attrs[key] = value
         else:
             self._behind.set_trial_system_attr(trial_id, key, value)
+
+    def _as_shown(self, trial: FrozenTrial) -> FrozenTrial:
+        if trial.state == TrialState.COMPLETE and not self._constraints:
+            return trial
+        known = self._remembered.get(trial.number)
+        if known is None or known[0] is not trial:
+            shown = _shown(trial)
+            if self._constraints:  # Samplers compare trials of which all constraints are known.
+                shown = _completed(shown, self._constraints)
+            known = self._remembered[trial.number] = trial, shown
+        return known[1]
 
     @property
     def notes(self) -> dict[str, Any]:

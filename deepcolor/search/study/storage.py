@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
@@ -11,6 +12,7 @@ from types import MappingProxyType
 from typing import Any
 
 import optuna
+from optuna.distributions import BaseDistribution
 from optuna.storages import RDBStorage
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
@@ -35,13 +37,14 @@ from deepcolor.search.study.extension import (
     rewritten,
 )
 from deepcolor.search.study.first import best_of_study, first_key, study_named
+from deepcolor.search.study.in_front import numbered
 from deepcolor.search.study.mirror import Mirror
 from deepcolor.search.study.optuna_private import engine_of
 from deepcolor.search.study.ownership import owned
 from deepcolor.search.study.reading import read_trials
 from deepcolor.search.study.sampling import Drawing, sampler_of
 from deepcolor.search.study.sizes import DRAWS, Fitting
-from deepcolor.search.study.space import distributions_of
+from deepcolor.search.study.space import distributions, distributions_of
 from deepcolor.search.study.trials import (
     CONFIRMS,
     ERROR,
@@ -53,11 +56,15 @@ from deepcolor.search.study.trials import (
     Confirms,
     Outcome,
     Place,
+    Plan,
+    Planned,
     Spent,
     StoredTrial,
     now_ms,
     stored_trial,
+    unplanned,
 )
+from deepcolor.search.study.writing import Changes, write_in_steps
 from deepcolor.sqlite import is_read_only, keep_write_ahead_log, private_copy, sqlite_url, use_write_ahead_log
 from deepcolor.waiting import locked
 from deepcolor.workspace import Workspace
@@ -66,6 +73,8 @@ __all__ = [
     "Confirms",
     "Outcome",
     "Place",
+    "Plan",
+    "Planned",
     "Spent",
     "StoredStudy",
     "StoredTrial",
@@ -260,6 +269,7 @@ class StoredStudy:
         self._study_id = storage.get_study_id_from_name(name)
         self._study = optuna.load_study(study_name=name, storage=storage)
         self._drawing: Drawing | None = None
+        self._distributed: tuple[SearchConfig, Mapping[str, BaseDistribution]] | None = None
 
     def __repr__(self) -> str:
         try:
@@ -383,12 +393,15 @@ class StoredStudy:
         sampler = sampler_of(search, trials=len(known), code=brought)
         self._drawing = Drawing(self.name, self._storage, search, sampler, space=self.sweep.space)
 
-    def ask(self, search: SearchConfig, *, first: Mapping[str, ParamValue] | None = None) -> StoredTrial:
+    def ask(
+        self, search: SearchConfig, *, first: Mapping[str, ParamValue] | None = None, planned: Plan = unplanned
+    ) -> StoredTrial:
         """Draw a new setting from the sampler and start its trial; what may not be trained is drawn again.
 
         Args:
-            search: Names the sampler.
+            search: Of the study's sweep.
             first: A setting to be tried before the sampler draws its own, as far as it is given.
+            planned: See `add`.
         Raises:
             StudyError: None of many draws may be trained.
         """
@@ -396,7 +409,7 @@ class StoredStudy:
         for tries in range(DRAWS):
             drawn = self._drawing.draw(first or {}, by_chance=tries >= _SAMPLER_DRAWS)
             if self._fitting.fits(drawn.params):
-                return self.add(drawn.params, search, notes=drawn.notes, first=first)
+                return self.add(drawn.params, search, notes=drawn.notes, first=first, planned=planned)
         raise self._fitting.none_fits(tried=f"{DRAWS} draws")
 
     @property
@@ -434,16 +447,34 @@ class StoredStudy:
         confirms: Confirms | None = None,
         notes: Mapping[str, Any] = MappingProxyType({}),
         first: Mapping[str, ParamValue] | None = None,
+        planned: Plan = unplanned,
     ) -> StoredTrial:
-        """Start the trial of a given setting, with its sampler's notes; a crash leaves all of it or nothing."""
+        """Start the trial of a given setting; a crash leaves all of it or nothing.
+
+        Args:
+            params: Its values by name.
+            search: Of the study's sweep.
+            confirms: The trial that it confirms.
+            notes: Its sampler's.
+            first: What was given of it, if it is one that the sweep tries first.
+            planned: Asked with the trial as it will be stored, where its training is and how far it may go: stored with
+                it. None: that is said later (`place`, `let_on`).
+        """
+        every = self._distributions(search)
         attrs = {**({CONFIRMS: vars(confirms)} if confirms else {}), **({FIRST: first_key(first)} if first else {})}
         template = optuna.trial.create_trial(
             state=TrialState.RUNNING,
             params=dict(params),
-            distributions=distributions_of(params, search),
+            distributions={name: every[name] for name in params},
             user_attrs=attrs,
             system_attrs=dict(notes),
         )
+        count = self._storage.get_n_trials(self._study_id)
+        plan = planned(stored_trial(numbered(template, number=count, trial_id=-1), self._direction, self.aims))
+        if plan is not None:
+            template.user_attrs[PLACE] = {**vars(plan.place), "started_ms": self._never_back(plan.place.started_ms)}
+            if plan.to_epoch is not None:
+                template.user_attrs[TARGET] = plan.to_epoch
         number = self._storage.get_trial(self._storage.create_new_trial(self._study_id, template)).number
         return self._trial(number)
 
@@ -459,12 +490,11 @@ class StoredStudy:
 
     def tell(self, number: int, outcome: Outcome) -> StoredTrial:
         """Finish a trial with its outcome; telling it again changes nothing."""
-        self._set(number, OUTCOME, self._written_outcome(outcome))
-        self._note_constraints(number, {self.aims.names[0]: outcome.view.value, **outcome.figures})
-        values = self.aims.values(outcome.view.value, {} if outcome.view.diverged else outcome.figures)
-        self._finishing(number, TrialState.COMPLETE, values)
-        self._study.tell(number, values, skip_if_finished=True)
-        return self._trial(number)
+        value = outcome.view.value
+        values = self.aims.values(value, {} if outcome.view.diverged else outcome.figures)
+        notes = self.aims.notes({self.aims.names[0]: value, **outcome.figures})
+        kept = {OUTCOME: self._written_outcome(outcome)}
+        return self._finish(number, TrialState.COMPLETE, kept, values=values, notes=notes)
 
     def report(
         self, number: int, *, epoch: int, value: float, figures: Mapping[str, float] = MappingProxyType({})
@@ -472,11 +502,11 @@ class StoredStudy:
         """Record the objective of a trial at a rung, and what constraints are about; done again, it changes nothing."""
         trial = self._trial(number)
         if epoch not in trial.reached:
-            self._note_constraints(number, {self.aims.names[0]: value, **figures})
-            self._storage.set_trial_intermediate_value(self._id(number), epoch, value)
+            place, notes = {}, self.aims.notes({self.aims.names[0]: value, **figures})
             if trial.place is not None and epoch in trial.place.passed:
                 left = tuple(rung for rung in trial.place.passed if rung != epoch)
-                self._set(number, PLACE, {**vars(trial.place), "passed": left})
+                place = {PLACE: {**vars(trial.place), "passed": left}}
+            self._write(number, Changes(user_attrs=place, system_attrs=notes, steps={epoch: value}))
         return self._trial(number)
 
     def let_on(self, number: int, *, to_epoch: int) -> StoredTrial:
@@ -486,19 +516,17 @@ class StoredStudy:
 
     def prune(self, number: int, outcome: Outcome) -> StoredTrial:
         """Finish a trial that does not continue; its value is the one at its last rung."""
-        self._set(number, OUTCOME, self._written_outcome(outcome))
-        self._note_constraints(number, {self.aims.names[0]: outcome.view.value, **outcome.figures})
-        self._finishing(number, TrialState.PRUNED, None)
-        self._study.tell(number, state=TrialState.PRUNED, skip_if_finished=True)
-        return self._trial(number)
+        steps = self._frozen(number).intermediate_values
+        last = steps[max(steps)] if steps else math.nan
+        kept = {OUTCOME: self._written_outcome(outcome)}
+        notes = self.aims.notes({self.aims.names[0]: outcome.view.value, **outcome.figures})
+        values = None if math.isnan(last) else [last]
+        return self._finish(number, TrialState.PRUNED, kept, values=values, notes=notes)
 
     def fail(self, number: int, reason: str, *, epochs: int | None = None) -> StoredTrial:
         """Finish a trial that gave no value, after this many epochs of its trajectory."""
         error = {"reason": reason, "ended_ms": self._never_back(now_ms()), "epochs": epochs}
-        self._set(number, ERROR, error)
-        self._finishing(number, TrialState.FAIL, None)
-        self._study.tell(number, state=TrialState.FAIL, skip_if_finished=True)
-        return self._trial(number)
+        return self._finish(number, TrialState.FAIL, {ERROR: error}, values=None)
 
     @cached_property
     def _fitting(self) -> Fitting:
@@ -527,16 +555,33 @@ class StoredStudy:
         """For Optuna's own analyses; not to be changed."""
         return self._study
 
-    def _finishing(self, number: int, state: TrialState, values: Sequence[float] | None) -> None:
-        trial = self._frozen(number)
-        if self._drawing is not None and not trial.state.is_finished() and CONFIRMS not in trial.user_attrs:
-            self._drawing.finishing(trial, state, values)
+    def _finish(
+        self,
+        number: int,
+        state: TrialState,
+        attrs: Mapping[str, Any],
+        *,
+        values: Sequence[float] | None,
+        notes: Mapping[str, Any] = MappingProxyType({}),
+    ) -> StoredTrial:
+        """End a trial, with what is to be kept of it; one that has ended stays as it is.
 
-    def _note_constraints(self, number: int, figures: Mapping[str, float]) -> None:
-        """Write down for Optuna by how much a trial breaks each constraint, as `Trial.set_constraint` does."""
-        if self.aims.constraints and not self._frozen(number).state.is_finished():
-            for key, excess in self.aims.notes(figures).items():
-                self._storage.set_trial_system_attr(self._id(number), key, excess)
+        Args:
+            number: Of the trial.
+            state: What it becomes.
+            attrs: What is kept of it.
+            values: Its value in each objective, if it has one.
+            notes: By how much it breaks each constraint, as `Trial.set_constraint` writes it down for samplers.
+        """
+        trial = self._frozen(number)
+        if not trial.state.is_finished():
+            if notes:
+                self._write(number, Changes(system_attrs=notes))
+                trial = self._frozen(number)
+            if self._drawing is not None and CONFIRMS not in trial.user_attrs:
+                self._drawing.finishing(trial, state, values)
+            self._write(number, Changes(user_attrs=attrs, state=state, values=values))
+        return self._trial(number)
 
     def _written_outcome(self, outcome: Outcome) -> dict[str, Any]:
         return {**vars(outcome), "view": vars(outcome.view), "ended_ms": self._never_back(outcome.ended_ms)}
@@ -564,4 +609,16 @@ class StoredStudy:
 
     def _set(self, number: int, key: str, value: Any) -> None:
         if not self._frozen(number).state.is_finished():
-            self._storage.set_trial_user_attr(self._id(number), key, value)
+            self._write(number, Changes(user_attrs={key: value}))
+
+    def _write(self, number: int, changes: Changes) -> None:
+        if isinstance(self._storage, Mirror):
+            self._storage.change(self._id(number), changes)
+        else:
+            write_in_steps(self._storage, self._id(number), changes)
+
+    def _distributions(self, search: SearchConfig) -> Mapping[str, BaseDistribution]:
+        """Those of a search, the same ones as long as it is the same: thousands of trials hold them."""
+        if self._distributed is None or self._distributed[0] is not search:
+            self._distributed = search, distributions(search)
+        return self._distributed[1]

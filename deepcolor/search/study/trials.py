@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -192,6 +192,24 @@ class StoredTrial:
     @property
     def diverged(self) -> bool:
         return self.outcome is not None and self.outcome.view.diverged
+
+
+@dataclass(frozen=True)
+class Planned:
+    """What is known of a trial's training before the trial is stored, and so is stored with it."""
+
+    place: Place
+    to_epoch: int | None = None
+    """How far its pruner lets it train; None: to its end, without a pruner."""
+
+
+Plan = Callable[[StoredTrial], Planned | None]
+"""Asked with a trial as it is about to be stored; None: what becomes of it will be said later."""
+
+
+def unplanned(trial: StoredTrial) -> Planned | None:  # noqa: ARG001  # as a plan
+    """Say nothing of a trial."""
+    return None
 
 
 def searched(trials: Iterable[StoredTrial]) -> list[StoredTrial]:
