@@ -62,9 +62,11 @@ class SerialExecutor:
             if gpu_is_lost(segment.device):
                 self._events.put(Failed(digest, reason=_GPU_LOST, store_failed=True))
                 continue
+            stream = _Stream(digest, self._events)
             try:
-                outcome = self._run(segment, _Stream(digest, self._events).put)
+                outcome = self._run(segment, stream.put)
             except BaseException as error:  # noqa: BLE001  # whatever a training raises fails its trial, never the driver
+                stream.flush()
                 self._events.put(failure(digest, error))
             else:
                 self._events.put(Finished(digest, outcome))
@@ -73,7 +75,7 @@ class SerialExecutor:
 class _Stream:
     """Tells of a segment's epochs in a few messages a second: for each one the driver would keep this thread waiting.
 
-    Those that are told of by no message are in the outcome.
+    At the end of a segment its outcome tells of all.
     """
 
     def __init__(self, digest: str, events: queue.SimpleQueue[Event]) -> None:
@@ -86,9 +88,14 @@ class _Stream:
         """Tell of an epoch together with earlier ones, or leave it to a later message."""
         self._rows.append(row)
         if time.monotonic() - self._told_at >= PROGRESS_EVERY_S:
+            self.flush()
+
+    def flush(self) -> None:
+        """Tell of the epochs that no message has told of yet."""
+        if self._rows:
             self._events.put(Progress(self._digest, tuple(self._rows)))
-            self._rows = []
-            self._told_at = time.monotonic()
+        self._rows = []
+        self._told_at = time.monotonic()
 
 
 _GPU_LOST = (

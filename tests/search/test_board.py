@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from deepcolor.config.schema import Sweep
+from deepcolor.execution import serial
 from deepcolor.execution.executor import Event, Progress
 from deepcolor.execution.serial import SerialExecutor
 from deepcolor.report.writing import ReportFolder
@@ -45,6 +46,7 @@ class Gossip(SerialExecutor):
 def shown(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> list[TrialRecord]:
     """Every record that tracking gets, at every message."""
     monkeypatch.setattr(showing, "TRACK_EVERY_S", 0.0)
+    monkeypatch.setattr(serial, "PROGRESS_EVERY_S", 0.0)
     monkeypatch.setattr(ReportFolder, "write", lambda *_: None)  # Nobody looks at its pictures, which take longest.
     records: list[TrialRecord] = []
     keep = bench.memory.put_trial

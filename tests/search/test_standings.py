@@ -33,7 +33,7 @@ class Half:
         return len(losses) // 2
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(_PRUNERS, st.booleans(), st.integers(1, 4), st.data())
 def test_what_is_kept_in_order_decides_as_what_is_ranked_anew(
     pruner: PrunerConfig, own: bool, slots: int, data: st.DataObject
