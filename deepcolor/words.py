@@ -17,6 +17,13 @@ def value_text(value: float | None) -> str:
     return "diverged" if math.isinf(value) else f"{value:.3e}"
 
 
+def figure_text(value: float | None) -> str:
+    """What a trial is judged by beside its value, whatever its unit: 1,652 (weights), 2.123 (seconds); '-' if none."""
+    if value is None or not 0.1 <= abs(value) < math.inf:
+        return "0" if value == 0 else value_text(value)
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
 def params_line(params: Mapping[str, ParamValue]) -> str:
     """A setting in one line, each name in full."""
     return " ".join(f"{name}={param_text(value)}" for name, value in params.items())

@@ -14,7 +14,7 @@ from deepcolor.cli import console
 from deepcolor.cli.screen import alone, screen_console
 from deepcolor.counting import counted
 from deepcolor.waiting import told_of_waits
-from deepcolor.words import duration, params_line, value_text
+from deepcolor.words import duration, figure_text, params_line, value_text
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -199,7 +199,9 @@ def best(snapshot: Snapshot) -> str:
 
 def figures_text(trial: StoredTrial) -> str:
     """What a trial is worth in each of several objectives."""
-    return ", ".join(f"{name} {value_text(value)}" for name, value in zip(trial.aims.names, trial.values, strict=False))
+    first, *others = zip(trial.aims.names, trial.values, strict=False)
+    said = [f"{first[0]} {value_text(first[1])}", *(f"{name} {figure_text(value)}" for name, value in others)]
+    return ", ".join(said)
 
 
 def trial_line(trial: StoredTrial, *, objective: str) -> str:

@@ -14,7 +14,7 @@ from deepcolor.cli import console
 from deepcolor.cli.confirmation import confirmation_lines, show_confirmation
 from deepcolor.cli.options import HERE, DebugOption, JsonOption, QuietOption, WorkspaceOption
 from deepcolor.errors import StudyError
-from deepcolor.words import param_text, params_line, value_text
+from deepcolor.words import figure_text, param_text, params_line, value_text
 from deepcolor.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -95,9 +95,7 @@ def leaderboard(standing: Standing, *, limit: int) -> None:
     titles = [_TITLES.get(name, name) for name in final]
     figures = [*judged.columns, "state", first if study.aims.several else "value", *watch, *titles, "epoch"]
     spare = (*reversed(titles), "epoch")  # The last columns, in the order in which a narrow terminal does without them.
-    rows = [
-        [*judged.cells(trial), *_figures(trial, standing.state(trial), watch=watch, final=final)] for trial in shown
-    ]
+    rows = [[*judged.cells(trial), *_figures(trial, standing, judged=judged.names, final=final)] for trial in shown]
     wide = [
         [str(trial.number), *(param_text(trial.params[name]) if name in trial.params else "-" for name in names), *row]
         for trial, row in zip(shown, rows, strict=True)
@@ -142,12 +140,13 @@ class Judged:
         return [said[column] for column in self.columns]
 
 
-def _figures(trial: StoredTrial, state: str, *, watch: Sequence[str], final: Sequence[str]) -> list[str]:
+def _figures(trial: StoredTrial, standing: Standing, *, judged: Sequence[str], final: Sequence[str]) -> list[str]:
     """A trial's state and what it came to, as the leaderboard shows it."""
     measured = [_metric(trial, name) for name in final]
-    watched = {**trial.outcome.watched, **trial.outcome.figures} if trial.outcome else {}
-    values = [value_text(value) for value in (trial.latest, *(watched.get(name) for name in watch))]
-    return [state, *values, *measured, _epochs(trial)]
+    watched, figures = (trial.outcome.watched, trial.outcome.figures) if trial.outcome else ({}, {})
+    values = [value_text(trial.latest), *(figure_text(figures.get(name)) for name in judged)]
+    values += [value_text(watched.get(name)) for name in standing.study.sweep.search.watch]
+    return [standing.state(trial), *values, *measured, _epochs(trial)]
 
 
 def _write_sweep(workspace: Workspace, study: str | None, file: Path) -> None:

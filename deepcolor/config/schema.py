@@ -432,7 +432,7 @@ class Sweep(_Staged):
         are no part of it.
         """
         content = self.identity()
-        search = {key: value for key, value in content["search"].items() if key != "confirm"}
+        search = {key: value for key, value in content["search"].items() if key not in {"confirm", "choose"}}
         return digest_of({**{key: content[key] for key in content if key != "description"}, "search": search})
 
     def _code_of(self, parts: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:

@@ -101,9 +101,9 @@ class BudgetConfig(Frozen):
     epochs: int | None = Field(default=None, ge=1)
     """Epochs trained."""
     target: float | None = Field(default=None, gt=0)
-    """A value of the objective that is good enough."""
+    """A value of the objective that is good enough; of several, of the first."""
     patience_trials: int | None = Field(default=None, ge=1, le=100_000)
-    """Trials after the best one, none of them better."""
+    """Trials after the best one, none of them better; of several objectives, by the first."""
 
     @property
     def limited(self) -> bool:

@@ -101,6 +101,10 @@ def sweep_trees(draw: st.DrawFn, stage: str | None = None) -> dict[str, Any]:
     }
     if sampler != "grid":
         tree["search"]["trials"] = draw(st.integers(1, 1000))
+    bounds = st.floats(0.001, 1e9) | st.fixed_dictionaries({"at_least": st.integers(1, 9)})
+    tree["search"]["constraints"] = draw(
+        st.dictionaries(st.sampled_from(["parameters", "mb", "epoch_s", "val/mse_a", "psnr_db"]), bounds, max_size=2)
+    )
     if tree["training"].get("seed", 0) < 2**31 - 100:
         confirm = st.fixed_dictionaries({}, optional={"top": st.integers(1, 9), "seeds": st.integers(2, 9)})
         tree["search"]["confirm"] = draw(st.none() | confirm)
