@@ -146,7 +146,12 @@ def _summary_text(summary: Summary, workspace: Workspace, link: str) -> str:
     lines.append(f"{console.bold('trials')}    {_trials_text(summary)}")
     if summary.left_out:
         lines.append(f"{console.bold('left out')}  {summary.left_out}")
-    if summary.stopped_by:
+    if summary.stopped_why:
+        lines.append(
+            f"{console.bold('stopped')}   regret: {summary.stopped_why}; continue with a smaller search.stop.within by "
+            "--extend"
+        )
+    elif summary.stopped_by:
         lines.append(
             f"{console.bold('budget')}    spent: search.budget.{summary.stopped_by}; continue with more by --extend"
         )

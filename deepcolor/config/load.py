@@ -315,7 +315,7 @@ def _key_of(loc: Key, tree: Mapping[str, Any]) -> Key:
     if loc[:2] != ("search", "space") or len(loc) < 3:
         return loc
     name, spec = list(tree["search"]["space"].items())[int(loc[2])]
-    inner = loc[4:] if isinstance(spec, Mapping) else ()
+    inner = loc[4:] if isinstance(spec, Mapping) and loc[4:] != ("name",) else ()
     return ("search", "space", name, *("values" if part == "members" else part for part in inner))
 
 

@@ -28,6 +28,7 @@ from deepcolor.config.schema import (
     PrunerConfig,
     Range,
     SearchConfig,
+    StopConfig,
     Sweep,
     TrainingConfig,
 )
@@ -98,6 +99,7 @@ _SECTIONS: tuple[tuple[str, str, str, type[BaseModel]], ...] = (
     ("### search.space", "search.space.NAME", _SPACE_INTRO, Range),
     ("### search.pruner", "search.pruner", "", PrunerConfig),
     ("### search.budget", "search.budget", "", BudgetConfig),
+    ("### search.stop", "search.stop", "", StopConfig),
     ("### search.confirm", "search.confirm", "", ConfirmConfig),
     ("### search.constraints", "search.constraints.NAME", "", Bound),
     ("### search.choose", "search.choose", "", Choice),

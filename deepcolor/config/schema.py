@@ -26,7 +26,7 @@ from deepcolor.config.first import STUDY, first_points
 from deepcolor.config.points import MOST_COUNTED, Params, Space
 from deepcolor.config.sections import AugmentConfig, DataConfig, InitConfig, ModelConfig, TrainingConfig
 from deepcolor.config.space import MOST_GRID_POINTS, SearchConfig
-from deepcolor.config.stopping import BudgetConfig, Limit, PrunerConfig
+from deepcolor.config.stopping import BudgetConfig, Limit, PrunerConfig, StopConfig
 from deepcolor.errors import CodeError
 from deepcolor.fields.frozen import Frozen, ParamValue, config_name, digest_of
 from deepcolor.fields.named import PRUNERS, Named, named_fields
@@ -66,6 +66,7 @@ __all__ = [
     "SearchConfig",
     "Setting",
     "Space",
+    "StopConfig",
     "Sweep",
     "TrainingConfig",
     "digest_of",
@@ -307,8 +308,8 @@ class Sweep(_Staged):
         name = self.sampler
         if before is not None and before.search.sampler not in ("grid", AUTO):
             name = before.search.sampler  # A grid is chosen again: it may have become larger than what is asked for.
-        # A grid has as many trials as points, and learns nothing.
-        without: dict[str, Any] = {"trials": None, "warm_start": ()} if name == "grid" else {}
+        # A grid has as many trials as points, learns nothing, and tries all of them.
+        without: dict[str, Any] = {"trials": None, "warm_start": (), "stop": None} if name == "grid" else {}
         return self.model_copy(update={"search": self.search.model_copy(update={"sampler": name, **without})})
 
     def why_sampler(self) -> str:

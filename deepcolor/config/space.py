@@ -14,7 +14,7 @@ from deepcolor.config.confirm import ConfirmConfig
 from deepcolor.config.constraints import Bound
 from deepcolor.config.dimensions import AnyDimension, Range, as_written, dimension_of
 from deepcolor.config.first import as_entries
-from deepcolor.config.stopping import BudgetConfig, PrunerConfig
+from deepcolor.config.stopping import BudgetConfig, PrunerConfig, StopConfig
 from deepcolor.fields.frozen import Frozen, config_name
 from deepcolor.fields.named import SAMPLERS
 from deepcolor.fields.objective import Direction
@@ -33,10 +33,10 @@ class SearchConfig(Frozen):
 
     sampler: Annotated[str, SAMPLERS] = "grid"
     """`grid` trains every combination once; `tpe`, `random`, `gp` (a Gaussian process), `qmc` (even coverage) and
-    `nsga2` (a genetic one, for several objectives) draw `trials` settings (Optuna), and so does your own, an Optuna
-    `BaseSampler`, as `FILE.py:NAME` or `package.module:NAME`. `auto` chooses when the study begins, and keeps to it:
-    grid if the space has no more points than trials are asked for; with several objectives nsga2 from 250 trials on,
-    else tpe; gp for up to 60 trials of up to 6 ranges without conditions; tpe for anything else."""
+    `nsga2` (a genetic one, for several objectives) draw `trials` settings (Optuna), and so does your own, an Optuna `BaseSampler`, as `FILE.py:NAME` or
+    `package.module:NAME`. `auto` chooses when the study begins, and keeps to it: grid if the space has no more points
+    than trials are asked for; with several objectives nsga2 from 250 trials on, else tpe; gp for up to 60 trials of up
+    to 6 ranges without conditions; tpe for anything else."""
     space: tuple[AnyDimension, ...] = ()
     """Searched fields of model, training, init and data.augment: a list of choices, or low/high with log or step; both
     may have a condition (`when`). Under a name of your own: mappings that set several fields at once."""
@@ -72,6 +72,8 @@ class SearchConfig(Frozen):
     leaderboard; or `study:NAME#5`, the 5 best settings of another study as far as they lie in the space. They count
     towards the trials. What a setting does not say has the sweep's own value, if that lies in the space; else it is
     drawn, or in a grid the first value."""
+    stop: StopConfig | None = None
+    """End the search when there is little left to find: `regret`, or a mapping. Not for grids."""
 
     constraints: Mapping[str, Bound] = Field(default_factory=dict)
     """What a trial must keep to, by name: `{parameters: 1e6, mb: 10, epoch_s: 3}`; a number is the most that is
@@ -150,6 +152,9 @@ class SearchConfig(Frozen):
         elif not self.space:
             advice = "Add a field to the space, or use the grid sampler for a single training."
             raise Refusal(f"the sampler {self.sampler} needs something to search", advice=advice, key="space")
+        if self.stop is not None and self.sampler == "grid":
+            advice = "Leave stop out, or choose another sampler."
+            raise Refusal("a grid tries all of its points", got=f"stop: {self.stop.name}", key="stop", advice=advice)
         if self.warm_start and self.sampler in {"grid", "random", "nsga2"}:
             advice = "Leave warm_start out, or choose the sampler tpe."
             raise Refusal(f"the sampler {self.sampler} learns from no trials", key="warm_start", advice=advice)

@@ -12,7 +12,7 @@ from deepcolor.fields.frozen import Frozen
 from deepcolor.fields.named import PRUNERS
 from deepcolor.fields.refusal import Refusal, written
 
-Limit = Literal["trials", "wall_s", "gpu_hours", "epochs", "target", "patience_trials"]
+Limit = Literal["trials", "wall_s", "gpu_hours", "epochs", "target", "patience_trials", "regret"]
 
 _MEANINGLESS: dict[str, tuple[str, ...]] = {
     "none": ("min_epochs", "reduction_factor", "warmup_trials", "resume", "options"),
@@ -83,6 +83,27 @@ class PrunerConfig(Frozen):
         if self.min_epochs is not None:
             return self.min_epochs
         return max(_LEAST_EPOCHS, math.ceil(most_epochs / float(self.reduction_factor) ** _RUNGS))
+
+
+class StopConfig(Frozen):
+    """When a search ends because there is little left to find. `stop: regret` is short for `stop: {name: regret}`.
+
+    A Gaussian process of the finished trials says how much better than the best of them any other setting could be. The
+    search ends once that is no more than a share of the best value. It ends as on a limit of its budget: on another
+    value of `within` or `min_trials`, or without `stop`, it goes on (`deepcolor sweep --extend`).
+    """
+
+    name: Literal["regret"] = "regret"
+    """What is left to gain: the bound of the simple regret, as Optuna's terminator has it."""
+    within: float = Field(default=0.01, gt=0, lt=1)
+    """The share of the best value that another setting may still gain."""
+    min_trials: int = Field(default=20, ge=5, le=100_000)
+    """Complete trials before it is asked for the first time: a few trials know little of a space."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_name(cls, value: Any) -> Any:
+        return {"name": value} if isinstance(value, str) else value
 
 
 class BudgetConfig(Frozen):

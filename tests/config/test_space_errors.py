@@ -114,6 +114,12 @@ def test_settings_to_try_first_lie_in_the_space(first: Any, expected: str) -> No
     assert expected in refused(space, sampler="tpe", trials=5, first=first)
 
 
+def test_a_grid_is_not_stopped_before_its_last_point() -> None:
+    """A grid is there to be gone through."""
+    assert "stop: a grid tries all of its points; got stop: regret" in refused({"lr": [0.1]}, stop="regret")
+    assert "name: must be one of regret" in refused({"lr": [0.1]}, stop="regrets")
+
+
 def test_settings_to_try_first_are_read_from_a_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Columns by parameter, the others passed over in a line; a row outside the space is named by file and line."""
     (tmp_path / "sweep.yaml").write_text(

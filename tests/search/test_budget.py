@@ -10,6 +10,7 @@ import pytest
 from deepcolor.config.schema import BudgetConfig, Sweep
 from deepcolor.execution.serial import SerialExecutor
 from deepcolor.search.rules.budget import exhausted
+from deepcolor.search.rules.completion import has_ended
 from deepcolor.search.study.storage import Outcome, Spent, StoredTrial, owned
 from deepcolor.training.trajectory import Segment, SegmentOutcome, View
 from tests.epochs import epoch_row
@@ -134,3 +135,19 @@ def test_saved_seconds_are_epochs_at_the_pace_of_their_training(bench: Bench, sw
     assert (summary.requested_epochs, summary.trained_epochs) == (18, 12)
     assert summary.saved_s == pytest.approx(0.006)
     assert summary.as_dict()["saved_s"] == 0.006
+
+
+def test_a_search_ends_when_there_is_little_left_to_find(bench: Bench, sweep_of: SweepOf) -> None:
+    """It ends complete, says why, and stays ended for all who ask; with a smaller share to gain it goes on."""
+    search: dict[str, Any] = {"sampler": "tpe", "trials": 9, "budget": {}}
+    space = {"lr": {"low": 0.005, "high": 0.02}}  # All of it within a third of the best value.
+    sweep = sweep_of(space, **search, stop={"name": "regret", "within": 0.9, "min_trials": 5})
+    summary = bench.run(sweep)
+    assert (summary.state, summary.stopped_by, summary.complete) == ("complete", "regret", 5)
+    assert "by its 5 complete trials no other setting is more than" in summary.stopped_why
+    study = bench.storage().load("s")
+    assert has_ended(study, study.trials())
+    again = bench.run(sweep)
+    assert (again.stopped_by, again.stopped_why, again.trained_now) == ("regret", summary.stopped_why, 0)
+    grown = bench.run(sweep_of(space, **search, stop={"within": 1e-9, "min_trials": 5}), extend=True)
+    assert (grown.complete, grown.stopped_by, grown.stopped_why) == (9, None, "")

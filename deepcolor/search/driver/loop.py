@@ -39,6 +39,7 @@ from deepcolor.search.driver.own_pruner import own_pruner
 from deepcolor.search.driver.proposals import Proposals
 from deepcolor.search.driver.settling import Settling
 from deepcolor.search.driver.showing import Showing
+from deepcolor.search.driver.stopping import Stopping
 from deepcolor.search.driver.warm_start import offer
 from deepcolor.search.recording import Projection
 from deepcolor.search.rules.budget import Account, exhausted, overspent
@@ -125,6 +126,7 @@ class Driver:
         self._proposals = Proposals(study, code=places.code)
         self._account = Account(study, on_gpu=on_gpu(places.device))
         self._ending = Ending(places.stop_file)
+        self._stopping = Stopping(study)
         self._attendance = Attendance(places.stop_file.parent)
         self._settling = Settling(
             study,
@@ -207,8 +209,10 @@ class Driver:
 
     def _check_budget(self) -> None:
         spent, budget = self._account.spent(trained_now=self._board.trained), self._sweep.search.budget
+        searching = self._confirming is None
+        if searching and not self._ending.due:
+            self._ending.spend(self._stopping.reached(complete=self._board.complete))
         if budget.limited and not self._ending.due:
-            searching = self._confirming is None
             trials = self._board.trials() if searching else ()
             self._ending.spend(
                 exhausted(budget, spent=spent, trials=trials) if searching else overspent(budget, spent=spent)
@@ -435,6 +439,7 @@ class Driver:
             wall_s=time.monotonic() - board.started_at,
             epoch_s=board.epoch_s(),
             stopped_by=stopped_by,
+            stopped_why=(self._study.stopped or "") if stopped_by == "regret" else "",
             learnt_from=self._learnt_from,
             confirmation=confirmation_of(self._sweep, trials, spent=spent),
             left_out=str(left_out(self._sweep) or ""),

@@ -260,7 +260,9 @@ def _within_budget(
 def _may_end_sooner(sweep: Sweep, work: Workload) -> bool:
     search = sweep.search
     stops_early = any(chain.setting.patience is not None for chain in work.chains)
-    ends_early = search.budget.target is not None or search.budget.patience_trials is not None
+    ends_early = (
+        search.budget.target is not None or search.budget.patience_trials is not None or search.stop is not None
+    )
     return stops_early or ends_early or search.pruner.name != "none"
 
 

@@ -27,7 +27,7 @@ def has_ended(study: StoredStudy, trials: Sequence[StoredTrial]) -> bool:
     sweep, spent = study.sweep, study.spent
     if is_pending(sweep, trials, spent=spent):
         return False
-    if exhausted(sweep.search.budget, spent=spent, trials=trials) is not None:
+    if study.stopped is not None or exhausted(sweep.search.budget, spent=spent, trials=trials) is not None:
         return True
     return all(trial.finished for trial in trials) and _has_all(study, trials)
 

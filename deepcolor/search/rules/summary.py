@@ -140,6 +140,8 @@ class Summary:
     """Where no trial keeps to all constraints, or to the rule of `search.choose`: the one that is nearest to that."""
     left_out: str = ""
     """What of its grid was not trained, in words."""
+    stopped_why: str = ""
+    """What `search.stop` ended the search for, in words; empty if it did not."""
 
     @property
     def saved(self) -> float:
@@ -232,6 +234,7 @@ def summarise(
     wall_s: float,
     epoch_s: Mapping[str, float] = MappingProxyType({}),
     stopped_by: Limit | None = None,
+    stopped_why: str = "",
     learnt_from: int = 0,
     confirmation: Confirmation | None = None,
     left_out: str = "",
@@ -246,6 +249,7 @@ def summarise(
         wall_s: Seconds since this start.
         epoch_s: Mean seconds per epoch of each trajectory; those of unknown pace save no seconds.
         stopped_by: The limit of the budget that ended the search.
+        stopped_why: Why `search.stop` ended it, if it did.
         learnt_from: Trials of other studies that the sampler learnt from.
         confirmation: What is known of the best settings under other seeds.
         left_out: What of its grid was not trained, in words.
@@ -270,6 +274,7 @@ def summarise(
         waiting=sum(not trial.finished for trial in own),
         saved_s=sum((s.requested_epochs - paid[s.number]) * epoch_s.get(s.trajectory, 0.0) for s in asked),
         stopped_by=stopped_by,
+        stopped_why=stopped_why,
         learnt_from=learnt_from,
         confirmation=confirmation,
         front=tuple(front),

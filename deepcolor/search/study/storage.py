@@ -89,6 +89,7 @@ LOCK_WAIT_S = 120
 _SAMPLER_DRAWS = 100
 """After so many that do not fit, a sampler that insists on them is left alone."""
 _SWEEP, _RESOLVED, _PINS, _STARTED, _SPENT, _RETRIED = "sweep", "resolved", "pins", "started_ms", "spent", "retried"
+_STOPPED = "stopped"
 
 
 class StudyStorage:
@@ -368,6 +369,20 @@ class StoredStudy:
     def put_spent(self, spent: Spent) -> None:
         """Record what the study has cost."""
         self._study.set_user_attr(_SPENT, vars(spent))
+
+    @property
+    def stopped(self) -> str | None:
+        """Why `search.stop` has ended the search, in words; None if it has not, or the sweep says otherwise by now."""
+        stop, stopped = self.sweep.search.stop, self._study.user_attrs.get(_STOPPED)
+        if stop is None or stopped is None or stopped["stop"] != stop.identity():
+            return None
+        return str(stopped["why"])
+
+    def put_stopped(self, why: str) -> None:
+        """Record that `search.stop` has ended the search, and why."""
+        stop = self.sweep.search.stop
+        assert stop is not None, "the sweep says when it ends"
+        self._study.set_user_attr(_STOPPED, {"stop": stop.identity(), "why": why})
 
     @property
     def retried(self) -> frozenset[int]:
