@@ -160,6 +160,11 @@ def is_own(file: str) -> bool:
     )
 
 
+def has_run(place: str, digest: str) -> bool:
+    """Whether this process has imported a file of this content, or a module of this name."""
+    return (f"deepcolor_code_{digest[:32]}" if place.endswith(".py") else place) in sys.modules
+
+
 def source_of(digest: str) -> bytes:
     """Return the content of a file that a sweep names.
 

@@ -77,8 +77,10 @@ def name_what_is_left_behind() -> None:
     Call it before the first of them is made. It replaces multiprocessing's own tracker, an extra process that is killed
     together with this one, and that fills the screen with tracebacks if it is killed first.
     """
-    from multiprocessing import current_process, resource_tracker, util
+    from multiprocessing import current_process, resource_tracker, synchronize, util
 
+    # joblib, which scikit-learn imports, names semaphores after itself; so this is said before each pool.
+    synchronize.SemLock._make_name = staticmethod(_semaphore_name)  # type: ignore[attr-defined]  # noqa: SLF001
     config: dict[str, str] = current_process()._config  # type: ignore[attr-defined]  # noqa: SLF001
     folder = socket_folder()
     if config.get("tempdir") == str(folder):
@@ -88,6 +90,13 @@ def name_what_is_left_behind() -> None:
     tracker: Any = resource_tracker._resource_tracker  # noqa: SLF001
     if tracker._fd is None:  # noqa: SLF001
         tracker._fd = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)  # noqa: SLF001
+
+
+def _semaphore_name() -> str:
+    from multiprocessing import current_process
+
+    prefix: str = current_process()._config["semprefix"]  # type: ignore[attr-defined]  # noqa: SLF001
+    return f"{prefix}-{token_hex(4)}"
 
 
 @contextmanager

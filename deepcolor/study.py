@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from deepcolor.app.reporter import Reporter
 from deepcolor.errors import StudyError
 from deepcolor.notebook import told, trials_html
-from deepcolor.words import params_line
+from deepcolor.words import figure_text, params_line
 from deepcolor.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -180,7 +180,8 @@ class Study:
 
         best = self.best
         setting = (params_line(best["params"]) or "the one setting") if best else ""
-        found = f"best: trial {best['trial']}, {best['value']:.3e} with {setting}" if best else "no complete trial yet"
+        value = figure_text(best["value"]) if best else ""
+        found = f"best: trial {best['trial']}, {value} with {setting}" if best else "no complete trial yet"
         return trials_html(repr(self).strip("<>"), ranked(self._stored.trials()), found=found)
 
     def _trial(self, number: int) -> StoredTrial:

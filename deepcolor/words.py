@@ -9,12 +9,34 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from deepcolor.config.schema import ParamValue
 
+_PLAIN_FROM, _PLAIN_TO = 1e-3, 1e5
+
 
 def value_text(value: float | None) -> str:
     """An objective's value with four digits; '-' if there is none."""
     if value is None:
         return "-"
-    return "diverged" if math.isinf(value) else f"{value:.3e}"
+    return "diverged" if math.isinf(value) else figure_text(value)
+
+
+def figure_text(value: float) -> str:
+    """A measured figure as a person would write it: 0.95, 1234, 6.100e-04; plain between 0.001 and 100,000."""
+    if not _is_plain(value):
+        return f"{value:.3e}"
+    text = f"{value:.4g}"
+    return f"{value:.0f}" if "e" in text else text
+
+
+def plus_minus(mean: float, std: float) -> str:
+    """A mean and its standard deviation: 0.95 ± 0.012, 6.100e-04 ± 2.0e-05; the mean alone where there is no other."""
+    if not math.isfinite(std):
+        return value_text(mean)
+    plain = f"{std:.2g}"
+    return f"{value_text(mean)} ± {plain if _is_plain(mean) and 'e' not in plain else f'{std:.1e}'}"
+
+
+def _is_plain(value: float) -> bool:
+    return value == 0 or _PLAIN_FROM <= abs(value) < _PLAIN_TO
 
 
 def figure_text(value: float | None) -> str:

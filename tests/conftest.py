@@ -1,5 +1,6 @@
 """Settings of the whole suite."""
 
+import gc
 import multiprocessing
 import os
 import signal
@@ -24,6 +25,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
     if getattr(session.config.option, "numprocesses", None):
         return  # The tests run in processes of this one.
+    gc.set_threshold(70_000, 50, 50)  # As the command has it: most garbage is no cycle, and looking for it takes long.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     multiprocessing.set_forkserver_preload(["tests.reliability.processes", "tests.running"])
     forkserver.ensure_running()

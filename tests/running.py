@@ -1,4 +1,6 @@
-"""Commands in processes of their own that need not import anything: they are forked from the tests' server."""
+"""Commands in processes of their own that need not import anything: they are forked from the tests' server, and so
+are the process that writes to MLflow and the server that their own children are forked from.
+"""
 
 from __future__ import annotations
 
@@ -8,22 +10,28 @@ import io
 import json
 import multiprocessing
 import os
+import pickle
+import re
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
+import time
 import traceback
-from collections.abc import Mapping, Sequence
-from contextlib import redirect_stderr, redirect_stdout
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass
-from multiprocessing import resource_tracker
+from multiprocessing import resource_tracker, util
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 import deepcolor
 from deepcolor.cli import console
 from deepcolor.cli.app import main
-from tests.processes import WAIT_S
+from deepcolor.tracking import writer
+from tests.processes import WAIT_S, launch_writer
 
 _CONTEXT = multiprocessing.get_context("forkserver")
 _PROGRAM = "import sys; from tests.running import run_all; run_all(sys.stdin.read())"
@@ -75,7 +83,7 @@ def run_command(
     words: Sequence[str], *, folder: Path, environment: Mapping[str, str]
 ) -> subprocess.CompletedProcess[str]:
     """Run one command as the process's only one, in nothing but this environment."""
-    return _forked(run_one, list(words), folder=folder, environment={"OMP_NUM_THREADS": "1", **environment})
+    return _forked(_run_one, list(words), folder=folder, environment={"OMP_NUM_THREADS": "1", **environment})
 
 
 def as_new_process() -> None:
@@ -90,10 +98,114 @@ def as_new_process() -> None:
     tracker._fd = None
 
 
+class StandBy:
+    """A process forked before this one has threads, to become another one that is asked for later; like a `Popen`."""
+
+    def __init__(self, become: Callable[[bytes, list[int]], None]) -> None:
+        """Fork it.
+
+        Args:
+            become: What it does with the message and the descriptors that it is sent.
+        """
+        self._socket, theirs = socket.socketpair()
+        waiting = {signal.SIGINT, signal.SIGHUP}  # Only a process that has been asked for can be interrupted.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, waiting)
+        self.pid = os.fork()
+        if self.pid == 0:
+            with suppress(BaseException):
+                self._socket.close()
+                message, descriptors = _received(theirs)
+                if descriptors:
+                    signal.pthread_sigmask(signal.SIG_SETMASK, before)
+                    become(message, descriptors)
+            os._exit(0)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        theirs.close()
+
+    def ask(self, message: bytes, descriptors: Iterable[int]) -> bool:
+        """Let it become what it was forked for, once; False where it has been asked before, or has died."""
+        try:
+            socket.send_fds(self._socket, [message], list(descriptors))
+            self._socket.shutdown(socket.SHUT_WR)  # A copy of it is open in what was forked later.
+        except OSError:
+            return False
+        finally:
+            self._socket.close()
+        return True
+
+    def wait(self, timeout: float | None = None) -> None:
+        deadline = time.monotonic() + (WAIT_S if timeout is None else timeout)
+        while os.waitpid(self.pid, os.WNOHANG) == (0, 0):
+            if time.monotonic() > deadline:
+                raise subprocess.TimeoutExpired("stand-by", timeout or WAIT_S)
+            time.sleep(0.01)
+
+    def kill(self) -> None:
+        os.kill(self.pid, signal.SIGKILL)
+
+
+def _received(pipe: socket.socket) -> tuple[bytes, list[int]]:
+    message, descriptors, _, _ = socket.recv_fds(pipe, 2**16, 4)
+    while more := pipe.recv(2**16):
+        message += more
+    pipe.close()
+    return message, list(descriptors)
+
+
+def writer_stands_by(before: Callable[[], None] = lambda: None) -> None:
+    """Have a process at hand for the first sweep of this one, with MLflow imported, that writes to it.
+
+    Args:
+        before: What it does first.
+    """
+
+    def write(_: bytes, descriptors: list[int]) -> None:
+        os.setsid()
+        before()
+        writer.serve(descriptors[0])
+
+    ready = StandBy(write)
+
+    def launch(pipe: Connection) -> Any:
+        return ready if ready.ask(b"-", [pipe.fileno()]) else launch_writer(pipe)
+
+    writer._launch = launch
+
+
+_SERVER = "from multiprocessing.forkserver import main; main("
+
+
+def server_stands_by() -> None:
+    """Have a process at hand that becomes the server of this one's children, with all imported that they need; if it
+    dies and is replaced, the next one is a new process.
+    """
+
+    def serve(message: bytes, descriptors: list[int]) -> None:
+        command, environment, mask = pickle.loads(message)
+        os.environ.clear()
+        os.environ.update(environment)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        exec(re.sub(r"main\(\d+, \d+", f"main({descriptors[0]}, {descriptors[1]}", command), {})
+
+    ready, start = StandBy(serve), util.spawnv_passfds
+
+    def started(path: bytes, args: Sequence[Any], passfds: Sequence[int]) -> int:
+        command = str(args[-1])
+        if command.startswith(_SERVER):
+            mask = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+            if ready.ask(pickle.dumps((command, dict(os.environ), mask)), passfds):
+                return ready.pid
+        return start(path, args, passfds)
+
+    util.spawnv_passfds = started
+
+
 def run_all(text: str) -> None:
     """Run the commands of a JSON list; print for each its exit code and what it said."""
     environment, printed = dict(os.environ), sys.stdout
     for words in json.loads(text):
+        if words[0] == "sweep":
+            writer_stands_by()
         os.environ.clear()  # MLflow keeps the store it was last told of there.
         os.environ.update(environment)
         sys.argv, console.settings = ["deepcolor", *words], console.Settings()
@@ -136,6 +248,7 @@ def _begin(target: Any, what: Any, folder: Path, environment: Mapping[str, str],
     os.environ.update(environment)
     for number, name in ((1, "out"), (2, "err")):
         os.dup2(os.open(said / name, os.O_WRONLY | os.O_CREAT | os.O_APPEND), number)
+    server_stands_by()
     try:
         target(what)
     finally:
@@ -146,6 +259,12 @@ def run_one(words: Sequence[str]) -> None:
     """Run as the command with these words."""
     sys.argv = ["deepcolor", *words]
     main()
+
+
+def _run_one(words: Sequence[str]) -> None:
+    if words[0] in {"sweep", "pipeline"}:
+        writer_stands_by()
+    run_one(words)
 
 
 def _give_up_rights() -> None:

@@ -27,8 +27,7 @@ PRIVATE = {
     "tracking/mlflow_private.py": {"_MLFLOW_SERVER_ARTIFACT_ROOT"},
     # Whether a model is served; it is told so by MLflow's server.
     "data/decoding/bounds.py": {"_MLFLOW_IS_IN_SERVING_ENVIRONMENT"},
-    "inference/pyfunc_model.py": {"_MLFLOW_IS_IN_SERVING_ENVIRONMENT", "mlflow.protos"},
-    "registry/pull.py": {"mlflow.utils"},
+    "inference/pyfunc_model.py": {"_MLFLOW_IS_IN_SERVING_ENVIRONMENT"},
     # A logger of MLflow's, which is kept quiet.
     "tracking/store.py": {"mlflow.store"},
 }

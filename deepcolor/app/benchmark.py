@@ -59,7 +59,7 @@ def benchmark(
     """Measure the training that a sweep does, validation included, without its checkpoints and reports.
 
     Args:
-        workspace: Where the data set lies; nothing is written there for drawn pictures.
+        workspace: Where the data set is; nothing is written there for drawn pictures.
         data: A prepared data set; None: portraits drawn for this.
         pictures: How many to draw, 20 or more; None: `PICTURES`.
         size_px: Side, a multiple of 64.

@@ -93,7 +93,7 @@ def find_jobs(paths: Sequence[Path], out: Path, *, reporter: Reporter = SILENT) 
 
     Args:
         paths: Files, and folders that are searched with all below them.
-        out: Folder of the results; what lies in it is no input.
+        out: Folder of the results; what is in it is no input.
         reporter: Is told what is passed over, and which folders cannot be read.
     Raises:
         DataError: A path does not exist, a folder holds no pictures, a result would replace a picture, or two pictures

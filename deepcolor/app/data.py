@@ -98,7 +98,7 @@ def open_data(
     Data of another kind than pictures is its stage's own affair: it is asked what names it.
 
     Args:
-        workspace: Where the data set lies.
+        workspace: Where the data set is.
         sweep: Names it, its size and its augmentation.
         reporter: Is told how far decoding has come, and what is not as it was.
         child_imports: What the processes that train later import beside; all are forked from one server.
@@ -153,7 +153,7 @@ def _open_pictures(
     elif not former and manifest.source.is_dir():  # The pictures of a former data set may be gone.
         verify(manifest)
     elif not former:  # The workspace or the photos have moved; what was decoded of them is all that is needed.
-        reporter.note(f"{config.name}: {manifest.source} is not there; going on with what was decoded of it")
+        reporter.note(f"{config.name}: {manifest.source} is not there; continuing with what was decoded of it")
     between_steps()
 
     def decode(manifest: Manifest) -> FoundData:
@@ -212,8 +212,7 @@ def data_of(workspace: Workspace, sweep: Sweep) -> FoundData:
         DataError: It is gone, or has changed.
     """
     if not sweep.stage_class.pictures:
-        digest = sweep.stage_class.data_digest(sweep.data, root=workspace.root)
-        return FoundData(workspace.root, digest, source=sweep.data.title)
+        return FoundData(workspace.root, _digest_of_own(workspace, sweep), source=sweep.data.title)
     from deepcolor.data.cache.stored import cache_folder, ensure_cache
     from deepcolor.data.identity import data_digest
     from deepcolor.search.study.pictures import manifest_of
@@ -231,6 +230,28 @@ def _found(folders: Mapping[str, Path], manifest: Manifest) -> FoundData:
     return replace(found, forms={form: (folder.name, folder) for form, folder in folders.items()})
 
 
+def _digest_of_own(workspace: Workspace, sweep: Sweep) -> str:
+    """What names the data that a stage reads itself."""
+    try:
+        return sweep.stage_class.data_digest(sweep.data, root=workspace.root)
+    except (DataError, OSError) as error:
+        cause = error if isinstance(error, OSError) else error.__cause__
+        if not isinstance(cause, OSError):
+            raise
+        fields = type(sweep.data).model_fields
+        named = (name for name in fields if _leads_to(cause.filename, getattr(sweep.data, name), root=workspace.root))
+        key = f"data.{next(named, '')}".rstrip(".")
+        file = f": {cause.filename}" if cause.filename else ""
+        raise DataError(
+            f"{key}: must be a file that can be read; got {(cause.strerror or str(cause)).lower()}{file} "
+            f"(study {sweep.study}, stage {sweep.label}). Paths begin at the workspace, {workspace.root}."
+        ) from error
+
+
+def _leads_to(file: object, value: object, *, root: Path) -> bool:
+    return isinstance(value, str | Path) and file is not None and root / value == root / str(file)
+
+
 def prepare(
     folder: Path,
     *,
@@ -242,7 +263,7 @@ def prepare(
     replace: bool = False,
     reporter: Reporter = SILENT,
 ) -> Prepared:
-    """Look at every picture of a folder, and put it into a data set; told again, it goes on where it was stopped.
+    """Look at every picture of a folder, and put it into a data set; called again, it continues where it was stopped.
 
     Args:
         folder: Of the pictures; it is only read.
@@ -251,7 +272,7 @@ def prepare(
         split: Shares of train, val and test.
         seed: Of the split.
         strict: Refuse a folder that holds any file that cannot be used.
-        replace: Put it in the place of another folder of this name; studies go on with the former one.
+        replace: Put it in the place of another folder of this name; studies continue with the former one.
         reporter: Is told how far it has come, and what becomes of a former data set.
     Raises:
         DataError: Another folder, or other pictures, have been prepared under this name; or the folder cannot be used.
@@ -336,7 +357,7 @@ def write_channels(folder: Path, *, out: Path | None = None, reporter: Reporter 
         out: Where to, not among the pictures; None: `fruits-channels` for fruits, in the present folder.
         reporter: Is told how far it has come, and what is passed over.
     Raises:
-        DataError: The folder is missing or holds no readable picture, or `out` lies in it.
+        DataError: The folder is missing or holds no readable picture, or `out` is in it.
         WorkspaceError: `out` cannot be written to.
     """
     from deepcolor.data import show

@@ -45,7 +45,7 @@ def run_demo(how: How, *, pictures: int = PICTURES) -> Demo:
         how: How trainings are run; its workspace is made if need be.
         pictures: Pictures to draw of each kind, 60 or more; those of an earlier start are used again.
     Raises:
-        Interrupted: The user stopped it; the same call goes on.
+        Interrupted: The user stopped it; the same call continues.
         WorkspaceError: The workspace cannot be written to.
     """
     from deepcolor.app.pipeline import run_pipeline

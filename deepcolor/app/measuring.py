@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from deepcolor.execution.executor import Executor
 
 MOST_FORMS = 3
-"""Forms of a sweep that are measured at most; the others lie between them."""
+"""Forms of a sweep that are measured at most; the others are between them."""
 _CALIBRATION_TIMEOUT_S = 600
 
 
@@ -89,7 +89,7 @@ class Book:
 
     def wanted(self) -> list[tuple[Priced, Form]]:
         """What is worth measuring, the most telling first: of every sweep the form with the most work, then the one
-        with the least, then what lies between.
+        with the least, then what is between.
         """
         rounds: list[list[tuple[Priced, Form]]] = [[] for _ in range(MOST_FORMS)]
         for job, work in self._work.items():

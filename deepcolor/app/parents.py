@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deepcolor.config.schema import INIT_REF, Setting, Sweep
-from deepcolor.errors import ConfigError, ModelError
+from deepcolor.errors import ConfigError, ModelError, StudyError
 from deepcolor.models.description import ModelDescription, read_description
 from deepcolor.search.rules.confirmation import confirmation_of, confirmed_weights
 from deepcolor.search.rules.summary import best_of
@@ -24,7 +24,7 @@ class Parents:
     """Resolves `init_from` for one study.
 
     What a reference stood for when it was first used is copied into the study's folder, so the study means the same for
-    ever, whatever becomes of the alias, and goes on while the registry cannot be reached.
+    ever, whatever becomes of the alias, and continues while the registry cannot be reached.
     """
 
     def __init__(self, workspace: Workspace, storage: StudyStorage, *, tracking_uri: str) -> None:
@@ -41,8 +41,15 @@ class Parents:
             ConfigError: A field is given and differs from a parent's, or the parents differ from each other.
             ModelError: There is no such model, or no finished trial of such a study.
         """
+        searched = "init_from" in sweep.search_names
         for ref in _refs(sweep):
-            sweep = _with_form(sweep, self._form(ref), ref)
+            try:
+                form = self._form(ref)
+            except (ModelError, StudyError) as error:
+                subject, _, said = str(error).partition(": ")
+                key = "search.space.init_from" if searched else "init.init_from"
+                raise type(error)(f"{key}: {'study ' if subject == 'study' else ''}{said}") from error
+            sweep = _with_form(sweep, form, ref)
         return sweep
 
     def of(self, study: StoredStudy, setting: Setting) -> InitWeights | None:

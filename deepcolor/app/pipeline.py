@@ -118,7 +118,7 @@ def _before(how: How, sweep: Sweep, promotion: Promotion) -> dict[str, float] | 
 
 
 def summary_path(parsed: Pipeline, workspace: Workspace) -> Path:
-    """Where a pipeline's summary lies."""
+    """Where a pipeline's summary is."""
     return workspace.study(parsed.pipeline) / SUMMARY_FILE
 
 

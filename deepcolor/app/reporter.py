@@ -25,7 +25,7 @@ class Steps(Protocol):
 
 
 class Reporter(Protocol):
-    """Tells a person what goes on; it decides nothing."""
+    """Tells a person what is happening; it decides nothing."""
 
     def note(self, message: str) -> None:
         """Say what is going on."""
@@ -34,7 +34,7 @@ class Reporter(Protocol):
         """Say what went wrong without ending the work."""
 
     def left_out(self, message: str) -> None:
-        """Warn that something was left out while the rest goes on."""
+        """Warn that something was left out while the rest continues."""
 
     def tell(self, message: str) -> None:
         """Say what must be seen, at any moment, from any thread."""

@@ -36,7 +36,7 @@ def run_sweep(sweep: Sweep, how: How, *, executor: Executor | None = None) -> Su
             None: one of its own, as `how` asks for.
     Raises:
         Interrupted: The user stopped it; the message holds the line that resumes.
-        WorkspaceError: The disk is full, or the database stays locked; the same command goes on.
+        WorkspaceError: The disk is full, or the database stays locked; the same command continues.
     """
     if executor is None:
         with closing(how.make_executor()) as own:

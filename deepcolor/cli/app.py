@@ -43,12 +43,26 @@ def _root(
 
 
 def _register() -> None:
-    from deepcolor.cli import benchmark, colorize, data, demo, models, pipeline, plan, promote, studies, sweep, sync, ui
+    from deepcolor.cli import (
+        benchmark,
+        colorize,
+        data,
+        demo,
+        models,
+        pipeline,
+        plan,
+        promote,
+        stages,
+        studies,
+        sweep,
+        sync,
+        ui,
+    )
     from deepcolor.cli import gc as gc_command
 
     for panel, commands in (
         ("Start", (demo.demo, benchmark.benchmark)),
-        ("Search", (plan.plan, sweep.sweep, pipeline.pipeline, studies.studies, ui.ui)),
+        ("Search", (stages.stages, plan.plan, sweep.sweep, pipeline.pipeline, studies.studies, ui.ui)),
         ("Models", (promote.promote, models.models, models.pull, models.rollback, colorize.colorize)),
         ("Keep in order", (sync.sync, gc_command.gc)),
     ):
@@ -81,7 +95,7 @@ def main() -> None:
     listen()
     console.fit_streams()
     limits.allow_open_files()
-    # Child processes, and theirs, import nothing that happens to lie in the folder they are started in.
+    # Child processes, and theirs, import nothing that happens to be in the folder they are started in.
     os.environ["PYTHONSAFEPATH"] = "1"
     try:
         scratch.claim()
@@ -111,7 +125,7 @@ def _run() -> int:
 
 
 def _interrupted() -> int:
-    console.fail("interrupted; what is done is kept, the same command goes on")
+    console.fail("interrupted; finished work is kept, and the same command continues")
     return EXIT_INTERRUPTED
 
 

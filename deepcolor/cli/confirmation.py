@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from deepcolor.cli import console
 from deepcolor.counting import counted
-from deepcolor.words import params_line, value_text
+from deepcolor.words import params_line, plus_minus, value_text
 
 if TYPE_CHECKING:
     from deepcolor.search.rules.confirmation import Confirmation, ConfirmedSetting
@@ -48,9 +48,9 @@ def confirmation_lines(confirmation: Confirmation) -> list[str]:
 
 
 def spread_text(one: ConfirmedSetting) -> str:
-    """Mean and standard deviation of a setting: 2.389e-01 ± 6.1e-03."""
+    """Mean and standard deviation of a setting: 0.2389 ± 0.0061."""
     if not one.values:
         return "-"
     if math.isinf(one.mean):
         return "diverged or failed"
-    return f"{value_text(one.mean)} ± {one.std:.1e}" if math.isfinite(one.std) else value_text(one.mean)
+    return plus_minus(one.mean, one.std)

@@ -38,7 +38,7 @@ class Settings:
     debug: bool = False
     json: bool = False
     left_out: bool = False
-    """Something was left out while the rest went on: the exit code says so."""
+    """Something was left out while the rest continued: the exit code says so."""
 
 
 settings = Settings()
@@ -99,7 +99,7 @@ def warn(message: str) -> None:
 
 
 def left_out(message: str) -> None:
-    """Warn that something was left out while the rest goes on; the command's exit code will be 1."""
+    """Warn that something was left out while the rest continues; the command's exit code will be 1."""
     settings.left_out = True
     warn(message)
 

@@ -52,7 +52,7 @@ def prepare(
     Files that cannot be used (truncated, damaged, too small, without colour) are listed and left out; the exit code is
     1 if some could not be read. Links to photos are followed, links to folders are not. Left out without a word are
     hidden files, and the folders of file servers. Nothing is written to the folder itself. Interrupted, it writes no
-    data set; the same command goes on.
+    data set; the same command continues.
 
     Prepared again, an unchanged folder changes nothing. With other pictures the name is refused, unless --replace puts
     the new data set in its place: studies that were trained on the former one continue with that.

@@ -20,6 +20,7 @@ from deepcolor.cli.options import (
     tracking_uri,
 )
 from deepcolor.cli.reporter import ConsoleReporter
+from deepcolor.words import value_text
 from deepcolor.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -155,15 +156,15 @@ def version_as_dict(version: ModelVersion) -> dict[str, Any]:
 
 
 def _row(version: ModelVersion) -> list[str]:
-    def figure(name: str, form: str) -> str:
-        return format(version.test[name], form) if name in version.test else "-"
+    def figure(name: str) -> str:
+        return value_text(version.test.get(name))
 
     return [
         version.ref,
         ", ".join(version.aliases),
         version.data or "-",
-        figure(version.gate_metric, ".3e"),
-        figure(f"baseline_{version.gate_metric}", ".3e"),
-        figure("psnr_db", ".2f"),
+        figure(version.gate_metric),
+        figure(f"baseline_{version.gate_metric}"),
+        f"{version.test['psnr_db']:.2f}" if "psnr_db" in version.test else "-",
         f"{version.study} t{version.trial:04d}" if version.study and version.trial is not None else "-",
     ]

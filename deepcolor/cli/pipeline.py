@@ -27,7 +27,7 @@ from deepcolor.cli.options import (
     tracking_uri,
 )
 from deepcolor.cli.reporter import ConsoleReporter
-from deepcolor.words import duration, params_line, value_text
+from deepcolor.words import duration, figure_text, params_line, value_text
 from deepcolor.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def pipeline(
 ) -> None:
     """Run several sweeps in order, and promote the best trial of each before the next one starts.
 
-    The same command goes on after an interruption at any point; what is done is not done again. A stage whose best
+    The same command continues after an interruption at any point; finished work is not done again. A stage whose best
     trial does not become champion is no obstacle, unless a later one starts from that champion: then the pipeline ends
     there.
 
@@ -132,7 +132,8 @@ def _fine_tuning(result: StageResult) -> str | None:
     if result.before is None or gate.metric not in result.before:
         return None
     before, after = result.before[gate.metric], test[gate.metric]
-    told = f"{gate.value(result.before)} without fine-tuning, {after:.3e} with it ({(after - before) / before:+.0%})"
+    change = f"{(after - before) / before:+.0%}"
+    told = f"{gate.value(result.before)} without fine-tuning, {figure_text(after)} with it ({change})"
     line = f"{console.bold(result.sweep.data.title)}    {told}"
     if "psnr_db" not in result.before:
         return line

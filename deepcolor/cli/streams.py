@@ -73,7 +73,7 @@ class _Outliving(io.FileIO):
 
 
 def _outlive_readers() -> None:
-    """Let everything that writes to the standard streams go on when nobody reads them any more."""
+    """Let everything that writes to the standard streams continue when nobody reads them any more."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         try:

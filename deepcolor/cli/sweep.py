@@ -58,7 +58,7 @@ def sweep(
 ) -> None:
     """Run a sweep: create its study, or continue it.
 
-    Every finished trial is kept, so an interrupted sweep goes on where it was, and a finished one trains nothing. With
+    Every finished trial is kept: an interrupted sweep continues where it was, and a finished one trains nothing. With
     --extend a sweep may have grown (more trials, a wider space, a larger budget); it is refused where that would change
     what its finished trials mean.
 

@@ -6,6 +6,7 @@ import argparse
 import inspect
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
@@ -42,7 +43,8 @@ _INTRO = """\
 
 Written from the code by `make docs`; `make check` fails when it is out of date.
 
-A **sweep** is one YAML file; it becomes one study. Only `study`, `stage`, `data.name` and `search` are required:
+A **sweep** is one YAML file; it becomes one study. Only `study`, `stage` and `search` are required, and `data.name` by
+the shipped stages:
 
 ```yaml
 study: colorizer-lr
@@ -107,6 +109,34 @@ _SECTIONS: tuple[tuple[str, str, str, type[BaseModel]], ...] = (
 )
 
 
+@dataclass(frozen=True)
+class Key:
+    """A key of a sweep file."""
+
+    key: str
+    """With its section: `training.lr`."""
+    value: str
+    """What it may be."""
+    default: str
+    """As YAML writes it, or `required`, `empty`, `as below`."""
+    meaning: str
+
+
+def keys_of(section: type[BaseModel], prefix: str) -> list[Key]:
+    """Return the keys of a section and of those below it, as the reference tells of them.
+
+    Args:
+        section: A stage's, or any other.
+        prefix: The section's own key.
+    """
+    found = []
+    for name, field in section.model_fields.items():
+        found.append(_key(f"{prefix}.{name}", field))
+        if isinstance(field.default, BaseModel):
+            found += keys_of(type(field.default), f"{prefix}.{name}")
+    return found
+
+
 def reference() -> str:
     """Return the reference as Markdown: every key with its type, default and meaning, taken from the models."""
     return "\n".join([_INTRO, *(_section(*section) for section in _SECTIONS)])
@@ -134,7 +164,7 @@ def _section(title: str, prefix: str, intro: str, model: type[BaseModel]) -> str
     summary = inspect.cleandoc(model.__doc__ or "")
     head = ["| key | value | default | meaning |", "| --- | --- | --- | --- |"]
     rows = [
-        _row(f"{prefix}.{name}" if prefix else name, field)
+        _row(_key(f"{prefix}.{name}" if prefix else name, field))
         for name, field in model.model_fields.items()
         if not (model in (Range, Choices) and name == "name")
     ]
@@ -142,9 +172,17 @@ def _section(title: str, prefix: str, intro: str, model: type[BaseModel]) -> str
     return "\n".join(paragraphs)
 
 
-def _row(key: str, field: FieldInfo) -> str:
-    cells = (f"`{key}`", _value(field), _default(field), " ".join((field.description or "").split()))
+def _key(key: str, field: FieldInfo) -> Key:
+    return Key(key, _value(field), _default(field), " ".join((field.description or "").split()))
+
+
+def _row(one: Key) -> str:
+    default = one.default if one.default in _IN_WORDS else f"`{one.default}`"
+    cells = (f"`{one.key}`", one.value, default, one.meaning)
     return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
+
+
+_IN_WORDS = {"required", "as below", "empty"}
 
 
 def _default(field: FieldInfo) -> str:
@@ -155,7 +193,7 @@ def _default(field: FieldInfo) -> str:
         return "as below"
     if default is PydanticUndefined or default in ((), ""):
         return "empty"
-    return f"`{dump([default]).strip()[1:-1]}`"
+    return dump([default]).strip()[1:-1]
 
 
 def _value(field: FieldInfo) -> str:

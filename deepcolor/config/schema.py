@@ -577,7 +577,7 @@ class Pipeline(Frozen):
     """Several sweeps, run in order, with a promotion after each."""
 
     pipeline: str
-    """The pipeline's name; its summary lies in the folder of this name under studies/."""
+    """The pipeline's name; its summary is in the folder of this name under studies/."""
     description: str = ""
     """Shown in the summary."""
     sweeps: tuple[Sweep, ...] = Field(min_length=1)

@@ -33,10 +33,10 @@ class SearchConfig(Frozen):
 
     sampler: Annotated[str, SAMPLERS] = "grid"
     """`grid` trains every combination once; `tpe`, `random`, `gp` (a Gaussian process), `qmc` (even coverage) and
-    `nsga2` (a genetic one, for several objectives) draw `trials` settings (Optuna), and so does your own, an Optuna `BaseSampler`, as `FILE.py:NAME` or
-    `package.module:NAME`. `auto` chooses when the study begins, and keeps to it: grid if the space has no more points
-    than trials are asked for; with several objectives nsga2 from 250 trials on, else tpe; gp for up to 60 trials of up
-    to 6 ranges without conditions; tpe for anything else."""
+    `nsga2` (a genetic one, for several objectives) draw `trials` settings (Optuna), and so does your own, an Optuna
+    `BaseSampler`, as `FILE.py:NAME` or `package.module:NAME`. `auto` chooses when the study begins, and keeps to it:
+    grid if the space has no more points than trials are asked for; with several objectives nsga2 from 250 trials on,
+    else tpe; gp for up to 60 trials of up to 6 ranges without conditions; tpe for anything else."""
     space: tuple[AnyDimension, ...] = ()
     """Searched fields of model, training, init and data.augment: a list of choices, or low/high with log or step; both
     may have a condition (`when`). Under a name of your own: mappings that set several fields at once."""

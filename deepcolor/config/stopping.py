@@ -121,7 +121,7 @@ class BudgetConfig(Frozen):
     """Hours of training on GPUs, summed over all of them."""
     epochs: int | None = Field(default=None, ge=1)
     """Epochs trained."""
-    target: float | None = Field(default=None, gt=0)
+    target: float | None = None
     """A value of the objective that is good enough; of several, of the first."""
     patience_trials: int | None = Field(default=None, ge=1, le=100_000)
     """Trials after the best one, none of them better; of several objectives, by the first."""

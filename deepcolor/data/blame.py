@@ -15,7 +15,7 @@ from deepcolor.limits import hits_all
 _OF_ITS_NAME = frozenset(
     {errno.ENAMETOOLONG, errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.EINVAL, errno.EILSEQ, errno.ELOOP}
 )
-"""What a file system says to one name: too long, with letters it does not take, or where something else lies."""
+"""What a file system says to one name: too long, with letters it does not take, or where something else is."""
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Find the pictures of a folder: the same ones in every command, whatever else lies there."""
+"""Find the pictures of a folder: the same ones in every command, whatever else is there."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from deepcolor.errors import DataError
 from deepcolor.workspace import is_state_folder
 
 Progress = Callable[[int, int], None]
-"""Called with (done, total) as the work goes on, from the thread that called."""
+"""Called with (done, total) as the work proceeds, from the thread that called."""
 
 _NOT_OF_THE_USER = frozenset(
     {"@eadir", "@tmp", "#recycle", "#snapshot", "$recycle.bin", "system volume information", "__macosx", "lost+found"}
@@ -49,7 +49,7 @@ class RejectedFile(BaseModel):
 
 @dataclass
 class Found:
-    """What lies in a folder and below it."""
+    """What is in a folder and below it."""
 
     pictures: list[str] = field(default_factory=list)
     """Relative paths of the files that are pictures by their suffix, links included, sorted."""

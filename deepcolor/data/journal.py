@@ -1,4 +1,4 @@
-"""What has been seen of a folder's pictures so far: on disk, so that looking at them can stop and go on."""
+"""What has been seen of a folder's pictures so far: on disk, so that looking at them can stop and continue."""
 
 from __future__ import annotations
 

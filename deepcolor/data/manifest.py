@@ -61,7 +61,7 @@ class Manifest(_Frozen):
     format: int = MANIFEST_FORMAT
     name: str
     source: Path
-    """The folder of the pictures, absolute; in the file it is relative to the workspace where it lies in it."""
+    """The folder of the pictures, absolute; in the file it is relative to the workspace where it is inside it."""
     fractions: tuple[float, float, float]
     """Asked for train, val and test."""
     seed: int
@@ -128,7 +128,7 @@ def prepare(
 ) -> Manifest:
     """Look at every picture below a folder, group copies of one photo, share the groups out, write the manifest.
 
-    Stopped at any moment, it has written no manifest, and a later call goes on where this one was.
+    Stopped at any moment, it has written no manifest, and a later call continues where this one was.
 
     Args:
         folder: Pictures, in nested folders if need be; nothing is written there.
@@ -217,7 +217,7 @@ def prepared_names(workspace: Workspace) -> tuple[str, ...]:
 
 
 def manifest_path(workspace: Workspace, name: str) -> Path:
-    """Where the manifest of a data set lies."""
+    """Where the manifest of a data set is."""
     return workspace.dataset(name) / "manifest.json"
 
 
@@ -326,17 +326,17 @@ def _before(path: Path, *, replace: bool) -> Manifest | None:
 
 
 def _as_written(source: Path, path: Path) -> Path:
-    """The folder as the file names it: relative where it lies in the workspace, so that both may move together."""
+    """The folder as the file names it: relative where it is in the workspace, so that both may move together."""
     root = _workspace_of(path)
     return source.relative_to(root) if source.is_relative_to(root) else source
 
 
 def _as_found(source: Path, path: Path, name: str) -> Path:
-    """The folder where it lies now, of a manifest of any release."""
+    """The folder where it is now, of a manifest of any release."""
     root = _workspace_of(path)
     if not source.is_absolute():
         return root / source
-    # The demo's pictures lie in the workspace, and their manifests were once written with whole paths.
+    # The demo's pictures are in the workspace, and their manifests were once written with whole paths.
     below = ("studies", "datasets", name)
     for start in range(len(source.parts) - len(below)):
         if source.parts[start : start + len(below)] == below:
@@ -346,7 +346,7 @@ def _as_found(source: Path, path: Path, name: str) -> Path:
 
 
 def _workspace_of(path: Path) -> Path:
-    """The workspace that a manifest lies in, the present one or a former."""
+    """The workspace that a manifest is in, the present one or a former."""
     folders = path.absolute().parents
     return next(each for each in folders if path.absolute().is_relative_to(each / "studies" / "datasets")).resolve()
 

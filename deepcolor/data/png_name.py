@@ -1,4 +1,4 @@
-"""What the PNG made of a picture is called: told from the picture's own name, whatever lies beside it."""
+"""What the PNG made of a picture is called: told from the picture's own name, whatever is beside it."""
 
 from __future__ import annotations
 

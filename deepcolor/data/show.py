@@ -87,10 +87,10 @@ def write_channels(folder: Path | str, out: Path | str, *, on_progress: Progress
 
     Args:
         folder: Pictures, in nested folders if need be.
-        out: Where to; must not lie inside of `folder`.
+        out: Where to; must not be inside of `folder`.
         on_progress: Called with (pictures done, all pictures).
     Raises:
-        DataError: The folder is missing or holds no readable picture, or `out` lies in it.
+        DataError: The folder is missing or holds no readable picture, or `out` is in it.
         WorkspaceError: `out` cannot be written to.
     """
     source, target = Path(folder).expanduser().resolve(), Path(out).expanduser().resolve()

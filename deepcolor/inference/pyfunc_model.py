@@ -29,7 +29,6 @@ import pandas as pd
 from mlflow import environment_variables
 from mlflow.exceptions import MlflowException
 from mlflow.models import set_model
-from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
 COLUMN = "image"
@@ -42,7 +41,8 @@ class DeepcolorModel(PythonModel):
     """Colours pictures, or predicts their mean colour."""
 
     # MLflow reads the type hints of `predict`: without any it warns at every load, under most it refuses arrays of
-    # pictures, and under the others it warns when a model is registered. So there are none, and it is told not to look.
+    # pictures, and under the others it warns when a model is registered. So there are none, and it is told not to look;
+    # a version that no longer knows this attribute warns, and takes everything.
     _skip_type_hint_validation = True
 
     def load_context(self, context: PythonModelContext) -> None:
@@ -156,7 +156,8 @@ def _decoded(text: str) -> bytes | None:
 
 def _refusal(message: str) -> MlflowException:
     """An error that a server answers with its message, as the client's mistake."""
-    return MlflowException(message, error_code=INVALID_PARAMETER_VALUE)
+    error: MlflowException = MlflowException.invalid_parameter_value(message)
+    return error
 
 
 def _form(value: Any, output: str) -> str:

@@ -18,7 +18,7 @@ from deepcolor.models.description import (
     unreadable,
 )
 from deepcolor.plainfile import read_plain
-from deepcolor.plugins import MOST_BYTES, kept_at, look_in
+from deepcolor.plugins import MOST_BYTES, has_run, kept_at, look_in
 from deepcolor.stages.contract import Stage
 from deepcolor.stages.finding import stage_of
 from deepcolor.stages.session import SavedModel
@@ -31,7 +31,8 @@ def open_saved(folder: Path, *, own: bool = False) -> tuple[type[Stage], SavedMo
     """Return the stage of a model folder, and the model as the stage is given it.
 
     Code that a model brings lies in its folder, and is the code that its description names by content, or is not run.
-    Before any is run, that is said on the log, where Python shows warnings on the standard error.
+    Before any is run that this process has not run yet, that is said on the log, where Python shows warnings on the
+    standard error.
 
     Args:
         folder: Of the model.
@@ -94,7 +95,11 @@ def _check_code(folder: Path, description: ModelDescription) -> None:
 
 
 def _announce(description: ModelDescription) -> None:
-    new = [f"{place} (SHA-256 {digest[:12]}...)" for place, digest in description.code.items() if digest not in _told]
+    new = [
+        f"{place} (SHA-256 {digest[:12]}...)"
+        for place, digest in description.code.items()
+        if digest not in _told and not has_run(place, digest)
+    ]
     _told.update(description.code.values())
     if new:
         _LOG.warning("running code that a model of %s brings: %s", description.stage, ", ".join(new))

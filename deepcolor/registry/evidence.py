@@ -13,6 +13,7 @@ import numpy as np
 
 from deepcolor.counting import counted
 from deepcolor.registry.gate import compare
+from deepcolor.words import plus_minus
 
 ErrorsOf = Callable[[Path], Sequence[float]]
 """From a model folder to the model's error on each test picture."""
@@ -61,10 +62,12 @@ class Evidence:
     @property
     def sentence(self) -> str:
         """The whole in one line."""
-        own = f"Confirmed under {counted(self.seeds, 'other seed')}: {self.objective} {self.mean:.3e} ± {self.std:.1e}"
+        spread = plus_minus(self.mean, self.std)
+        own = f"Confirmed under {counted(self.seeds, 'other seed')}: {self.objective} {spread}"
         if self.runner_up is None or self.runner_up_mean is None or self.runner_up_std is None:
             return f"{own}; there is no other setting to compare it with."
-        both = f"{own}, the runner-up (trial {self.runner_up}) {self.runner_up_mean:.3e} ± {self.runner_up_std:.1e}"
+        other = plus_minus(self.runner_up_mean, self.runner_up_std)
+        both = f"{own}, the runner-up (trial {self.runner_up}) {other}"
         if self.relative is None or self.low is None or self.high is None:
             return f"{both}; {self.verdict}."
         span = f"{abs(self.relative):.1%} {'below' if self.relative < 0 else 'above'} the runner-up's error"

@@ -10,6 +10,7 @@ from typing import Literal
 from deepcolor.counting import counted
 from deepcolor.registry.gate import Comparison, Finding, Obstacle
 from deepcolor.registry.versions import ModelVersion
+from deepcolor.words import figure_text
 
 Verdict = Finding | Literal["forced", "already champion"]
 _PROMOTED = ("first", "wins", "forced", "already champion")
@@ -29,7 +30,7 @@ class Gate:
     def value(self, test: Mapping[str, float]) -> str:
         """The figure, with its name."""
         name = self.metric.upper() if self.metric == "mse" else self.metric
-        return f"test {name} {test[self.metric]:.3e}"
+        return f"test {name} {figure_text(test[self.metric])}"
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,7 @@ class Promotion:
         found = []
         mse, mean = self._figures
         if self.verdict == "already champion" and mean is not None and not mse < mean:
-            found.append(f"it is no better than {self.gate.baseline} ({mse:.3e}, mean {mean:.3e})")
+            found.append(f"it is no better than {self.gate.baseline} ({figure_text(mse)}, mean {figure_text(mean)})")
         if self.promoted and self.over_mean is not None and self.over_mean.wins and not self.over_mean.clear:
             found.append(
                 f"that it is better than {self.gate.baseline} may be chance: {self._cannot_tell(self.over_mean)}"
@@ -143,8 +144,8 @@ class Promotion:
         if mean is None:
             return "with nothing to compare it with"
         if not mse < mean:
-            return f"no better than {self.gate.baseline} ({mean:.3e})"
-        return f"{1 - mse / mean:.1%} below {self.gate.baseline} ({mean:.3e})"
+            return f"no better than {self.gate.baseline} ({figure_text(mean)})"
+        return f"{1 - mse / mean:.1%} below {self.gate.baseline} ({figure_text(mean)})"
 
     @property
     def _difference(self) -> str:
@@ -156,7 +157,7 @@ class Promotion:
         low, high = sorted(abs(bound) for bound in comparison.interval)
         span = f"; 95 %: {low:.1%} to {high:.1%}" if comparison.clear else ""
         return (
-            f"{abs(comparison.relative):.1%} {side} {champion.ref} ({comparison.other_mse:.3e}{span}), "
+            f"{abs(comparison.relative):.1%} {side} {champion.ref} ({figure_text(comparison.other_mse)}{span}), "
             f"better on {comparison.better_on:.0%} of {counted(comparison.images, self.gate.items)}"
         )
 

@@ -25,6 +25,7 @@ from deepcolor.registry.versions import ModelVersion, asking, list_versions, res
 from deepcolor.scratch import temporary_folder
 from deepcolor.stages.finding import SHIPPED, stage_of
 from deepcolor.tracking import store
+from deepcolor.tracking.relocation import local_path
 
 CARD_FILE = "README.md"
 _MOST_ANCESTORS = 20
@@ -140,11 +141,9 @@ def _download(version: ModelVersion, wanted: Mapping[str, int], folder: Path, *,
 def _check_artifact(uri: str, *, most_bytes: int, tracking_uri: str) -> None:
     """Refuse what a download would wait for, or fill the disk with."""
     from mlflow.artifacts import list_artifacts
-    from mlflow.utils.file_utils import local_file_uri_to_path
-    from mlflow.utils.uri import is_local_uri
 
-    if is_local_uri(uri):  # type: ignore[no-untyped-call]
-        check_plain(local_file_uri_to_path(uri), most_bytes=most_bytes)  # type: ignore[no-untyped-call]
+    if (path := local_path(uri)) is not None:
+        check_plain(path, most_bytes=most_bytes)
         return
     folder, _, name = uri.rpartition("/")
     for file in list_artifacts(artifact_uri=folder, tracking_uri=tracking_uri):

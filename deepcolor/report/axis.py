@@ -92,12 +92,20 @@ class Axis:
         return [*kept, *ticks[-1:]] if len(ticks) > 1 else kept
 
 
-def axis_of(dimension: Dimension | None, values: Sequence[ParamValue]) -> Axis:
+def is_logarithmic(low: float, high: float, *, maximized: bool = False) -> bool:
+    """Say whether numbers are drawn by their decades: errors are, where they span one; shares up to 1 never are, such
+    as an accuracy that is maximised.
+    """
+    return low > 0 and high / low >= _DECADES and not (maximized and high <= 1)
+
+
+def axis_of(dimension: Dimension | None, values: Sequence[ParamValue], *, maximized: bool = False) -> Axis:
     """Return the axis for the values that a field took.
 
     Args:
         dimension: How it is searched; None for the objective.
         values: One for each trial.
+        maximized: Whether large values are better; of the objective.
     """
     numbers = [float(value) for value in values if isinstance(value, int | float) and not isinstance(value, bool)]
     if len(numbers) < len(values) or not numbers:
@@ -108,7 +116,7 @@ def axis_of(dimension: Dimension | None, values: Sequence[ParamValue]) -> Axis:
     if low <= 0 and 2 < len(distinct) <= _FEW and high > _DECADES * next(n for n in distinct if n > 0 or n == high):
         # Such as 0, 1e-5, 1e-4, 1e-3: on a line of numbers all but the last would share one place.
         return Axis(tuple(sorted(set(values), key=float)), 0.0, float(len(distinct) - 1))  # type: ignore[arg-type]
-    log = low > 0 and (high / low >= _DECADES or dimension is None)
+    log = is_logarithmic(low, high, maximized=maximized)
     ends = (math.log10(low), math.log10(high)) if log else (low, high)
     whole = all(isinstance(value, int) for value in values)
     few = tuple(distinct) if dimension is not None and len(distinct) <= _FEW else ()

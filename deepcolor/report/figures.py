@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from deepcolor.config.schema import Sweep
 from deepcolor.counting import counted
-from deepcolor.report.axis import Axis, axis_of
+from deepcolor.report.axis import Axis, axis_of, is_logarithmic
 from deepcolor.search.study.trials import StoredTrial, searched
 from deepcolor.tracking.layout import short
 
@@ -145,7 +145,7 @@ def parallel_figure(of: Pictured) -> ShownFigure:
 
     figure = new_figure(max(6.5, 2.2 + 1.7 * len(of.axes)), 4.8)
     axes = figure.subplots()
-    value_axis = axis_of(None, [_value(trial) for trial in of.trials])
+    value_axis = axis_of(None, [_value(trial) for trial in of.trials], maximized=of.maximized)
     columns = {_named(of.objective, value_axis): value_axis}
     columns |= {_named(name, axis): axis for name, axis in of.axes.items()}
     for whole, style in ((False, {"linewidths": 0.9, "linestyles": "dashed"}), (True, {"linewidths": 1.6})):
@@ -195,16 +195,6 @@ def importances_figure(of: Pictured, shares: Mapping[str, Mapping[str, float]]) 
     figure.legend(fontsize=9, edgecolor="none", loc="outside upper right", ncols=len(shares))  # Bars may be anywhere.
     trials = counted(len(of.complete), "complete trial")
     put_title(figure, f"{of.study}: which field decides {of.objective}, from {trials}")
-    return figure
-
-
-def sentence_figure(of: Pictured, sentence: str) -> ShownFigure:
-    """Say, in place of a picture, why it is not drawn."""
-    figure = new_figure(8.2, 2.2)
-    axes = figure.subplots()
-    axes.set_axis_off()
-    axes.text(0.5, 0.5, textwrap.fill(sentence, 80), ha="center", va="center", fontsize=10, color=INK)
-    put_title(figure, of.study)
     return figure
 
 
@@ -258,15 +248,13 @@ def _upright(axes: Axes, place: int, axis: Axis, *, lacking: bool) -> None:
 
 
 def _log_values(axes: Axes, of: Pictured) -> None:
-    """Let the vertical axis span the decades of an error, with short labels and a light frame."""
+    """Let the vertical axis span the decades of an error, if it has any, with short labels and a light frame."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     low, high = (edge(map(_value, of.trials)) for edge in (min, max))
-    if low > 0 and high / low > 2:
+    if is_logarithmic(low, high, maximized=of.maximized):
         axes.set_yscale("log")
-        axes.yaxis.set_major_locator(
-            LogLocator(subs=(1,) if high / low > 1e4 else (1, 2, 5) if high / low > 10 else range(1, 10))
-        )
+        axes.yaxis.set_major_locator(LogLocator(subs=(1,) if high / low > 1e4 else (1, 2, 5)))
         axes.yaxis.set_minor_formatter(NullFormatter())
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: short(float(value))))
     axes.tick_params(axis="y", labelsize=8)

@@ -19,7 +19,6 @@ from deepcolor.report.figures import (
     importances_figure,
     parallel_figure,
     pictured,
-    sentence_figure,
     slices_figure,
 )
 from deepcolor.report.front import front_figure, fronted
@@ -45,7 +44,7 @@ _STAMP = ".report"
 _ENOUGH_TRIALS = 20
 """On a function of three fields, whose most important one is known from 600 trials, fANOVA found it in 3 of 4 draws of
 15 trials; PED-ANOVA, which looks at the best tenth, in none of 25 draws of 10."""
-_FORM = 2
+_FORM = 3
 """Increased when the form of the reports changes, so that older ones are written again."""
 
 
@@ -63,7 +62,7 @@ class ReportFolder:
     def write(self, study: StoredStudy, summary: Summary) -> None:
         """Write leaderboard, summary and pictures; nothing is drawn again if no trial has changed since.
 
-        A picture is left out if there is nothing to draw in it.
+        A picture is left out if there is nothing to draw in it; why there are no importances stands in a text.
         """
         folder = self.folder
         folder.mkdir(parents=True, exist_ok=True)
@@ -144,33 +143,30 @@ def _write_confirmation(study: StoredStudy, summary: Summary, folder: Path) -> N
     png = confirmation_png(summary, objective=study.sweep.search.objectives[0])
     contents = {CONFIRMATION: confirmation_csv(settings).encode() if settings else None, "confirmation.png": png}
     for name, content in contents.items():
-        if content is not None:
-            write_atomically(folder / name, content)
-        else:
-            (folder / name).unlink(missing_ok=True)
+        _write_or_remove(folder / name, content)
 
 
 def _draw_all(study: StoredStudy, trials: Sequence[StoredTrial], folder: Path) -> None:
     of = pictured(study.sweep, trials)
     searched_over = bool(of.axes and of.trials)
+    reason = too_little(of)
+    _write_or_remove(folder / "importances.txt", f"{reason}\n".encode() if reason and len(of.axes) > 1 else None)
     drawings: dict[str, Callable[[], ShownFigure] | None] = {
         "optimization_history": (lambda: history_figure(of)) if of.trials else None,
         "parallel_coordinates": (lambda: parallel_figure(of)) if searched_over else None,
         "slices": (lambda: slices_figure(of)) if searched_over else None,
-        "importances": (lambda: _importances(study, of)) if len(of.axes) > 1 else None,
+        "importances": (lambda: importances_figure(of, importances(study, of.varying))) if not reason else None,
     }
     for name, draw in drawings.items():
-        path = folder / f"{name}.png"
-        if draw is None:
-            path.unlink(missing_ok=True)
-        else:
-            write_atomically(path, draw().png())
+        _write_or_remove(folder / f"{name}.png", draw().png() if draw else None)
 
 
-def _importances(study: StoredStudy, of: Pictured) -> ShownFigure:
-    """Both evaluators in one picture: they can disagree, and then neither should be believed alone."""
-    reason = too_little(of)
-    return sentence_figure(of, reason) if reason else importances_figure(of, importances(study, of.varying))
+def _write_or_remove(path: Path, content: bytes | None) -> None:
+    """Write a file, or remove what an earlier report wrote there."""
+    if content is None:
+        path.unlink(missing_ok=True)
+    else:
+        write_atomically(path, content)
 
 
 def too_little(of: Pictured) -> str:

@@ -54,6 +54,16 @@ def bring_home(database: Path, *, artifacts: Path) -> bool:
     return True
 
 
+def local_path(location: str | None) -> Path | None:
+    """Return the path that a location means to MLflow; None if it is not on this machine."""
+    if location is None:
+        return None
+    if location.startswith("file:"):
+        place = urlsplit(location)
+        return Path(url2pathname(place.path)) if place.netloc in {"", "localhost"} else None
+    return Path(location) if location.startswith("/") else None
+
+
 def put_default(database: Path, *, artifacts: Path) -> None:
     """Let a database that has just been set up say that its own experiment has its artifacts among the others'.
 
@@ -105,7 +115,7 @@ def _moves(connection: sqlite3.Connection, artifacts: Path) -> dict[Path, Path]:
     if ("experiments", "artifact_location") not in _present(connection):
         return moves
     for name, location in connection.execute("SELECT name, artifact_location FROM experiments"):
-        path = _path_of(location)
+        path = local_path(location)
         # Artifacts put elsewhere on purpose stay there; another name of the same folder is not a move.
         folder = _DEFAULT_ID if name == _DEFAULT else layout.stage_in(name)
         if path is None or (path.parent.name, path.name) != (_ARTIFACTS, folder):
@@ -134,7 +144,7 @@ def _rewrite(connection: sqlite3.Connection, table: str, column: str, moves: Map
 
 def _moved(location: str | None, moves: Mapping[Path, Path]) -> Iterator[str]:
     """Yield the new location of what is in a moved folder; nothing for the rest."""
-    path = _path_of(location)
+    path = local_path(location)
     if path is None or location is None:
         return
     for old, new in moves.items():
@@ -142,12 +152,3 @@ def _moved(location: str | None, moves: Mapping[Path, Path]) -> Iterator[str]:
             now = new / path.relative_to(old)
             yield now.as_uri() if location.startswith("file:") else str(now)
             return
-
-
-def _path_of(location: str | None) -> Path | None:
-    """The path that a location means to MLflow; None if it is not on this machine."""
-    if location is None:
-        return None
-    if location.startswith("file:"):
-        return Path(url2pathname(urlsplit(location).path))
-    return Path(location) if location.startswith("/") else None

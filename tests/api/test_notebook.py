@@ -69,8 +69,8 @@ def test_a_running_study_in_a_cell() -> None:
     assert view.text.splitlines() == [
         "faces: 4/9 trials, 1 pruned, 2 running, 1 failed",
         "1.2 epochs/s, 1 min 15 s left",
-        "best val/mse 3.000e-03: trial 2, lr=0.00456 growth=<double>",
-        "trial 5  epoch 3/27  val/mse 2.500e-01  lr=0.00456 growth=<double>",
+        "best val/mse 0.003: trial 2, lr=0.00456 growth=<double>",
+        "trial 5  epoch 3/27  val/mse 0.25  lr=0.00456 growth=<double>",
         "trial 6  epoch 0/27    lr=0.00456 growth=<double>",
     ]
     words = " ".join(_Words(view.html).words.split())
@@ -101,7 +101,7 @@ def test_the_trials_of_a_study_in_a_table() -> None:
     assert words.startswith(
         "study faces: 3 trials (1 complete, 1 pruned, 1 waiting) best: trial 0 trial state value lr growth epochs"
     )
-    assert re.search(r"3 3 waiting 5\.000e-01 0\.00456 <double>", words)
+    assert re.search(r"3 3 waiting 0\.5 0\.00456 <double>", words)
     many = trials_html("study faces", [trial(number) for number in range(SHOWN_TRIALS + 5)], found="")
     assert many.count("<tr") == 1 + SHOWN_TRIALS
     assert "and 5 trials more" in many

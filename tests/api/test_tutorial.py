@@ -88,7 +88,7 @@ def kernel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kernel]:
     """The tutorial, executed in a folder of its own, and its kernel."""
     folder = tmp_path_factory.mktemp("tutorial")
     (folder / "tutorial").mkdir()
-    new_store(template_database(tmp_path_factory.getbasetemp()), folder / "tutorial")
+    new_store(template_database(tmp_path_factory), folder / "tutorial")
     assert WHOLE in TUTORIAL.read_text()
     notebook = nbformat.reads(TUTORIAL.read_text().replace(WHOLE, FEWER), as_version=4)
     run = Kernel(notebook, AsyncKernelManager(kernel_name="python3"))

@@ -16,6 +16,7 @@ from tests.processes import WAIT_S
 from tests.reporting import Heard
 from tests.tracking.building import make_sweep, study_record
 from tests.tracking.conftest import mlflow_template, tracking_uri  # noqa: F401  # fixtures
+from tests.tracking.test_ui_command import assert_answers_to
 
 
 @pytest.fixture
@@ -36,15 +37,18 @@ def free_port() -> int:
 
 
 def test_the_pages_are_there_while_the_server_runs(workspace: Workspace) -> None:
-    """The links are known before anything is started; a server that ends by itself is an error with its last words."""
-    port = free_port()
-    pages = find_pages(workspace, workspace.mlflow_uri, port=port)
-    assert pages.url == f"http://127.0.0.1:{port}"
+    """The links are known before anything is started; the server answers only to the name it serves under; one that
+    ends by itself is an error with its last words.
+    """
+    host, port = "127.0.0.2", free_port()
+    pages = find_pages(workspace, workspace.mlflow_uri, host=host, port=port)
+    assert pages.url == f"http://{host}:{port}"
     assert pages.studies["grid"].startswith(f"{pages.url}/#/experiments/")
     assert pages.server is not None
     with pages.server.running() as server:
         with urllib.request.urlopen(pages.url, timeout=WAIT_S) as page:
             assert b"MLflow" in page.read()
+        assert_answers_to(host, port, [f"{host}:{port}"])
         os.kill(server.process.pid, signal.SIGKILL)
         with pytest.raises(TrackingError, match=rf"exit code -9\. Its last words: .*{server.log}"):
             server.wait()

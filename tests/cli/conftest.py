@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import os
 import shutil
@@ -25,7 +24,9 @@ from deepcolor.data.drawn import draw_set
 from deepcolor.data.manifest import prepare
 from deepcolor.search.rules.summary import Summary
 from deepcolor.workspace import Workspace
+from tests.reporting import draw_nothing
 from tests.running import run_command
+from tests.shared import shared
 from tests.tracking.building import new_store, template_database
 
 ENVIRONMENT = {name: value for name, value in os.environ.items() if name not in {"MLFLOW_TRACKING_URI", "FORCE_COLOR"}}
@@ -72,35 +73,42 @@ def cli(tmp_path: Path) -> Cli:
 @pytest.fixture
 def mlflow_database(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Give the workspace MLflow's database, empty."""
-    new_store(template_database(tmp_path_factory.getbasetemp()), tmp_path)
+    new_store(template_database(tmp_path_factory), tmp_path)
 
 
 @pytest.fixture(scope="session")
 def decoded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A workspace with 30 drawn faces prepared as `faces`, and decoded as the sweeps here have them; to be copied."""
-    return _decoded(tmp_path_factory.mktemp("decoded"))
+    return shared(tmp_path_factory, "decoded", _decode)
 
 
-@functools.cache
-def _decoded(root: Path) -> Path:
+def _decode(root: Path) -> None:
     draw_set("faces", root / "pictures", count=30, size_px=64, seed=0)
     workspace = Workspace.at(root).create()
     manifest = prepare(root / "pictures", name="faces", workspace=workspace)
     ensure_cache(workspace, manifest, DataConfig(name="faces", size_px=64))
-    return root
 
 
 @pytest.fixture
-def prepared(cli: Cli, mlflow_database: None, decoded: Path) -> Cli:
-    """A workspace with 30 drawn faces prepared as `faces`, and not yet decoded."""
+def ready(cli: Cli, mlflow_database: None, decoded: Path) -> Cli:
+    """A workspace with 30 drawn faces prepared as `faces`, and decoded."""
     shutil.copytree(decoded, cli.workspace, dirs_exist_ok=True)
-    shutil.rmtree(Workspace.at(cli.workspace).datasets / "faces" / "cache")
     return cli
 
 
 @pytest.fixture
-def how(tmp_path: Path, mlflow_database: None, decoded: Path) -> How:
-    """A workspace with 30 drawn faces, for commands called as functions; segments run in this process."""
+def prepared(ready: Cli) -> Cli:
+    """The same, not yet decoded."""
+    shutil.rmtree(Workspace.at(ready.workspace).datasets / "faces" / "cache")
+    return ready
+
+
+@pytest.fixture
+def how(tmp_path: Path, mlflow_database: None, decoded: Path, monkeypatch: pytest.MonkeyPatch) -> How:
+    """A workspace with 30 drawn faces, for commands called as functions; segments run in this process, and no report
+    has pictures, which would take longer than all else.
+    """
+    draw_nothing(monkeypatch.setattr)
     shutil.copytree(decoded, tmp_path, dirs_exist_ok=True)
     workspace = Workspace.at(tmp_path)
     return How(

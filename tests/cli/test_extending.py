@@ -6,18 +6,24 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
+import mlflow
+import pandas as pd
+
+import deepcolor
+from deepcolor.app.data import data_of
+from deepcolor.config.load import load_sweep
+from deepcolor.models.saved import open_saved
 from deepcolor.search.study.storage import StudyStorage
+from deepcolor.training.advance import advance
 from deepcolor.training.checkpoint import read_history
-from deepcolor.training.trajectory import TrajectoryPaths
+from deepcolor.training.trajectory import Segment, Trajectory, TrajectoryPaths
 from deepcolor.workspace import Workspace
-from tests.cli.conftest import ENVIRONMENT, Cli
+from tests.cli.conftest import Cli
 from tests.extending import write_files
-from tests.reliability.processes import Faults, start, wait_until
+from tests.reliability.processes import Faults, start, start_call, wait_until
 
 SWEEP = "experiments/own.yaml"
 STAGE_SWEEP = "experiments/diabetes.yaml"
@@ -31,11 +37,11 @@ def epochs(workspace: Path) -> dict[str, list[dict[str, float]]]:
     return {name: [dict(row.metrics) for row in rows] for name, rows in found.items()}
 
 
-def test_what_a_sweep_brings_outlives_its_files(prepared: Cli, tmp_path: Path) -> None:
+def test_what_a_sweep_brings_outlives_its_files(ready: Cli, tmp_path: Path) -> None:
     """Killed with all its workers, and with its code gone, a study goes on with what it began with, and gives what it
     gives uncut, by another executor; with other code it is refused.
     """
-    assert len(write_files(tmp_path)) == 10
+    assert len(write_files(tmp_path)) == 12
     shutil.copytree(tmp_path, uncut := tmp_path / "uncut")
     running = start(tmp_path, "sweep", SWEEP, "--workers", "2", faults=Faults(formula=False))
     wait_until(lambda: any(Workspace.at(tmp_path).trajectories.glob("*/checkpoints/*.json")), "a training is kept")
@@ -45,15 +51,15 @@ def test_what_a_sweep_brings_outlives_its_files(prepared: Cli, tmp_path: Path) -
     losses = tmp_path / "experiments/own/losses.py"
     text = losses.read_text()
     losses.write_text(text.replace("1 + 4", "1 + 5"))
-    said = prepared.run("sweep", SWEEP, code=2).stderr
+    said = ready.run("sweep", SWEEP, code=2).stderr
     assert "has a different sweep from the one given; changed: code.own/losses.py: '" in said
     shutil.rmtree(losses.parent)
-    said = prepared.run("sweep", SWEEP, code=2).stderr
+    said = ready.run("sweep", SWEEP, code=2).stderr
     assert "must be a file that can be read; got no such file or directory" in said
     assert said.count("\n") == 1
 
-    prepared.run("studies", "own", "--write-sweep", "again.yaml")
-    summary = json.loads(prepared.run("sweep", "again.yaml", "--workers", "2", "--json").stdout)
+    ready.run("studies", "own", "--write-sweep", "again.yaml")
+    summary = json.loads(ready.run("sweep", "again.yaml", "--workers", "2", "--json").stdout)
     check(summary)
 
     whole = json.loads(Cli(uncut).run("sweep", SWEEP, "--executor", POOL, "--workers", "2", "--json").stdout)
@@ -94,18 +100,41 @@ def test_a_stage_is_searched_killed_promoted_and_served(cli: Cli) -> None:
     told = json.loads(cli.run("promote", "diabetes", "--json").stdout)
     assert (told["version"], told["verdict"]) == ("diabetes@1", "first")
     cli.run("pull", "diabetes@champion", "-o", "model")
-    asked = (
-        "import deepcolor, mlflow, pandas as pd\n"
-        "rows = pd.DataFrame([[0.04, 0.05, 0.06, 0.02, -0.04, -0.03, -0.04, 0, 0.02, 0]], columns=list('abcdefghij'))\n"
-        "mlflow.set_tracking_uri('sqlite:///mlruns/mlflow.db')\n"
-        "served = mlflow.pyfunc.load_model('models:/deepcolor-diabetes@champion')\n"
-        "print(deepcolor.load('model').predict(rows).equals(served.predict(rows)))\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", asked], cwd=cli.workspace, env=ENVIRONMENT, capture_output=True, text=True, check=False
-    )
-    assert done.stdout.strip().endswith("True"), done.stderr
-    assert "running code that a model of own/diabetes.py:Diabetes brings" in done.stderr
+    said = start_call(ask, folder=cli.workspace).ends(0)
+    assert said.strip().endswith("True"), said
+    assert "running code that a model of own/diabetes.py:Diabetes brings" in said
+
+
+def ask() -> None:
+    """Have a row answered by the pulled model and by MLflow's, in the present folder, by a process that has not run
+    their code.
+    """
+    rows = pd.DataFrame([[0.04, 0.05, 0.06, 0.02, -0.04, -0.03, -0.04, 0, 0.02, 0]], columns=list("abcdefghij"))
+    mlflow.set_tracking_uri("sqlite:///mlruns/mlflow.db")
+    served = mlflow.pyfunc.load_model("models:/deepcolor-diabetes@champion")
+    print(deepcolor.load("model").predict(rows).equals(served.predict(rows)))
+
+
+def test_a_stage_trains_on_prepared_pictures(decoded: Path, tmp_path: Path) -> None:
+    """It finds the pictures of the data set decoded, learns from them, and is measured against its baseline on the test
+    pictures: colours for sixteen levels are better than one colour, and that better than none.
+    """
+    write_files(tmp_path)
+    sweep = load_sweep(tmp_path / "experiments/palette.yaml")
+    found = data_of(Workspace.at(decoded), sweep)
+    stage, worth = sweep.stage_class, {}
+    for levels in (1, 16):
+        trajectory = Trajectory(sweep.setting({"levels": levels, "pull": 1.0}), data_digest=found.digest)
+        segment = Segment(trajectory, to_epoch=2, patience=None, store=tmp_path / "store", cache=found.folder)
+        result = advance(segment).result
+        assert result is not None
+        asked: dict[str, Any] = {"folder": found.folder, "data": sweep.data, "split": "test"}
+        _, saved = open_saved(result, own=True)
+        measured = stage.measure(saved, **asked, device="cpu", conditions=None)
+        worth[levels] = sum(measured.errors) / len(measured.errors)
+    grey = stage.baseline(**asked)
+    assert grey is not None
+    assert worth[16] < worth[1] < sum(grey) / len(grey)
 
 
 def test_an_executor_that_is_none_is_refused(cli: Cli) -> None:

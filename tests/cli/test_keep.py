@@ -25,6 +25,7 @@ from deepcolor.workspace import Workspace
 from tests.cli.conftest import Cli, run
 from tests.reliability.mlflow_server import Server
 from tests.reporting import Heard
+from tests.tracking.building import template_database
 
 SWEEP = Sweep.model_validate(
     {
@@ -37,9 +38,9 @@ SWEEP = Sweep.model_validate(
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
+def server(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """An MLflow server that has not been started."""
-    server = Server(tmp_path / "server")
+    server = Server(tmp_path / "server", database=template_database(tmp_path_factory))
     yield server
     server.stop()
 

@@ -70,7 +70,7 @@ def test_every_line_of_the_view_fits(width: int) -> None:
     text = "\n".join(lines)
     assert "7/60 trials, 3 pruned, 30 waiting, 2 running, 1 failed" in " ".join(text.split())
     assert "1.2 epochs/s, 1 h 02 min left" in text
-    assert "best val/mse_a 1.230e-03: trial 3" in text
+    assert "best val/mse_a 0.00123: trial 3" in text
     assert text.count("lr=0.00456") == 3 if width >= 80 else text.count("lr=0.00456") >= 1
 
 
@@ -157,5 +157,5 @@ def test_ended_trials_scroll_up_with_the_metric_named(monkeypatch: pytest.Monkey
         watcher.finished(BEST, snapshot())
         pruned = StoredTrial(4, "pruned", dict(PARAMS), 0.5, 0, 1, None, Outcome(View(1, 1, 0.5)), None)
         watcher.finished(pruned, snapshot())
-    assert "trial 3: val/mse_a 1.230e-03  lr=0.00456" in file.getvalue()
-    assert "trial 4 pruned: val/mse_a 5.000e-01 after 1 epoch  lr=" in file.getvalue()
+    assert "trial 3: val/mse_a 0.00123  lr=0.00456" in file.getvalue()
+    assert "trial 4 pruned: val/mse_a 0.5 after 1 epoch  lr=" in file.getvalue()

@@ -36,14 +36,14 @@ main()
 """The command without what takes longest and is not looked at here: networks and pictures."""
 
 
-def test_a_description_beyond_ascii_under_a_plain_c_locale(prepared: Cli) -> None:
+def test_a_description_beyond_ascii_under_a_plain_c_locale(ready: Cli) -> None:
     """The sweep ends well, its runs are FINISHED, and description, command and the sweep's file are what they are."""
-    (prepared.workspace / "maße.yaml").write_text(SWEEP, encoding="utf-8")
+    (ready.workspace / "maße.yaml").write_text(SWEEP, encoding="utf-8")
     words = ["sweep", "maße.yaml", "--executor", "serial", "-o", "description=Töne 🎨"]
     environment = {**ENVIRONMENT, **PLAIN, "PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run(
         [sys.executable, "-c", COMMAND, *words],
-        cwd=prepared.workspace,
+        cwd=ready.workspace,
         env=environment,
         capture_output=True,
         timeout=WAIT_S,
@@ -52,12 +52,12 @@ def test_a_description_beyond_ascii_under_a_plain_c_locale(prepared: Cli) -> Non
     assert done.returncode == 0, done.stderr
     assert b"Traceback" not in done.stderr
     assert b"warning" not in done.stderr
-    workspace = Workspace.at(prepared.workspace)
+    workspace = Workspace.at(ready.workspace)
     client = MlflowClient(workspace.mlflow_uri)
     runs = client.search_runs([experiment.experiment_id for experiment in client.search_experiments()])
     assert [run.info.status for run in runs] == ["FINISHED"] * 2
     (parent,) = (run for run in runs if run.data.tags["deepcolor.kind"] == "study")
     assert "Töne 🎨" in parent.data.tags["mlflow.note.content"]
     assert "maße.yaml" in parent.data.tags["deepcolor.command"]
-    stored = Path(client.download_artifacts(parent.info.run_id, "sweep.yaml", os.fspath(prepared.workspace)))
+    stored = Path(client.download_artifacts(parent.info.run_id, "sweep.yaml", os.fspath(ready.workspace)))
     assert "description: Töne 🎨" in stored.read_text(encoding="utf-8")

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 
 from deepcolor.app.how import How
+from deepcolor.app.parents import Parents
 from deepcolor.config.load import load_sweep
-from deepcolor.errors import ConfigError
+from deepcolor.errors import ConfigError, ModelError, StudyError
 from deepcolor.search.rules.summary import best_of
 from deepcolor.search.study.storage import StoredStudy, StudyStorage
+from deepcolor.workspace import Workspace
 from tests.cli.conftest import command, run
 
 REGRESSOR = """
@@ -74,6 +77,21 @@ def test_a_colorizer_takes_a_regressors_encoder(how: How) -> None:
     with pytest.raises(ConfigError, match="feature_maps: must be 2, as in regressor@champion; got 5") as refusal:
         sweep(how, ENCODERS, "study=other", "model.feature_maps=5")
     assert refusal.value.exit_code == 2
+
+
+def test_what_is_not_there_to_start_from_is_named_with_its_key(tmp_path: Path) -> None:
+    """A version, a study: the key as it is written in the file, or where it is searched."""
+    workspace = Workspace.at(tmp_path)
+    parents = Parents(workspace, StudyStorage(workspace), tracking_uri=workspace.mlflow_uri)
+    file = tmp_path / "sweep.yaml"
+    for text, override, said in (
+        (TRANSFER, "init.init_from=colorizer@7", r"init\.init_from: colorizer@7 must exist; got no version"),
+        (TRANSFER, "init.init_from=study:none", r"init\.init_from: study 'none' is not in .*/studies; there are no"),
+        (ENCODERS, "search.space.init_from=[regressor@9]", r"search\.space\.init_from: regressor@9 must exist"),
+    ):
+        file.write_text(text)
+        with pytest.raises((ModelError, StudyError), match=f"^{said}"):
+            parents.adopt(load_sweep(file, [override]))
 
 
 def test_a_transfer_starts_from_the_best_of_each_width(how: How) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from tests.cli.conftest import ENVIRONMENT, Cli
+from tests.cli.conftest import Cli
 from tests.processes import WAIT_S, descendants, is_alive
 from tests.reliability.processes import Faults, start
 
@@ -62,39 +62,39 @@ def wait_for_trials(workspace: Path, count: int) -> None:
         time.sleep(0.05)
 
 
-def test_a_killed_driver_goes_on_where_it_was(prepared: Cli) -> None:
+def test_a_killed_driver_goes_on_where_it_was(ready: Cli) -> None:
     """A grid of 12 points on two workers, its driver killed with -9 in the middle: each point ends up complete once."""
-    prepared.write("grid.yaml", GRID)
-    process = start(prepared.workspace, "sweep", "grid.yaml", "--workers", "2", faults=TRAINS)
-    wait_for_trials(prepared.workspace, 3)
+    ready.write("grid.yaml", GRID)
+    process = start(ready.workspace, "sweep", "grid.yaml", "--workers", "2", faults=TRAINS)
+    wait_for_trials(ready.workspace, 3)
     os.killpg(process.pid, signal.SIGKILL)
     process.ends(-signal.SIGKILL)
-    done = json.loads(prepared.run("sweep", "grid.yaml", "--workers", "2", "--json").stdout)
+    done = json.loads(ready.run("sweep", "grid.yaml", "--workers", "2", "--json").stdout)
     assert (done["complete"], done["trials"], done["failed"]) == (12, 12, 0)
-    assert list(prepared.workspace.rglob("*.db-*")) == [], "a database is not one whole file"
+    assert list(ready.workspace.rglob("*.db-*")) == [], "a database is not one whole file"
     assert done["trained_epochs"] == 24
-    trials = json.loads(prepared.run("studies", "grid", "--json").stdout)["trials"]
+    trials = json.loads(ready.run("studies", "grid", "--json").stdout)["trials"]
     points = Counter(json.dumps(trial["params"], sort_keys=True) for trial in trials)
     assert len(points) == 12
     assert set(points.values()) == {1}
-    assert running_runs(prepared.workspace) == []
-    assert trial_runs(prepared.workspace) == Counter({str(number): 1 for number in range(12)})
+    assert running_runs(ready.workspace) == []
+    assert trial_runs(ready.workspace) == Counter({str(number): 1 for number in range(12)})
 
 
-def test_ctrl_c_saves_and_says_how_to_resume(prepared: Cli) -> None:
+def test_ctrl_c_saves_and_says_how_to_resume(ready: Cli) -> None:
     """One Ctrl-C ends with 130 and the line that resumes; that line finishes the study, and again it trains nothing."""
-    prepared.write("grid.yaml", GRID)
+    ready.write("grid.yaml", GRID)
     words = ("sweep", "grid.yaml", "--executor", "serial", "-o", "search.space.lr=[1e-2]")
-    process = start(prepared.workspace, *words, faults=TRAINS)
-    wait_for_trials(prepared.workspace, 1)
+    process = start(ready.workspace, *words, faults=TRAINS)
+    wait_for_trials(ready.workspace, 1)
     process.signal(signal.SIGINT)
     output = process.ends(130)
     resume = output.strip().splitlines()[-1].partition("Resume with: ")[2]
     assert resume.endswith("sweep grid.yaml --executor serial -o 'search.space.lr=[1e-2]'")
-    assert running_runs(prepared.workspace) == []
+    assert running_runs(ready.workspace) == []
     same = shlex.split(resume)[1:]
-    first = json.loads(prepared.run(*same, "--json").stdout)
-    again = json.loads(prepared.run(*same, "--json").stdout)
+    first = json.loads(ready.run(*same, "--json").stdout)
+    again = json.loads(ready.run(*same, "--json").stdout)
     assert first["complete"] == again["complete"] == 4
     assert again["trained_now"] == 0
     assert again["best"] == first["best"]
@@ -125,31 +125,6 @@ def test_a_driver_stopped_while_it_decodes_leaves_no_process(prepared: Cli, stop
         time.sleep(0.05)
     if stop == signal.SIGKILL:  # The stop that leaves most behind.
         assert json.loads(prepared.run(*words, "--json").stdout)["complete"] == 1
-
-
-SLOW_DRAWING = """
-import sys, time
-class Slow:
-    @staticmethod
-    def find_spec(name, path=None, target=None):
-        if name == "matplotlib.layout_engine" and "matplotlib.figure" in sys.modules:
-            print("the library is half made")
-            time.sleep(8)
-sys.meta_path.insert(0, Slow)
-"""
-
-
-def test_a_report_waits_for_what_draws_it(prepared: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A training that ends while the library that draws the report is still being imported has its pictures."""
-    prepared.write("slow/sitecustomize.py", SLOW_DRAWING)
-    monkeypatch.setitem(ENVIRONMENT, "PYTHONPATH", str(prepared.workspace / "slow"))
-    prepared.write("grid.yaml", GRID)
-    space = "search.space={lr: [1e-2], feature_maps: [2], epochs: [2]}"
-    process = prepared.start("sweep", "grid.yaml", "--executor", "serial", "-o", space)
-    output = process.communicate(timeout=WAIT_S)[0]
-    assert process.returncode == 0, output
-    assert "the library is half made" in output
-    assert (prepared.workspace / "studies" / "grid" / "report" / "optimization_history.png").stat().st_size > 0
 
 
 @pytest.mark.parametrize(

@@ -75,4 +75,4 @@ def new_workspace(folder: Path, *, decoded: Path, database: Path) -> Commands:  
 @pytest.fixture
 def commands(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, decoded: Path) -> Commands:  # noqa: F811
     """A workspace of a test's own."""
-    return new_workspace(tmp_path, decoded=decoded, database=template_database(tmp_path_factory.getbasetemp()))
+    return new_workspace(tmp_path, decoded=decoded, database=template_database(tmp_path_factory))

@@ -91,7 +91,7 @@ def devices(commands: Commands, study: str) -> set[str]:
 def searched(tmp_path_factory: pytest.TempPathFactory, decoded: Path) -> tuple[Commands, dict[str, Any]]:
     """A workspace with a search by TPE and ASHA on three worker processes, and what the sweep said."""
     folder = tmp_path_factory.mktemp("searched")
-    commands = new_workspace(folder, decoded=decoded, database=template_database(tmp_path_factory.getbasetemp()))
+    commands = new_workspace(folder, decoded=decoded, database=template_database(tmp_path_factory))
     (folder / "search.yaml").write_text(SEARCH)
     return commands, commands.json("sweep", "search.yaml", "--workers", "3", "--device", "auto")
 

@@ -30,6 +30,8 @@ from pathlib import Path
 from tests.faults.checker import violations
 from tests.faults.hurting import FAULTS, Run, settled, start
 from tests.faults.sweeps import KINDS, REFERENCES, Kind
+from tests.running import run_commands
+from tests.tracking.building import new_store
 
 _UNWANTED = re.compile(r"Traceback|This is a fault in deepcolor|resource_tracker|KeyError|leaked")
 """No fault is a reason to show a person any of this."""
@@ -59,8 +61,14 @@ class Outcome:
     folder: Path
 
 
-def build_world(root: Path, kinds: Sequence[Kind] = KINDS) -> World:
-    """Draw and prepare pictures, and train every setting of `kinds` undisturbed. Takes about a minute, once."""
+def build_world(root: Path, kinds: Sequence[Kind] = KINDS, *, database: Path | None = None) -> World:
+    """Draw and prepare pictures, and train every setting of `kinds` undisturbed. Takes about a minute, once.
+
+    Args:
+        root: Where it is made.
+        kinds: What will be hurt.
+        database: An empty one of MLflow's to copy; None: one is set up.
+    """
     from deepcolor.data.drawn import draw_set
     from deepcolor.search.study.storage import StudyStorage
     from deepcolor.tracking import store
@@ -73,14 +81,22 @@ def build_world(root: Path, kinds: Sequence[Kind] = KINDS) -> World:
         return world
     draw_set("faces", root / "pictures", count=24, size_px=64, seed=3)
     at = ("--workspace", str(workspaces["reference"]))
-    _undisturbed(root, "reference", "data", "prepare", "pictures", "--name", "faces", *at)
+    if database is not None:
+        new_store(database, workspaces["reference"])
+    commands = [["data", "prepare", "pictures", "--name", "faces", *at]]
     for name in sorted({kind.reference for kind in kinds}):
         file = root / f"{name}-reference.yaml"
         file.write_text(REFERENCES[name], encoding="utf-8")
-        _undisturbed(root, "reference", "sweep", file.name, *at)
+        commands.append(["sweep", file.name, "--executor", "serial", *at])
+    for said in run_commands(commands, folder=root, environment={}):
+        if said.code != 0:
+            raise SystemExit(f"undisturbed, it fails:\n{said.out}{said.err}")
     datasets = Path("studies") / "datasets"
     shutil.copytree(workspaces["reference"] / datasets, workspaces["template"] / datasets, dirs_exist_ok=True)
-    store.open_client(Workspace.at(workspaces["template"]).mlflow_uri)
+    if database is not None:
+        new_store(database, workspaces["template"])
+    else:
+        store.open_client(Workspace.at(workspaces["template"]).mlflow_uri)
     Workspace.at(workspaces["template"]).optuna_db.touch()
     StudyStorage(Workspace.at(workspaces["template"])).names()
     whole.touch()
@@ -182,13 +198,6 @@ class _Round:
 def _last_line(text: str) -> str:
     lines = text.strip().splitlines()
     return lines[-1][:200] if lines else "no output"
-
-
-def _undisturbed(root: Path, mark: str, *words: str) -> None:
-    output = root / f"{mark}.txt"
-    run = start(root, *words, mark=f"{mark}-{root.name}", output=output)
-    if run.wait() != 0:
-        raise SystemExit(f"{' '.join(words)} failed:\n{run.text}")
 
 
 def play(seeds: Sequence[int], root: Path, *, jobs: int) -> Iterator[Outcome]:

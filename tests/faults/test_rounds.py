@@ -14,6 +14,7 @@ import pytest
 from tests.faults.checker import violations
 from tests.faults.rounds import Outcome, World, build_world, run_round
 from tests.faults.sweeps import SMALL
+from tests.tracking.building import template_database
 
 SEED = 30
 """The disk is full while it trains, and then the driver is killed."""
@@ -21,7 +22,7 @@ SEED = 30
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> World:
-    return build_world(tmp_path_factory.mktemp("world"), [SMALL])
+    return build_world(tmp_path_factory.mktemp("world"), [SMALL], database=template_database(tmp_path_factory))
 
 
 @pytest.fixture(scope="module")

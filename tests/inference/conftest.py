@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from deepcolor.inference import ColorModel, load
-from tests.registry.world import World, build_world, make_model
-from tests.tracking.building import template_database
+from tests.registry.world import World, make_model, shared_world
 
 
 @pytest.fixture(scope="session")
@@ -36,7 +35,7 @@ def no_tracking_uri(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session")
 def base_world(tmp_path_factory: pytest.TempPathFactory) -> World:
-    return build_world(tmp_path_factory.mktemp("world"), template=template_database(tmp_path_factory.getbasetemp()))
+    return shared_world(tmp_path_factory)
 
 
 @pytest.fixture

@@ -6,14 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.registry.world import World, build_world
-from tests.tracking.building import template_database
+from tests.registry.world import World, shared_world
 
 
 @pytest.fixture(scope="session")
 def base_world(tmp_path_factory: pytest.TempPathFactory) -> World:
-    template = template_database(tmp_path_factory.getbasetemp())
-    return build_world(tmp_path_factory.mktemp("world"), template=template)
+    return shared_world(tmp_path_factory)
 
 
 @pytest.fixture

@@ -43,7 +43,7 @@ def test_winner_and_runner_up_are_compared_over_all_their_trainings(world: World
     assert evidence.relative == pytest.approx(ours / theirs - 1)
     assert (evidence.trial, evidence.runner_up, evidence.seeds) == (0, 4, 2)
     assert resolve("colorizer@champion", tracking_uri=world.uri).evidence == evidence
-    assert "runner-up (trial 4) 2.000e-03 ± 2.0e-04" in evidence.sentence
+    assert "runner-up (trial 4) 0.002 ± 0.0002" in evidence.sentence
     assert evidence.verdict in evidence.sentence
 
 

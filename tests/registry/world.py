@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import pickle
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
+from mlflow.tracking._tracking_service import utils
 from PIL import Image
 from torch.nn.functional import mse_loss
 
@@ -26,7 +29,15 @@ from deepcolor.models.networks import Network, Target, build
 from deepcolor.registry.promote import Candidate, Promotion, promote
 from deepcolor.tracking.projection import MlflowTracker
 from deepcolor.workspace import Workspace
-from tests.tracking.building import make_provenance, make_sweep, new_store, study_record, trial_record
+from tests.shared import shared
+from tests.tracking.building import (
+    make_provenance,
+    make_sweep,
+    new_store,
+    study_record,
+    template_database,
+    trial_record,
+)
 
 SIZE_PX = 64
 _PHOTOS = 30
@@ -79,14 +90,23 @@ class World:
     def copy(self, root: Path) -> World:
         """A second one like this, with a registry of its own and the same runs."""
         shutil.copytree(self.root / "mlruns", root / "mlruns")
-        world = dataclasses.replace(self, root=root, uri=f"sqlite:///{root / 'mlruns' / 'mlflow.db'}")
-        # Stored anew, not copied: MLflow keeps absolute paths, and remembers by run id where artifacts go.
-        project(world)
-        return world
+        utils._artifact_repos_cache.clear()  # MLflow remembers by run id where artifacts go.
+        return dataclasses.replace(self, root=root, uri=f"sqlite:///{root / 'mlruns' / 'mlflow.db'}")
 
 
-def build_world(root: Path, *, template: Path) -> World:
-    """Make the data set and the models; their runs come with `World.copy`."""
+def shared_world(factory: pytest.TempPathFactory) -> World:
+    """The one that all tests copy."""
+    database = template_database(factory)
+
+    def make(folder: Path) -> None:
+        (folder / "world.pickle").write_bytes(pickle.dumps(_build(folder, database)))
+
+    world: World = pickle.loads((shared(factory, "world", make) / "world.pickle").read_bytes())
+    return world
+
+
+def _build(root: Path, template: Path) -> World:
+    """Make the data set, the models and their runs."""
     workspace = Workspace.at(root)
     new_store(template, root)
     draw_photos(root / "photos", count=_PHOTOS)
@@ -94,7 +114,10 @@ def build_world(root: Path, *, template: Path) -> World:
     manifest = prepare(root / "photos", name="faces", workspace=workspace, min_side_px=32, split=_SPLIT)
     cache = ensure_cache(workspace, manifest, config)
     untrained = make_model(root / "results" / "untrained", seed=3)
-    return World(root, workspace.mlflow_uri, cache, (*train_models(root, cache), untrained), make_sweep(data=config))
+    models = (*train_models(root, cache), untrained)
+    world = World(root, workspace.mlflow_uri, cache, models, make_sweep(data=config))
+    project(world)
+    return world
 
 
 def train_models(root: Path, cache: Path) -> list[Path]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import shutil
 import sqlite3
@@ -20,9 +19,10 @@ from deepcolor.data.cache.stored import ensure_cache
 from deepcolor.data.drawn import draw_set
 from deepcolor.data.manifest import prepare
 from deepcolor.search.study.storage import StoredTrial, StudyStorage
-from deepcolor.tracking import store
 from deepcolor.workspace import Workspace
 from tests.reliability.processes import Command, Faults, start, wait_until
+from tests.shared import shared
+from tests.tracking.building import new_store, template_database
 
 FORMULA_GRID = """
 study: {study}
@@ -109,11 +109,11 @@ class Place:
 @pytest.fixture(scope="session")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A workspace with decoded drawn faces and two empty databases."""
-    return _template(tmp_path_factory.mktemp("reliability"))
+    database = template_database(tmp_path_factory)
+    return shared(tmp_path_factory, "reliability", lambda root: _make(root, database)) / "workspace"
 
 
-@functools.cache
-def _template(root: Path) -> Path:
+def _make(root: Path, database: Path) -> None:
     draw_set("faces", root / "pictures", count=24, size_px=64, seed=3)
     workspace = Workspace.at(root / "workspace").create()
     manifest = prepare(root / "pictures", name="faces", workspace=workspace)
@@ -121,10 +121,9 @@ def _template(root: Path) -> Path:
         random_crop=None, random_vertical_flip=None, random_rotation=None, random_adjust_sharpness=None
     )
     ensure_cache(workspace, manifest, DataConfig(name="faces", size_px=64, augment=augment))
-    store.open_client(workspace.mlflow_uri)
+    new_store(database, workspace.root)
     workspace.optuna_db.touch()
     assert StudyStorage(workspace).names() == []
-    return workspace.root
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
+import shutil
 import socket
 import time
 from collections.abc import Callable, Iterable
@@ -20,10 +21,17 @@ MODE_FILE, ANSWERED_FILE, CREDENTIALS_FILE = "mode", "answered", "credentials"
 class Server:
     """One server on a port of its own; its database outlives it."""
 
-    def __init__(self, folder: Path, *, credentials: str | None = None) -> None:
-        """Do not start it yet; `credentials` are `user:password`, asked for in HTTP's basic way."""
+    def __init__(self, folder: Path, *, database: Path, credentials: str | None = None) -> None:
+        """Do not start it yet.
+
+        Args:
+            folder: Of its own.
+            database: An empty one to copy.
+            credentials: `user:password`, asked for in HTTP's basic way.
+        """
         self.folder = folder
         folder.mkdir()
+        shutil.copy(database, folder / "mlflow.db")
         if credentials is not None:
             expected = f"Basic {base64.b64encode(credentials.encode()).decode()}"
             (folder / CREDENTIALS_FILE).write_text(hashlib.sha256(expected.encode()).hexdigest())

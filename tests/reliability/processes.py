@@ -6,7 +6,6 @@ Processes are forked from a server that has imported this module (`tests/conftes
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import functools
 import importlib
@@ -18,14 +17,11 @@ import resource
 import select
 import signal
 import struct
-import subprocess
 import sys
 import termios
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from multiprocessing.connection import Connection, Pipe
-from multiprocessing.reduction import recv_handle, send_handle
 from pathlib import Path
 from typing import Any
 
@@ -37,9 +33,10 @@ import deepcolor.report.writing
 import deepcolor.search.driver.loop
 import deepcolor.training.advance  # noqa: F401
 from deepcolor.execution import devices
-from deepcolor.tracking import store, writer
+from deepcolor.tracking import store
 from tests.processes import WAIT_S
-from tests.running import as_new_process, run_one
+from tests.reporting import draw_nothing
+from tests.running import as_new_process, run_one, server_stands_by, writer_stands_by
 from tests.search.trivial import trivial
 
 store.prepare_environment()
@@ -172,7 +169,7 @@ def start_on_terminal(folder: Path, *words: str, faults: Faults | None = None, c
     return terminal
 
 
-def start_call(function: Callable[..., None], *arguments: Any, folder: Path, faults: Faults | None = None) -> Command:
+def start_call(function: Callable[..., object], *arguments: Any, folder: Path, faults: Faults | None = None) -> Command:
     """Start a module's function in `folder`, in a process as `start` makes it."""
     output = folder / f"output-{next(_numbers)}.txt"
     process = _CONTEXT.Process(target=_run, args=(function, arguments, folder, faults or Faults(), output))
@@ -199,7 +196,7 @@ def _main_on_terminal(words: Sequence[str], name: str) -> None:
     run_one(words)
 
 
-def _run(function: Callable[..., None], arguments: Sequence[Any], folder: Path, faults: Faults, output: Path) -> None:
+def _run(function: Callable[..., object], arguments: Sequence[Any], folder: Path, faults: Faults, output: Path) -> None:
     as_new_process()
     os.chdir(folder)
     descriptor = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
@@ -216,8 +213,7 @@ def _run(function: Callable[..., None], arguments: Sequence[Any], folder: Path, 
 def _arrange(faults: Faults) -> None:
     if faults.formula:
         devices.make_executor = functools.partial(devices.make_executor, run=trivial)
-        # The report's pictures take longer than all else together, and nothing here looks at them.
-        importlib.import_module("matplotlib.figure").Figure.savefig = lambda *_, **__: None
+        draw_nothing()
     if faults.largest_file_bytes is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (faults.largest_file_bytes,) * 2)
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -225,43 +221,11 @@ def _arrange(faults: Faults) -> None:
         signal.signal(number, signal.SIG_IGN)
     if faults.clock_shift_s:
         _shift_clock(faults.clock_shift_s)
-    launch: Any = _StandByWriter(faults.dies_at).launch
-    writer._launch = launch
-    if faults.dies_at is not None:
-        _die_at(faults.dies_at)
-
-
-class _StandByWriter:
-    """The process that writes to MLflow, forked with it imported before the driver has threads; like a `Popen`."""
-
-    def __init__(self, dies_at: Moment | None) -> None:
-        ours, theirs = Pipe()
-        driver, self._pid = os.getpid(), os.fork()
-        if self._pid == 0:
-            os.setsid()
-            ours.close()
-            with contextlib.suppress(EOFError, OSError):
-                descriptor = recv_handle(theirs)
-                if dies_at is not None:
-                    _die_at(dies_at, also=(driver,))
-                writer.serve(descriptor)
-            os._exit(0)
-        theirs.close()
-        self._pipe = ours
-
-    def launch(self, pipe: Connection) -> _StandByWriter:
-        send_handle(self._pipe, pipe.fileno(), self._pid)
-        return self
-
-    def wait(self, timeout: float = WAIT_S) -> None:
-        deadline = time.monotonic() + timeout
-        while os.waitpid(self._pid, os.WNOHANG) == (0, 0):
-            if time.monotonic() > deadline:
-                raise subprocess.TimeoutExpired("writer", timeout)
-            time.sleep(0.01)
-
-    def kill(self) -> None:
-        os.kill(self._pid, signal.SIGKILL)
+    server_stands_by()
+    driver, moment = os.getpid(), faults.dies_at
+    writer_stands_by(lambda: _die_at(moment, also=(driver,)) if moment is not None else None)
+    if moment is not None:
+        _die_at(moment)
 
 
 def _shift_clock(shift_s: float) -> None:

@@ -23,6 +23,15 @@ search: {{space: {{epochs: {epochs}}}}}
 """
 
 
+def own_pictures(place: Place, template: Path) -> Path:
+    """Give a place the pictures of its data set in a folder of its own."""
+    pictures = place.root / "pictures"
+    shutil.copytree(template.parent / "pictures", pictures)
+    path = place.root / "studies" / "datasets" / "faces" / "manifest.json"
+    path.write_text(json.dumps({**json.loads(path.read_bytes()), "source": str(pictures)}))
+    return pictures
+
+
 def _truncate(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-7])
 
@@ -57,19 +66,18 @@ def test_a_damaged_checkpoint_costs_epochs_and_no_figure(
 
 def test_pictures_changed_or_removed_stop_a_sweep_before_it_trains(place: Place, template: Path) -> None:
     """A picture with other content, or none: one line names it and says what to do; put back, the sweep goes on."""
-    picture = sorted((template.parent / "pictures").rglob("*.png"))[3]
+    pictures = own_pictures(place, template)
+    picture = sorted(pictures.rglob("*.png"))[3]
     content = picture.read_bytes()
-    try:
-        for change in (lambda: picture.write_bytes(content[:-1] + b"x"), picture.unlink):
-            change()
-            text = place.start("sweep", "grid.yaml", *SERIAL).ends(2)
-            (line,) = text.strip().splitlines()
-            assert "1 of 24 changed or removed" in line
-            assert picture.name in line
-            assert "deepcolor data prepare" in line
-            assert not (place.root / "studies" / "trajectories").exists()
-    finally:
-        picture.write_bytes(content)
+    for change in (lambda: picture.write_bytes(content[:-1] + b"x"), picture.unlink):
+        change()
+        text = place.start("sweep", "grid.yaml", *SERIAL).ends(2)
+        (line,) = text.strip().splitlines()
+        assert "1 of 24 changed or removed" in line
+        assert picture.name in line
+        assert "deepcolor data prepare" in line
+        assert not (place.root / "studies" / "trajectories").exists()
+    picture.write_bytes(content)
     place.sweep(*SERIAL)
     place.assert_whole()
 
@@ -101,15 +109,14 @@ def test_a_study_keeps_its_pictures_when_their_data_set_is_prepared_anew(place: 
 
 def test_a_picture_that_can_no_longer_be_decoded_is_left_out_of_a_new_study(place: Place, template: Path) -> None:
     """As after an upgrade to stricter decoders: the picture is named, the rest is trained on, the exit code says so."""
-    pictures = place.root / "pictures"
-    shutil.copytree(template.parent / "pictures", pictures)
+    pictures = own_pictures(place, template)
     path = place.root / "studies" / "datasets" / "faces" / "manifest.json"
     manifest = json.loads(path.read_bytes())
     file = next(file for file in manifest["files"] if file["split"] == "train")
     content = (pictures / file["path"]).read_bytes()[:900]
     (pictures / file["path"]).write_bytes(content)
     file.update(sha256=hashlib.sha256(content).hexdigest(), bytes=len(content))
-    path.write_text(json.dumps({**manifest, "source": str(pictures)}))
+    path.write_text(json.dumps(manifest))
     shutil.rmtree(path.parent / "cache")
     text = place.start("sweep", "grid.yaml", *SERIAL).ends(1)
     assert f"1 of 24 that cannot: {file['path']} (a truncated file)" in text

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import ENVIRONMENT, Cli, cli, decoded, mlflow_database, prepared  # noqa: F401  # fixtures
+from tests.cli.conftest import ENVIRONMENT, Cli, cli, decoded, mlflow_database, ready  # noqa: F401  # fixtures
 from tests.cli.test_sweep import GRID, wait_for_trials
 from tests.processes import descendants, is_alive
-from tests.reliability.processes import wait_until
+from tests.reliability.processes import Faults, start, wait_until
 
 
 def semaphores(pids: list[int]) -> list[str]:
@@ -19,7 +19,7 @@ def semaphores(pids: list[int]) -> list[str]:
 
 
 def test_the_start_after_kill_9_leaves_nothing_temporary(
-    prepared: Cli,  # noqa: F811
+    ready: Cli,  # noqa: F811
     tmp_path_factory: pytest.TempPathFactory,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -28,22 +28,25 @@ def test_the_start_after_kill_9_leaves_nothing_temporary(
     """
     temporary = tmp_path_factory.mktemp("tmp")
     monkeypatch.setitem(ENVIRONMENT, "TMPDIR", str(temporary))
-    prepared.write("grid.yaml", GRID)
-    training = prepared.start("sweep", "grid.yaml", "--workers", "2")
-    wait_for_trials(prepared.workspace, 1)
+    trains = Faults(formula=False, environment={"TMPDIR": str(temporary)})
+    ready.write("grid.yaml", GRID)
+    training = start(ready.workspace, "sweep", "grid.yaml", "--workers", "2", faults=trains)
+    wait_for_trials(ready.workspace, 1)
     assert list(temporary.iterdir()) != []
     family = [Path(f"/proc/{pid}/cmdline").read_bytes() for pid in descendants(training.pid)]
     assert not any(b"resource_tracker" in words for words in family), "a tracker that a signal may end, with tracebacks"
     os.killpg(training.pid, signal.SIGKILL)
-    words = training.communicate()[0]
-    shutil.rmtree(prepared.workspace / "studies" / "datasets" / "faces" / "cache")
-    getting_ready = prepared.start("sweep", "grid.yaml", "--workers", "2", "-o", "study=other")
+    words = training.ends(-signal.SIGKILL)
+    shutil.rmtree(ready.workspace / "studies" / "datasets" / "faces" / "cache")
+    other = ("sweep", "grid.yaml", "--workers", "2", "-o", "study=other")
+    getting_ready = start(ready.workspace, *other, faults=trains)
+    # The server, the process that writes to MLflow, and one that the server has forked.
     wait_until(lambda: len(descendants(getting_ready.pid)) >= 3, "decoders start")
     children = descendants(getting_ready.pid)
-    getting_ready.kill()
-    words += getting_ready.communicate()[0]
+    getting_ready.signal(signal.SIGKILL)
+    words += getting_ready.ends(-signal.SIGKILL)
     wait_until(lambda: not any(is_alive(child) for child in children), "the killed driver's processes end")
-    prepared.run("studies")
+    ready.run("studies")
     assert list(temporary.rglob("*")) == []
     assert semaphores([training.pid, getting_ready.pid]) == []
     assert "Traceback" not in words

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -20,8 +19,7 @@ SERIAL = ("--executor", "serial")
 
 @pytest.fixture
 def server(place: Place, template: Path, tmp_path: Path) -> Iterator[Server]:
-    made = Server(tmp_path / "server")
-    shutil.copy(template / "mlruns" / "mlflow.db", made.folder / "mlflow.db")
+    made = Server(tmp_path / "server", database=template / "mlruns" / "mlflow.db")
     yield made
     made.stop()
 

@@ -17,15 +17,21 @@ from tests.registry.conftest import base_world, world  # noqa: F401  # fixtures
 from tests.registry.world import World, project
 from tests.reliability.mlflow_server import Server
 from tests.reliability.processes import Faults, Moment, start_call, wait_until
+from tests.tracking.building import template_database
 
 
 @pytest.fixture(params=["a database", "a server"])
-def registry(request: pytest.FixtureRequest, world: World, tmp_path: Path) -> Iterator[World]:  # noqa: F811
+def registry(
+    request: pytest.FixtureRequest,
+    world: World,  # noqa: F811
+    tmp_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[World]:
     """The world's models and runs, in its own database or on a server."""
     if request.param == "a database":
         yield world
         return
-    server = Server(tmp_path / "server")
+    server = Server(tmp_path / "server", database=template_database(tmp_path_factory))
     server.start()
     try:
         on_server = dataclasses.replace(world, uri=server.uri)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
@@ -36,8 +35,8 @@ search: {space: {lr: [1e-2]}}
 
 @pytest.fixture
 def server(template: Path, tmp_path: Path) -> Iterator[Server]:
-    made = Server(tmp_path / "server", credentials=f"{USER}:{PASSWORD}")
-    shutil.copy(template / "mlruns" / "mlflow.db", made.folder / "mlflow.db")
+    database = template / "mlruns" / "mlflow.db"
+    made = Server(tmp_path / "server", database=database, credentials=f"{USER}:{PASSWORD}")
     made.start()
     yield made
     made.stop()

@@ -79,7 +79,7 @@ def test_stopped_before_or_after_its_work_a_command_says_so(
     """A signal while the words are read, or when all is done, is one line and 130, as it is in between."""
     faults = Faults(dies_at=Moment(owner, function, signals=(number,)))
     text = place.start("studies", faults=faults).ends(130)
-    assert text.splitlines()[-1] == "error: interrupted; what is done is kept, the same command goes on"
+    assert text.splitlines()[-1] == "error: interrupted; finished work is kept, and the same command continues"
     assert "Traceback" not in text
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +21,9 @@ from deepcolor.search.study.storage import StoredTrial, StudyStorage, owned
 from deepcolor.search.upkeep.replay import replay
 from deepcolor.tracking.records import Provenance, StudyRecord, TrialRecord
 from deepcolor.workspace import Workspace
+from tests.reporting import draw_nothing
 from tests.search.trivial import trivial
+from tests.shared import shared
 
 
 @dataclass
@@ -93,13 +96,39 @@ class Bench:
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Bench:
-    return Bench(Workspace.at(tmp_path).create(), Memory())
+def bench(
+    tmp_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
+) -> Bench:
+    """A workspace with Optuna's database, empty; what is drawn of its studies is blank, unless `drawn` is asked for."""
+    workspace = Workspace.at(tmp_path).create()
+    shutil.copy(optuna_template(tmp_path_factory), workspace.optuna_db)
+    if "drawn" not in request.fixturenames:
+        draw_nothing(monkeypatch.setattr)
+    return Bench(workspace, Memory())
+
+
+def optuna_template(factory: pytest.TempPathFactory) -> Path:
+    """An empty database of Optuna's, set up once for all tests."""
+
+    def make(folder: Path) -> None:
+        workspace = Workspace.at(folder).create()
+        workspace.optuna_db.touch()
+        assert StudyStorage(workspace).names() == []
+
+    return Workspace.at(shared(factory, "optuna", make)).optuna_db
+
+
+@pytest.fixture
+def drawn() -> None:
+    """Ask for reports with their pictures."""
 
 
 @pytest.fixture
 def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Write no reports: drawing them takes most of a start's time."""
+    """Write no reports at all."""
     monkeypatch.setattr(ReportFolder, "write", lambda *_: None)
     monkeypatch.setattr(ReportFolder, "prepare", lambda _: None)
 

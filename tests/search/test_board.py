@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 import random
+import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +16,8 @@ from deepcolor.execution.executor import Event, Progress
 from deepcolor.execution.serial import SerialExecutor
 from deepcolor.report.writing import ReportFolder
 from deepcolor.search.driver import showing
+from deepcolor.search.driver.board import Board
+from deepcolor.search.rules.schedule import Ask
 from deepcolor.tracking.records import TrialRecord
 from deepcolor.training.trajectory import EpochMetrics, Segment, SegmentOutcome
 from tests.epochs import epoch_row
@@ -40,6 +44,27 @@ class Gossip(SerialExecutor):
             told += self._random.choices([event, *self._late], k=self._random.randrange(3))
             self._late.append(event)
         return told
+
+
+def test_the_time_left_is_told_once_there_is_ground_for_it(
+    sweep_of: SweepOf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not while the first epoch, which takes longer, is most of what is known; then at the pace of the training alone,
+    without the time that libraries and processes took to start.
+    """
+    now = 100.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    board = Board(sweep_of({"lr": [0.1], "epochs": [100]}), tmp_path)
+    now += 60
+    board.start(Ask(0, "t", 100, None))
+    now += 30
+    board.put_progress("t", [epoch_row(1, 1.0, epoch_s=2.0)])
+    assert board.snapshot(stopping=False).remaining_s is None
+    now += 8
+    board.put_progress("t", [epoch_row(epoch, 1.0, epoch_s=0.2) for epoch in range(2, 42)])
+    left = board.snapshot(stopping=False).remaining_s
+    assert left is not None
+    assert left / board._remaining_epochs() == pytest.approx((2 + 8) / 41)
 
 
 @pytest.fixture

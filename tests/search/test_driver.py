@@ -1,16 +1,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+import threading
+import time
+from collections.abc import Callable, Sequence
 
 import pytest
 
 from deepcolor.config.schema import Sweep
 from deepcolor.errors import ExecutorError, StudyError
+from deepcolor.execution.executor import Event, Finished
 from deepcolor.execution.local import LocalExecutor
 from deepcolor.execution.serial import SerialExecutor
+from deepcolor.report.writing import ReportFolder
 from deepcolor.search.study.storage import owned
 from deepcolor.training.trajectory import Segment
+from tests.processes import WAIT_S
 from tests.search.conftest import Bench
 from tests.search.trivial import loss, trivial
 
@@ -36,6 +41,31 @@ def test_trials_that_differ_in_epochs_share_one_training(bench: Bench, sweep_of:
     for trial in bench.storage().load("s").trials():
         assert trial.value == pytest.approx(loss(float(str(trial.params["lr"])), 0.0, int(str(trial.params["epochs"]))))
         assert len(bench.memory.trials[trial.number].history) == trial.params["epochs"]
+
+
+def test_a_report_waits_for_what_draws_it(bench: Bench, sweep_of: SweepOf, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trainings that end while the library that draws the report is still being imported wait for it; they themselves
+    have not waited.
+    """
+    order: list[str] = []
+    trained = threading.Event()
+
+    def prepare(_: ReportFolder) -> None:
+        assert trained.wait(WAIT_S)
+        time.sleep(0.2)
+        order.append("imported")
+
+    class Tells(SerialExecutor):
+        def events(self, timeout_s: float) -> Sequence[Event]:
+            found = super().events(timeout_s)
+            if any(isinstance(event, Finished) for event in found):
+                trained.set()
+            return found
+
+    monkeypatch.setattr(ReportFolder, "prepare", prepare)
+    monkeypatch.setattr(ReportFolder, "write", lambda *_: order.append("drawn"))
+    bench.run(sweep_of(), Tells(trivial))
+    assert order == ["imported", "drawn"]
 
 
 def test_a_finished_study_trains_nothing_again(bench: Bench, sweep_of: SweepOf) -> None:
@@ -145,13 +175,13 @@ def test_a_second_driver_is_refused_by_name(bench: Bench, sweep_of: SweepOf) -> 
         bench.run(sweep_of())
 
 
-def test_the_report_has_leaderboard_and_pictures(bench: Bench, sweep_of: SweepOf) -> None:
-    """A finished study leaves a leaderboard, best first, and one picture for each analysis."""
+def test_the_report_has_leaderboard_and_pictures(drawn: None, bench: Bench, sweep_of: SweepOf) -> None:
+    """A finished study leaves a leaderboard, best first, and one picture for each analysis that its trials allow."""
     bench.run(sweep_of({"lr": [0.1, 0.01, 0.001], "weight_decay": [0.0, 0.1]}))
     report = bench.workspace.study("s") / "report"
     assert report.joinpath("leaderboard.csv").read_text().splitlines()[1].startswith("1,")
     pictures = {path.name for path in report.glob("*.png")}
-    assert pictures == {"optimization_history.png", "parallel_coordinates.png", "slices.png", "importances.png"}
+    assert pictures == {"optimization_history.png", "parallel_coordinates.png", "slices.png"}
 
 
 @pytest.mark.parametrize("asked", [True, False])

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from deepcolor.config.schema import Choices, ParamValue, Sweep
 from deepcolor.report import figures as report_figures
-from deepcolor.report import writing as report_writing
 from deepcolor.report.axis import axis_of
 from deepcolor.report.figures import Pictured, pictured
+from deepcolor.search.study.importances import importances
 from deepcolor.search.study.storage import StoredTrial
 from deepcolor.training.trajectory import View
 from tests.search.conftest import Bench
@@ -97,19 +97,22 @@ def test_the_worst_line_is_seen_on_white(mixed: tuple[Sweep, list[StoredTrial]])
 
 
 def test_importances_need_trials(bench: Bench, sweep_of: Callable[..., Sweep]) -> None:
-    """With few trials the picture says that they mean nothing; with enough, bars are in the order of the legend."""
+    """With few trials a sentence says that they mean nothing, and no picture is drawn; with enough, bars are in the
+    order of the legend.
+    """
     few = bench.run(sweep_of({"lr": [0.1, 0.01], "weight_decay": [0.0, 0.1]}, study="few"))
     many = {"lr": [0.2, 0.1, 0.03, 0.01, 0.003, 0.001], "weight_decay": [0.0, 0.1], "epochs": [1, 2]}
     bench.run(sweep_of(many, study="many"))
     assert few.complete == 4
-    shown = {}
-    for name in ("few", "many"):
-        study = bench.storage().load(name)
-        shown[name] = report_writing._importances(study, pictured(study.sweep, study.trials()))
-    (sentence,) = shown["few"].axes[0].texts
-    assert sentence.get_text() == "Importances are meaningful from about 20 complete trials on; this study has 4."
-    axes = shown["many"].axes[0]
-    (legend,) = shown["many"].legends
+    said = bench.workspace.report("few") / "importances.txt"
+    assert said.read_text() == "Importances are meaningful from about 20 complete trials on; this study has 4.\n"
+    assert not said.with_suffix(".png").exists()
+    assert [path.name for path in bench.workspace.report("many").glob("importances.*")] == ["importances.png"]
+    study = bench.storage().load("many")
+    of = pictured(study.sweep, study.trials())
+    figure = report_figures.importances_figure(of, importances(study, of.varying))
+    (axes,) = figure.axes
+    (legend,) = figure.legends
     assert labels(legend.get_texts()) == ["fANOVA", "PED-ANOVA"]
     first, second = (container[0] for container in axes.containers)
     assert first.get_y() < second.get_y()
@@ -139,6 +142,25 @@ def test_a_zero_beside_decades_has_a_place_of_its_own() -> None:
     axis = axis_of(Choices(name="weight_decay", values=tuple(values)), values)
     assert [axis.place(value) for value in values] == [0, 1, 2, 3]
     assert [label for _, label in axis.ticks(narrow=True)] == ["0", "1e-5", "1e-4", "1e-3"]
+
+
+@pytest.mark.parametrize(
+    ("values", "maximized", "log"),
+    [
+        ([0.9, 0.95, 0.99], True, False),
+        ([0.01, 0.5, 0.9], True, False),
+        ([0.01, 0.5, 0.9], False, True),
+        ([6e-4, 5e-3], False, False),
+        ([6e-4, 6e-3], False, True),
+        ([-1.0, 5.0], False, False),
+        ([2.0, 30.0], True, True),
+    ],
+)
+def test_an_objective_is_drawn_by_its_decades_where_it_has_some(
+    values: list[float], maximized: bool, log: bool
+) -> None:
+    """On a logarithmic axis where values span a factor of ten, unless they are shares up to 1 that are maximised."""
+    assert axis_of(None, values, maximized=maximized).log == log
 
 
 def test_nothing_to_draw_is_no_error() -> None:

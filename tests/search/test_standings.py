@@ -38,7 +38,9 @@ class Half:
 def test_what_is_kept_in_order_decides_as_what_is_ranked_anew(
     pruner: PrunerConfig, own: bool, slots: int, data: st.DataObject
 ) -> None:
-    """Whatever trials begin, share a training, reach a rung, end on their way, break a constraint, fail or are let on, in whatever order: each move is the same."""
+    """Whatever trials begin, share a training, reach a rung, end on their way to it, break a constraint, fail or are
+    let on, in whatever order: each move is the same.
+    """
     half = Half() if own else None
     if own:
         pruner = PrunerConfig(name="own.py:Half")

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from deepcolor.cli import console
 from deepcolor.cli.app import app
 from deepcolor.config.schema import Sweep
+from deepcolor.errors import StudyError
 from deepcolor.execution.executor import Event
 from deepcolor.execution.serial import SerialExecutor
 from deepcolor.search.study.attendance import RUNNING_FILE, running_trials
@@ -23,6 +24,20 @@ from tests.search.test_pruned_studies import RATES
 from tests.search.trivial import trivial
 
 SweepOf = Callable[..., Sweep]
+
+
+def test_a_refused_sweep_leaves_no_folder(bench: Bench, sweep_of: SweepOf) -> None:
+    """What is refused before there is a study has neither a folder nor a lock; a study keeps both."""
+
+    def refuse() -> Sweep:
+        raise StudyError("no")
+
+    with pytest.raises(StudyError), owned(bench.workspace, "s"):
+        bench.storage().open(sweep_of(), refuse)
+    assert not bench.workspace.study("s").exists()
+    with owned(bench.workspace, "s"):
+        bench.storage().open(sweep_of(), sweep_of)
+    assert bench.workspace.study("s").exists()
 
 
 @pytest.fixture
@@ -118,4 +133,4 @@ def test_a_pruned_trial_shows_its_value_and_its_state_everywhere(
     monkeypatch.setattr(console, "settings", console.Settings())
     table = CliRunner().invoke(app, ["studies", "s", "-w", str(bench.workspace.root)]).stdout
     assert table.splitlines()[1].split()[:5] == ["trial", "lr", "epochs", "state", "value"]
-    assert all(" pruned " in line and "e" in line.split()[4] for line in table.splitlines()[3:11])
+    assert all(" pruned " in line and float(line.split()[4]) > 0 for line in table.splitlines()[3:11])

@@ -10,8 +10,9 @@ import pytest
 from mlflow import MlflowClient
 
 import deepcolor
+from deepcolor.app.data import data_of
 from deepcolor.config.load import load_sweep
-from deepcolor.errors import CodeError, ConfigError, ModelError
+from deepcolor.errors import CodeError, ConfigError, DataError, ModelError
 from deepcolor.models.saved import open_saved
 from deepcolor.registry.names import parse_ref
 from deepcolor.stages.finding import label_of
@@ -116,6 +117,20 @@ def test_a_sweep_of_it_is_checked_by_its_sections(cli: Cli, old: str, new: str, 
     assert str(caught.value).startswith(problem.format(file))
 
 
+def test_a_file_that_a_stage_cannot_read_is_named_with_its_key(cli: Cli) -> None:
+    """Whether it reads the file itself or asks for its digest: key, file, study and stage, in a line."""
+    for reading in ("(root / data.file).read_text()", "digest_of_files([root / data.file])"):
+        stage = FORMULA.replace("    wanted: float", '    file: str = "no.csv"\n    wanted: float')
+        stage += f"\n    @classmethod\n    def data_digest(cls, data, *, root):\n        return {reading}\n"
+        stage = stage.replace("from deepcolor.stages import ", "from deepcolor.stages import digest_of_files, ")
+        cli.write("own.py", stage)
+        with pytest.raises(DataError) as caught:
+            data_of(Workspace.at(cli.workspace), load_sweep(cli.workspace / "near.yaml"))
+        missing = f"got no such file or directory: {cli.workspace}/no.csv (study near, stage my_formula)"
+        assert str(caught.value).startswith(f"data.file: must be a file that can be read; {missing}")
+        assert "\n" not in str(caught.value)
+
+
 def test_a_label_is_a_name_for_registries() -> None:
     """Whatever the class is called, its label is small letters, digits and underscores, and a reference can hold it."""
     named = {
@@ -202,7 +217,9 @@ def test_it_is_searched_promoted_and_pulled_with_its_code(cli: Cli) -> None:
     assert " x " in board
     assert "my_formula  numbers" in cli.run("studies").stdout
 
-    told = json.loads(cli.run("promote", "near", "--json").stdout)
+    promoted = cli.run("promote", "near", "--json")
+    assert "running code" not in promoted.stderr, "its own code, which the process has imported to read the study"
+    told = json.loads(promoted.stdout)
     assert (told["version"], told["verdict"]) == ("my_formula@1", "first")
     assert told["test"]["baseline_distance"] == pytest.approx(7 * 1.045)
     (run,) = MlflowClient(f"sqlite:///{cli.workspace}/mlruns/mlflow.db").search_runs(

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import shutil
 from pathlib import Path
 from typing import Any
 
+import pytest
 from PIL import Image
 
 from deepcolor.config.schema import DataConfig, ParamValue, SearchConfig, Sweep
 from deepcolor.tracking import layout, store
 from deepcolor.tracking.records import Provenance, State, StudyRecord, TrialRecord
 from deepcolor.training.trajectory import EpochMetrics
+from tests.shared import shared
 
 T0_MS = 1_700_000_000_000
 
@@ -109,15 +110,18 @@ def make_result(folder: Path) -> Path:
     return folder
 
 
-@functools.cache
-def template_database(folder: Path) -> Path:
-    """An empty MLflow database, set up once for all tests of a process."""
-    store.open_client(f"sqlite:///{folder / 'mlflow.db'}")
+def template_database(factory: pytest.TempPathFactory) -> Path:
+    """An empty MLflow database, set up once for all tests."""
+    folder = shared(factory, "mlflow", lambda folder: _set_up(folder / "mlflow.db"))
     return folder / "mlflow.db"
+
+
+def _set_up(database: Path) -> None:
+    store.open_client(f"sqlite:///{database}")
 
 
 def new_store(template: Path, folder: Path) -> str:
     """The URI of a new, empty MLflow database; copied, because setting one up takes seconds."""
-    (folder / "mlruns").mkdir(parents=True)
+    (folder / "mlruns").mkdir(parents=True, exist_ok=True)
     shutil.copy(template, folder / "mlruns" / "mlflow.db")
     return f"sqlite:///{folder / 'mlruns' / 'mlflow.db'}"

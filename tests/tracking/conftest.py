@@ -11,7 +11,7 @@ from tests.tracking.building import new_store, template_database
 
 @pytest.fixture(scope="session")
 def mlflow_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return template_database(tmp_path_factory.getbasetemp())
+    return template_database(tmp_path_factory)
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from deepcolor.config.schema import SearchConfig, Sweep
 from deepcolor.tracking import layout, store
 from deepcolor.tracking.projection import MlflowTracker
 from deepcolor.tracking.records import Tracker
-from tests.processes import WAIT_S
+from tests.reliability.processes import start_call
 from tests.tracking.building import T0_MS, make_history, make_result, make_sweep, study_record, trial_record
 
 FLUSH_S = 60
@@ -311,9 +311,13 @@ def test_a_killed_writer_is_replaced_and_stores_nothing_twice(
 def test_several_processes_may_set_up_the_database_at_once(tmp_path: Path) -> None:
     """If two processes use a workspace for the first time at the same moment, they leave one complete database."""
     uri = f"sqlite:///{tmp_path / 'new' / 'mlflow.db'}"
-    code = f"from deepcolor.tracking import store; store.open_client({uri!r}).search_experiments()"
-    processes = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(2)]
-    assert [process.wait(WAIT_S) for process in processes] == [0, 0]
+    for command in [start_call(open_and_ask, uri, folder=tmp_path) for _ in range(2)]:
+        command.ends(0)
+
+
+def open_and_ask(uri: str) -> None:
+    """Open a store, which sets it up, and read it."""
+    assert store.open_client(uri).search_experiments()
 
 
 def test_importing_the_tracker_does_not_import_mlflow() -> None:

@@ -19,9 +19,10 @@ from deepcolor.config.schema import (
 from deepcolor.data.cache.arrays import CachedData
 from deepcolor.data.cache.stored import ensure_cache
 from deepcolor.data.drawn import draw_set
-from deepcolor.data.manifest import prepare
+from deepcolor.data.manifest import load_manifest, prepare
 from deepcolor.training.trajectory import InitWeights, Segment, Trajectory
 from deepcolor.workspace import Workspace
+from tests.shared import shared
 
 _ONE_COPY = AugmentConfig(
     random_crop=None, random_vertical_flip=None, random_rotation=None, random_adjust_sharpness=None
@@ -70,28 +71,32 @@ class Prepared:
 @pytest.fixture(scope="session")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
     """Faces, each with a mirrored copy."""
-    return _prepare(tmp_path_factory.mktemp("faces"), _ONE_COPY)
+    return _prepare(tmp_path_factory, "faces", _ONE_COPY)
 
 
 @pytest.fixture(scope="session")
 def prepared_fresh(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
     """Faces whose copies are drawn anew in every epoch."""
     rotated = _ONE_COPY.model_copy(update={"random_rotation": 15.0, "mode": "fresh"})
-    return _prepare(tmp_path_factory.mktemp("fresh"), rotated)
+    return _prepare(tmp_path_factory, "fresh-faces", rotated)
 
 
 @pytest.fixture(scope="session")
 def prepared_geometric(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
     """Faces that are changed themselves in every epoch."""
-    return _prepare(tmp_path_factory.mktemp("geometric"), AugmentConfig(mode="fresh", geometric=True))
+    return _prepare(tmp_path_factory, "geometric-faces", AugmentConfig(mode="fresh", geometric=True))
 
 
-def _prepare(root: Path, augment: AugmentConfig) -> Prepared:
-    draw_set("faces", root / "pictures", count=30, size_px=64, seed=7)
-    workspace = Workspace.at(root).create()
-    manifest = prepare(root / "pictures", name="faces", workspace=workspace)
+def _prepare(factory: pytest.TempPathFactory, name: str, augment: AugmentConfig) -> Prepared:
     config = DataConfig(name="faces", size_px=64, augment=augment)
-    cache = ensure_cache(workspace, manifest, config)
+
+    def make(root: Path) -> None:
+        draw_set("faces", root / "pictures", count=30, size_px=64, seed=7)
+        workspace = Workspace.at(root).create()
+        ensure_cache(workspace, prepare(root / "pictures", name="faces", workspace=workspace), config)
+
+    workspace = Workspace.at(shared(factory, name, make))
+    cache = ensure_cache(workspace, load_manifest(workspace, "faces"), config)
     return Prepared(cache=cache, config=config, digest=CachedData.open(cache).digest)
 
 

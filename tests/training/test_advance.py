@@ -1,11 +1,9 @@
 from __future__ import annotations
 
 import json
-import pickle
+import os
 import resource
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -23,6 +21,7 @@ from deepcolor.training.advance import advance
 from deepcolor.training.checkpoint import read_history
 from deepcolor.training.result_files import RESULT_FILES, read_threads
 from deepcolor.training.trajectory import EpochMetrics, InitWeights, Segment, SegmentOutcome, TrajectoryPaths
+from tests.reliability.processes import start_call
 from tests.training.conftest import Prepared
 
 CASES: dict[str, dict[str, Any]] = {
@@ -153,15 +152,7 @@ def test_geometric_augmentation_does_not_know_of_segments(prepared_geometric: Pr
 def test_a_killed_training_goes_on_to_the_same_bytes(prepared: Prepared, tmp_path: Path) -> None:
     """After kill -9 in the fourth epoch the training goes on from the last checkpoint and ends in the same bytes."""
     killed = prepared.segment(tmp_path / "killed", stage="colorizer", checkpoint_every_s=0.0, threads=1)
-    script = (
-        "import os, pickle, signal, sys\n"
-        "from deepcolor.training.advance import advance\n"
-        "def die(row):\n"
-        "    if row.epoch == 4: os.kill(os.getpid(), signal.SIGKILL)\n"
-        "advance(pickle.load(sys.stdin.buffer), die)\n"
-    )
-    process = subprocess.run([sys.executable, "-c", script], input=pickle.dumps(killed), check=False)
-    assert process.returncode == -signal.SIGKILL
+    start_call(advance, killed, die_in_the_fourth, folder=tmp_path).ends(-signal.SIGKILL)
     assert len(read_history(TrajectoryPaths(killed.store, killed.trajectory.digest))) == 3
 
     resumed = advance(killed)
@@ -170,6 +161,12 @@ def test_a_killed_training_goes_on_to_the_same_bytes(prepared: Prepared, tmp_pat
     assert resumed.trained_epochs == 3
     assert _same(advance(whole), resumed)
     assert _state(whole) == _state(killed)
+
+
+def die_in_the_fourth(row: EpochMetrics) -> None:
+    """Kill the process that tells of its fourth epoch."""
+    if row.epoch == 4:
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def test_a_finished_segment_trains_nothing(prepared: Prepared, tmp_path: Path) -> None:

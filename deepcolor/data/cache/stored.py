@@ -16,7 +16,7 @@ from deepcolor.workspace import Workspace
 
 
 def cache_folder(workspace: Workspace, name: str, digest: str) -> Path:
-    """Where the arrays of one form of a data set lie."""
+    """Where the arrays of one form of a data set are."""
     return workspace.dataset(name) / "cache" / digest
 
 
@@ -25,7 +25,7 @@ def ensure_cache(
 ) -> Path:
     """Return the folder of the arrays, building them if they are not there; one caller builds, others wait for it.
 
-    The pictures are read only when the arrays must be built: a study goes on though its photos have moved away.
+    The pictures are read only when the arrays must be built: a study continues though its photos have moved away.
 
     Args:
         workspace: Where the arrays go.

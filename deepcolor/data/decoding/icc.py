@@ -120,7 +120,7 @@ def space_of(
 
 
 def srgb_encoded(light: Values) -> Values:
-    """Linear light to sRGB, both in [0, 1]; what lies outside is cut off.
+    """Linear light to sRGB, both in [0, 1]; what is outside is cut off.
 
     Source: IEC 61966-2-1.
     """

@@ -1,6 +1,6 @@
 """JPEG files: decoded whole or not at all.
 
-libjpeg fills what is missing with grey and goes on, if only the end marker is there. It does wait, however, for more
+libjpeg fills what is missing with grey and continues, if only the end marker is there. It does wait, however, for more
 data where there is no marker yet. So every stretch of coded data is handed to it without the marker behind it, and a
 few bits more than it can look ahead. If it still waits for data then, some are missing; if not, it takes any further
 byte for junk before the next marker.
@@ -85,7 +85,7 @@ def decode(data: bytes, allowance: Allowance) -> Raster:
     """Decode a JPEG file.
 
     Args:
-        data: The file; what lies behind its picture is not looked at.
+        data: The file; what follows its picture is not looked at.
         allowance: What it may cost.
     Raises:
         Fault: It is cut short, damaged, too large, or of a kind that cannot be read.
@@ -165,7 +165,7 @@ def _note(stream: _Stream, kind: int, body: bytes, allowance: Allowance) -> None
     elif kind == _DRI and len(body) >= 2:
         stream.restart_units = int.from_bytes(body[:2], "big")
     elif kind == _APP1 and body.startswith(b"Exif\0\0"):
-        stream.exif += body[6:]  # Long EXIF goes on in a second segment.
+        stream.exif += body[6:]  # Long EXIF continues in a second segment.
     elif kind == _APP1 and body.startswith(b"http://ns.adobe.com/xap/1.0/\0"):
         stream.xmp = stream.xmp or body
     elif kind == _APP2 and body.startswith(b"ICC_PROFILE\0") and len(body) > 14:
@@ -191,7 +191,7 @@ def _frame(kind: int, body: bytes, allowance: Allowance) -> _Frame:
 
 
 def _take_scan(stream: _Stream, data: bytes, start: int, end: int, stop: int) -> None:
-    """Add a scan's stretches of coded data; its header lies from `start` to `end`, its data from there to `stop`."""
+    """Add a scan's stretches of coded data; its header is from `start` to `end`, its data from there to `stop`."""
     stream.scans += 1
     if stream.scans > MOST_SCANS:
         raise Fault(f"more than {MOST_SCANS} scans in a JPEG", advice="Save it anew, or remove it.")

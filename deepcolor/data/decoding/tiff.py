@@ -30,7 +30,7 @@ _UNSIGNED, _SIGNED, _FLOAT, _UNDEFINED = 1, 2, 3, 4
 _ASSOCIATED, _UNASSOCIATED = 1, 2
 _MOST_CHANNELS = 64
 _ROUNDING = 1e-3
-"""How far floating point may lie outside of 0 to 1, by rounding in the program that wrote it."""
+"""How far floating point may be outside of 0 to 1, by rounding in the program that wrote it."""
 
 
 @dataclass(frozen=True)

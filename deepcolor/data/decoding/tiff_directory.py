@@ -70,7 +70,7 @@ class Directory:
 def photo_of(data: bytes, allowance: Allowance) -> tuple[Directory, str]:
     """Return the directory of the photo, and the byte order of the file (`<` or `>`).
 
-    That is the first full picture: thumbnails and masks that come before it are passed over, wherever it lies.
+    That is the first full picture: thumbnails and masks that come before it are passed over, wherever it is.
 
     Raises:
         Fault: There is no picture.
@@ -128,7 +128,7 @@ def _read(data: bytes, start: int, order: str, *, big: bool) -> tuple[Directory 
 
 
 def _value(data: bytes, at: int, kind: int, order: str, pointer: str) -> Any:
-    """Return a tag's value; None where it lies outside of the file."""
+    """Return a tag's value; None where it is outside of the file."""
     count = _at(data, f"{order}{pointer}", at)
     inline = at + (8 if pointer == "Q" else 4)
     dtype = np.dtype(order + _FORMS[kind])

@@ -48,7 +48,7 @@ Rows = list[Sequence[bytes]]
 
 @dataclass(frozen=True)
 class Layout:
-    """How the samples of a picture lie in its file."""
+    """How the samples of a picture are laid out in its file."""
 
     width_px: int
     height_px: int
@@ -127,7 +127,7 @@ def _blocks(data: bytes, directory: Directory, layout: Layout, *, planes: int, c
         raise Fault("a damaged file")
     if any(offset + count > len(data) for offset, count in zip(offsets, counts, strict=True)):
         raise Fault("a truncated file")
-    if sum(counts) > 2 * len(data):  # Chunks that lie upon each other would make much of little.
+    if sum(counts) > 2 * len(data):  # Chunks that overlap would make much of little.
         raise Fault("a damaged file")
     chunks = tuple(data[offset : offset + count] for offset, count in zip(offsets, counts, strict=True))
     return _Blocks(width, height, are_tiles, chunks)
@@ -248,7 +248,7 @@ def _grey(rows: Rows, directory: Directory, tags: dict[int, int], *, are_tiles: 
 
 
 def _file(tags: dict[int, int], chunks: Sequence[bytes], where: int, counts: int) -> bytes:
-    """Return a TIFF file of one directory, which lies at its end."""
+    """Return a TIFF file of one directory, which is at its end."""
     body = b"II*\0" + bytes(4)
     offsets = list(accumulate((len(chunk) for chunk in chunks), initial=len(body)))[:-1]
     body += b"".join(chunks)
@@ -305,7 +305,7 @@ def _samples(packed: Bytes, layout: Layout, *, predictor: int, width_px: int, ch
 
 
 def _unpacked_bits(packed: Bytes, bits: int, count: int) -> npt.NDArray[Any]:
-    """Return the numbers of 1 to 15 bits that lie close together, the first in the highest bits."""
+    """Return the numbers of 1 to 15 bits that are packed together, the first in the highest bits."""
     dtype = np.uint8 if bits <= 8 else np.uint16
     result = np.empty((*packed.shape[:2], count), dtype)
     for line, target in zip(packed, result, strict=True):

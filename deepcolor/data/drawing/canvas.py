@@ -160,7 +160,7 @@ def smooth(points: Sequence[tuple[float, float]] | Points, *, closed: bool = Tru
 
 
 def within(shape: Shape, limits: Shape) -> Shape:
-    """The part of a shape that lies inside another."""
+    """The part of a shape that is inside another."""
     clipped = np.zeros_like(shape.alpha)
     top, left = max(shape.top, limits.top), max(shape.left, limits.left)
     bottom = min(shape.top + shape.alpha.shape[0], limits.top + limits.alpha.shape[0])
@@ -214,7 +214,7 @@ def planes(colour: Colour) -> FloatArray:
 
 
 def blurred(alpha: FloatArray, sigma_px: float) -> FloatArray:
-    """Soften a plane by a Gaussian of this standard deviation; its border goes on beyond its edge."""
+    """Soften a plane by a Gaussian of this standard deviation; its border continues beyond its edge."""
     if sigma_px < 0.3 or not alpha.size:
         return alpha
     return np.asarray(cv2.GaussianBlur(alpha, (0, 0), sigma_px, borderType=cv2.BORDER_REPLICATE), dtype=np.float32)

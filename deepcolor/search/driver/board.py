@@ -22,6 +22,9 @@ from deepcolor.stages.contract import EPOCH_S
 from deepcolor.training.checkpoint import read_history
 from deepcolor.training.trajectory import EpochMetrics, Trajectory, TrajectoryPaths
 
+_GROUND_S = 5.0
+"""An estimate from fewer seconds of training would be one of how long libraries take to get going."""
+
 
 @dataclass
 class OpenTrial:
@@ -87,6 +90,9 @@ class Board:
     trained_now: int = 0
     """Epochs of segments that have returned or failed."""
     started_at: float = field(default_factory=time.monotonic)
+    trains_since: float | None = None
+    """Monotonic time at which the first epoch of this start began, as far as is known: after libraries, data and
+    worker processes were ready."""
     _histories: dict[str, Sequence[EpochMetrics]] = field(default_factory=dict)
     _live: dict[str, list[EpochMetrics]] = field(default_factory=dict)
     """Epochs that running segments have reported beyond the histories of their trajectories."""
@@ -160,6 +166,8 @@ class Board:
         the run that replaces it.
         """
         if digest in self.busy:
+            if not self.trained and rows:
+                self.trains_since = max(self.trains_since or 0.0, time.monotonic() - rows[0].epoch_s)
             live = self._live[digest]
             for row in rows:
                 if row.epoch == len(self.history(digest)) + len(live) + 1:
@@ -167,6 +175,8 @@ class Board:
 
     def start(self, ask: Ask) -> None:
         """Mark an ask's trajectory as being trained."""
+        if self.trains_since is None:
+            self.trains_since = time.monotonic()
         self.busy[ask.trajectory] = ask
         self._live[ask.trajectory] = []
 
@@ -278,7 +288,7 @@ class Board:
             best=self.finished.best,
             trained_epochs=trained,
             epochs_per_s=speed,
-            remaining_s=self._remaining_epochs() / speed if speed else None,
+            remaining_s=self._remaining_s(trained),
             elapsed_s=elapsed,
             stopping=stopping,
             confirmed=self._confirmed,
@@ -334,6 +344,11 @@ class Board:
             confirms=open_.trial.confirms.trial if open_.trial.confirms else None,
             seed=open_.trial.confirms.seed if open_.trial.confirms else None,
         )
+
+    def _remaining_s(self, trained: int) -> float | None:
+        """Seconds still to come at the pace so far; None while the first epochs, which are slower, are most of it."""
+        trains_s = time.monotonic() - self.trains_since if self.trains_since is not None else 0.0
+        return self._remaining_epochs() * trains_s / trained if trained and trains_s >= _GROUND_S else None
 
     def _remaining_epochs(self) -> float:
         """Epochs still to be trained; a trial not yet asked for counts as the mean of the others."""

@@ -50,7 +50,7 @@ class Snapshot:
     """Epochs trained since this start."""
     epochs_per_s: float
     remaining_s: float | None
-    """None while there is nothing to estimate from."""
+    """None while there is too little to estimate from."""
     elapsed_s: float
     stopping: bool
     pruned: int = 0

@@ -136,7 +136,18 @@ def driver_lock(workspace: Workspace, name: str, *, named: bool = True) -> Itera
     finally:
         with suppress(OSError):  # The folder may have become read-only meanwhile; only the lock matters.
             owner.unlink(missing_ok=True)
+            _remove_bare(folder)
         lock.release()
+
+
+def _remove_bare(folder: Path) -> None:
+    """Remove a study's folder that holds nothing but its lock: its sweep was refused before there was a study.
+
+    Whoever waits for the lock meanwhile sees that its file is gone, and makes it anew.
+    """
+    if [path.name for path in folder.iterdir()] == [_LOCK]:
+        (folder / _LOCK).unlink()
+        folder.rmdir()
 
 
 @contextmanager
