@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from deepcolor.config.schema import ParamValue
 
-_PLAIN_FROM, _PLAIN_TO = 1e-3, 1e5
+_PLAIN_FROM, _PLAIN_TO = 1e-3, 1e9
 
 
 def value_text(value: float | None) -> str:
@@ -19,12 +19,13 @@ def value_text(value: float | None) -> str:
     return "diverged" if math.isinf(value) else figure_text(value)
 
 
-def figure_text(value: float) -> str:
-    """A measured figure as a person would write it: 0.95, 1234, 6.100e-04; plain between 0.001 and 100,000."""
+def figure_text(value: float | None) -> str:
+    """A measured figure as a person would write it: 0.95, 2.123, 1,652, 6.100e-04; '-' if there is none."""
+    if value is None:
+        return "-"
     if not _is_plain(value):
         return f"{value:.3e}"
-    text = f"{value:.4g}"
-    return f"{value:.0f}" if "e" in text else text
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
 def plus_minus(mean: float, std: float) -> str:
@@ -37,13 +38,6 @@ def plus_minus(mean: float, std: float) -> str:
 
 def _is_plain(value: float) -> bool:
     return value == 0 or _PLAIN_FROM <= abs(value) < _PLAIN_TO
-
-
-def figure_text(value: float | None) -> str:
-    """What a trial is judged by beside its value, whatever its unit: 1,652 (weights), 2.123 (seconds); '-' if none."""
-    if value is None or not 0.1 <= abs(value) < math.inf:
-        return "0" if value == 0 else value_text(value)
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
 def params_line(params: Mapping[str, ParamValue]) -> str:
