@@ -18,15 +18,15 @@ from deepcolor.words import plus_minus, value_text
         (0.00061, "6.100e-04"),
         (0.0, "0"),
         (-1.5, "-1.5"),
-        (1234.56, "1235"),
-        (43210.9, "43211"),
-        (123456.0, "1.235e+05"),
+        (1234.56, "1,235"),
+        (43210.9, "43,211"),
+        (1.23456e9, "1.235e+09"),
         (math.inf, "diverged"),
         (None, "-"),
     ],
 )
 def test_a_value_is_written_as_a_person_would(value: float | None, text: str) -> None:
-    """Plain from 0.001 to 100,000, with four digits; with an exponent beyond."""
+    """Plain from 0.001 to a thousand million, with four digits or whole; with an exponent beyond."""
     assert value_text(value) == text
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import inspect
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import NoneType, UnionType
@@ -68,9 +68,35 @@ and everything else is replaced; inside `search.space`, `null` takes a parameter
 """
 
 _SPACE_INTRO = """\
-Every key of `model`, `training` and `init` can be searched under its own name. A list is a set of choices, in the
-order written; a mapping with `low` and `high` is a range of numbers, both ends included. A grid needs lists, or ranges
-with a `step`; it may have 10,000 points at most.
+Every key of `model`, `training`, `init` and `data.augment` can be searched under its own name. A list is a set of
+choices, in the order written; a mapping with `low` and `high` is a range of numbers, both ends included. A grid
+needs lists, or ranges with a `step`; it may have 10,000 points at most. Of `data.augment`, too, lists and ranges
+with a `step` are needed: the pictures are decoded in each form that a trial can ask for, 64 at most.
+
+A parameter may have a condition, and then only the trials have it for which that holds; in the others the field
+keeps the value that the sweep gives it. Under a name of your own, a parameter sets several fields at once; it is
+shown by its labels, and what a label does not set is as the sweep gives it:
+
+```yaml
+search:
+  sampler: tpe
+  trials: 40
+  space:
+    optimizer: [adam, sgd, rmsprop]
+    momentum: {low: 0.0, high: 0.99, when: {optimizer: [sgd, rmsprop]}}
+    size:
+      values:
+        small: {feature_maps: 3, lr: 1e-3}
+        large: {feature_maps: 32, lr: 3e-4}
+    batch_size: {values: [16, 32], when: {size: large}}
+    random_rotation: [5, 15, null]
+  first:
+    - {optimizer: sgd, momentum: 0.9, size: small}
+```
+
+In place of a list, `first` may name a table (`first: runs.csv`, or `runs.csv#3` for its first three rows): columns
+by parameter, an empty cell says nothing, other columns are passed over. A study's `leaderboard.csv` is one.
+`first: study:NAME` takes the 5 best settings that the study has when this one begins.
 """
 
 _PIPELINE_INTRO = """\
@@ -232,7 +258,7 @@ def _kinds(annotation: Any) -> Iterator[str]:
         # A whole number is a number already.
         yield from (kind for part in parts if not (part is int and float in parts) for kind in _kinds(part))
     elif get_origin(annotation) is tuple:
-        yield "list" if get_args(annotation)[0] in (Sweep, str, Direction) else "mapping"
+        yield "list" if get_args(annotation)[0] in (Sweep, str, Direction, Mapping[str, Any]) else "mapping"
     else:
         yield names.get(annotation, "mapping")
 
