@@ -91,7 +91,7 @@ def leaderboard(standing: Standing, *, limit: int) -> None:
     title = f"{study.name}{more}, {by}"
     judged = Judged.of(standing)
     final = [name for name in study.sweep.final_metrics if name not in judged.names]
-    watch = [*judged.names, *search.watch]
+    watch = [*judged.names, *(name for name in search.watch if name not in judged.names)]
     titles = [_TITLES.get(name, name) for name in final]
     figures = [*judged.columns, "state", first if study.aims.several else "value", *watch, *titles, "epoch"]
     spare = (*reversed(titles), "epoch")  # The last columns, in the order in which a narrow terminal does without them.
@@ -145,7 +145,8 @@ def _figures(trial: StoredTrial, standing: Standing, *, judged: Sequence[str], f
     measured = [_metric(trial, name) for name in final]
     watched, figures = (trial.outcome.watched, trial.outcome.figures) if trial.outcome else ({}, {})
     values = [value_text(trial.latest), *(figure_text(figures.get(name)) for name in judged)]
-    values += [value_text(watched.get(name)) for name in standing.study.sweep.search.watch]
+    others = [name for name in standing.study.sweep.search.watch if name not in judged]
+    values += [value_text(watched.get(name)) for name in others]
     return [standing.state(trial), *values, *measured, _epochs(trial)]
 
 

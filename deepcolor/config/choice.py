@@ -34,7 +34,7 @@ class Choice(Frozen):
     """The objective whose largest value is chosen, where it is maximised."""
     where: Mapping[str, Bound] = Field(default_factory=dict)
     """What a trial must keep to in order to be chosen: bounds by objective, written as in `constraints`."""
-    within: float | None = Field(default=None, gt=0)
+    within: float | None = Field(default=None, gt=0, le=1)
     """How much worse than the best a trial may be, as a share: 0.05 is 5 %."""
     of: str | None = None
     """In which objective that is."""
@@ -47,6 +47,8 @@ class Choice(Frozen):
                 rule = "must be knee, or say lowest or highest"
                 raise Refusal(rule, got=written(value), advice="Write choose: {lowest: OBJECTIVE}, or choose: knee.")
             return {KNEE: True}
+        if isinstance(value, Mapping) and isinstance(value.get("within"), str):
+            raise Refusal("must be a share", got=written(value["within"]), key="within", advice="Write 0.05 for 5 %.")
         return value
 
     @model_validator(mode="after")

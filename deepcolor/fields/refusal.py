@@ -24,6 +24,8 @@ _SYNONYMS = {
     "random": ("uniform",),
     "nsga2": ("nsga", "nsgaii", "genetic", "evolutionary"),
     "parameters": ("params", "weights", "num_params", "size"),
+    "at_most": ("max", "maximum", "most", "below", "under", "upper", "limit", "le"),
+    "at_least": ("min", "minimum", "least", "above", "over", "lower", "ge"),
     "mb": ("megabytes", "model_mb", "bytes", "disk"),
     "epoch_s": ("seconds", "time", "epoch_time", "speed"),
     "asha": ("sha", "halving", "successive_halving"),

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
 
+from deepcolor.config.aims import figures_needed
 from deepcolor.tracking import layout, payload, store
 from deepcolor.tracking.artifacts import SAMPLES, folder_state, stage_result, stage_samples, staged
 from deepcolor.tracking.epochs import StoredEpochs
@@ -319,6 +320,8 @@ class StudyRuns:
             return
         study, study_id, searched = record.sweep.study, record.study_id, record.sweep.search_names
         final = list(record.sweep.final_metrics)
+        judged = [name for name in figures_needed(record.sweep.search) if name not in final]
+        final = [*(f"{layout.CHOSEN_PREFIX}{name}" for name in judged), *final]
         value = layout.view_value(study, study_id, searched=searched, final=final, created_ms=record.started_ms)
         self._client.set_experiment_tag(self._experiment, layout.view_tag(layout.view_key(study_id)), value)
         self._view_saved = True

@@ -113,6 +113,29 @@ def test_what_is_not_said_changes_no_identity() -> None:
             ),
         ),
         (
+            ["search.constraints={epoch_s: {max: 3}}"],
+            (
+                "max: unknown key (-o search.constraints={epoch_s: {max: 3}}). Did you mean at_most? Allowed: at_most, "
+                "at_least."
+            ),
+        ),
+        (
+            [TWO, "search.choose={within: 5 %, of: val/mse, lowest: epoch_s}"],
+            (
+                "within: must be a share; got '5 %' (-o search.choose={within: 5 %, of: val/mse, lowest: "
+                "epoch_s}). Write "
+                "0.05 for 5 %."
+            ),
+        ),
+        (
+            [TWO, "search.choose={within: 0.05, lowest: epoch_s}"],
+            (
+                "choose: within and of go together; got within (-o search.choose={within: 0.05, lowest: epoch_s}). "
+                "Write "
+                "{within: 0.05, of: OBJECTIVE, lowest: ANOTHER}."
+            ),
+        ),
+        (
             [TWO, "search.choose=elbow"],
             (
                 "choose: must be knee, or say lowest or highest; got 'elbow' (-o search.choose=elbow). Write choose: "
