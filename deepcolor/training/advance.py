@@ -199,7 +199,8 @@ class _Advance:
 
     def _checkpoint(self, training: Training, *, kept: bool) -> None:
         with self._writing("checkpoint"):
-            write_checkpoint(self.paths, training.record(kept=kept), training.tensors())
+            last = kept and self.segment.result
+            write_checkpoint(self.paths, training.record(kept=kept), training.tensors(), last=last)
 
     @contextmanager
     def _writing(self, subject: str) -> Iterator[None]:

@@ -71,20 +71,21 @@ def write_identity(paths: TrajectoryPaths, trajectory: Trajectory) -> None:
         write_atomically(paths.identity, json.dumps(content, indent=2).encode() + b"\n", durable=False)
 
 
-def write_checkpoint(paths: TrajectoryPaths, record: Record, tensors: bytes) -> None:
+def write_checkpoint(paths: TrajectoryPaths, record: Record, tensors: bytes, *, last: bool = True) -> None:
     """Write a checkpoint after `record.epoch` epochs, then remove earlier ones that need not be kept.
 
-    A training of less than a second does not wait for the disk: if a power cut takes its checkpoints, which their
-    checksums show, it is trained again in less time.
+    A training of less than a second that is not at its end does not wait for the disk: if a power cut takes its
+    checkpoints, which their checksums show, it is trained again in less time.
 
     Args:
         paths: Of the trajectory.
         record: Checksum and size of the tensors are filled in.
         tensors: Content of the safetensors file.
+        last: Whether a trial ends with it.
     Raises:
         OSError: The disk is full or the folder is read-only; earlier checkpoints are untouched.
     """
-    durable = sum(row.epoch_s for row in record.history) >= _WORTH_WAITING_S
+    durable = last or sum(row.epoch_s for row in record.history) >= _WORTH_WAITING_S
     write_atomically(paths.checkpoint(record.epoch), tensors, durable=durable)
     checksum = hashlib.sha256(tensors).hexdigest()
     _write_record(paths, replace(record, tensors_sha256=checksum, tensors_bytes=len(tensors)), durable=durable)

@@ -28,9 +28,11 @@ def test_the_reference_names_every_key() -> None:
 
 def test_the_examples_of_the_reference_are_valid(tmp_path: Path) -> None:
     """What the reference shows can be copied into a file and run."""
-    sweep, pipeline = re.findall(r"```yaml\n(.*?)```", reference(), re.DOTALL)
+    sweep, space, pipeline = re.findall(r"```yaml\n(.*?)```", reference(), re.DOTALL)
     (tmp_path / "sweep.yaml").write_text(sweep)
     assert load_sweep(tmp_path / "sweep.yaml").grid_points() == 8
+    (tmp_path / "space.yaml").write_text(f"study: s\nstage: colorizer\ndata: {{name: faces}}\n{space}")
+    assert len(load_sweep(tmp_path / "space.yaml").search_names) == 5
     path = ROOT / "experiments" / "example-of-the-reference.yaml"
     (tmp_path / path.name).write_text(pipeline.replace("report1/", f"{path.parent}/report1/"))
     assert len(load_pipeline(tmp_path / path.name).sweeps) == 2

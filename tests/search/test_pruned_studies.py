@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -117,6 +118,23 @@ def test_a_killed_driver_goes_on_with_the_same_decisions(bench: Bench, sweep_of:
         (t.state, t.value, t.reached) for t in by_number(alone, "s").values()
     ]
     assert summary.trained_epochs == sum(max(t.reached, default=0) for t in by_number(bench, "s").values()) + 18
+
+
+def test_trials_whose_checkpoints_are_lost_reach_their_rungs_again(bench: Bench, sweep_of: SweepOf) -> None:
+    """Where a power cut has taken what trials at a rung had trained, it is trained again: the study ends as if nothing
+    had happened, and no trial's value changes.
+    """
+    sweep = sweep_of({"lr": RATES[:6], "epochs": [9]}, pruner=FROM_ONE)
+    with pytest.raises(Dies):
+        bench.run(sweep, Mortal(8))
+    before = by_number(bench, "s")
+    assert any(trial.reached and not trial.finished for trial in before.values())
+    shutil.rmtree(bench.workspace.trajectories)
+    assert bench.run(sweep).failed == 0
+    after = by_number(bench, "s")
+    assert {trial.state for trial in after.values()} == {"complete", "pruned"}
+    for number, trial in before.items():
+        assert after[number].reached.items() >= trial.reached.items()
 
 
 def test_early_stopping_and_pruning_live_side_by_side(bench: Bench) -> None:

@@ -333,13 +333,18 @@ class Driver:
             self._settling.fail(trial.number, " ".join(str(error).split()))
             return
         digest = trajectory.digest
-        if trial.place is None or trial.place.trajectory != digest:
-            # Its setting means another training than when it was placed: other numbers, or other weights to start from.
+        if trial.place is None or trial.place.trajectory != digest or self._has_lost(trial, digest):
+            # Its setting means another training than when it was placed (other numbers, or other weights to start
+            # from), or the epochs up to its rung are gone: they are trained again.
             trial = self._study.place(trial.number, self._place(trajectory))
         open_ = self._ladder.enter(trial, trajectory)
         self._board.put(open_)
         if digest not in self._board.busy:
             self._settling.settle(open_)
+
+    def _has_lost(self, trial: StoredTrial, digest: str) -> bool:
+        """Whether the store no longer holds the epochs that a trial has reached: its files were damaged."""
+        return max(trial.reached, default=0) > len(self._board.history(digest))
 
     def _planned(self, trial: StoredTrial) -> Planned | None:
         """What is stored with a new trial, so that its start is one step; None if it cannot be trained."""
