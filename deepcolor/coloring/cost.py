@@ -23,8 +23,10 @@ from deepcolor.stages.session import Size
 
 def work_per_picture(target: Target, model: ModelConfig, size_px: int, *, code: Code | None = None) -> float:
     """Return the floating point operations of one picture's way through a network; training takes about thrice that."""
+    # A mirror image is coloured beside each picture after training, not in it.
+    once = model.model_copy(update={"flip_at_test": False})
     with torch.device("meta"):
-        network = build(target, model, size_px, code=code).eval()
+        network = build(target, once, size_px, code=code).eval()
         picture_B1HW = torch.empty(1, 1, size_px, size_px)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         network(picture_B1HW)
