@@ -18,7 +18,7 @@ from deepcolor.fields.refusal import Refusal, nearest, unknown_key, written
 
 Params = dict[str, ParamValue]
 
-MOST_COUNTED = 100_000
+MOST_COUNTED = 20_000
 """Points under conditions are counted one by one, and no further than this."""
 
 
@@ -114,10 +114,12 @@ class Space:
         told apart.
         """
         coupled = self.coupled
-        free = math.prod(len(dimension.grid()) for dimension in self.dimensions if dimension not in coupled)
+        free = math.prod(_size(dimension) for dimension in self.dimensions if dimension not in coupled)
         if not coupled:
             return free
-        points = self._below(coupled, {}, lambda dimension: dimension.grid())
+        points = self._below(
+            coupled, {}, lambda each: each.grid() if _size(each) < MOST_COUNTED else range(MOST_COUNTED)
+        )
         return free * sum(1 for _ in itertools.islice(points, MOST_COUNTED))
 
     def check(self, *, fields: Mapping[str, str]) -> None:
@@ -208,9 +210,18 @@ def _circle(left: Sequence[Dimension]) -> Refusal:
     return Refusal(rule, got=got, key=f"{circle[0]}.when", advice="Take one of them out.")
 
 
+def _countable(dimension: Dimension) -> Sequence[ParamValue]:
+    """The values that a grid takes, or as many of something as are counted."""
+    return dimension.grid() if _size(dimension) < MOST_COUNTED else range(MOST_COUNTED)
+
+
+def _size(dimension: Dimension) -> int:
+    return len(dimension.values) if isinstance(dimension, Choices) else dimension.points()
+
+
 def _every_value(dimension: Dimension) -> Sequence[ParamValue]:
     if isinstance(dimension, Range) and dimension.step is None:
-        return tuple(range(int(dimension.low), int(dimension.high) + 1))  # Of whole numbers: nothing else may be named.
+        return range(int(dimension.low), int(dimension.high) + 1)  # Of whole numbers: nothing else may be named.
     return dimension.grid()
 
 

@@ -524,6 +524,9 @@ class Sweep(_Staged):
             if searched and isinstance(dimension, Range) and dimension.step is None:
                 rule, advice = "pictures are decoded for each of its values", "Write a list, or add a step."
                 raise Refusal(rule, got="a range without steps", key=f"search.space.{dimension.name}", advice=advice)
+            if searched and isinstance(dimension, Range) and dimension.points() > _MOST_FORMS:
+                rule, got = f"pictures may be decoded in {_MOST_FORMS} forms at most", str(dimension.points())
+                raise Refusal(rule, got=got, key=f"search.space.{dimension.name}", advice="Choose a larger step.")
         if (count := len(self.data_forms)) > _MOST_FORMS:
             rule = f"pictures may be decoded in {_MOST_FORMS} forms at most"
             raise Refusal(rule, got=str(count), key="search.space", advice="Search fewer values of data.augment.")

@@ -157,8 +157,11 @@ class Stage:
     def check(cls, values: Values) -> None:
         """Refuse what no training of this stage can do, though each field alone allows it.
 
+        Asked once for each combination of the values that conditions and labels of a space connect, so that what only
+        occurs together is judged together.
+
         Args:
-            values: Gives every value of a field, with its key.
+            values: Gives every value of a field, with its key; of a range, both ends.
         Raises:
             Refusal: With the key of what is wrong.
         """
