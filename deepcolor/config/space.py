@@ -151,8 +151,9 @@ class SearchConfig(Frozen):
     )
 
     sampler: Annotated[str, SAMPLERS] = "grid"
-    """`grid` trains every combination once; `tpe` and `random` draw `trials` settings (Optuna), and so does your
-    own, as `FILE.py:NAME` or `package.module:NAME`: an Optuna `BaseSampler`, such as `optuna.samplers:QMCSampler`."""
+    """`grid` trains every combination once; `tpe` (Optuna's, judged by all curves) and `random` draw `trials` settings,
+    and so does your own, as `FILE.py:NAME` or `package.module:NAME`: an Optuna `BaseSampler`, such as
+    `optuna.samplers:QMCSampler`."""
     space: tuple[_Dimension, ...] = ()
     """Searched fields of model, training and init: a list of choices, or low/high with log or step."""
     objective: str = "val/mse"
@@ -177,7 +178,8 @@ class SearchConfig(Frozen):
     watch: tuple[str, ...] = ()
     """Other epoch metrics that are shown beside the objective: in the live view, the leaderboard and MLflow."""
     sampler_options: Mapping[str, Any] = Field(default_factory=dict)
-    """What the sampler is made with beside its seed: `{multivariate: true}` for tpe."""
+    """What the sampler is made with beside its seed: for tpe, `{n_startup_trials: 5}`, or `{curves: false}` for
+    Optuna's alone (docs/search.md)."""
 
     @field_validator("warm_start")
     @classmethod

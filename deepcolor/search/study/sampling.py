@@ -21,7 +21,8 @@ from deepcolor.fields.named import SAMPLERS
 from deepcolor.plugins import Code
 from deepcolor.search.study.in_front import StorageInFront, numbered
 from deepcolor.search.study.space import distributions
-from deepcolor.search.study.trials import CONFIRMS
+from deepcolor.search.study.tpe import EPOCHS, UNFINISHED, CurveTPE
+from deepcolor.search.study.trials import CONFIRMS, PLACE
 
 _DRAFT_ID = -1
 """No stored trial has it."""
@@ -34,7 +35,7 @@ def sampler_of(search: SearchConfig, *, trials: int, code: Code) -> BaseSampler:
     Raises:
         CodeError: A user's own cannot be imported or is not a sampler, or does not take the options.
     """
-    shipped = {"tpe": optuna.samplers.TPESampler, "random": optuna.samplers.RandomSampler}
+    shipped = {"tpe": CurveTPE, "random": optuna.samplers.RandomSampler}
     shipped["grid"] = shipped["random"]  # Never asked to draw.
     kind = shipped.get(search.sampler) or code.load(search.sampler, group=SAMPLERS.group)
     try:
@@ -98,7 +99,7 @@ class Drawing:
 
 
 class _Shown(StorageInFront):
-    """A storage that shows a sampler what is known of each trial: its latest value.
+    """A storage that shows a sampler what is known of each trial: its latest value, and how far it was trained.
 
     A trial that waits at a rung is open, as it may continue; Optuna would take it for a bad one. Optuna ranks a pruned
     trial below every complete one, so that where `epochs` is searched a short bad training counts as better than a long
@@ -157,9 +158,13 @@ def _new_draft(*, number: int) -> FrozenTrial:
 
 
 def _shown(trial: FrozenTrial) -> FrozenTrial:
-    if trial.state not in (TrialState.RUNNING, TrialState.PRUNED) or not trial.intermediate_values:
+    unfinished = trial.state in (TrialState.RUNNING, TrialState.PRUNED)
+    if not trial.intermediate_values or (not unfinished and trial.state != TrialState.COMPLETE):
         return trial
     shown = copy.copy(trial)
-    shown.state = TrialState.COMPLETE
-    shown.values = [trial.intermediate_values[max(trial.intermediate_values)]]
+    if unfinished:
+        shown.state = TrialState.COMPLETE
+        shown.values = [trial.intermediate_values[max(trial.intermediate_values)]]
+    place = trial.user_attrs.get(PLACE) or {}
+    shown.user_attrs = {**trial.user_attrs, EPOCHS: place.get("epochs") or 0, UNFINISHED: unfinished}
     return shown
