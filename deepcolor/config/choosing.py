@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from deepcolor.config.dimensions import Choices, Range
+from deepcolor.config.dimensions import Range
 from deepcolor.config.points import Space
 
 AUTO = "auto"
-_MOST_GP_FIELDS = 6
-_MOST_GP_TRIALS = 60
-"""A Gaussian process costs seconds a draw beyond these, and the more fields it has the more trials it needs."""
 _LEAST_GENERATIONS = 5
 _POPULATION = 50
 """Of NSGA-II, as Optuna makes it."""
@@ -31,12 +28,7 @@ def chosen_sampler(space: Space, *, trials: int | None, objectives: int) -> tupl
         if trials is not None and trials >= _LEAST_GENERATIONS * _POPULATION:
             return "nsga2", f"several objectives, and trials for {_LEAST_GENERATIONS} generations"
         return "tpe", "several objectives, and few trials"
-    conditional = any(dimension.when for dimension in space.dimensions)
-    numbers = all(not isinstance(dimension, Choices) for dimension in space.dimensions)
-    small = len(space.dimensions) <= _MOST_GP_FIELDS
-    if trials is not None and trials <= _MOST_GP_TRIALS and numbers and small and not conditional:
-        return "gp", "few trials of a few ranges"
-    return "tpe", "conditions" if conditional else "choices, or many trials"
+    return "tpe", "the space has more points than trials are asked for"
 
 
 def _is_countable(space: Space) -> bool:

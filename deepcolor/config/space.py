@@ -32,11 +32,11 @@ class SearchConfig(Frozen):
     )
 
     sampler: Annotated[str, SAMPLERS] = "grid"
-    """`grid` trains every combination once; `tpe`, `random`, `gp` (a Gaussian process), `qmc` (even coverage) and
-    `nsga2` (a genetic one, for several objectives) draw `trials` settings (Optuna), and so does your own, an Optuna
-    `BaseSampler`, as `FILE.py:NAME` or `package.module:NAME`. `auto` chooses when the study begins, and keeps to it:
-    grid if the space has no more points than trials are asked for; with several objectives nsga2 from 250 trials on,
-    else tpe; gp for up to 60 trials of up to 6 ranges without conditions; tpe for anything else."""
+    """`grid` trains every combination once; `tpe` (judged by all curves), `random`, `gp` (a Gaussian process), `qmc`
+    (even coverage) and `nsga2` (a genetic one, for several objectives) draw `trials` settings (Optuna), and so does
+    your own, an Optuna `BaseSampler`, as `FILE.py:NAME` or `package.module:NAME`. `auto` chooses when the study begins,
+    and keeps to it: grid if the space has no more points than trials are asked for; nsga2 for several objectives from
+    250 trials on; else tpe."""
     space: tuple[AnyDimension, ...] = ()
     """Searched fields of model, training, init and data.augment: a list of choices, or low/high with log or step; both
     may have a condition (`when`). Under a name of your own: mappings that set several fields at once."""
@@ -66,7 +66,8 @@ class SearchConfig(Frozen):
     watch: tuple[str, ...] = ()
     """Other epoch metrics that are shown beside the objective: in the live view, the leaderboard and MLflow."""
     sampler_options: Mapping[str, Any] = Field(default_factory=dict)
-    """What the sampler is made with beside its seed: `{multivariate: true}` for tpe."""
+    """What the sampler is made with beside its seed: for tpe, `{n_startup_trials: 5}`, or `{curves: false}` for
+    Optuna's alone (docs/search.md)."""
     first: tuple[Mapping[str, Any], ...] | str = ()
     """Settings to try before the sampler draws its own: a list of mappings by parameter; or `FILE.csv`, such as a
     leaderboard; or `study:NAME#5`, the 5 best settings of another study as far as they lie in the space. They count

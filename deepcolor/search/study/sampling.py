@@ -24,14 +24,15 @@ from deepcolor.plugins import Code
 from deepcolor.search.study.aims import CONSTRAINT
 from deepcolor.search.study.in_front import StorageInFront, numbered
 from deepcolor.search.study.space import distributions
-from deepcolor.search.study.trials import CONFIRMS
+from deepcolor.search.study.tpe import EPOCHS, UNFINISHED, CurveTPE
+from deepcolor.search.study.trials import CONFIRMS, PLACE
 
 _DRAFT_ID = -1
 """No stored trial has it."""
 _SHIPPED: dict[str, type[BaseSampler]] = {
     "grid": optuna.samplers.RandomSampler,  # Never asked to draw.
     "random": optuna.samplers.RandomSampler,
-    "tpe": optuna.samplers.TPESampler,
+    "tpe": CurveTPE,
     "gp": optuna.samplers.GPSampler,
     "qmc": optuna.samplers.QMCSampler,
     "nsga2": optuna.samplers.NSGAIISampler,
@@ -157,7 +158,7 @@ def _suggested(trial: Trial, name: str, kind: BaseDistribution) -> Any:
 
 
 class _Shown(StorageInFront):
-    """A storage that shows a sampler what is known of each trial: its latest value.
+    """A storage that shows a sampler what is known of each trial: its latest value, and how far it was trained.
 
     A trial that waits at a rung is open, as it may continue; Optuna would take it for a bad one. Optuna ranks a pruned
     trial below every complete one, so that where `epochs` is searched a short bad training counts as better than a long
@@ -213,8 +214,6 @@ class _Shown(StorageInFront):
             self._behind.set_trial_system_attr(trial_id, key, value)
 
     def _as_shown(self, trial: FrozenTrial) -> FrozenTrial:
-        if trial.state == TrialState.COMPLETE and not self._constraints:
-            return trial
         known = self._remembered.get(trial.number)
         if known is None or known[0] is not trial:
             shown = _shown(trial)
@@ -243,9 +242,13 @@ def _completed(trial: FrozenTrial, constraints: Mapping[str, float]) -> FrozenTr
 
 
 def _shown(trial: FrozenTrial) -> FrozenTrial:
-    if trial.state not in (TrialState.RUNNING, TrialState.PRUNED) or not trial.intermediate_values:
+    unfinished = trial.state in (TrialState.RUNNING, TrialState.PRUNED)
+    if not trial.intermediate_values or (not unfinished and trial.state != TrialState.COMPLETE):
         return trial
     shown = copy.copy(trial)
-    shown.state = TrialState.COMPLETE
-    shown.values = [trial.intermediate_values[max(trial.intermediate_values)]]
+    if unfinished:
+        shown.state = TrialState.COMPLETE
+        shown.values = [trial.intermediate_values[max(trial.intermediate_values)]]
+    place = trial.user_attrs.get(PLACE) or {}
+    shown.user_attrs = {**trial.user_attrs, EPOCHS: place.get("epochs") or 0, UNFINISHED: unfinished}
     return shown
