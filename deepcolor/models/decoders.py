@@ -17,6 +17,8 @@ from torch.nn.functional import interpolate
 from deepcolor.models.blocks import activation
 
 _LEAST_WIDTH = 16
+_QUIET = 1e-3
+"""Deviation of the last convolution's weights at first."""
 
 
 class UpsampledDecoder(nn.Module):
@@ -57,6 +59,9 @@ class UpsampledDecoder(nn.Module):
             for into, skip, out in zip(inputs, joined[:steps], widths, strict=True)
         )
         self.last = nn.Conv2d(widths[-1], outputs, 3, padding=1)
+        # It begins with grey pictures, or with no choice at all: loud noise takes epochs to be unlearnt.
+        nn.init.normal_(self.last.weight, std=_QUIET)
+        nn.init.zeros_(self.last.bias)  # type: ignore[arg-type]  # it has one
 
     def forward(self, encoded: Sequence[Tensor], lightness_B1HW: Tensor) -> Tensor:
         """Decode the encoder's outputs; without skip connections only the last one counts."""

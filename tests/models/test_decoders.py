@@ -74,3 +74,20 @@ def test_rare_colours_weigh_more() -> None:
     assert not torch.isclose(bins.loss(logits, torch.cat((grey, red))), plain.loss(logits, torch.cat((grey, red))))
     bins.balance([grey, red], uniform=1.0)
     assert torch.allclose(bins.weights, torch.ones(BINS), rtol=1e-3)
+
+
+def test_an_untrained_decoder_paints_flat() -> None:
+    """It begins with one colour, not with noise: grey, or the mean of all bins."""
+    for head in ("regression", "bins"):
+        form = {
+            "decoder": "bilinear",
+            "decoder_width": 16,
+            "head": head,
+            "output_activation": "tanh",
+            "output_scale": 110,
+        }
+        network = build("pixels", ModelConfig.model_validate(form), 64).eval()
+        with torch.no_grad():
+            ab = network.to_ab(network(torch.rand(1, 1, 64, 64)))
+        assert float(ab.std(dim=(2, 3)).max()) < 1
+        assert head == "bins" or float(ab.abs().max()) < 5
