@@ -29,9 +29,9 @@ def auto(space: dict[str, Any], **search: Any) -> Sweep:
         ({"epochs": [1, 2], "batch_size": [8, 16]}, {"trials": 3}, "tpe"),
         ({"epochs": [1, 2]}, {}, "grid"),
         ({}, {}, "grid"),
-        (RANGES, {"trials": 60}, "gp"),
-        (RANGES, {"trials": 61}, "tpe"),
-        (RANGES, {"trials": 100, "budget": {"trials": 30}}, "gp"),
+        (RANGES, {"trials": 60}, "tpe"),
+        (RANGES, {"trials": 300, "objective": ["val/mse", "epoch_s"]}, "nsga2"),
+        (RANGES, {"trials": 300, "budget": {"trials": 30}, "objective": ["val/mse", "epoch_s"]}, "tpe"),
         (RANGES, {"budget": {"wall_s": 60}}, "tpe"),
         (CONDITIONAL, {"trials": 30}, "tpe"),
     ],
@@ -53,8 +53,9 @@ def test_several_objectives_take_a_genetic_sampler_where_it_has_generations() ->
 
 def test_a_study_keeps_its_sampler_unless_its_grid_has_grown_too_large() -> None:
     """More trials do not change how a study goes on."""
-    began = auto(RANGES, trials=60).settled()
-    assert auto(RANGES, trials=90).settled(began).search.sampler == "gp"
+    both = ["val/mse", "epoch_s"]
+    began = auto(RANGES, trials=60, objective=both).settled()
+    assert auto(RANGES, trials=300, objective=both).settled(began).search.sampler == "tpe"
     grid = auto({"epochs": [1, 2]}, trials=4).settled()
     assert auto({"epochs": [1, 2, 3]}, trials=4).settled(grid).search.sampler == "grid"
     assert auto({"epochs": [1, 2, 3, 4, 5]}, trials=4).settled(grid).search.sampler == "tpe"
