@@ -42,6 +42,8 @@ HERE = Path(__file__).parent
 PEER, STAGE = HERE / "peers" / "bare_trials.py", HERE / "parts" / "curves.py"
 EPOCHS, EDGE, WARM = 52, 500, 100
 """Epochs of a trial; trials compared at either end of a long study; trials left out at its beginning."""
+_LOOK_EVERY = 10
+"""Trials between two looks at the memory."""
 STORAGES = {"memory": "in memory", "sqlite": "on SQLite", "wal": "on SQLite with a write-ahead log"}
 AIMS = {"memory": "2", "sqlite": "1", "wal": "-"}
 SWEEP = """
@@ -183,7 +185,7 @@ class _Clock:
         new = done - len(self.ended)
         self.ended += [time.perf_counter()] * new
         self.used += [time.process_time()] * new
-        if done % 100 == 0 and (not self.memory_kib or self.memory_kib[-1][0] != done):
+        if not self.memory_kib or done >= self.memory_kib[-1][0] + _LOOK_EVERY:
             self.memory_kib.append((done, _memory_kib()))
 
     def finished(self, trial: StoredTrial, snapshot: Snapshot) -> None:  # noqa: ARG002  # the protocol's names
