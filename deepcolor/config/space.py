@@ -66,7 +66,7 @@ class SearchConfig(Frozen):
     watch: tuple[str, ...] = ()
     """Other epoch metrics that are shown beside the objective: in the live view, the leaderboard and MLflow."""
     sampler_options: Mapping[str, Any] = Field(default_factory=dict)
-    """What the sampler is made with beside its seed: for tpe, `{n_startup_trials: 5}`, or `{curves: false}` for
+    """What the sampler is made with beside its seed: for tpe, `{n_startup_trials: 20}`, or `{curves: false}` for
     Optuna's alone (docs/search.md)."""
     first: tuple[Mapping[str, Any], ...] | str = ()
     """Settings to try before the sampler draws its own: a list of mappings by parameter; or `FILE.csv`, such as a
