@@ -26,7 +26,7 @@ def is_state_folder(folder: Path) -> bool:
 
 def weights_beside(trajectories: Path) -> Path:
     """Return the folder of the weights that networks begin with, given that of all trajectories."""
-    return trajectories.parent / "weights"
+    return trajectories.parent / ".weights"
 
 
 def checked_name(name: str, *, kind: str, error: type[UserError] = WorkspaceError) -> str:

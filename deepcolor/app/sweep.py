@@ -96,6 +96,7 @@ def _drive(
     from deepcolor.search.driver.refusals import writing_below
     from deepcolor.search.plan.workload import refuse_if_nothing_fits
     from deepcolor.search.recording import Projection
+    from deepcolor.search.rules.completion import is_finished
     from deepcolor.search.study.pictures import note_pictures
     from deepcolor.search.study.sizes import left_out
     from deepcolor.search.study.starts import Start, write_start
@@ -113,8 +114,10 @@ def _drive(
         study = storage.open(
             sweep, lambda: refuse_if_nothing_fits(parents.adopt(sweep).with_sampler()), extend=how.extend
         )
-        study.sweep.make_ready(workspace.root)
-        if (chosen := sweep.why_sampler()) and not study.trials():
+        trials = study.trials()
+        if not is_finished(study, trials) or any(trial.state == "failed" for trial in trials):
+            study.sweep.make_ready(workspace.root)
+        if (chosen := sweep.why_sampler()) and not trials:
             how.reporter.note(f"{sweep.study}: {chosen}")
         if (unfit := left_out(study.sweep)) is not None:
             how.reporter.note(f"{sweep.study}: {unfit}")

@@ -38,6 +38,9 @@ def check_search(search: SearchConfig) -> None:
     if search.pruner.name != "none":
         rule = "pruning compares one figure, so it does not go with several objectives"
         raise Refusal(rule, got=search.pruner.name, key="pruner", advice="Leave pruner out, or name one objective.")
+    if search.stop is not None:
+        rule = "what is left to find is told of one figure, so it does not go with several objectives"
+        raise Refusal(rule, got=search.stop.name, key="stop", advice="Leave stop out, or name one objective.")
     if search.confirm is not None and search.confirm.top != 1:
         rule = "with several objectives the chosen setting alone is trained again"
         raise Refusal(rule, got=f"top={search.confirm.top}", key="confirm.top", advice="Leave top out.")

@@ -1,7 +1,7 @@
 """The weights that an encoder begins with: found, checked, converted once, and read from safetensors ever after.
 
-studies/weights/<encoder>-<SHA-256 of the source, 16 digits>.safetensors   the encoder's weights for lightness
-studies/weights/<the same>.json                                            where they are from, and their checksum
+studies/.weights/<encoder>-<SHA-256 of the source, 16 digits>.safetensors   the encoder's weights for lightness
+studies/.weights/<the same>.json                                            where they are from, and their checksum
 """
 
 from __future__ import annotations
