@@ -24,6 +24,8 @@ Array = np.ndarray[Any, np.dtype[np.float64]]
 _SCALE, _SCALE_SPREAD = math.log(0.6), 0.8
 _NOISE, _NOISE_SPREAD = math.log(1e-2), 1.5
 """What is expected of the length scales (in a unit cube) and the noise (of the variance), and how firmly."""
+_FEW, _EVERY = 100, 8
+"""With more points than a few, the scales are looked for at every eighth fit."""
 _DECADES = 10
 """Numbers whose largest is this many times the smallest are compared by their logarithms."""
 
@@ -128,6 +130,7 @@ class Surrogate:
     def __init__(self, rng: np.random.Generator) -> None:
         self._rng = rng
         self._scales: Array | None = None
+        self._fits = 0
 
     def fit(self, places: Array, values: Array) -> None:
         """Learn from points (n, d) in the unit cube and their values (n,), of about zero mean and unit variance."""
@@ -135,8 +138,13 @@ class Surrogate:
         first = self._scales is None or len(self._scales) != places.shape[1] + 1
         scales = np.append(np.full(places.shape[1], _SCALE), _NOISE) if first else self._scales
         assert scales is not None
-        best, step = _unlikeliness(squares, values, scales), 0.6
-        for _ in range(40 if first else 8):
+        best, step = math.inf, 0.6
+        # Many points change the scales little from one fit to the next, and cost most.
+        steps = 40 if first else 8 if len(values) <= _FEW or self._fits % _EVERY == 0 else 0
+        self._fits += 1
+        if steps:
+            best = _unlikeliness(squares, values, scales)
+        for _ in range(steps):
             tried = scales + self._rng.normal(size=len(scales)) * step * (self._rng.random(len(scales)) < 0.5)
             found = _unlikeliness(squares, values, tried)
             if found < best:

@@ -103,8 +103,9 @@ class CurveTPE(TPESampler):
         points = np.column_stack([places[owner[kept]], share[kept]])
         values = levelled(losses)[kept]
         self._surrogate.fit(points, values)
-        means, _ = self._surrogate.predict(_at_end(places))
-        best = np.argsort(means, kind="stable")[:_BEST]
+        holders = np.unique(owner[kept])
+        means, _ = self._surrogate.predict(_at_end(places[holders]))
+        best = holders[np.argsort(means, kind="stable")[:_BEST]]
         if pending:
             # What is being trained is taken to end as expected, or several workers would try the same.
             waiting = _at_end(columns(axes, _internal([one.params for one in pending], space)))
