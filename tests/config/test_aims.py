@@ -138,8 +138,8 @@ def test_what_is_not_said_changes_no_identity() -> None:
         (
             [TWO, "search.sampler=tpe", "search.trials=9", "search.stop=regret"],
             (
-                "stop: what is left to find is told of one figure, so it does not go with several objectives; got regret "
-                "(-o search.stop=regret). Leave stop out, or name one objective."
+                "stop: what is left to find is told of one figure, so it does not go with several objectives; got "
+                "regret (-o search.stop=regret). Leave stop out, or name one objective."
             ),
         ),
         (
