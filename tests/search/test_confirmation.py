@@ -14,6 +14,7 @@ from scipy import stats
 from deepcolor.coloring.base import PICTURE_METRICS
 from deepcolor.config.schema import Sweep
 from deepcolor.errors import StudyError
+from deepcolor.execution import serial
 from deepcolor.execution.serial import SerialExecutor
 from deepcolor.registry.references import References
 from deepcolor.search.plan.workload import workload
@@ -88,7 +89,8 @@ def kill_after(bench: Bench, sweep: Sweep, *, steps: int) -> bool:
     executor = SerialExecutor(trivial)
     bench.memory.update = update  # type: ignore[method-assign]
     try:
-        with owned(bench.workspace, sweep.study):
+        with owned(bench.workspace, sweep.study), pytest.MonkeyPatch.context() as patch:
+            patch.setattr(serial, "PROGRESS_EVERY_S", 0.0)  # A message for each epoch, so that there is one to die at.
             bench.driver(sweep, executor).run()
     except Killed:
         return True

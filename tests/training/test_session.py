@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import torch
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from deepcolor.coloring.optimizer import build_optimizer, lr_at, optimizer_tensors, restore_optimizer, set_lr
@@ -74,14 +74,15 @@ def test_cosine_falls_from_lr_to_nearly_nothing() -> None:
 def test_one_cycle_rises_to_lr_and_falls_to_nothing(epochs: int, warmup: float | None) -> None:
     """The rate rises from step to step to lr, at three tenths of the epochs unless told otherwise, and ends near 0."""
     training = TrainingConfig(epochs=epochs, lr=0.2, lr_schedule="one_cycle", warmup_epochs=warmup)
+    rise = 0.3 * epochs if warmup is None else warmup
+    assume(rise <= 0.8 * epochs)
     steps = [(epoch, step / 10) for epoch in range(1, epochs + 1) for step in range(10)]
     rates = [lr_at(training, epoch=epoch, done=done) for epoch, done in steps]
     top = rates.index(max(rates))
 
     assert rates[: top + 1] == sorted(rates[: top + 1])
     assert rates[top:] == sorted(rates[top:], reverse=True)
-    rise = min(0.3 * epochs if warmup is None else warmup, epochs)
-    assert abs(top / 10 - rise) <= 0.1
+    assert abs(top / 10 - rise) <= 0.1 + 1e-9
     assert 0 < rates[-1] < 0.2 * 0.9
 
 
