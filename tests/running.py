@@ -19,6 +19,7 @@ import sys
 import tempfile
 import time
 import traceback
+import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass
@@ -162,7 +163,10 @@ def writer_stands_by(before: Callable[[], None] = lambda: None) -> None:
     def write(_: bytes, descriptors: list[int]) -> None:
         os.setsid()
         before()
+        finalizers: Any = weakref.finalize
+        finalizers._registry.clear()  # Those of the process that it was forked from.
         writer.serve(descriptors[0])
+        finalizers._exitfunc()  # As at the end of a program: the last to close a database puts it into one file.
 
     ready = StandBy(write)
 

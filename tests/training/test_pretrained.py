@@ -50,14 +50,14 @@ def test_a_known_encoder_trains_alike_however_it_is_cut(prepared: Prepared, weig
     at_once = advance(whole)
     cut = tmp_path / "cut"
     advance(prepared.segment(cut / "trajectories", to_epoch=1, **options))
-    shutil.rmtree(cut / "weights")
+    shutil.rmtree(cut / ".weights")
     in_parts = advance(prepared.segment(cut / "trajectories", to_epoch=2, **options))
 
     paths = [TrajectoryPaths(s.store, s.trajectory.digest).checkpoint(2) for s in (whole,)]
     assert paths[0].read_bytes() == TrajectoryPaths(cut / "trajectories", in_parts.digest).checkpoint(2).read_bytes()
     assert at_once.result is not None
     assert in_parts.result is not None
-    shutil.rmtree(tmp_path / "whole" / "weights")
+    shutil.rmtree(tmp_path / "whole" / ".weights")
     network, description = load_model(at_once.result)
     kept = ModelConfig(encoder="efficientnet_lite0", encoder_weights=weights)
     assert description.model.encoder_weights == kept.encoder_weights

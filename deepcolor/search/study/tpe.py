@@ -9,10 +9,12 @@ expected to improve most on the best is tried. The first trials are spread evenl
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from optuna.distributions import BaseDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.samplers import TPESampler
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
@@ -21,6 +23,8 @@ from deepcolor.search.study.aims import CONSTRAINT
 
 EPOCHS, UNFINISHED = "deepcolor:epochs", "deepcolor:unfinished"
 """On a trial shown to a sampler: how many epochs it asks for, and whether it is not trained to its end."""
+LENGTH = "epochs"
+"""The searched field that says how long a training is."""
 _MOST_POINTS = 200
 """Trials that the process learns from; of more, the better half of as many, and others at random."""
 _RANDOM, _NEAR, _BEST = 200, 80, 5
@@ -53,8 +57,9 @@ class CurveTPE(TPESampler):
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
         drawn = super().sample_relative(study, trial, search_space)
-        if not self._curves or not search_space or len(study.directions) > 1:
-            return drawn
+        listed = all(isinstance(distribution, CategoricalDistribution) for distribution in search_space.values())
+        if not self._curves or listed or len(study.directions) > 1:
+            return drawn  # Of lists alone TPE soon draws the good ones again, which costs no epoch (decision 20).
         if not drawn:
             return self._spread(trial.number, search_space)
         trials = [
@@ -67,6 +72,8 @@ class CurveTPE(TPESampler):
             return drawn
         pending = [one for one in trials if one.state == TrialState.RUNNING]
         space = {name: search_space[name] for name in drawn}
+        if space.keys() == {LENGTH}:
+            return drawn
         sign = -1 if study.direction == StudyDirection.MAXIMIZE else 1
         return self._judged(drawn, space, known, pending, sign=sign)
 
@@ -97,22 +104,28 @@ class CurveTPE(TPESampler):
         self._surrogate = self._surrogate or Surrogate(self._draws)
         axes = {name: axis_of(distribution) for name, distribution in space.items()}
         settings = _internal([one.params for one in known], space)
-        places = columns(axes, settings)
-        owner, share, losses = _rungs(known, sign=sign)
+        lengths = _Lengths.of(space, known)
+        placed = {name: axis for name, axis in axes.items() if name != LENGTH}
+
+        def at_end(values: dict[str, Any]) -> np.ndarray[Any, Any]:
+            return np.column_stack([columns(placed, values), lengths.ends(values)])
+
+        places = columns(placed, settings)
+        owner, share, losses = _rungs(known, lengths, sign=sign)
         kept = self._kept(losses)
         points = np.column_stack([places[owner[kept]], share[kept]])
         values = levelled(losses)[kept]
         self._surrogate.fit(points, values)
         holders = np.unique(owner[kept])
-        means, _ = self._surrogate.predict(_at_end(places[holders]))
+        means, _ = self._surrogate.predict(at_end({name: column[holders] for name, column in settings.items()}))
         best = holders[np.argsort(means, kind="stable")[:_BEST]]
         if pending:
             # What is being trained is taken to end as expected, or several workers would try the same.
-            waiting = _at_end(columns(axes, _internal([one.params for one in pending], space)))
+            waiting = at_end(_internal([one.params for one in pending], space))
             expected, _ = self._surrogate.predict(waiting)
             self._surrogate.place(np.concatenate([points, waiting]), np.concatenate([values, expected]))
         candidates = self._candidates(axes, {name: settings[name][best] for name in axes}, drawn, space)
-        mean, deviation = self._surrogate.predict(_at_end(columns(axes, candidates)))
+        mean, deviation = self._surrogate.predict(at_end(candidates))
         worth = improvement(mean, deviation, best=float(means.min()))
         settled = _internal([one.params for one in (*known, *pending)], space)
         tried = {tuple(row) for row in zip(*settled.values(), strict=True)}
@@ -152,22 +165,45 @@ def _internal(settings: list[dict[str, Any]], space: dict[str, BaseDistribution]
     }
 
 
-def _at_end(points: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    return np.column_stack([points, np.ones(len(points))])
+@dataclass(frozen=True)
+class _Lengths:
+    """How far epochs are, on a logarithmic scale, as the first ones teach most: 1 is the end of the longest training.
 
-
-def _rungs(trials: list[FrozenTrial], *, sign: int) -> tuple[np.ndarray[Any, Any], ...]:
-    """What the trials were worth at each rung, and at their end: whose it is, how far that is, and the loss.
-
-    How far is the share of its own training, on a logarithmic scale, as the first epochs teach most.
+    Where the number of epochs is searched, a short training is the beginning of a longer one, and is placed there; so
+    it needs no axis of its own.
     """
+
+    most: int
+    """Epochs of the longest training; 0 where each is as long as the next."""
+    choices: BaseDistribution | None = None
+
+    @classmethod
+    def of(cls, space: Mapping[str, BaseDistribution], trials: list[FrozenTrial]) -> _Lengths:
+        if LENGTH not in space:
+            return cls(0)
+        return cls(max(int(trial.params[LENGTH]) for trial in trials), space[LENGTH])
+
+    def at(self, reached: float, *, epochs: int) -> float:
+        """Where an epoch of a training of this many epochs is."""
+        return min(1.0, math.log1p(reached) / math.log1p(self.most or epochs))
+
+    def ends(self, values: Mapping[str, np.ndarray[Any, Any]]) -> np.ndarray[Any, Any]:
+        """Where settings, in Optuna's internal form, end."""
+        if self.choices is None:
+            return np.ones(len(next(iter(values.values()))))
+        lengths = [int(self.choices.to_external_repr(float(value))) for value in values[LENGTH]]
+        return np.array([self.at(length, epochs=length) for length in lengths])
+
+
+def _rungs(trials: list[FrozenTrial], lengths: _Lengths, *, sign: int) -> tuple[np.ndarray[Any, Any], ...]:
+    """What the trials were worth at each rung, and at their end: whose it is, how far that is, and the loss."""
     rows = []
     for index, trial in enumerate(trials):
         epochs = trial.user_attrs.get(EPOCHS, 0)
         for reached, value in trial.intermediate_values.items():
             if reached < epochs:
-                rows.append((index, math.log1p(reached) / math.log1p(epochs), sign * value))
+                rows.append((index, lengths.at(reached, epochs=epochs), sign * value))
         if not trial.user_attrs.get(UNFINISHED) and trial.value is not None:
-            rows.append((index, 1.0, sign * trial.value))
+            rows.append((index, lengths.at(epochs, epochs=epochs) if epochs else 1.0, sign * trial.value))
     owner, share, losses = (np.array(column) for column in zip(*rows, strict=True))
     return owner, share, np.where(np.isnan(losses), math.inf, losses)
