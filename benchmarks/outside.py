@@ -248,16 +248,20 @@ def _draw(regrets: dict[str, dict[str, dict[int, np.ndarray]]], file: Path) -> N
 
     figure = Figure(figsize=(9, 5), layout="constrained")
     axes = figure.subplots()
-    for method, by_task in regrets.items():
+    for method, by_task in sorted(regrets.items(), key=lambda item: item[0] not in OURS):
         curves = [regret for seeds in by_task.values() for regret in seeds.values()]
         shortest = min(map(len, curves))
         mean = np.mean([regret[:shortest] for regret in curves], axis=0)
         own = method in OURS
-        line = {"linewidth": 2.5} if method == DEFAULT else {"linewidth": 1.2, "linestyle": "-" if own else "--"}
+        line = {"linewidth": 1.2, "linestyle": "-" if own else "--"}
+        if method == DEFAULT:
+            line = {"linewidth": 3.0, "color": "black"}
         axes.plot(np.arange(1, shortest + 1), mean, label=method, **line)
-    axes.set(
-        xlabel="epochs trained, over all trials", ylabel="mean normalised regret", yscale="log", xlim=(EPOCHS, None)
-    )
+    # Regret can fall below 0, the best of the random settings; near it the axis is linear.
+    axes.set_yscale("symlog", linthresh=0.1, linscale=0.8)
+    axes.set(xlabel="epochs trained, over all trials", ylabel="mean normalised regret", xlim=(EPOCHS, None))
+    axes.set_yticks([-0.05, 0, 0.05, 0.1, 0.2, 0.5, 1], labels=["-0.05", "0", "0.05", "0.1", "0.2", "0.5", "1"])
+    axes.minorticks_off()
     axes.grid(alpha=0.3)
     axes.legend(fontsize="small", ncols=2)
     file.parent.mkdir(parents=True, exist_ok=True)
