@@ -253,7 +253,7 @@ def _draw(regrets: dict[str, dict[str, dict[int, np.ndarray]]], file: Path) -> N
         shortest = min(map(len, curves))
         mean = np.mean([regret[:shortest] for regret in curves], axis=0)
         own = method in OURS
-        line = {"linewidth": 1.2, "linestyle": "-" if own else "--"}
+        line: dict[str, Any] = {"linewidth": 1.2, "linestyle": "-" if own else "--"}
         if method == DEFAULT:
             line = {"linewidth": 3.0, "color": "black"}
         axes.plot(np.arange(1, shortest + 1), mean, label=method, **line)
