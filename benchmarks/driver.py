@@ -23,17 +23,16 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from parts.driving import driver_of
+
 from deepcolor.cli.app import collect_rarely
 from deepcolor.coloring.base import MSE
 from deepcolor.config.schema import Sweep
 from deepcolor.execution.serial import SerialExecutor
 from deepcolor.report.writing import ReportFolder
-from deepcolor.search.driver.loop import Driver, Places
-from deepcolor.search.recording import Projection
 from deepcolor.search.rules.summary import Snapshot
-from deepcolor.search.study.storage import StoredTrial, StudyStorage, owned
+from deepcolor.search.study.storage import StoredTrial, owned
 from deepcolor.tracking.projection import MlflowTracker
-from deepcolor.tracking.records import Provenance
 from deepcolor.training.early_stopping import view_of
 from deepcolor.training.trajectory import EpochMetrics, Segment, SegmentOutcome, TrajectoryPaths
 from deepcolor.workspace import Workspace
@@ -151,7 +150,8 @@ def _drive(workspace: Workspace, sampler: str, *, trials: int) -> dict[str, Any]
     tracker = MlflowTracker(tracking_uri=workspace.mlflow_uri, artifact_root=workspace.artifacts)
     executor = SerialExecutor(formula)
     with owned(workspace, sweep.study):
-        driver = _driver(workspace, sweep, executor=executor, tracker=tracker, clock=clock)
+        report = ReportFolder(workspace.report(sweep.study))
+        driver = driver_of(workspace, sweep, executor=executor, tracker=tracker, watcher=clock, report=report)
         started = time.perf_counter()
         driver.run()
         driven = time.perf_counter()
@@ -187,29 +187,6 @@ def _sweep(sampler: str, trials: int) -> Sweep:
             "training": {"epochs": EPOCHS, "early_stopping": False},
             "search": {"sampler": sampler, "trials": trials, "space": space},
         }
-    )
-
-
-def _driver(
-    workspace: Workspace, sweep: Sweep, *, executor: SerialExecutor, tracker: MlflowTracker, clock: _Clock
-) -> Driver:
-    study = StudyStorage(workspace).open(sweep, lambda: sweep)
-    folder, report = workspace.study(sweep.study), ReportFolder(workspace.report(sweep.study))
-    provenance = Provenance(data_digest="0" * 32, data_folder="none", config_digest=sweep.digest())
-    return Driver(
-        study,
-        executor=executor,
-        tracker=tracker,
-        watcher=clock,
-        projection=Projection(study, provenance, "deepcolor sweep FILE", workspace.trajectories, report.folder),
-        places=Places(
-            store=workspace.trajectories,
-            cache=workspace.root / "cache",
-            stop_file=folder / "stop",
-            device="cpu",
-        ),
-        report=report,
-        parent_of=lambda _: None,
     )
 
 

@@ -22,6 +22,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from parts.driving import Nobody, driver_of
 from parts.product import run
 
 from deepcolor.cli.app import collect_rarely
@@ -30,12 +31,9 @@ from deepcolor.config.schema import Sweep
 from deepcolor.execution.serial import SerialExecutor
 from deepcolor.plugins import Code, keep
 from deepcolor.report.writing import ReportFolder
-from deepcolor.search.driver.loop import Driver, Places
-from deepcolor.search.recording import Projection
 from deepcolor.search.rules.pruning import rungs
 from deepcolor.search.rules.summary import Snapshot
-from deepcolor.search.study.storage import StoredTrial, StudyStorage, owned
-from deepcolor.tracking.records import Provenance, StudyRecord, TrialRecord
+from deepcolor.search.study.storage import StoredTrial, owned
 from deepcolor.workspace import Workspace
 
 HERE = Path(__file__).parent
@@ -192,19 +190,6 @@ class _Clock:
         self.last = time.perf_counter(), time.process_time()
 
 
-class _NoTracker:
-    """Tracking is off."""
-
-    def put_study(self, study: StudyRecord) -> None: ...
-
-    def put_trial(self, trial: TrialRecord) -> None: ...
-
-    def flush(self, timeout_s: float) -> bool:  # noqa: ARG002  # the protocol's name
-        return True
-
-    def close(self) -> None: ...
-
-
 def _sweep(folder: Path, sampler: str, *, trials: int) -> Sweep:
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copy(STAGE, folder / STAGE.name)
@@ -223,7 +208,9 @@ def _drive(folder: Path, sampler: str, *, trials: int) -> dict[str, Any]:
     executor = SerialExecutor()
     with owned(workspace, sweep.study):
         keep(Code(sweep.code, workspace.code))
-        driver = _driver(workspace, sweep, executor=executor, clock=clock)
+        report = ReportFolder(workspace.report(sweep.study))
+        nobody = Nobody(report.folder)
+        driver = driver_of(workspace, sweep, executor=executor, tracker=nobody, watcher=clock, report=report)
         started, before = time.perf_counter(), time.process_time()
         summary = driver.run()
         driven = time.perf_counter()
@@ -243,28 +230,6 @@ def _drive(folder: Path, sampler: str, *, trials: int) -> dict[str, Any]:
         "memory_kib": fat,
         "growth_kib": round((fat - lean) / max(1, many - few), 2),
     }
-
-
-def _driver(workspace: Workspace, sweep: Sweep, *, executor: SerialExecutor, clock: _Clock) -> Driver:
-    study = StudyStorage(workspace).open(sweep, lambda: sweep)
-    folder, report = workspace.study(sweep.study), ReportFolder(workspace.report(sweep.study))
-    provenance = Provenance(data_digest="0" * 32, data_folder="none", config_digest=sweep.digest())
-    return Driver(
-        study,
-        executor=executor,
-        tracker=_NoTracker(),
-        watcher=clock,
-        projection=Projection(study, provenance, "deepcolor sweep FILE", workspace.trajectories, report.folder),
-        places=Places(
-            store=workspace.trajectories,
-            cache=workspace.root,
-            stop_file=folder / "stop",
-            device="cpu",
-            code=workspace.code,
-        ),
-        report=report,
-        parent_of=lambda _: None,
-    )
 
 
 def _memory_kib() -> int:

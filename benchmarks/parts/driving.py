@@ -8,19 +8,21 @@ from pathlib import Path
 from typing import Any
 
 from deepcolor.config.load import sweep_of
+from deepcolor.config.schema import Sweep
+from deepcolor.execution.executor import Executor
 from deepcolor.execution.serial import SerialExecutor
 from deepcolor.plugins import Code, keep
 from deepcolor.search.driver.loop import Driver, Places
 from deepcolor.search.recording import Projection
-from deepcolor.search.rules.summary import Snapshot, Summary
+from deepcolor.search.rules.summary import Report, Snapshot, Summary, Watcher
 from deepcolor.search.study.storage import StoredStudy, StoredTrial, StudyStorage, owned
-from deepcolor.tracking.records import Provenance, StudyRecord, TrialRecord
+from deepcolor.tracking.records import Provenance, StudyRecord, Tracker, TrialRecord
 from deepcolor.training.checkpoint import read_history
 from deepcolor.training.trajectory import EpochMetrics, TrajectoryPaths
 from deepcolor.workspace import Workspace
 
 
-class _Nobody:
+class Nobody:
     """Who is told, and tells nobody: a tracker, a watcher and a report."""
 
     def __init__(self, folder: Path) -> None:
@@ -44,6 +46,47 @@ class _Nobody:
     def write(self, study: StoredStudy, summary: Summary) -> None: ...
 
 
+def driver_of(
+    workspace: Workspace,
+    sweep: Sweep,
+    *,
+    executor: Executor,
+    tracker: Tracker,
+    watcher: Watcher,
+    report: Report,
+    data_digest: str = "0" * 32,
+) -> Driver:
+    """Return the driver of a sweep that needs no data set.
+
+    Args:
+        workspace: Where its study is, or is made.
+        sweep: What it searches.
+        executor: Runs the segments.
+        tracker: Is shown every trial.
+        watcher: Is shown the study as a whole.
+        report: Is written at the end.
+        data_digest: Of what its stage brings itself.
+    """
+    study = StudyStorage(workspace).open(sweep, lambda: sweep)
+    provenance = Provenance(data_digest=data_digest, data_folder="none", config_digest=sweep.digest())
+    return Driver(
+        study,
+        executor=executor,
+        tracker=tracker,
+        watcher=watcher,
+        projection=Projection(study, provenance, "deepcolor sweep FILE", workspace.trajectories, report.folder),
+        places=Places(
+            store=workspace.trajectories,
+            cache=workspace.root,
+            stop_file=workspace.study(sweep.study) / "stop",
+            device="cpu",
+            code=workspace.code,
+        ),
+        report=report,
+        parent_of=lambda _: None,
+    )
+
+
 def drive(sweep: dict[str, Any], folder: Path) -> list[EpochMetrics]:
     """Run a sweep in a workspace of its own, one segment at a time; return its epochs in the order they were trained.
 
@@ -55,25 +98,17 @@ def drive(sweep: dict[str, Any], folder: Path) -> list[EpochMetrics]:
     parsed = sweep_of(json.loads(json.dumps(sweep)), (), code=workspace.code)
     keep(Code(parsed.code, workspace.code))
     with owned(workspace, parsed.study), closing(SerialExecutor()) as executor:
-        study, nobody = StudyStorage(workspace).open(parsed, lambda: parsed), _Nobody(folder / "report")
-        digest = parsed.stage_class.data_digest(parsed.data, root=workspace.root)
-        provenance = Provenance(data_digest=digest, data_folder="", config_digest=parsed.digest())
-        Driver(
-            study,
+        nobody, digest = Nobody(folder / "report"), parsed.stage_class.data_digest(parsed.data, root=workspace.root)
+        driver_of(
+            workspace,
+            parsed,
             executor=executor,
             tracker=nobody,
             watcher=nobody,
-            projection=Projection(study, provenance, "", workspace.trajectories, nobody.folder),
-            places=Places(
-                store=workspace.trajectories,
-                cache=workspace.root,
-                stop_file=workspace.study(parsed.study) / "stop",
-                device="cpu",
-                code=workspace.code,
-            ),
             report=nobody,
-            parent_of=lambda _: None,
+            data_digest=digest,
         ).run()
+        study = StudyStorage(workspace).load(parsed.study)
         places = {trial.place.trajectory for trial in study.trials() if trial.place is not None}
     rows = [row for place in places for row in read_history(TrajectoryPaths(workspace.trajectories, place))]
     return sorted(rows, key=lambda row: (row.time_ms, row.epoch))
