@@ -318,20 +318,19 @@ class Sweep(_Staged):
         return f"the sampler chosen is {name}: {why}" if why else ""
 
     def settled(self, before: Sweep | None = None) -> Sweep:
-        """Return the sweep with its first rung and its sampler written out, so that both stay when the study grows.
+        """Return the sweep with its sampler and what its pruner does by default written out, so that they stay when the
+        study grows.
 
         Args:
             before: What the study ran until now; where that had a pruner, its rungs are kept unless others are given.
         """
         if self.search.sampler == AUTO:
             return self.with_sampler(before).settled(before)
-        pruner = self.search.pruner
-        if pruner.name == "none" or pruner.brought or pruner.min_epochs is not None:
+        had = before.search.pruner if before is not None and before.search.pruner.name != "none" else None
+        pruner = self.search.pruner.settled(had, most_epochs=self.most_epochs)
+        if pruner == self.search.pruner:
             return self
-        kept = before.search.pruner.min_epochs if before is not None and before.search.pruner.name != "none" else None
-        first = kept or pruner.first_rung(most_epochs=self.most_epochs)
-        search = self.search.model_copy(update={"pruner": pruner.model_copy(update={"min_epochs": first})})
-        return self.model_copy(update={"search": search})
+        return self.model_copy(update={"search": self.search.model_copy(update={"pruner": pruner})})
 
     def setting(self, params: Mapping[str, ParamValue]) -> Setting:
         """Put the parameters of a trial into place; a field that none of them sets keeps the sweep's own value.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
@@ -15,18 +14,19 @@ from deepcolor.fields.refusal import Refusal, written
 Limit = Literal["trials", "wall_s", "gpu_hours", "epochs", "target", "patience_trials", "regret"]
 
 _MEANINGLESS: dict[str, tuple[str, ...]] = {
-    "none": ("min_epochs", "reduction_factor", "warmup_trials", "resume", "options"),
+    "none": ("min_epochs", "reduction_factor", "warmup_trials", "resume", "extrapolate", "options"),
     "asha": ("warmup_trials", "options"),
     "hyperband": ("warmup_trials", "options"),
-    "median": ("options",),
+    "median": ("extrapolate", "options"),
 }
-_MEANINGLESS_TO_OTHERS = ("min_epochs", "reduction_factor", "warmup_trials")
+_MEANINGLESS_TO_OTHERS = ("min_epochs", "reduction_factor", "warmup_trials", "extrapolate")
+_EXTRAPOLATING = ("asha", "hyperband")
 
 _EARLIER_DEFAULTS = (("min_epochs", 1),)
 """Studies hold all values written out, those that were never asked for as well."""
-_LEAST_EPOCHS = 6
-"""After a few epochs the order of trials says little of the order at their end (docs/decisions/0010)."""
-_RUNGS = 2
+_LEAST_EPOCHS, _FIRST_SHARE = 4, 12
+"""After fewer epochs, or a smaller part, the order of trials says little of the order at their end
+(docs/decisions/0010)."""
 
 
 class PrunerConfig(Frozen):
@@ -43,14 +43,18 @@ class PrunerConfig(Frozen):
     brackets that start at different rungs. `median`: those no worse than the median of their rung go on. Or your own,
     as `FILE.py:NAME` or `package.module:NAME`: it says itself where its rungs are and how many go on."""
     min_epochs: int | None = Field(default=None, ge=1, le=100_000)
-    """Epochs before a trial is first compared. null: 6, or the longest trial's epochs divided twice by
-    `reduction_factor`, if that is more; a study keeps what it began with."""
+    """Epochs before a trial is first compared. null: 4, or a twelfth of the longest trial's epochs, if
+    that is more; a study keeps what it began with."""
     reduction_factor: int = Field(default=3, ge=2, le=100)
     """How many times further the next rung is, and (asha, hyperband) one in how many goes on to it."""
     warmup_trials: int = Field(default=5, ge=1, le=100_000)
     """median: a rung stops nobody before this many trials have reached it."""
     resume: bool = True
     """A trial that does not go on waits, and goes on from its checkpoint when its turn comes; false: it ends."""
+    extrapolate: bool | None = None
+    """asha, hyperband: compare trials, from their second rung on, by what their curves are heading for at the next one
+    (what the second half of the epochs so far gained goes on with every doubling), not by what they are worth already.
+    null: true; a study keeps what it began with."""
 
     options: Mapping[str, Any] = Field(default_factory=dict)
     """What a pruner of your own is made with."""
@@ -82,7 +86,23 @@ class PrunerConfig(Frozen):
         """
         if self.min_epochs is not None:
             return self.min_epochs
-        return max(_LEAST_EPOCHS, math.ceil(most_epochs / float(self.reduction_factor) ** _RUNGS))
+        return max(_LEAST_EPOCHS, most_epochs // _FIRST_SHARE)
+
+    def settled(self, before: PrunerConfig | None, *, most_epochs: int) -> Self:
+        """Return the pruner with what its defaults are for a study written out, so that they stay when it grows.
+
+        Args:
+            before: What the study ran with until now, if it had a pruner: what it had is kept unless given otherwise.
+            most_epochs: What the longest trial of the sweep asks for.
+        """
+        if self.name == "none" or self.brought:
+            return self
+        first, heading = self.min_epochs, self.extrapolate
+        if first is None:
+            first = (before.min_epochs if before else None) or self.first_rung(most_epochs=most_epochs)
+        if heading is None and self.name in _EXTRAPOLATING:
+            heading = before.extrapolate if before else True
+        return self.model_copy(update={"min_epochs": first, "extrapolate": heading})
 
 
 class StopConfig(Frozen):

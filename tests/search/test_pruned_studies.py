@@ -200,11 +200,11 @@ def test_a_study_keeps_the_rungs_it_began_with(bench: Bench, sweep_of: SweepOf) 
     """
     sweep, longer = (sweep_of({"lr": RATES[:3], "epochs": [most]}, pruner="asha") for most in (9, 120))
     bench.run(sweep)
-    assert {min(trial.reached) for trial in bench.storage().load("s").trials() if trial.reached} == {6}
+    assert {min(trial.reached) for trial in bench.storage().load("s").trials() if trial.reached} == {4}
     grown = sweep_of({"lr": RATES[:3], "epochs": [9, 120]}, pruner="asha")
-    assert longer.settled().search.pruner.min_epochs == 14
+    assert longer.settled().search.pruner.min_epochs == 10
     bench.run(grown, extend=True)
-    assert bench.storage().load("s").sweep.search.pruner.min_epochs == 6
+    assert bench.storage().load("s").sweep.search.pruner.min_epochs == 4
     assert bench.run(grown).trained_now == 0
 
     one = sweep_of({"lr": RATES[:3], "epochs": [9]}, study="earlier", pruner=FROM_ONE)
@@ -218,3 +218,23 @@ def test_a_study_keeps_the_rungs_it_began_with(bench: Bench, sweep_of: SweepOf) 
     plain = {**sweep_of(study="plain").identity()}
     plain["search"]["pruner"]["min_epochs"] = 1
     assert Sweep.model_validate(plain).search.pruner.name == "none"
+
+
+@pytest.mark.parametrize(("extrapolate", "chosen"), [(None, 0.01), (False, 0.1)])
+def test_what_falls_fast_goes_on_before_what_began_well(
+    bench: Bench, sweep_of: SweepOf, monkeypatch: pytest.MonkeyPatch, extrapolate: bool | None, chosen: float
+) -> None:
+    """From the second rung on asha lets by default the trial on whose curve is heading for the best value; if told not
+    to, the best so far.
+    """
+    fixed = {0.1: 1.0, 0.03: 1.1}
+
+    def curve(lr: float, _: float, epoch: int) -> float:
+        return 1.85 - 0.3 * math.log(epoch) if lr == 0.01 else fixed.get(lr, 2.0)
+
+    monkeypatch.setattr("tests.search.trivial.loss", curve)
+    pruner = {"name": "asha", "min_epochs": 4, "extrapolate": extrapolate}
+    summary = bench.run(sweep_of({"lr": RATES, "epochs": [36]}, pruner=pruner))
+    assert summary.best is not None
+    assert summary.best.params["lr"] == chosen
+    assert (summary.complete, summary.pruned) == (1, 8)

@@ -47,3 +47,16 @@ def test_what_cannot_be_meant_is_refused(tmp_path: Path, text: str, parts: list[
     with pytest.raises(ConfigError) as refused:
         load_sweep(path)
     assert all(part in str(refused.value) for part in parts), refused.value
+
+
+def test_a_study_keeps_how_it_compares_trials() -> None:
+    """A new study has its first rung and its way of comparing written down; one that grows keeps those it had, and one
+    from before trials were compared by their curves goes on by values.
+    """
+    asha, earlier = PrunerConfig(name="asha"), PrunerConfig(name="asha", min_epochs=6)
+    new = asha.settled(None, most_epochs=60)
+    assert (new.min_epochs, new.extrapolate) == (5, True)
+    assert asha.settled(new, most_epochs=600) == new
+    assert asha.settled(earlier, most_epochs=60) == earlier
+    assert PrunerConfig(name="asha", extrapolate=True).settled(earlier, most_epochs=60).extrapolate is True
+    assert PrunerConfig(name="median").settled(None, most_epochs=60).extrapolate is None

@@ -60,6 +60,19 @@ def test_the_first_points_are_spread(count: int, dimensions: int, seed: int) -> 
         assert sorted((axis * count).astype(int)) == list(range(count))
 
 
+def test_the_first_points_keep_apart() -> None:
+    """The closest two of eight points in five dimensions are farther apart than those of any of fifty plain Latin
+    hypercubes.
+    """
+
+    def closest(points: Array) -> float:
+        return min(float(np.linalg.norm(one - other)) for i, one in enumerate(points) for other in points[:i])
+
+    rng = np.random.default_rng(0)
+    plain = [(rng.permuted(np.tile(np.arange(8), (5, 1)), axis=1).T + 0.5) / 8 for _ in range(50)]
+    assert closest(spread(rng, count=8, dimensions=5)) >= max(map(closest, plain))
+
+
 @given(st.lists(st.one_of(st.floats(-1e6, 1e6), st.just(math.inf)), min_size=1, max_size=30))
 def test_levelling_keeps_the_order(losses: list[float]) -> None:
     """The better loss stays the better one, a diverged training is no better than any, and every number is finite."""

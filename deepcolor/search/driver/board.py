@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from deepcolor.config.schema import Sweep
+from deepcolor.config.schema import PrunerConfig, Sweep
 from deepcolor.search.rules.pruning import OwnPruner, Standing
 from deepcolor.search.rules.schedule import Ask
 from deepcolor.search.rules.standings import Standings
@@ -51,15 +51,14 @@ class OpenTrial:
         """Whether it has reached its rung: `standing.waits`, but cheaper."""
         return self.ask.epochs < self.epochs and self.ask.epochs in self.trial.reached
 
-    @property
-    def standing(self) -> Standing:
+    def standing(self, pruner: PrunerConfig) -> Standing:
         """How far it has come, for its pruner."""
         return Standing(
             number=self.trial.number,
             trajectory=self.ask.trajectory,
             epochs=self.epochs,
             target=self.ask.epochs,
-            values=self.trial.losses,
+            values=self.trial.compared(pruner),
             barred=self.barred,
         )
 
@@ -143,7 +142,7 @@ class Board:
         self.finished[trial.number] = trial
         if self.standings is None:
             return
-        if (standing := _ended_standing(trial)) is not None:
+        if (standing := _ended_standing(trial, self.sweep.search.pruner)) is not None:
             self.standings.put(standing)
         else:
             self.standings.remove(trial.number)
@@ -307,7 +306,7 @@ class Board:
         else:
             self._ready[number] = open_
         if self.standings is not None:
-            self.standings.put(open_.standing)
+            self.standings.put(open_.standing(self.sweep.search.pruner))
 
     def _leave(self, open_: OpenTrial) -> None:
         number, there = open_.trial.number, self._on[open_.ask.trajectory]
@@ -386,13 +385,13 @@ class Board:
         return fitting_points(self.sweep)
 
 
-def _ended_standing(trial: StoredTrial) -> Standing | None:
+def _ended_standing(trial: StoredTrial, pruner: PrunerConfig) -> Standing | None:
     """A trial that ended on its way to a rung counts as having reached it, with the value it ended with; None for one
     that says nothing.
     """
     if not trial.place or trial.state == "failed" or not (trial.reached or trial.target_epoch):
         return None
     target = trial.target_epoch or max(trial.reached)
-    values = {target: trial.loss, **trial.losses}
+    values = {target: trial.loss, **trial.compared(pruner)}
     number, there, barred = trial.number, trial.place.trajectory, EPOCH_S in trial.breaks
     return Standing(number, there, epochs=target, target=target, values=values, ended=True, barred=barred)

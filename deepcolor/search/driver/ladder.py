@@ -9,6 +9,7 @@ from types import MappingProxyType
 from deepcolor.search.driver.board import Board, OpenTrial
 from deepcolor.search.driver.own_pruner import blamed_on
 from deepcolor.search.rules.figures import figures_of, median_epoch_s, needs_size
+from deepcolor.search.rules.outlook import outlook
 from deepcolor.search.rules.pruning import Drop, GoOn, rungs
 from deepcolor.search.rules.schedule import Ask
 from deepcolor.search.study.sizes import known_figures
@@ -71,11 +72,17 @@ class Ladder:
 
     def report(self, open_: OpenTrial, *, up_to: int) -> None:
         """Record the trial's value at every rung that it has passed."""
-        for rung in self._rungs(open_.trial, open_.epochs)[:-1]:
+        ladder = self._rungs(open_.trial, open_.epochs)
+        for rung in ladder[:-1]:
             view = self.view(open_, epochs=rung) if rung <= up_to and rung not in open_.trial.reached else None
             if view is not None and view.end_epoch == rung:
-                figures = self.figures(open_, view)
-                reported = self._study.report(open_.ask.number, epoch=rung, value=view.value, figures=figures)
+                reported = self._study.report(
+                    open_.ask.number,
+                    epoch=rung,
+                    value=view.value,
+                    figures=self.figures(open_, view),
+                    outlook=self._outlook(open_, view, rungs=ladder),
+                )
                 self._board.change(open_, trial=reported)
         if EPOCH_S in self._sweep.search.constraints:
             self._board.change(open_, barred=open_.waits and self._is_barred(open_))
@@ -110,6 +117,17 @@ class Ladder:
         search, history = self._sweep.search, self._board.history(open_.ask.trajectory)
         size = known_figures(open_.trajectory.setting) if needs_size(search) else {}
         return figures_of(search, history, view, final=final, size=size)
+
+    def _outlook(self, open_: OpenTrial, view: View, *, rungs: tuple[int, ...]) -> float | None:
+        """What the curve is heading for at the next rung; None if values are compared, as at the first rung, up to
+        which most curves bend.
+        """
+        place = rungs.index(view.end_epoch)
+        if place == 0 or not self._sweep.search.pruner.extrapolate:
+            return None
+        objective, history = self._sweep.objective, self._board.history(open_.ask.trajectory)[: view.end_epoch]
+        losses = [objective.loss(row.metrics.get(objective.metric)) for row in history]
+        return outlook(losses, value=objective.loss(view.value), at=rungs[place + 1])
 
     def _is_barred(self, open_: OpenTrial) -> bool:
         """Whether a waiting trial's epochs take longer than they may; other metrics may still get better."""

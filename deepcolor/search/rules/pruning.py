@@ -28,8 +28,8 @@ class Standing:
     target: int
     """The epoch it may train to."""
     values: Mapping[int, float]
-    """The objective at each rung it has reached, by epoch, as a loss: lower is better; inf if it diverged on the way
-    there."""
+    """What it is compared by at each rung it has reached, by epoch, as a loss: lower is better; inf if it diverged on
+    the way there. It is the objective there, or what its curve is heading for (`outlook`)."""
     ended: bool = False
     """Finished: complete, diverged or pruned."""
     barred: bool = False

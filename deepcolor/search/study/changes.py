@@ -17,7 +17,7 @@ RESOLVED_FILE = "sweep.yaml"
 """In a study's folder: its sweep as it runs."""
 
 
-_LEFT_TO_THE_STUDY = {"search.pruner.min_epochs"}
+_LEFT_TO_THE_STUDY = {"search.pruner.min_epochs", "search.pruner.extrapolate"}
 """Keys for which null means the value that the study has."""
 
 

@@ -50,7 +50,7 @@ def sampler_of(search: SearchConfig, *, trials: int, code: Code) -> BaseSampler:
     """
     kind: Any = _SHIPPED.get(search.sampler) or code.load(search.sampler, group=SAMPLERS.group)
     try:
-        options = {**_for_conditions(search), **search.sampler_options}
+        options = {**(_for_tpe(search) if search.sampler == "tpe" else {}), **search.sampler_options}
         seed = {"seed": search.seed + trials} if "seed" in inspect.signature(kind).parameters else {}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # The user has asked for it.
@@ -64,16 +64,21 @@ def sampler_of(search: SearchConfig, *, trials: int, code: Code) -> BaseSampler:
     return sampler
 
 
-def _for_conditions(search: SearchConfig) -> dict[str, Any]:
-    """What tpe needs beside its options to learn about parameters that only some trials have.
+def _for_tpe(search: SearchConfig) -> dict[str, Any]:
+    """What tpe is told beside its options, by the space.
 
-    Its multivariate model is of the parameters that all trials have; the others would be drawn each by itself. In
-    groups, each set of parameters that occur together has a model of its own, from the trials that have them
-    (docs/decisions/0021).
+    Of lists alone its own draws are taken: soon it draws the good settings again, which costs no epoch
+    (docs/decisions/0020). Of parameters that only some trials have its multivariate model knows nothing; they would be
+    drawn each by itself. In groups, each set of parameters that occur together has a model of its own, from the trials
+    that have them (docs/decisions/0021).
     """
+    told: dict[str, Any] = {}
+    if all(isinstance(one, CategoricalDistribution) for one in distributions(search).values()):
+        told["curves"] = False
     conditional = any(dimension.when for dimension in search.space)
-    chosen = {"group", "multivariate"} & search.sampler_options.keys()
-    return {"group": True, "multivariate": True} if search.sampler == "tpe" and conditional and not chosen else {}
+    if conditional and not {"group", "multivariate"} & search.sampler_options.keys():
+        told |= {"group": True, "multivariate": True}
+    return told
 
 
 @dataclass(frozen=True)

@@ -51,6 +51,7 @@ from deepcolor.search.study.trials import (
     FIRST,
     FOREIGN,
     OUTCOME,
+    OUTLOOKS,
     PLACE,
     TARGET,
     Confirms,
@@ -512,16 +513,28 @@ class StoredStudy:
         return self._finish(number, TrialState.COMPLETE, kept, values=values, notes=notes)
 
     def report(
-        self, number: int, *, epoch: int, value: float, figures: Mapping[str, float] = MappingProxyType({})
+        self,
+        number: int,
+        *,
+        epoch: int,
+        value: float,
+        figures: Mapping[str, float] = MappingProxyType({}),
+        outlook: float | None = None,
     ) -> StoredTrial:
-        """Record the objective of a trial at a rung, and what constraints are about; done again, it changes nothing."""
+        """Record the objective of a trial at a rung, what constraints are about, and what its curve is heading for, as
+        a loss; done again, it changes nothing.
+        """
         trial = self._trial(number)
         if epoch not in trial.reached:
-            place, notes = {}, self.aims.notes({self.aims.names[0]: value, **figures})
+            kept: dict[str, Any] = {}
+            notes = self.aims.notes({self.aims.names[0]: value, **figures})
             if trial.place is not None and epoch in trial.place.passed:
                 left = tuple(rung for rung in trial.place.passed if rung != epoch)
-                place = {PLACE: {**vars(trial.place), "passed": left}}
-            self._write(number, Changes(user_attrs=place, system_attrs=notes, steps={epoch: value}))
+                kept[PLACE] = {**vars(trial.place), "passed": left}
+            if outlook is not None:
+                # By the rung as text: a key of a JSON object.
+                kept[OUTLOOKS] = {str(rung): loss for rung, loss in {**trial.outlooks, epoch: outlook}.items()}
+            self._write(number, Changes(user_attrs=kept, system_attrs=notes, steps={epoch: value}))
         return self._trial(number)
 
     def let_on(self, number: int, *, to_epoch: int) -> StoredTrial:

@@ -12,12 +12,13 @@ from typing import Any
 from optuna.trial import FrozenTrial, TrialState
 
 from deepcolor.columns import from_columns
-from deepcolor.config.schema import ParamValue, Setting, Sweep
+from deepcolor.config.schema import ParamValue, PrunerConfig, Setting, Sweep
 from deepcolor.fields.objective import Direction, Objective
 from deepcolor.search.study.aims import Aims
 from deepcolor.training.trajectory import View
 
 PLACE, OUTCOME, ERROR, TARGET, FOREIGN, CONFIRMS = "place", "outcome", "error", "target_epoch", "foreign", "confirms"
+OUTLOOKS = "outlooks"
 FIRST = "first"
 """Attributes of a trial: where it trains, what it gave, why it failed, how far its pruner lets it train, whose it is,
 which one it confirms, which of the settings to try first it is."""
@@ -109,6 +110,8 @@ class StoredTrial:
     """The epoch that its pruner has let it train to; None before it has reached its first rung."""
     reached: dict[int, float] = field(default_factory=dict)
     """The objective at each rung it has reached, by epoch."""
+    outlooks: dict[int, float] = field(default_factory=dict)
+    """What its curve was heading for at each rung, as a loss; empty if its pruner compares values."""
     confirms: Confirms | None = None
     """The trial of the search that it confirms; None for one of the search's own."""
     direction: Direction = "minimize"
@@ -150,6 +153,10 @@ class StoredTrial:
             return self.reached  # Asked for of every open trial at every event.
         objective = Objective(direction=self.direction)
         return {epoch: objective.loss(value) for epoch, value in self.reached.items()}
+
+    def compared(self, pruner: PrunerConfig) -> dict[int, float]:
+        """What a pruner compares it by at each rung it has reached: lower is better."""
+        return {**self.losses, **self.outlooks} if pruner.extrapolate else self.losses
 
     @property
     def gave_value(self) -> bool:
@@ -257,6 +264,7 @@ def stored_trial(trial: FrozenTrial, direction: Direction = "minimize", aims: Ai
         failed_at=error.get("epochs"),
         target_epoch=attrs.get(TARGET),
         reached={e: v for e, v in trial.intermediate_values.items() if place is None or e not in place.passed},
+        outlooks={int(epoch): loss for epoch, loss in attrs.get(OUTLOOKS, {}).items()},
         confirms=from_columns(Confirms, attrs[CONFIRMS]) if CONFIRMS in attrs else None,
         direction=direction,
         first=attrs.get(FIRST),
