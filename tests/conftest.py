@@ -1,5 +1,6 @@
 """Settings of the whole suite."""
 
+import atexit
 import gc
 import multiprocessing
 import os
@@ -27,8 +28,14 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         return  # The tests run in processes of this one.
     gc.set_threshold(70_000, 50, 50)  # As the command has it: most garbage is no cycle, and looking for it takes long.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    multiprocessing.set_forkserver_preload(["tests.reliability.processes", "tests.running"])
+    multiprocessing.set_forkserver_preload(["tests.reliability.processes", "tests.running", "tests.warm"])
     forkserver.ensure_running()
+
+
+def pytest_collection_finish() -> None:
+    """Let nothing that has been imported or collected be looked at for garbage, which would take a second each time."""
+    gc.freeze()
+    atexit.register(gc.unfreeze)  # torch's bindings complain of what is left at the end.
 
 
 @pytest.fixture(autouse=True)

@@ -28,16 +28,16 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-import deepcolor
 from deepcolor.cli import console
 from deepcolor.cli.app import main
 from deepcolor.tracking import writer
 from tests.processes import WAIT_S, launch_writer
 
 _CONTEXT = multiprocessing.get_context("forkserver")
-_PROGRAM = "import sys; from tests.running import run_all; run_all(sys.stdin.read())"
-_ANY_FILE = (0, 1, 2, 3)
+_ANY_FILE = 0b1111
 """Capabilities with which root may do to any file what its permissions forbid: change owner, write, read, own it."""
+_CAPABILITIES_V3 = 0x20080522
+"""Of Linux's interface: twice 32 bits each of what may be used, what may be taken, and what a program inherits."""
 
 
 @dataclass(frozen=True)
@@ -60,21 +60,9 @@ def run_commands(
         environment: What is added to this process's.
         plain_user: Run as a user with no more rights than a file's permissions give.
     """
-    text = json.dumps(list(commands))
-    if plain_user:  # These rights are given up for the next program only.
-        done = subprocess.run(
-            [sys.executable, "-P", "-c", _PROGRAM],
-            input=text,
-            cwd=folder,
-            env=_environment({"PYTHONPATH": str(Path(deepcolor.__file__).parent.parent), **environment}),
-            capture_output=True,
-            text=True,
-            check=True,
-            preexec_fn=_give_up_rights,
-        )
-    else:
-        done = _forked(run_all, text, folder=folder, environment=_environment(environment))
-        assert done.returncode == 0, done.stderr
+    become = _run_all_without_rights if plain_user else run_all
+    done = _forked(become, json.dumps(list(commands)), folder=folder, environment=_environment(environment))
+    assert done.returncode == 0, done.stderr
     said = [Said(*json.loads(line)) for line in done.stdout.splitlines()]
     # What the processes behind a command wrote is nobody's in particular.
     return [*said[:-1], Said(said[-1].code, said[-1].out, said[-1].err + done.stderr)]
@@ -271,7 +259,19 @@ def _run_one(words: Sequence[str]) -> None:
     run_one(words)
 
 
+def _run_all_without_rights(text: str) -> None:
+    _give_up_rights()
+    run_all(text)
+
+
 def _give_up_rights() -> None:
-    if os.geteuid() == 0:
-        for capability in _ANY_FILE:
-            assert ctypes.CDLL(None).prctl(24, capability, 0, 0, 0) == 0  # PR_CAPBSET_DROP
+    if os.geteuid() != 0:
+        return
+    libc = ctypes.CDLL(None, use_errno=True)
+    for capability in range(_ANY_FILE.bit_length()):  # For the programs that it will start.
+        assert libc.prctl(24, capability, 0, 0, 0) == 0  # PR_CAPBSET_DROP
+    header, held = (ctypes.c_uint32 * 2)(_CAPABILITIES_V3, 0), (ctypes.c_uint32 * 6)()
+    assert libc.capget(header, held) == 0
+    for each in range(3):  # For itself.
+        held[each] &= ~_ANY_FILE
+    assert libc.capset(header, held) == 0, os.strerror(ctypes.get_errno())

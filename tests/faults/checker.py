@@ -254,14 +254,19 @@ def _leavings(workspace: Path) -> Iterator[str]:
             yield f"left lying about: {path.relative_to(workspace)}"
 
 
-def processes_marked(mark: str) -> dict[int, str]:
-    """The living processes whose environment holds `mark`, with their command lines."""
+def processes_of(mark: str, home: Path) -> dict[int, str]:
+    """The living processes of a round, with their command lines.
+
+    Args:
+        mark: In the environment of each one that has been started as a program.
+        home: The present folder of each one that has been forked.
+    """
     found = {}
     for folder in Path("/proc").iterdir():
         if not folder.name.isdigit() or int(folder.name) == os.getpid():
             continue
         try:
-            if mark.encode() not in (folder / "environ").read_bytes():
+            if mark.encode() not in (folder / "environ").read_bytes() and (folder / "cwd").readlink() != home:
                 continue
             state = (folder / "stat").read_text().rpartition(")")[2].split()[0]
             words = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")

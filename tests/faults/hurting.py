@@ -13,21 +13,38 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
-from tests.faults.checker import processes_marked
+from tests.faults.checker import processes_of
 from tests.processes import descendants
 
 LONGEST_S = 900.0
 """A command that runs longer is taken to hang; on a machine with a load of ten the longest takes a third of it."""
+_MARK = "DEEPCOLOR_FAULTS"
+
+
+class Process(Protocol):
+    """What is used of a `subprocess.Popen`."""
+
+    @property
+    def pid(self) -> int: ...
+
+    def poll(self) -> int | None: ...
+
+    def wait(self, timeout: float | None = None) -> int: ...
 
 
 @dataclass
 class Run:
     """A command that runs, or has run."""
 
-    process: subprocess.Popen[bytes]
+    process: Process
     output: Path
     mark: str
+
+    @property
+    def home(self) -> Path:
+        return self.output.parent.resolve()
 
     @property
     def text(self) -> str:
@@ -38,7 +55,7 @@ class Run:
         try:
             return self.process.wait(LONGEST_S)
         except subprocess.TimeoutExpired:
-            for pid in processes_marked(self.mark):
+            for pid in processes_of(self.mark, self.home):
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
             return None
@@ -49,15 +66,7 @@ class Run:
 
 def start(folder: Path, *words: str, mark: str, output: Path) -> Run:
     """Start `deepcolor` with `words` in `folder`, as the leader of a session, as a terminal would."""
-    temporary = folder / "tmp"
-    temporary.mkdir(exist_ok=True)
-    environment = {
-        **os.environ,
-        "OMP_NUM_THREADS": "1",
-        "TMPDIR": str(temporary),
-        "DEEPCOLOR_FAULTS": mark,
-        "COLUMNS": "120",
-    }
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", **own_environment(folder, mark)}
     environment.pop("MLFLOW_TRACKING_URI", None)
     with output.open("ab") as file:
         process = subprocess.Popen(
@@ -69,7 +78,25 @@ def start(folder: Path, *words: str, mark: str, output: Path) -> Run:
             stderr=file,
             start_new_session=True,
         )
-    return Run(process, output, f"DEEPCOLOR_FAULTS={mark}")
+    return Run(process, output, marked(mark))
+
+
+def marked(mark: str) -> str:
+    """How a mark stands in an environment."""
+    return f"{_MARK}={mark}"
+
+
+class Start(Protocol):
+    """Starts `deepcolor` as `start` does."""
+
+    def __call__(self, folder: Path, *words: str, mark: str, output: Path) -> Run: ...
+
+
+def own_environment(folder: Path, mark: str) -> dict[str, str]:
+    """What a command of a round has in its environment beside what all have."""
+    temporary = folder / "tmp"
+    temporary.mkdir(exist_ok=True)
+    return {"TMPDIR": str(temporary), _MARK: mark, "COLUMNS": "120"}
 
 
 Hurt = Callable[[Run, random.Random], None]
@@ -151,10 +178,10 @@ FAULTS: dict[str, tuple[Hurt, set[int]]] = {
 """What is done, and the exit codes that may follow; 0, as it may come when all is done."""
 
 
-def settled(mark: str, *, within_s: float = 60.0) -> Iterator[str]:
-    """Wait until no process of a round is left; say which are."""
+def settled(run: Run, *, within_s: float = 60.0) -> Iterator[str]:
+    """Wait until no process of a run's round is left; say which are."""
     deadline = time.monotonic() + within_s
-    while (left := processes_marked(mark)) and time.monotonic() < deadline:
+    while (left := processes_of(run.mark, run.home)) and time.monotonic() < deadline:
         time.sleep(0.1)
     for pid, words in left.items():
         yield f"process left: {words[:160]}"

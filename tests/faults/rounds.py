@@ -28,7 +28,7 @@ from functools import partial
 from pathlib import Path
 
 from tests.faults.checker import violations
-from tests.faults.hurting import FAULTS, Run, settled, start
+from tests.faults.hurting import FAULTS, Run, Start, settled, start
 from tests.faults.sweeps import KINDS, REFERENCES, Kind
 from tests.running import run_commands
 from tests.tracking.building import new_store
@@ -103,7 +103,9 @@ def build_world(root: Path, kinds: Sequence[Kind] = KINDS, *, database: Path | N
     return world
 
 
-def run_round(world: World, seed: int, root: Path, *, kinds: Sequence[Kind] = KINDS) -> Outcome:
+def run_round(
+    world: World, seed: int, root: Path, *, kinds: Sequence[Kind] = KINDS, starting: Start = start
+) -> Outcome:
     """Hurt one sweep and look at what is left.
 
     Args:
@@ -111,6 +113,7 @@ def run_round(world: World, seed: int, root: Path, *, kinds: Sequence[Kind] = KI
         seed: Decides the sweep, the faults and their moments.
         root: Where the round's folder is made; it stays for who wants to look.
         kinds: What the sweep is chosen from.
+        starting: Starts a command.
     """
     chance = random.Random(seed)
     kind = chance.choice(kinds)
@@ -120,7 +123,7 @@ def run_round(world: World, seed: int, root: Path, *, kinds: Sequence[Kind] = KI
     if chance.random() < 0.15:
         shutil.rmtree(workspace / "mlruns")
         (workspace / "studies" / "optuna.db").unlink()
-    round_ = _Round(folder, workspace, kind, chance, seed)
+    round_ = _Round(folder, kind, chance, seed, starting=starting)
     found = list(round_.play(kind.text, grown=False))
     check = partial(violations, workspace, study=kind.name, reference=world.reference, budgeted=kind.budgeted)
     found += check(grid=kind.points)
@@ -131,12 +134,13 @@ def run_round(world: World, seed: int, root: Path, *, kinds: Sequence[Kind] = KI
 
 
 class _Round:
-    def __init__(self, folder: Path, workspace: Path, kind: Kind, chance: random.Random, seed: int) -> None:
+    def __init__(self, folder: Path, kind: Kind, chance: random.Random, seed: int, *, starting: Start) -> None:
         self._folder = folder
-        self._workspace = workspace
+        self._workspace = folder / "workspace"
         self._kind = kind
         self._chance = chance
         self._mark = f"{seed}-{folder.parent.name}"
+        self._starting = starting
         self._starts = itertools.count()
         self.faults: list[str] = []
 
@@ -158,7 +162,7 @@ class _Round:
     def _start(self, *words: str) -> Run:
         output = self._folder / f"output-{next(self._starts)}.txt"
         words = ("sweep", "sweep.yaml", "--workspace", str(self._workspace), *words)
-        return start(self._folder, *words, mark=self._mark, output=output)
+        return self._starting(self._folder, *words, mark=self._mark, output=output)
 
     def _hurt(self, name: str, after_s: float, *extend: str, trains: bool) -> Iterator[str]:
         hurt, codes = FAULTS[name]
@@ -185,7 +189,7 @@ class _Round:
             if _UNWANTED.search(line):
                 yield f"on the screen: {line.strip()[:200]} ({run.output.name})"
                 break
-        yield from settled(run.mark)
+        yield from settled(run)
 
     def _summary(self, run: Run, *, again: bool) -> Iterator[str]:
         summary = json.loads(run.text.splitlines()[-1])

@@ -2,22 +2,65 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import shutil
 import sqlite3
-from collections.abc import Callable
+import subprocess
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.faults.checker import violations
+from tests.faults.hurting import Run, marked, own_environment
 from tests.faults.rounds import Outcome, World, build_world, run_round
 from tests.faults.sweeps import SMALL
+from tests.reliability.processes import Faults, start_call
+from tests.running import run_one
 from tests.tracking.building import template_database
 
 SEED = 30
 """The disk is full while it trains, and then the driver is killed."""
+
+
+class Forked:
+    """A forked process, handled like a `Popen`."""
+
+    def __init__(self, process: Any) -> None:
+        self._process = process
+
+    @property
+    def pid(self) -> int:
+        return int(self._process.pid)
+
+    def poll(self) -> int | None:
+        code: int | None = self._process.exitcode
+        return code
+
+    def wait(self, timeout: float | None = None) -> int:
+        self._process.join(timeout)
+        if (code := self.poll()) is None:
+            raise subprocess.TimeoutExpired("deepcolor", timeout or 0.0)
+        return code
+
+
+def run_whole(words: Sequence[str]) -> None:
+    """Run a command as a program, to what it does at its end."""
+    try:
+        run_one(words)
+    finally:
+        atexit._run_exitfuncs()  # What is forked ends without.
+
+
+def fork(folder: Path, *words: str, mark: str, output: Path) -> Run:
+    """Start `deepcolor` with all imported: the faults of this round come while it trains."""
+    faults = Faults(formula=False, environment=own_environment(folder, mark))
+    return Run(
+        Forked(start_call(run_whole, words, folder=folder, faults=faults, output=output).process), output, marked(mark)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +70,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
 
 @pytest.fixture(scope="module")
 def played(world: World, tmp_path_factory: pytest.TempPathFactory) -> Outcome:
-    return run_round(world, SEED, tmp_path_factory.mktemp("rounds"), kinds=[SMALL])
+    return run_round(world, SEED, tmp_path_factory.mktemp("rounds"), kinds=[SMALL], starting=fork)
 
 
 def test_a_sweep_through_random_faults_ends_as_if_nothing_had_been(played: Outcome) -> None:

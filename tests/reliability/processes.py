@@ -169,9 +169,15 @@ def start_on_terminal(folder: Path, *words: str, faults: Faults | None = None, c
     return terminal
 
 
-def start_call(function: Callable[..., object], *arguments: Any, folder: Path, faults: Faults | None = None) -> Command:
-    """Start a module's function in `folder`, in a process as `start` makes it."""
-    output = folder / f"output-{next(_numbers)}.txt"
+def start_call(
+    function: Callable[..., object],
+    *arguments: Any,
+    folder: Path,
+    faults: Faults | None = None,
+    output: Path | None = None,
+) -> Command:
+    """Start a module's function in `folder`, in a process as `start` makes it; what it says goes to a file there."""
+    output = output or folder / f"output-{next(_numbers)}.txt"
     process = _CONTEXT.Process(target=_run, args=(function, arguments, folder, faults or Faults(), output))
     process.start()
     return Command(process, output)
