@@ -6,6 +6,8 @@ units in a* and b*, as much as the differences the networks are judged by.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import cv2
@@ -108,7 +110,20 @@ def lightness_of(rgb_HW3: npt.NDArray[np.uint8 | np.uint16]) -> FloatArray:
     Source: As of `rgb_to_lab`.
     """
     channels: Any = cv2.split(_checked_rgb(rgb_HW3))
-    red, green, blue = _LUMINANCE_OF[rgb_HW3.dtype.itemsize]
+    if (channels[0] == channels[1]).all() and (channels[1] == channels[2]).all():
+        # A grey scan, most likely, which has as many values as its type.
+        return np.asarray(_lightness_of_greys(rgb_HW3.dtype.itemsize)[channels[0]], dtype=np.float32)
+    return _lightness_of_channels(channels, itemsize=rgb_HW3.dtype.itemsize)
+
+
+@lru_cache(maxsize=2)
+def _lightness_of_greys(itemsize: int) -> FloatArray:
+    every = np.arange(2 ** (8 * itemsize), dtype=f"u{itemsize}").reshape(1, -1)
+    return _lightness_of_channels([every] * 3, itemsize=itemsize).reshape(-1)
+
+
+def _lightness_of_channels(channels: Sequence[npt.NDArray[Any]], *, itemsize: int) -> FloatArray:
+    red, green, blue = _LUMINANCE_OF[itemsize]
     luminance: FloatArray = np.take(red, channels[0], mode="clip")
     luminance += np.take(green, channels[1], mode="clip")
     luminance += np.take(blue, channels[2], mode="clip")

@@ -9,6 +9,7 @@ linear layer and takes the square only; its one colour suffers less from the dis
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +19,7 @@ from torch import Tensor
 
 MULTIPLE_PX = 64
 """Six halvings: what height and width must be multiples of."""
-_FLAT = 0.01
+_FLAT = 0.005
 """Variance of normalised L*: where it is far less around a pixel, as in skies and on skin, lightness says little of the
 colours there (noise would be seen in them), and slopes are taken to be small."""
 _LONGEST = 8
@@ -117,14 +118,18 @@ class Enlarged:
         return planes[:2]
 
     def _enlarged(self, rows: slice) -> npt.NDArray[np.float32]:
-        taps = zip(self._rows.places[:, rows], self._rows.shares[:, rows], strict=True)
-        places, shares = next(taps)
-        total: npt.NDArray[np.float32] = self._wide_5hW[:, places]
-        total *= shares[:, None]
-        for places, shares in taps:
-            part = self._wide_5hW[:, places]
-            part *= shares[:, None]
-            total += part
+        places, shares = self._rows.places[:, rows], self._rows.shares[:, rows, None]
+        count = places.shape[1]
+        changes = np.flatnonzero((places[:, 1:] != places[:, :-1]).any(axis=0)) + 1
+        total = np.empty((len(self._wide_5hW), count, self._wide_5hW.shape[2]), np.float32)
+        part = np.empty_like(total)
+        # Neighbours are made of the same old rows, which need not be copied for each of them.
+        for start, stop in pairwise((0, *changes.tolist(), count)):
+            among, added = total[:, start:stop], part[:, start:stop]
+            np.multiply(self._wide_5hW[:, None, places[0, start]], shares[0, start:stop], out=among)
+            for tap in range(1, len(places)):
+                np.multiply(self._wide_5hW[:, None, places[tap, start]], shares[tap, start:stop], out=added)
+                among += added
         return total
 
 
