@@ -16,7 +16,7 @@ _DRAWING = frozenset({torch.Tensor.normal_, torch.Tensor.uniform_})
 def without_weights() -> Iterator[None]:
     """Build modules on torch's device `meta`, and leave their weights undrawn.
 
-    To draw them there, torch would import its compiler: two seconds, and 160 megabytes.
+    To draw normal ones there, torch would import its compiler: two seconds, and 160 megabytes.
     """
     with torch.device("meta"), _Undrawn():
         yield

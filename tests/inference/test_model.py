@@ -19,9 +19,10 @@ from PIL import Image
 import deepcolor
 from deepcolor.color import rgb_to_lab
 from deepcolor.coloring import strips
+from deepcolor.config.schema import ModelConfig
 from deepcolor.errors import ConfigError, DataError, ModelError, ShapeError
 from deepcolor.inference import ColorModel, load
-from tests.registry.world import World, draw_photos
+from tests.registry.world import World, draw_photos, make_model
 
 SAME_MODEL = settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -207,7 +208,7 @@ def test_a_model_is_loaded_by_reference_or_folder(world: World, colorizer_folder
     assert deepcolor.colorize(tmp_path / "photos" / "000.jpg", model=by_workspace).shape == (72, 80, 3)
 
 
-def test_what_a_notebook_sees(colorizer: ColorModel, colorizer_folder: Path) -> None:
+def test_what_a_notebook_sees(colorizer: ColorModel, tmp_path: Path) -> None:
     """What can be imported late is offered all the same, a model says what it is, and its network can be had; a model
     is loaded without torch's compiler, which takes two seconds and 160 megabytes.
     """
@@ -215,7 +216,8 @@ def test_what_a_notebook_sees(colorizer: ColorModel, colorizer_folder: Path) -> 
         "import deepcolor, sys; print({'load', 'colorize'} <= set(dir(deepcolor)), 'torch' in sys.modules); "
         "deepcolor.load(sys.argv[1], device='cpu'); print('torch' in sys.modules, 'torch._dynamo' in sys.modules)"
     )
-    command = [sys.executable, "-c", code, str(colorizer_folder)]
+    folder = make_model(tmp_path / "model", form=ModelConfig(feature_maps=3, decoder="bilinear"))
+    command = [sys.executable, "-c", code, str(folder)]
     told = subprocess.run(command, capture_output=True, text=True, check=True)
     assert told.stdout.split() == ["True", "False", "True", "False"]
     assert {"ColorModel", "load"} <= set(dir(deepcolor.inference))
