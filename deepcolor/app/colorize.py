@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deepcolor.app.reporter import SILENT, Reporter
+from deepcolor.coloring.manner import Manner
 from deepcolor.errors import DataError, ModelError, UserError, WorkspaceError
 from deepcolor.stages.finding import SHIPPED, stage_of
 
@@ -52,6 +53,8 @@ def colorize_files(
     model: str | None = None,
     overwrite: bool = False,
     device: str = "auto",
+    saturation: float = 1.0,
+    flip: bool = False,
     reporter: Reporter = SILENT,
 ) -> Coloured:
     """Colour pictures of any size and write them as PNG; one for which that cannot be done does not end the work.
@@ -63,13 +66,17 @@ def colorize_files(
         model: `colorizer@champion`, `transfer@2`, or a model folder; None: the one champion that colours pictures.
         overwrite: Replace results that are there already.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
+        saturation: What the colours are multiplied by, 0 to 3: 0 is grey, 1 what the model says.
+        flip: Colour each picture as it is and mirrored, and take the mean.
         reporter: Is told how far it has come, what is passed over, and what cannot be coloured.
     Raises:
         DataError: A path does not exist, a folder holds no pictures, a result would replace a picture, or two pictures
             would get one result.
         ModelError: There is no such model, or it is a regressor; or none is named and there is no one champion.
         WorkspaceError: The results cannot be written.
+        ConfigError: The saturation is out of range.
     """
+    manner = Manner(saturation, flip)
     if model is not None:
         _check_model(model, tracking_uri=tracking_uri)  # Though there may be nothing to do: a slip shows at once.
     jobs = find_jobs(paths, out, reporter=reporter)
@@ -82,7 +89,7 @@ def colorize_files(
     from deepcolor.inference import load
 
     loaded = load(named, tracking_uri=tracking_uri, device=device)
-    written, uncoloured = _colour(open_jobs, loaded, out=out, reporter=reporter)
+    written, uncoloured = _colour(open_jobs, loaded, out=out, manner=manner, reporter=reporter)
     return Coloured(named, tuple(written), tuple(uncoloured), kept)
 
 
@@ -109,7 +116,7 @@ def find_jobs(paths: Sequence[Path], out: Path, *, reporter: Reporter = SILENT) 
 
 
 def _colour(
-    jobs: Sequence[Job], model: ColorModel, *, out: Path, reporter: Reporter
+    jobs: Sequence[Job], model: ColorModel, *, out: Path, manner: Manner, reporter: Reporter
 ) -> tuple[list[Job], list[Uncoloured]]:
     """Colour and write each picture; one for which that cannot be done is told of and passed over."""
     from deepcolor.coloring.picture import write_pixels
@@ -121,7 +128,7 @@ def _colour(
     written: list[Job] = []
     uncoloured: list[Uncoloured] = []
     with reporter.progress("colouring") as tell:
-        results = model.colorize_each((job.picture for job in jobs), on_remark=on_remark)
+        results = model.colorize_each((job.picture for job in jobs), on_remark=on_remark, **manner.options())
         for done, (job, result) in enumerate(zip(jobs, results, strict=True), start=1):
             try:
                 if isinstance(result, UserError):

@@ -24,7 +24,7 @@ class DescribedStage:
     """What its models are called by."""
     about: str
     metrics: Mapping[str, str]
-    """What it measures after every epoch, and whether that is minimised or maximised."""
+    """What it measures after every epoch, and whether that is minimised, maximised or best at a value."""
     final_metrics: Mapping[str, str]
     starts_from: tuple[str, ...]
     """The labels of the stages whose models it may start from."""
@@ -64,8 +64,8 @@ def describe_stage(name: str, *, folder: Path = Path()) -> DescribedStage:
         name,
         label_of(name),
         stage.about,
-        dict(stage.metrics),
-        dict(stage.final_metrics),
+        {name: str(better) for name, better in stage.metrics.items()},
+        {name: str(better) for name, better in stage.final_metrics.items()},
         stage.starts_from,
         tuple(key for key in keys if key.key.rpartition(".")[2] not in stage.ignores),
     )

@@ -42,6 +42,15 @@ def colorize(
         ),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that are there already.")] = False,
+    saturation: Annotated[
+        float,
+        typer.Option(
+            "--saturation", metavar="FACTOR", help="0 leaves grey, 1 what the model says, up to 3 more colour."
+        ),
+    ] = 1.0,
+    flip: Annotated[
+        bool, typer.Option("--flip", help="Colour each picture mirrored, too, and take the mean: calmer colours.")
+    ] = False,
     max_megapixels: MegapixelsOption = None,
     device: DeviceOption = "auto",
     workspace: WorkspaceOption = HERE,
@@ -65,7 +74,7 @@ def colorize(
 
       deepcolor colorize scans/ album/ -o coloured/ --model transfer@2
 
-      deepcolor colorize scans/ -o coloured/ --model pulled/ --overwrite
+      deepcolor colorize scans/ -o coloured/ --model pulled/ --saturation 1.4 --flip --overwrite
     """
     from deepcolor.app.colorize import colorize_files
 
@@ -76,6 +85,8 @@ def colorize(
         model=model,
         overwrite=overwrite,
         device=device,
+        saturation=saturation,
+        flip=flip,
         reporter=ConsoleReporter(),
     )
     _show(coloured, out)

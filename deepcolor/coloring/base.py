@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal, cast
 
 from deepcolor.config.sections import WITH_MOMENTUM, DataConfig, InitConfig, ModelConfig, TrainingConfig
 from deepcolor.fields.named import NETWORKS, public_names
-from deepcolor.fields.objective import Direction
+from deepcolor.fields.objective import Better, Direction, Nearest
 from deepcolor.fields.refusal import Refusal
 from deepcolor.models.pretrained import RANDOM, credit, source_digest
 from deepcolor.stages.contract import Stage, Values
@@ -25,16 +25,15 @@ MSE: Mapping[str, Direction] = {
 }
 """In the normalised units (value + 128) / 255: of a* and b* together, and of each alone."""
 
-PICTURE_METRICS: Mapping[str, Direction] = {
+PICTURE_METRICS: Mapping[str, Better] = {
     "psnr_db": "maximize",
     "ssim": "maximize",
-    "colourfulness": "maximize",
+    "colourfulness": Nearest(1),
     "ciede2000": "minimize",
-    "bias_a": "minimize",
-    "bias_b": "minimize",
+    "bias_a": Nearest(0),
+    "bias_b": Nearest(0),
 }
-"""Of the coloured validation pictures (`deepcolor.coloring.measuring`). The biases are best at 0: their direction
-says no more than that little is better."""
+"""Of the coloured validation pictures (`deepcolor.coloring.measuring`)."""
 
 
 class Colouring(Stage):
@@ -68,7 +67,7 @@ class Colouring(Stage):
         return NetworkSession(job, target=cls.target, whole=cls.takes_whole)
 
     @classmethod
-    def metrics_of(cls, training: TrainingSection) -> Mapping[str, Direction | None]:
+    def metrics_of(cls, training: TrainingSection) -> Mapping[str, Better | None]:
         """Another loss than mse has units of its own, and is called by another name; a user's metrics come last."""
         shipped: dict[str, Direction | None] = dict(cls.metrics)
         if training.loss != "mse":
@@ -77,7 +76,7 @@ class Colouring(Stage):
         return {**shipped, **dict.fromkeys(public_names(training.metrics, prefix="val/"))}
 
     @classmethod
-    def final_metrics_of(cls, training: TrainingSection) -> Mapping[str, Direction]:
+    def final_metrics_of(cls, training: TrainingSection) -> Mapping[str, Better]:
         """The figures of pictures, and a user's."""
         return {**cls.final_metrics, **dict.fromkeys(public_names(training.final_metrics, prefix=""), "minimize")}
 

@@ -13,18 +13,18 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from deepcolor.color import lab_to_rgb, normalise_lightness, rgb_to_lab, to_uint8, to_uint16
+from deepcolor.color import lab_to_integers, lightness_of, normalise_lightness
+from deepcolor.coloring.manner import Manner
 from deepcolor.coloring.picture import ImageInput, as_picture
-from deepcolor.coloring.resample import Fit, enlarge, fit, shrink
+from deepcolor.coloring.resample import Enlarged, Fit, fit, mirrored, shrink
+from deepcolor.coloring.strips import in_strips
 from deepcolor.data.blame import blamed_on
-from deepcolor.data.images import Picture, Pixels, UnusablePictureError
+from deepcolor.data.images import Picture, Pixels, UnusablePictureError, narrowed
 from deepcolor.errors import UserError
 from deepcolor.models.description import ModelDescription
 from deepcolor.models.networks import Network
 from deepcolor.training.device import torch_set_up
 
-_STRIP_PX = 2**20
-"""Pixels converted at a time, so that a photo of 50 megapixels needs no gigabytes in between."""
 _BATCH_PX = 2**24
 """Pixels of pictures held at a time while they wait for their batch."""
 
@@ -62,35 +62,44 @@ class ColorModel:
         """`regressor`, `colorizer` or `transfer`, or a stage of somebody's own."""
         return self.description.stage
 
-    def colorize(self, image: ImageInput) -> Pixels:
+    def colorize(self, image: ImageInput, *, saturation: float = 1.0, flip: bool = False) -> Pixels:
         """Colour one picture.
 
         Args:
             image: A path, a file's bytes, a PIL image, or an array (H, W), (H, W, 3) or (H, W, 4): uint8, uint16, or
                 float in [0, 1]; any size. Colours that it has already are replaced. A regressor tints the whole picture
                 in one colour.
+            saturation: What the colours are multiplied by, 0 to 3: 0 is grey, 1 what the model says.
+            flip: Colour the picture as it is and mirrored, and take the mean: calmer colours in twice the network's
+                time, which is little beside a large photo's. Models with `flip_at_test` do so by themselves.
         Returns:
             sRGB of the same size, shape (H, W, 3), or (H, W, 4) where the picture has opacity; uint16 for 16-bit
             pictures, else uint8.
         Raises:
             DataError: The picture cannot be read.
             ShapeError: An array has the wrong shape, type or range.
+            ConfigError: The saturation is out of range.
         """
-        return next(self.colorize_many([image]))
+        return next(self.colorize_many([image], saturation=saturation, flip=flip))
 
-    def colorize_many(self, images: Iterable[ImageInput], *, batch_size: int = 32) -> Iterator[Pixels]:
+    def colorize_many(
+        self, images: Iterable[ImageInput], *, batch_size: int = 32, saturation: float = 1.0, flip: bool = False
+    ) -> Iterator[Pixels]:
         """Colour pictures one after the other, those of like shape together in one pass of the network.
 
         Args:
             images: As for `colorize`; read as they are needed.
             batch_size: Most pictures in one pass.
+            saturation: As for `colorize`.
+            flip: As for `colorize`.
         Returns:
             Their results, in their order.
         Raises:
             DataError: A picture cannot be read.
             ShapeError: An array has the wrong shape, type or range.
+            ConfigError: The saturation is out of range.
         """
-        for result in self.colorize_each(images, batch_size=batch_size):
+        for result in self.colorize_each(images, batch_size=batch_size, saturation=saturation, flip=flip):
             if isinstance(result, UserError):
                 raise result
             yield result
@@ -100,6 +109,8 @@ class ColorModel:
         images: Iterable[ImageInput],
         *,
         batch_size: int = 32,
+        saturation: float = 1.0,
+        flip: bool = False,
         on_remark: Callable[[str, str], None] | None = None,
     ) -> Iterator[Pixels | UserError]:
         """Colour pictures as `colorize_many` does; one that cannot be coloured gives its error, and the rest goes on.
@@ -107,16 +118,17 @@ class ColorModel:
         Args:
             images: As for `colorize`; read as they are needed.
             batch_size: Most pictures in one pass.
+            saturation: As for `colorize`.
+            flip: As for `colorize`.
             on_remark: Called with a picture's name, and what could not be followed in it: a broken colour profile.
         Returns:
             Their results, or their errors, in their order.
+        Raises:
+            ConfigError: The saturation is out of range.
         """
+        manner = Manner(saturation, flip)  # At once, and not with the first picture.
         each = (self._tried(image, number, on_remark) for number, image in enumerate(images, start=1))
-        for group in _grouped(each, batch_size):
-            if isinstance(group, UserError):
-                yield group
-            else:
-                yield from self._coloured(group)
+        return self._results(_grouped(each, batch_size), manner)
 
     def mean_ab(self, image: ImageInput) -> tuple[float, float]:
         """Return the mean a* and b* predicted for one picture, in CIELAB units.
@@ -142,33 +154,54 @@ class ColorModel:
         except UserError as error:
             return error
 
-    def _coloured(self, group: list[_Prepared]) -> Iterator[Pixels | UserError]:
+    def _results(self, groups: Iterable[list[_Prepared] | UserError], manner: Manner) -> Iterator[Pixels | UserError]:
+        for group in groups:
+            if isinstance(group, UserError):
+                yield group
+            else:
+                yield from self._coloured(group, manner)
+
+    def _coloured(self, group: list[_Prepared], manner: Manner) -> Iterator[Pixels | UserError]:
         try:
             with blamed_on(f"{len(group)} pictures"):
-                predicted = self._predict(group)
+                predicted = self._predict(group, flip=manner.flip) * manner.saturation
         except UnusablePictureError as error:
             if len(group) == 1:
                 yield error
                 return
             # Too much for the memory when taken together; or one of them is at fault, and will be so alone.
             for each in group:
-                yield from self._coloured([each])
+                yield from self._coloured([each], manner)
             return
         for prepared, ab in zip(group, predicted, strict=True):
             yield _tried_to_compose(prepared, ab)
 
     def _prepared(self, picture: Picture, *, name: str = "picture") -> _Prepared:
-        lightness_HW = _lightness(picture.rgb_HW3)
-        height_px, width_px = lightness_HW.shape
+        height_px, width_px = picture.rgb_HW3.shape[:2]
         square = self._network.target == "mean"
         where = fit(height_px, width_px, size_px=self._network.size_px, square=square)
-        small = shrink(torch.from_numpy(normalise_lightness(lightness_HW)), where)
-        return _Prepared(name, picture, lightness_HW, where, small)
+
+        def seen(rows: slice) -> npt.NDArray[np.float32]:
+            lightness_HW = normalise_lightness(lightness_of(picture.rgb_HW3[rows]))
+            return narrowed(lightness_HW, where.width_px) if where.width_px < width_px else lightness_HW
+
+        narrow = np.concatenate(in_strips(seen, height_px=height_px, width_px=width_px))
+        return _Prepared(name, picture, where, shrink(torch.from_numpy(narrow), where))
+
+    def _predict(self, group: list[_Prepared], *, flip: bool = False) -> Tensor:
+        """Return a*, b* in CIELAB units, on the CPU: shape (B, 2, h, w), or (B, 2) from a regressor."""
+        predicted = self._passed([prepared.small for prepared in group])
+        if not flip or self._network.model.flip_at_test:
+            return predicted
+        other = self._passed([mirrored(prepared.small, prepared.where) for prepared in group])
+        if other.ndim == 4:
+            other = torch.stack([mirrored(ab, prepared.where) for ab, prepared in zip(other, group, strict=True)])
+        return (predicted + other) / 2
 
     @torch.inference_mode()
-    def _predict(self, group: list[_Prepared]) -> Tensor:
-        """Return a*, b* in CIELAB units, on the CPU: shape (B, 2, h, w), or (B, 2) from a regressor."""
-        lightness_B1HW = torch.stack([prepared.small for prepared in group])[:, None].to(self._device)
+    def _passed(self, small: list[Tensor]) -> Tensor:
+        """Let the network see some pictures of one shape."""
+        lightness_B1HW = torch.stack(small)[:, None].to(self._device)
         with torch_set_up(threads=None, reduced_precision=False):  # A GPU gives the colours that a CPU gives.
             return self._network.to_ab(self._network(lightness_B1HW)).float().cpu()
 
@@ -178,8 +211,6 @@ class _Prepared:
     name: str
     """What to call it in an error."""
     picture: Picture
-    lightness: npt.NDArray[np.float32]
-    """L* at full resolution, shape (H, W), in [0, 100]."""
     where: Fit
     small: Tensor
     """Normalised L* as the network takes it, shape (h, w)."""
@@ -195,17 +226,12 @@ def _grouped(prepared: Iterable[_Prepared | UserError], batch_size: int) -> Iter
                 yield each
                 continue
             group.append(each)
-            pixels += each.lightness.size
+            pixels += each.picture.rgb_HW3.size // 3
             if len(group) == batch_size or pixels > _BATCH_PX:
                 yield group
                 group, pixels = [], 0
         if group:
             yield group
-
-
-def _lightness(rgb_HW3: Pixels) -> npt.NDArray[np.float32]:
-    strips = [rgb_to_lab(strip)[0] for strip in np.array_split(rgb_HW3, _strips(rgb_HW3.shape))]
-    return np.concatenate(strips).astype(np.float32, copy=False)
 
 
 def _tried_to_compose(prepared: _Prepared, ab: Tensor) -> Pixels | UserError:
@@ -217,21 +243,20 @@ def _tried_to_compose(prepared: _Prepared, ab: Tensor) -> Pixels | UserError:
 
 
 def _composed(prepared: _Prepared, ab: Tensor) -> Pixels:
-    """Put the predicted colour on the picture's own lightness."""
-    lightness_HW, deep = prepared.lightness, prepared.picture.rgb_HW3.dtype == np.uint16
-    height_px, width_px = lightness_HW.shape
+    """Put the predicted colour on the picture's own lightness, strip by strip: no floats of a whole photo exist."""
+    rgb_HW3, alpha_HW = prepared.picture.rgb_HW3, prepared.picture.alpha_HW
+    height_px, width_px = rgb_HW3.shape[:2]
+    result = np.empty((height_px, width_px, 3 if alpha_HW is None else 4), rgb_HW3.dtype)
     if ab.ndim == 1:
-        ab_2HW = ab[:, None, None].expand(2, height_px, width_px)
-    else:
-        ab_2HW = enlarge(ab, prepared.where, height_px=height_px, width_px=width_px)
-    ab_HW2 = ab_2HW.permute(1, 2, 0).numpy()
-    count = _strips(lightness_HW.shape)
-    to_integers = to_uint16 if deep else to_uint8
-    strips = zip(np.array_split(lightness_HW, count), np.array_split(ab_HW2, count), strict=True)
-    rgb: Pixels = np.concatenate([to_integers(lab_to_rgb(lightness, colour)) for lightness, colour in strips])
-    alpha = prepared.picture.alpha_HW
-    return rgb if alpha is None else np.dstack([rgb, alpha])
+        ab = ab[:, None, None].expand(2, *prepared.small.shape)
+    colour = Enlarged(ab, prepared.small, prepared.where, height_px=height_px, width_px=width_px)
 
+    def paint(rows: slice) -> None:
+        lightness_HW = lightness_of(rgb_HW3[rows])
+        ab_2HW = colour.rows(rows, normalise_lightness(lightness_HW))
+        result[rows, :, :3] = lab_to_integers(lightness_HW, ab_2HW, dtype=rgb_HW3.dtype)
+        if alpha_HW is not None:
+            result[rows, :, 3] = alpha_HW[rows]
 
-def _strips(shape: tuple[int, ...]) -> int:
-    return min(shape[0], max(1, shape[0] * shape[1] // _STRIP_PX))
+    in_strips(paint, height_px=height_px, width_px=width_px)
+    return result

@@ -10,7 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from deepcolor.color import to_uint8
-from deepcolor.data.images import Picture, Pixels, decode_picture, picture_of, png_of, read_picture, write_png
+from deepcolor.coloring.png_file import png_of_pixels
+from deepcolor.data.files import save
+from deepcolor.data.images import Picture, Pixels, decode_picture, picture_of, read_picture
 from deepcolor.errors import DataError, ShapeError
 
 if TYPE_CHECKING:
@@ -47,19 +49,12 @@ def as_picture(image: ImageInput) -> Picture:
 
 def png_bytes(pixels: Pixels) -> bytes:
     """Encode a picture of shape (H, W, 3) or (H, W, 4), uint8 or uint16, as a PNG file of the same depth."""
-    rgb_HW3, alpha_HW = _parts(pixels)
-    return png_of(rgb_HW3, alpha_HW=alpha_HW)
+    return png_of_pixels(pixels)
 
 
 def write_pixels(path: Path, pixels: Pixels) -> None:
     """Write a picture of shape (H, W, 3) or (H, W, 4), uint8 or uint16, as a PNG file, in one step."""
-    rgb_HW3, alpha_HW = _parts(pixels)
-    write_png(path, rgb_HW3, alpha_HW=alpha_HW)
-
-
-def _parts(pixels: Pixels) -> tuple[Pixels, Pixels | None]:
-    alpha_HW = np.ascontiguousarray(pixels[..., 3]) if pixels.shape[2] == 4 else None
-    return np.ascontiguousarray(pixels[..., :3]), alpha_HW
+    save(path, png_of_pixels(pixels))
 
 
 def _from_array(array: npt.NDArray[Any]) -> Picture:

@@ -9,13 +9,19 @@ linear layer and takes the square only; its one colour suffers less from the dis
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
+import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F  # noqa: N812  # the name everybody knows it by
 from torch import Tensor
 
 MULTIPLE_PX = 64
 """Six halvings: what height and width must be multiples of."""
+_FLAT = 0.005
+"""Variance of normalised L*: where it is far less around a pixel, as in skies and on skin, lightness says little of the
+colours there (noise would be seen in them), and slopes are taken to be small."""
 _LONGEST = 8
 """Most that the longer side may be of the shorter one, in the network's eyes; beyond, the picture is squashed."""
 
@@ -58,24 +64,119 @@ def shrink(values_HW: Tensor, where: Fit) -> Tensor:
         Shape (padded height, padded width), in [0, 1]. A side that shrinks is averaged over areas, one that grows is
         bicubic.
     """
-    scaled = _resized(_resized(values_HW, where.height_px).T, where.width_px).T.clamp(0, 1)
-    pad = (0, where.padded_width_px - where.width_px, 0, where.padded_height_px - where.height_px)
-    return F.pad(scaled[None, None], pad, mode="reflect")[0, 0] if any(pad) else scaled
+    return _padded(_resized(_resized(values_HW, where.height_px).T, where.width_px).T.clamp(0, 1), where)
 
 
-def enlarge(values_Chw: Tensor, where: Fit, *, height_px: int, width_px: int) -> Tensor:
-    """Scale what the network predicted to the picture's size, bicubic, the padding cut off first.
+def mirrored(values_HW: Tensor, where: Fit) -> Tensor:
+    """Mirror a picture as it lies in the network's input, left to right: it stays at the top left.
 
     Args:
-        values_Chw: Shape (C, padded height, padded width).
+        values_HW: From `shrink`, or what a network made of it; more axes may come first.
+        where: From `fit`.
+    """
+    return _padded(values_HW[..., : where.height_px, : where.width_px].flip(-1), where)
+
+
+class Enlarged:
+    """What the network predicted at the picture's size, a few rows at a time; its edges lie where the picture's do.
+
+    Bicubic enlargement washes the colours over an edge, as far as a pixel of the network reaches. In the network's own
+    picture, however, colour and lightness change together there: each pixel and its neighbours tell how much a* and b*
+    change with L*. What the picture's lightness has beyond what the network saw of it changes the colours by that much.
+    Where lightness says nothing of the colours, they stay bicubic.
+
+    Args:
+        ab_2hw: a*, b*, float32, shape (2, padded height, padded width).
+        small_hw: Normalised L* as the network saw it, of that height and width.
         where: From `fit`.
         height_px: The picture's height.
         width_px: The picture's width.
-    Returns:
-        Shape (C, height, width).
+    Source: He, Sun and Tang, Guided image filtering, 2013, equation 5, of the detail alone (docs/decisions/0024).
     """
-    inner = values_Chw[None, :, : where.height_px, : where.width_px]
-    return F.interpolate(inner, size=(height_px, width_px), mode="bicubic", align_corners=False)[0]
+
+    def __init__(self, ab_2hw: Tensor, small_hw: Tensor, where: Fit, *, height_px: int, width_px: int) -> None:
+        ab, small = (values[..., : where.height_px, : where.width_px] for values in (ab_2hw, small_hw[None]))
+        planes = torch.cat([ab, _slopes(ab, small), small]).numpy()
+        columns = _Taps.of(where.width_px, width_px)
+        # Wide, but still few rows: those of the network. Indexing may leave them lying column by column.
+        self._wide_5hW = np.ascontiguousarray(
+            sum(planes[..., places] * shares for places, shares in zip(columns.places, columns.shares, strict=True))
+        )
+        self._rows = _Taps.of(where.height_px, height_px)
+
+    def rows(self, rows: slice, lightness_HW: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Return a*, b* of some of the picture's rows: shape (2, rows, width).
+
+        Args:
+            rows: Which ones.
+            lightness_HW: Their normalised L*.
+        """
+        planes = self._enlarged(rows)
+        detail_HW = lightness_HW - planes[4]
+        planes[2:4] *= detail_HW
+        planes[:2] += planes[2:4]
+        return planes[:2]
+
+    def _enlarged(self, rows: slice) -> npt.NDArray[np.float32]:
+        places, shares = self._rows.places[:, rows], self._rows.shares[:, rows, None]
+        count = places.shape[1]
+        changes = np.flatnonzero((places[:, 1:] != places[:, :-1]).any(axis=0)) + 1
+        total = np.empty((len(self._wide_5hW), count, self._wide_5hW.shape[2]), np.float32)
+        part = np.empty_like(total)
+        # Neighbours are made of the same old rows, which need not be copied for each of them.
+        for start, stop in pairwise((0, *changes.tolist(), count)):
+            among, added = total[:, start:stop], part[:, start:stop]
+            np.multiply(self._wide_5hW[:, None, places[0, start]], shares[0, start:stop], out=among)
+            for tap in range(1, len(places)):
+                np.multiply(self._wide_5hW[:, None, places[tap, start]], shares[tap, start:stop], out=added)
+                among += added
+        return total
+
+
+def _slopes(ab_2hw: Tensor, small_1hw: Tensor) -> Tensor:
+    """How much a* and b* change with lightness around each pixel: those of the straight line that fits best."""
+    mean_ab, mean_small = _means(ab_2hw), _means(small_1hw)
+    together = _means(ab_2hw * small_1hw) - mean_ab * mean_small
+    alone = _means(small_1hw * small_1hw) - mean_small * mean_small
+    return together / (alone + _FLAT)
+
+
+def _means(values_Chw: Tensor) -> Tensor:
+    """Over each pixel and its eight neighbours."""
+    return F.avg_pool2d(F.pad(values_Chw[None], (1, 1, 1, 1), mode="replicate"), 3, stride=1)[0]
+
+
+@dataclass(frozen=True)
+class _Taps:
+    """Of each new pixel along an axis: the four old ones that it is made of, and their shares."""
+
+    places: npt.NDArray[np.intp]
+    """Shape (4, after)."""
+    shares: npt.NDArray[np.float32]
+
+    @classmethod
+    def of(cls, before: int, after: int) -> _Taps:
+        """As OpenCV and torch have it: pixels are areas, and the outermost ones go on beyond the border.
+
+        Source: Keys, Cubic convolution interpolation for digital image processing, 1981, with a = -0.75.
+        """
+        at = (np.arange(after) + 0.5) * (before / after) - 0.5
+        first = np.floor(at).astype(np.intp)
+        distances = np.abs((at - first) - np.arange(-1, 3)[:, None])
+        a = -0.75
+        near = ((a + 2) * distances - (a + 3)) * distances**2 + 1
+        far = ((a * distances - 5 * a) * distances + 8 * a) * distances - 4 * a
+        shares = np.where(distances <= 1, near, far).astype(np.float32)
+        return cls(np.clip(first + np.arange(-1, 3)[:, None], 0, before - 1), shares)
+
+
+def _padded(values_HW: Tensor, where: Fit) -> Tensor:
+    pad = (0, where.padded_width_px - where.width_px, 0, where.padded_height_px - where.height_px)
+    if not any(pad):
+        return values_HW
+    height, width = values_HW.shape[-2:]
+    filled = F.pad(values_HW.reshape(1, -1, height, width), pad, mode="reflect")
+    return filled.reshape(*values_HW.shape[:-2], *filled.shape[-2:])
 
 
 def _resized(values_HW: Tensor, height_px: int) -> Tensor:

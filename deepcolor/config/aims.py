@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from deepcolor.config.constraints import KNOWN_BEFORE
-from deepcolor.fields.objective import Direction
+from deepcolor.fields.objective import Better, Direction, Nearest
 from deepcolor.fields.refusal import Refusal, nearest, written
 from deepcolor.stages.contract import EPOCH_S, Stage
 
@@ -46,7 +46,7 @@ def check_search(search: SearchConfig) -> None:
         raise Refusal(rule, got=f"top={search.confirm.top}", key="confirm.top", advice="Leave top out.")
 
 
-def check_aims(sweep: Sweep, *, epoch: Mapping[str, Direction | None]) -> None:
+def check_aims(sweep: Sweep, *, epoch: Mapping[str, Better | None]) -> None:
     """Refuse objectives, constraints and watched metrics that the stage of a sweep does not measure.
 
     Args:
@@ -55,7 +55,7 @@ def check_aims(sweep: Sweep, *, epoch: Mapping[str, Direction | None]) -> None:
     """
     search, objectives = sweep.search, sweep.search.objectives
     several = len(objectives) > 1
-    known: dict[str, Direction | None] = {**epoch, **sweep.final_metrics, **_SIZES}
+    known: dict[str, Better | None] = {**epoch, **sweep.final_metrics, **_SIZES}
     after_epoch = f"must be what a {sweep.label} measures after every epoch"
     first = f"the first objective {after_epoch}, as it decides which epoch is taken" if several else after_epoch
     _check_names([objectives[0]], epoch, rule=first, key="search.objective")
@@ -64,7 +64,8 @@ def check_aims(sweep: Sweep, *, epoch: Mapping[str, Direction | None]) -> None:
     _check_names(search.watch, epoch, rule=after_epoch, key="search.watch")
     for name in search.constraints:
         _check_names([name], known, rule=figures, key=f"search.constraints.{name}")
-    _check_directions(search, known)
+    _check_ways(objectives, known)
+    _check_directions(search, directed(known))
     for name in objectives:
         if name in search.watch:
             rule = f"{'an' if several else 'the'} objective is shown already"
@@ -75,6 +76,19 @@ def check_aims(sweep: Sweep, *, epoch: Mapping[str, Direction | None]) -> None:
             search.choose.check(sweep.objectives)
         except Refusal as refusal:
             raise refusal.below("search.choose") from None
+
+
+def directed(known: Mapping[str, Better | None]) -> dict[str, Direction | None]:
+    """Return the metrics of which less or more is better, or the sweep says which; the others can be no objectives."""
+    return {name: way for name, way in known.items() if not isinstance(way, Nearest)}
+
+
+def _check_ways(objectives: Iterable[str], known: Mapping[str, Better | None]) -> None:
+    for name in objectives:
+        if isinstance(best := known[name], Nearest):
+            rule = "an objective must be better the smaller it is, or the larger"
+            advice = f"Bound it instead: search.constraints: {{{name}: {{at_least: LOW, at_most: HIGH}}}}."
+            raise Refusal(rule, got=f"{name}, which is {best}", key="search.objective", advice=advice)
 
 
 def _check_names(names: Iterable[str], known: Mapping[str, Any], *, rule: str, key: str) -> None:

@@ -16,7 +16,7 @@ from typing import Annotated, Any, Self, SupportsIndex
 
 from pydantic import Field, PrivateAttr, SerializeAsAny, ValidationInfo, field_validator, model_validator
 
-from deepcolor.config.aims import check_aims
+from deepcolor.config.aims import check_aims, directed
 from deepcolor.config.choice import Choice
 from deepcolor.config.choosing import AUTO, chosen_sampler
 from deepcolor.config.confirm import ConfirmConfig
@@ -30,7 +30,7 @@ from deepcolor.config.stopping import BudgetConfig, Limit, PrunerConfig, StopCon
 from deepcolor.errors import CodeError
 from deepcolor.fields.frozen import Frozen, ParamValue, config_name, digest_of
 from deepcolor.fields.named import PRUNERS, Named, named_fields
-from deepcolor.fields.objective import DEFAULT_OBJECTIVE, Direction, Objective
+from deepcolor.fields.objective import DEFAULT_OBJECTIVE, Better, Direction, Nearest, Objective
 from deepcolor.fields.refusal import Refusal, unknown_key, unknown_name, written
 from deepcolor.plugins import folders, look_in
 from deepcolor.stages.contract import AUGMENT, Stage, UnknownStage
@@ -98,7 +98,7 @@ class _Staged(Frozen):
         return label_of(kept.stage)
 
     @property
-    def final_metrics(self) -> Mapping[str, Direction]:
+    def final_metrics(self) -> Mapping[str, Better]:
         """What is measured of the weights that a training leaves."""
         kept: Any = self
         return self.stage_class.final_metrics_of(kept.training)
@@ -142,8 +142,9 @@ class _Staged(Frozen):
 
 
 def _first_metric(stage: type[Stage]) -> str:
-    """What a sweep of a stage optimises unless it says so: the first metric that is not of the training itself."""
-    return next((name for name in stage.metrics if not name.startswith("train/")), next(iter(stage.metrics)))
+    """What a sweep of a stage optimises unless it says so: the first metric that can be, and is not of the training."""
+    names = [name for name, better in stage.metrics.items() if not isinstance(better, Nearest)]
+    return next((name for name in names if not name.startswith("train/")), next(iter(names or stage.metrics)))
 
 
 def _arrived(kind: type[Frozen], content: dict[str, Any], known: tuple[Any, ...]) -> Frozen:
@@ -241,7 +242,7 @@ class Sweep(_Staged):
     @property
     def objectives(self) -> tuple[Objective, ...]:
         """All that the search optimises, in order."""
-        search, known = self.search, {**self._directions, **self.final_metrics}
+        search, known = self.search, directed({**self._directions, **self.final_metrics})
         asked: tuple[Direction | None, ...] = search.directions or (None,) * len(search.objectives)
         return tuple(
             Objective(metric, direction or known.get(metric) or "minimize")
@@ -487,7 +488,7 @@ class Sweep(_Staged):
         return (*(one for one in found if one is not None), *(own if may_keep or None in found else ()))
 
     @property
-    def _directions(self) -> Mapping[str, Direction | None]:
+    def _directions(self) -> Mapping[str, Better | None]:
         """The metrics that all its trainings have, and which values are the better ones."""
         fields = [name for name in type(self.training).model_fields if name in self.searched_fields]
         # Each field by itself: what all of them have is what the trainings with any combination have.

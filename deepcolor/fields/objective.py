@@ -11,6 +11,21 @@ Direction = Literal["minimize", "maximize"]
 
 
 @dataclass(frozen=True)
+class Nearest:
+    """Said of a metric that is best at one value: a bias at 0, a ratio at 1. It can be bounded, but is no objective."""
+
+    value: float
+
+    def __str__(self) -> str:
+        """In words: `best at 0`."""
+        return f"best at {self.value:g}"
+
+
+Better = Direction | Nearest
+"""Which values of a metric are better ones."""
+
+
+@dataclass(frozen=True)
 class Objective:
     """One of a stage's epoch metrics, by its public name, with the direction in which it gets better."""
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, overload
 
 from deepcolor.coloring.color_model import ColorModel
+from deepcolor.coloring.manner import Manner
 from deepcolor.coloring.picture import ImageInput
 from deepcolor.data.images import Pixels
 from deepcolor.errors import ModelError, UserError
@@ -63,12 +64,19 @@ def colorize(
     *,
     model: ColorModel | str | PathLike[str] | None = ...,
     workspace: str | PathLike[str] = ...,
+    saturation: float = ...,
+    flip: bool = ...,
 ) -> list[Pixels | UserError]: ...
 
 
 @overload
 def colorize(
-    image: ImageInput, *, model: ColorModel | str | PathLike[str] | None = ..., workspace: str | PathLike[str] = ...
+    image: ImageInput,
+    *,
+    model: ColorModel | str | PathLike[str] | None = ...,
+    workspace: str | PathLike[str] = ...,
+    saturation: float = ...,
+    flip: bool = ...,
 ) -> Pixels: ...
 
 
@@ -77,6 +85,8 @@ def colorize(
     *,
     model: ColorModel | str | PathLike[str] | None = None,
     workspace: str | PathLike[str] = ".",
+    saturation: float = 1.0,
+    flip: bool = False,
 ) -> Pixels | list[Pixels | UserError]:
     """Colour one picture, or several.
 
@@ -85,18 +95,22 @@ def colorize(
         model: What `load` gave, or what it takes; for several pictures, load it once. None: the one champion that
             colours, where there is one alone.
         workspace: Where the registry is.
+        saturation: What the colours are multiplied by, 0 to 3: 0 is grey, 1 what the model says.
+        flip: Colour the picture as it is and mirrored, and take the mean: calmer colours.
     Returns:
         sRGB of the picture's size, shape (H, W, 3), or (H, W, 4) where it has opacity; uint16 for 16-bit pictures, else
         uint8. For a list, a list of these: a picture that cannot be coloured has its error there, and the rest goes on.
     Raises:
         ModelError: No model is named and there are several champions, or none; the message lists them.
+        ConfigError: The saturation is out of range.
     """
+    manner = Manner(saturation, flip)  # Before a model is looked for, and loaded.
     if model is None:
         model = the_champion(Workspace.at(Path(workspace)).store_uri(None))
     loaded = model if isinstance(model, ColorModel) else load(model, workspace=workspace)
     if isinstance(image, list | tuple):
-        return list(loaded.colorize_each(image))
-    return loaded.colorize(image)
+        return list(loaded.colorize_each(image, **manner.options()))
+    return loaded.colorize(image, **manner.options())
 
 
 def the_champion(tracking_uri: str) -> str:

@@ -7,7 +7,8 @@ base64, an array, or the path of a file (not when served: a client must not read
 Output: from a regressor a DataFrame with the mean a* and b* of each picture, in CIELAB units. From the others each
 picture coloured, in the form it came in: bytes and paths give PNG bytes, base64 gives PNG in base64, arrays give
 arrays. The parameter `output` (`png`, `base64`, `array`) asks for another one. A DataFrame gives a DataFrame with the
-column `image`.
+column `image`. The parameters `saturation` (0 to 3: what the colours are multiplied by) and `flip` (true: the mean with
+the mirrored picture's) are those of `deepcolor colorize`.
 
     mlflow.pyfunc.load_model("models:/deepcolor-colorizer@champion").predict(["photo.jpg"])
 """
@@ -57,17 +58,20 @@ class DeepcolorModel(PythonModel):
         """Colour pictures; see this file's docstring for what goes in and comes out."""
         if not hasattr(self._model, "colorize_many"):  # Another stage's, which knows its own input.
             return self._model.predict(model_input)
-        output = str((params or {}).get("output", "as_input"))
+        given = dict(params or {})
+        output = str(given.pop("output", "as_input"))
         if output not in OUTPUTS:
             raise _refusal(f"output: must be one of {', '.join(OUTPUTS)}; got {output!r}.")
         values = _values(model_input)
+        from deepcolor.coloring.manner import Manner
         from deepcolor.errors import DeepcolorError
 
         try:
+            manner = Manner(**{name: given[name] for name in ("saturation", "flip") if name in given})
             if self._model.network.target == "mean":
                 rows = [self._model.mean_ab(picture) for picture in _pictures(values)]
                 return pd.DataFrame(rows, columns=["a", "b"])
-            coloured = self._model.colorize_many(_pictures(values))
+            coloured = self._model.colorize_many(_pictures(values), **manner.options())
             results = [_written(pixels, _form(value, output)) for value, pixels in zip(values, coloured, strict=True)]
         except DeepcolorError as error:
             raise _refusal(str(error)) from error

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from deepcolor.errors import ModelError
 from deepcolor.models.efficientnet import lite0_levels, published_lite0
+from deepcolor.models.shapes import without_weights
 
 _Statistics = tuple[tuple[float, float, float], tuple[float, float, float]]
 _IMAGENET: _Statistics = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -61,7 +62,7 @@ def published_state(name: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]
         renamed = published_lite0(state)
     else:
         renamed = {new: state[old] for old, new in _names_of(name).items() if old in state}
-    with torch.device("meta"):  # Shapes alone are asked for.
+    with without_weights():  # Shapes alone are asked for.
         wanted = _shapes(colour_backbone(name).state_dict())
     # Counters of batches, which old files lack, decide nothing.
     got = {**{key: shape for key, shape in wanted.items() if key.endswith("num_batches_tracked")}, **_shapes(renamed)}
@@ -76,7 +77,7 @@ def published_state(name: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]
 
 def grey_state(name: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Turn weights of a `colour_backbone` into those of the `Backbone`: the first convolution is folded."""
-    with torch.device("meta"):  # All of its weights are given.
+    with without_weights():  # All of its weights are given.
         levels = _LEVELS[name]()
     nn.ModuleList(levels).load_state_dict(dict(state), assign=True)
     _replace_first(levels, lambda convolution: _folded(convolution, _statistics(name)))
@@ -160,7 +161,7 @@ _CHANNELS: Mapping[str, tuple[int, ...]] = {
 
 def _names_of(name: str) -> dict[str, str]:
     """The names of a network's weights among its levels, by those that torchvision gives them."""
-    with torch.device("meta"):
+    with without_weights():
         keys, levels = list(colour_backbone(name).state_dict()), _LEVELS[name]()
     if name == "resnet18":
         parts = {"conv1": "0.0", "bn1": "0.1", "layer1": "1.1", "layer2": "2.0", "layer3": "3.0", "layer4": "4.0"}

@@ -24,6 +24,7 @@ from deepcolor.models.description import (
 )
 from deepcolor.models.networks import Network, Target, build, build_from
 from deepcolor.models.saved import stage_of_model, take_code
+from deepcolor.models.shapes import without_weights
 from deepcolor.plainfile import read_plain
 from deepcolor.plugins import Code
 
@@ -67,7 +68,7 @@ def load_model(folder: Path, device: str | torch.device = "cpu") -> tuple[Networ
     take_code(folder, description)
     target, form, size_px = _network_of(description, folder)
     code = Code(description.code)
-    with torch.device("meta"):
+    with without_weights():
         wanted = build(target, form, size_px, code=code).state_dict()
     content = _checked_content(folder / WEIGHTS_FILE, wanted, description)
     weights = _parsed(folder / WEIGHTS_FILE, content)

@@ -24,6 +24,7 @@ from deepcolor.models.backbones import Backbone
 from deepcolor.models.bins import BINS, DOUBLINGS, Bins
 from deepcolor.models.blocks import SIZE_MULTIPLE_PX, Decoder, Encoder, activation, widths
 from deepcolor.models.decoders import UpsampledDecoder
+from deepcolor.models.shapes import without_weights
 from deepcolor.plugins import Code
 
 Target = Literal["pixels", "mean"]
@@ -76,7 +77,7 @@ def build_from(
         with torch.random.fork_rng(devices=[]):
             network = put_on(build(target, model, size_px, code=code), torch.device(device))
     else:
-        with torch.device("meta"):
+        with without_weights():
             network = build(target, model, size_px)
         if torch.device(device).type == "cuda":
             network.to(memory_format=torch.channels_last)

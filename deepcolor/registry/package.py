@@ -78,7 +78,10 @@ def _signature(stage: type[Stage], example: object, *, model_folder: Path) -> Mo
 
     if stage.output_columns:
         # No input columns: MLflow would refuse arrays of pictures under any, and the model checks its input by itself.
-        params = {"params": ParamSchema([ParamSpec("output", "string", "as_input")])} if stage.pictures else {}
+        known = [ParamSpec("output", "string", "as_input")] if stage.pictures else []
+        if stage.pictures and stage.colours_pixels:
+            known += [ParamSpec("saturation", "double", 1.0), ParamSpec("flip", "boolean", False)]
+        params = {"params": ParamSchema(known)} if known else {}
         return ModelSignature(
             outputs=Schema([ColSpec(kind, name) for name, kind in stage.output_columns.items()]), **params
         )

@@ -4,6 +4,7 @@ by its name (`finding`). All that a stage of one's own needs can be imported fro
 
 from pydantic import Field
 
+from deepcolor.fields.objective import Nearest
 from deepcolor.stages.contract import Stage
 from deepcolor.stages.files import digest_of_files
 from deepcolor.stages.sections import DataSection, InitSection, ModelSection, TrainingSection
@@ -18,6 +19,7 @@ __all__ = [
     "Job",
     "Measured",
     "ModelSection",
+    "Nearest",
     "Result",
     "SavedModel",
     "Session",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -9,7 +10,7 @@ from typing import Any, ClassVar
 
 from deepcolor.errors import CodeError
 from deepcolor.fields.frozen import Frozen, ParamValue, digest_of
-from deepcolor.fields.objective import Direction
+from deepcolor.fields.objective import Better, Nearest
 from deepcolor.stages.sections import (
     DataSection,
     InitSection,
@@ -47,11 +48,12 @@ class Stage:
     """Its sections of a sweep file. A docstring below a field says what the field means; every field of `model`,
     `training` and `init` can be searched, under its own name."""
 
-    metrics: ClassVar[Mapping[str, Direction]]
-    """What it measures after every epoch, by public name (`val/mse`), and which values are the better ones. One that
-    begins with `train/` is of the training itself: where it is no number, the training has diverged."""
+    metrics: ClassVar[Mapping[str, Better]]
+    """What it measures after every epoch, by public name (`val/mse`), and which values are the better ones: `minimize`,
+    `maximize`, or `Nearest(0)` of one that is best at 0. One that begins with `train/` is of the training itself: where
+    it is no number, the training has diverged."""
 
-    final_metrics: ClassVar[Mapping[str, Direction]] = {}
+    final_metrics: ClassVar[Mapping[str, Better]] = {}
     """What `Session.finish` measures of the weights that a training leaves."""
 
     stops_early: ClassVar[bool] = True
@@ -267,19 +269,19 @@ class Stage:
         return kind if isinstance(kind, type) and issubclass(kind, Frozen) else None
 
     @classmethod
-    def metrics_of(cls, training: TrainingSection) -> Mapping[str, Direction | None]:  # noqa: ARG003  # may say more
+    def metrics_of(cls, training: TrainingSection) -> Mapping[str, Better | None]:  # noqa: ARG003  # may say more
         """What a training measures after every epoch; `metrics`, unless its section says more. None leaves it to the
         sweep which values are the better ones.
         """
         return cls.metrics
 
     @classmethod
-    def final_metrics_of(cls, training: TrainingSection) -> Mapping[str, Direction]:  # noqa: ARG003  # as above
+    def final_metrics_of(cls, training: TrainingSection) -> Mapping[str, Better]:  # noqa: ARG003  # as above
         """What is measured of the weights that a training leaves; `final_metrics`, unless its section says more."""
         return cls.final_metrics
 
     @classmethod
-    def directions(cls, trainings: Iterable[TrainingSection]) -> Mapping[str, Direction | None]:
+    def directions(cls, trainings: Iterable[TrainingSection]) -> Mapping[str, Better | None]:
         """Return what all of these trainings measure after every epoch, and which values are the better ones."""
         first, *others = (cls.metrics_of(training) for training in trainings)
         common = {name: first[name] for name in first if all(name in other for other in others)}
@@ -298,8 +300,9 @@ class Stage:
         if not getattr(cls, "metrics", None):
             raise CodeError(f"{name}.metrics must name what is measured after an epoch", advice=_FIX)
         for metric, direction in {**cls.metrics, **cls.final_metrics}.items():
-            if direction not in {"minimize", "maximize"}:
-                rule = f"{name}.metrics must say minimize or maximize of {metric}"
+            is_number = isinstance(direction, Nearest) and math.isfinite(direction.value)
+            if not is_number and direction not in {"minimize", "maximize"}:
+                rule = f"{name}.metrics must say minimize, maximize or Nearest(VALUE) of {metric}"
                 raise CodeError(rule, got=repr(direction), advice=_FIX)
 
 
@@ -328,4 +331,4 @@ class UnknownStage(Stage):
     """Stands for a stage that is not at hand, where its studies are only looked at."""
 
     data, model, training, init = UnknownData, UnknownModel, UnknownTraining, UnknownInit
-    metrics: ClassVar[Mapping[str, Direction]] = {}
+    metrics: ClassVar[Mapping[str, Better]] = {}

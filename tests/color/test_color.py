@@ -13,7 +13,9 @@ from deepcolor.color import (
     colourfulness,
     denormalise_ab,
     denormalise_lightness,
+    lab_to_integers,
     lab_to_rgb,
+    lightness_of,
     normalise_ab,
     normalise_lightness,
     normalised_to_tanh,
@@ -139,3 +141,30 @@ def test_lightness_and_ab_must_belong_together() -> None:
     """L* of one size with a*, b* of another is refused with both sizes."""
     with pytest.raises(ShapeError, match=r"\(4, 4\).*\(3, 4, 2\)"):
         lab_to_rgb(np.zeros((4, 4)), np.zeros((3, 4, 2)))
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(np.uint8, 0.501), (np.uint16, 2.0)])
+def test_the_fast_way_gives_what_the_exact_one_gives(dtype: type[np.unsignedinteger], tolerance: float) -> None:
+    """Lightness alone, and integers from planes, are those of the full conversions: for all greys, for dark, pale and
+    vivid colours, and for those that sRGB does not have.
+    """
+    top = int(np.iinfo(dtype).max)
+    draw = np.random.default_rng(0)
+    rgb = draw.integers(0, top + 1, (64, 64, 3)).astype(dtype)
+    rgb[:4] = np.linspace(0, top, 256).astype(dtype).reshape(4, 64, 1)
+    rgb[4:20] //= 20
+    lightness, ab = rgb_to_lab(rgb)
+    fast = lightness_of(rgb)
+    np.testing.assert_allclose(fast, lightness, atol=1e-3)
+    for factor in (0.0, 0.5, 1.0, 3.0):
+        exact = lab_to_rgb(lightness, ab * factor).astype(np.float64) * top
+        found = lab_to_integers(fast, np.moveaxis(ab * factor, -1, 0), dtype=dtype)
+        assert found.dtype == dtype
+        np.testing.assert_allclose(found, exact, atol=tolerance)
+
+
+@given(arrays(np.uint8, st.tuples(st.integers(1, 5), st.integers(1, 5), st.just(3))))
+def test_a_picture_of_few_pixels_comes_back_by_the_fast_way(rgb: npt.NDArray[np.uint8]) -> None:
+    """One pixel, a row or a column are pictures as any other."""
+    ab_2HW = np.moveaxis(rgb_to_lab(rgb)[1], -1, 0)
+    np.testing.assert_array_equal(lab_to_integers(lightness_of(rgb), ab_2HW, dtype=np.uint8), rgb)

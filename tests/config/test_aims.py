@@ -154,6 +154,22 @@ def test_what_is_not_said_changes_no_identity() -> None:
             ("choose: psnr_db is maximized; got lowest: psnr_db (-o search.choose={lowest: psnr_db}). Write highest."),
         ),
         (
+            ["search.objective=[val/mse, bias_b]"],
+            (
+                "objective: an objective must be better the smaller it is, or the larger; got bias_b, which is best at "
+                "0 (-o search.objective=[val/mse, bias_b]). Bound it instead: search.constraints: {bias_b: {at_least: "
+                "LOW, at_most: HIGH}}."
+            ),
+        ),
+        (
+            ["search.objective=[val/mse, colourfulness]", "search.direction=[minimize, maximize]"],
+            (
+                "objective: an objective must be better the smaller it is, or the larger; got colourfulness, which is "
+                "best at 1 (-o search.objective=[val/mse, colourfulness]). Bound it instead: search.constraints: "
+                "{colourfulness: {at_least: LOW, at_most: HIGH}}."
+            ),
+        ),
+        (
             [TWO, "search.confirm={top: 3, seeds: 3}"],
             (
                 "top: with several objectives the chosen setting alone is trained again; got top=3 (-o "

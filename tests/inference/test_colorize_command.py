@@ -15,7 +15,7 @@ from deepcolor.cli import console
 from deepcolor.cli.colorize import colorize
 from deepcolor.data import images
 from deepcolor.data.decoding.bounds import Limits
-from deepcolor.errors import DataError, ModelError, ShapeError, WorkspaceError
+from deepcolor.errors import ConfigError, DataError, ModelError, ShapeError, WorkspaceError
 from deepcolor.inference import ColorModel
 from tests.registry.world import World, draw_photos, make_model
 
@@ -74,6 +74,19 @@ def test_nothing_is_overwritten_unless_asked(colorizer_folder: Path, tmp_path: P
     assert "000.jpg.png" in result.stderr
     assert run(tmp_path / "in", "-o", tmp_path / "out", "-m", colorizer_folder, "--overwrite").exit_code == 0
     assert there.read_bytes()[:4] == b"\x89PNG"
+
+
+def test_more_and_less_colour(colorizer_folder: Path, tmp_path: Path) -> None:
+    """--saturation and --flip do what they do in Python; a factor out of range is refused before anything is read."""
+    draw_photos(tmp_path / "in", count=1)
+    photo, written = tmp_path / "in" / "000.jpg", tmp_path / "out" / "000.jpg.png"
+    command = (photo, "-o", tmp_path / "out", "-m", colorizer_folder, "--overwrite")
+    assert run(*command, "--saturation", "1.8", "--flip").exit_code == 0
+    expected = deepcolor.colorize(photo, model=colorizer_folder, saturation=1.8, flip=True)
+    np.testing.assert_array_equal(np.asarray(Image.open(written)), expected)
+    refused = run(tmp_path / "none", "-o", tmp_path / "out", "--saturation", "30").exception
+    assert isinstance(refused, ConfigError)
+    assert str(refused).startswith("saturation: must be a number from 0 to 3; got 30.0.")
 
 
 def test_the_one_champion_is_taken_and_of_several_one_must_be_named(world: World, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -17,10 +18,11 @@ from PIL import Image
 
 import deepcolor
 from deepcolor.color import rgb_to_lab
-from deepcolor.coloring import color_model
-from deepcolor.errors import DataError, ModelError, ShapeError
+from deepcolor.coloring import strips
+from deepcolor.config.schema import ModelConfig
+from deepcolor.errors import ConfigError, DataError, ModelError, ShapeError
 from deepcolor.inference import ColorModel, load
-from tests.registry.world import World, draw_photos
+from tests.registry.world import World, draw_photos, make_model
 
 SAME_MODEL = settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -101,12 +103,22 @@ def test_many_pictures_give_what_each_gives_alone(colorizer: ColorModel) -> None
         assert difference.max() <= 1
 
 
-def test_a_large_picture_has_no_seams(colorizer: ColorModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pictures are converted in strips to save memory; the result is the same as in one piece."""
-    grey = picture_of((300, 200))
-    expected = colorizer.colorize(grey)
-    monkeypatch.setattr(color_model, "_STRIP_PX", 7000)
-    np.testing.assert_array_equal(colorizer.colorize(grey), expected)
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_a_large_picture_has_no_seams(colorizer: ColorModel, monkeypatch: pytest.MonkeyPatch, dtype: Any) -> None:
+    """Pictures are coloured in strips to save memory: the result is bit for bit the same whatever their height, and
+    however many threads work on them.
+    """
+    picture = np.random.default_rng(0).integers(0, np.iinfo(dtype).max, (300, 203, 4)).astype(dtype)
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        expected = colorizer.colorize(picture)
+        torch.set_num_threads(3)
+        for strip_px in (1, 203, 1000, 7000):
+            monkeypatch.setattr(strips, "STRIP_PX", strip_px)
+            np.testing.assert_array_equal(colorizer.colorize(picture), expected)
+    finally:
+        torch.set_num_threads(threads)
 
 
 def test_a_regressor_tints_the_whole_picture_in_one_colour(regressor: ColorModel) -> None:
@@ -115,6 +127,42 @@ def test_a_regressor_tints_the_whole_picture_in_one_colour(regressor: ColorModel
     a, b = regressor.mean_ab(grey)
     ab = rgb_to_lab(regressor.colorize(grey))[1]
     np.testing.assert_allclose(ab, np.broadcast_to((a, b), ab.shape), atol=0.1)
+
+
+def test_saturation_turns_the_colours_up_and_down(colorizer: ColorModel) -> None:
+    """0 gives the picture's own grey, 1 what the model says, 1.5 that much more of it, on the same lightness."""
+    grey = picture_of((80, 100))
+    as_rgb = np.repeat(grey[..., None], 3, axis=2)
+    usual = rgb_to_lab(colorizer.colorize(grey))
+    np.testing.assert_array_equal(colorizer.colorize(grey, saturation=0), as_rgb)
+    np.testing.assert_array_equal(colorizer.colorize(grey, saturation=1), colorizer.colorize(grey))
+    lightness, ab = rgb_to_lab(deepcolor.colorize(grey, model=colorizer, saturation=1.5))
+    in_gamut = np.abs(usual[1]).max(axis=2) < 15
+    assert in_gamut.mean() > 0.3
+    np.testing.assert_allclose(ab[in_gamut], 1.5 * usual[1][in_gamut], atol=2)
+    np.testing.assert_allclose(lightness[in_gamut], usual[0][in_gamut], atol=1)
+
+
+def test_flip_takes_the_mean_with_the_mirrored_picture(colorizer: ColorModel, regressor: ColorModel) -> None:
+    """Then a picture and its mirror image have the same colours, mirrored; without it they differ."""
+    for model, shape in ((colorizer, (80, 130)), (regressor, (80, 64))):
+        grey = picture_of(shape)
+        other = np.ascontiguousarray(grey[:, ::-1])
+        (one, back) = (np.asarray(model.colorize(picture, flip=True)).astype(int) for picture in (grey, other))
+        assert np.abs(one - back[:, ::-1]).max() <= 1
+    grey = picture_of((80, 130))
+    plain = colorizer.colorize(grey).astype(int)
+    assert np.abs(plain - colorizer.colorize(np.ascontiguousarray(grey[:, ::-1]))[:, ::-1]).max() > 1
+    several = [grey, picture_of((70, 130), seed=1), picture_of((80, 130), seed=2)]
+    for alone, together in zip(several, colorizer.colorize_many(several, flip=True), strict=True):
+        assert np.abs(colorizer.colorize(alone, flip=True).astype(int) - together).max() <= 1
+
+
+@pytest.mark.parametrize("saturation", [-0.1, 3.1, math.nan, math.inf, "2", None, True])
+def test_a_saturation_that_means_nothing_is_refused_at_once(saturation: Any) -> None:
+    """Before a model is looked for: in one line that says what the numbers mean."""
+    with pytest.raises(ConfigError, match=r"saturation: must be a number from 0 to 3; got .*\. 1 leaves the colours"):
+        deepcolor.colorize(picture_of((8, 8)), model="nowhere", saturation=saturation)
 
 
 @pytest.mark.parametrize(
@@ -160,11 +208,18 @@ def test_a_model_is_loaded_by_reference_or_folder(world: World, colorizer_folder
     assert deepcolor.colorize(tmp_path / "photos" / "000.jpg", model=by_workspace).shape == (72, 80, 3)
 
 
-def test_what_a_notebook_sees(colorizer: ColorModel) -> None:
-    """What can be imported late is offered all the same, a model says what it is, and its network can be had."""
-    code = "import deepcolor, sys; print({'load', 'colorize'} <= set(dir(deepcolor)), 'torch' in sys.modules)"
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert told.stdout.split() == ["True", "False"]
+def test_what_a_notebook_sees(colorizer: ColorModel, tmp_path: Path) -> None:
+    """What can be imported late is offered all the same, a model says what it is, and its network can be had; a model
+    is loaded without torch's compiler, which takes two seconds and 160 megabytes.
+    """
+    code = (
+        "import deepcolor, sys; print({'load', 'colorize'} <= set(dir(deepcolor)), 'torch' in sys.modules); "
+        "deepcolor.load(sys.argv[1], device='cpu'); print('torch' in sys.modules, 'torch._dynamo' in sys.modules)"
+    )
+    folder = make_model(tmp_path / "model", form=ModelConfig(feature_maps=3, decoder="bilinear"))
+    command = [sys.executable, "-c", code, str(folder)]
+    told = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert told.stdout.split() == ["True", "False", "True", "False"]
     assert {"ColorModel", "load"} <= set(dir(deepcolor.inference))
     assert repr(colorizer) == "<ColorModel: colorizer, 64 px, 3 feature maps, epoch 3, from regressor@1, on cpu>"
     assert isinstance(colorizer.network, torch.nn.Module)

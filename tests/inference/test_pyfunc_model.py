@@ -90,6 +90,17 @@ def test_another_form_can_be_asked_for(served_model: Any, file: Path) -> None:
         served_model.predict(None, stack, params={"output": "gif"})
 
 
+def test_colours_can_be_turned_and_averaged(served_model: Any, colorizer: ColorModel, file: Path) -> None:
+    """The parameters `saturation` and `flip` are those of `colorize`; a wrong one is the client's mistake."""
+    pixels = np.asarray(Image.open(file))
+    found = served_model.predict(None, [pixels], params={"saturation": 1.5, "flip": True})[0]
+    np.testing.assert_array_equal(found, colorizer.colorize(file, saturation=1.5, flip=True))
+    for params, said in (({"saturation": 9}, "from 0 to 3; got 9"), ({"flip": "yes"}, "true or false; got 'yes'")):
+        with pytest.raises(MlflowException, match=said) as caught:
+            served_model.predict(None, [pixels], params=params)
+        assert caught.value.error_code == "INVALID_PARAMETER_VALUE"
+
+
 def test_a_regressor_gives_mean_colours(tmp_path: Path) -> None:
     """Its answer is a table with the mean a* and b* of each picture."""
     folder = make_model(tmp_path / "model", seed=2, stage="regressor")

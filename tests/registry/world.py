@@ -138,18 +138,20 @@ def train_models(root: Path, cache: Path) -> list[Path]:
     return folders[::-1]
 
 
-def make_model(folder: Path, *, seed: int = 0, stage: str = "colorizer", size_px: int = SIZE_PX) -> Path:
+def make_model(
+    folder: Path, *, seed: int = 0, stage: str = "colorizer", size_px: int = SIZE_PX, form: ModelConfig = _FORM
+) -> Path:
     """An untrained network in a model folder."""
     torch.manual_seed(seed)
     target: Target = "mean" if stage == "regressor" else "pixels"
-    return save(folder, build(target, _FORM, size_px), stage=stage, size_px=size_px)
+    return save(folder, build(target, form, size_px), stage=stage, size_px=size_px)
 
 
 def save(folder: Path, network: Network, *, stage: str = "colorizer", size_px: int = SIZE_PX) -> Path:
     """Write a network into a model folder."""
     description = ModelDescription(
         stage=stage,
-        model=_FORM,
+        model=network.model,
         size_px=size_px,
         deepcolor_version="0.1.0",
         trajectory="0" * 32,

@@ -60,7 +60,7 @@ def segment(root: Path, text: str = SWEEP, **changed: object) -> Segment:
         (
             '"maximize"}\n    final',
             '"up"}\n    final',
-            "stage: MyFormula.metrics must say minimize or maximize of val/near; got 'up'",
+            "stage: MyFormula.metrics must say minimize, maximize or Nearest(VALUE) of val/near; got 'up'",
         ),
         ("start: float", "pull: float", "stage: MyFormula: a field must stand in one section alone"),
         (
