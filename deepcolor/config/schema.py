@@ -7,41 +7,38 @@ own name.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
-from functools import partial, reduce
+from functools import reduce
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any, Self, SupportsIndex
+from typing import Annotated, Any, Self
 
-from pydantic import Field, PrivateAttr, SerializeAsAny, ValidationInfo, field_validator, model_validator
+from pydantic import Field, PrivateAttr, SerializeAsAny, field_validator, model_validator
 
-from deepcolor.config.aims import check_aims, directed
+from deepcolor.config.aims import directed
 from deepcolor.config.choice import Choice
 from deepcolor.config.choosing import AUTO, chosen_sampler
 from deepcolor.config.confirm import ConfirmConfig
 from deepcolor.config.constraints import Bound
-from deepcolor.config.dimensions import STAGE, Bundle, Choices, Dimension, Range
-from deepcolor.config.first import STUDY, first_points
+from deepcolor.config.dimensions import Bundle, Choices, Dimension, Range
 from deepcolor.config.points import MOST_COUNTED, Params, Space
+from deepcolor.config.possible import check_possible
 from deepcolor.config.sections import AugmentConfig, DataConfig, InitConfig, ModelConfig, TrainingConfig
-from deepcolor.config.space import MOST_GRID_POINTS, SearchConfig
+from deepcolor.config.setting import Setting, Staged
+from deepcolor.config.space import SearchConfig
 from deepcolor.config.stopping import BudgetConfig, Limit, PrunerConfig, StopConfig
-from deepcolor.errors import CodeError
 from deepcolor.fields.frozen import Frozen, ParamValue, config_name, digest_of
 from deepcolor.fields.named import PRUNERS, Named, named_fields
-from deepcolor.fields.objective import DEFAULT_OBJECTIVE, Better, Direction, Nearest, Objective
-from deepcolor.fields.refusal import Refusal, unknown_key, unknown_name, written
-from deepcolor.plugins import folders, look_in
-from deepcolor.stages.contract import AUGMENT, Stage, UnknownStage
-from deepcolor.stages.finding import SHIPPED, STAGES, label_of, stage_of
+from deepcolor.fields.objective import Better, Direction, Objective
+from deepcolor.fields.refusal import Refusal, unknown_name
+from deepcolor.stages.contract import AUGMENT
+from deepcolor.stages.finding import SHIPPED, STAGES, stage_of
 from deepcolor.stages.sections import (
     INIT_REF,
     DataSection,
     InitSection,
     ModelSection,
     TrainingSection,
-    UnknownTraining,
 )
 
 __all__ = [
@@ -73,108 +70,11 @@ __all__ = [
     "unknown_name",
 ]
 
-_SHA256 = re.compile("[0-9a-f]{64}")
-_PARTS = ("data", "model", "training", "init")
-_MOST_FORMS = 64
 _MOST_CASES = 2000
 """Combinations of what conditions connect that a stage is asked about."""
-LENIENT = "lenient"
-"""In the context of a validation: take a stage that is not at hand as it is written, to look at what it has left."""
 
 
-class _Staged(Frozen):
-    """What a stage's sections stand in: each becomes what the stage says that it is."""
-
-    @property
-    def stage_class(self) -> type[Stage]:
-        """The stage; one that knows nothing, where its own is not at hand."""
-        kept: Any = self
-        return UnknownStage if isinstance(kept.training, UnknownTraining) else stage_of(kept.stage, kept.code)
-
-    @property
-    def label(self) -> str:
-        """What the stage is called in names: `colorizer`, `my_stage`."""
-        kept: Any = self
-        return label_of(kept.stage)
-
-    @property
-    def final_metrics(self) -> Mapping[str, Better]:
-        """What is measured of the weights that a training leaves."""
-        kept: Any = self
-        return self.stage_class.final_metrics_of(kept.training)
-
-    @field_validator("code", check_fields=False)
-    @classmethod
-    def _digests(cls, value: Mapping[str, str]) -> Mapping[str, str]:
-        for place, digest in value.items():
-            if not _SHA256.fullmatch(digest):
-                advice = "Leave code out: it is filled in."
-                raise Refusal("must be a SHA-256, 64 hex digits", got=written(digest), key=place, advice=advice)
-        return value
-
-    @field_validator(*_PARTS, "search", mode="before", check_fields=False)
-    @classmethod
-    def _of_its_stage(cls, value: Any, info: ValidationInfo) -> Any:
-        if not isinstance(value, Mapping):
-            return value
-        name = info.field_name or ""
-        if not {"stage", "code"} <= info.data.keys():
-            return (SearchConfig if name == "search" else getattr(UnknownStage, name)).model_construct()
-        lenient = bool((info.context or {}).get(LENIENT))
-        try:
-            stage = stage_of(info.data["stage"], info.data["code"])
-        except CodeError as error:
-            if not lenient:
-                raise Refusal(error.rule, got=error.got, advice=error.advice) from error
-            stage = UnknownStage
-        if name == "search":
-            if "objective" not in value and stage.metrics and DEFAULT_OBJECTIVE.metric not in stage.metrics:
-                value = {**value, "objective": _first_metric(stage)}
-            return SearchConfig.model_validate(value, context={STAGE: stage})
-        return getattr(stage, name).model_validate(value)
-
-    def __reduce_ex__(self, protocol: SupportsIndex) -> Any:
-        kept: Any = self
-        if kept.stage in SHIPPED:
-            return super().__reduce_ex__(protocol)
-        # The classes of its sections are a user's, which another process has to find first.
-        return _arrived, (type(self), self.model_dump(mode="json"), folders())
-
-
-def _first_metric(stage: type[Stage]) -> str:
-    """What a sweep of a stage optimises unless it says so: the first metric that can be, and is not of the training."""
-    names = [name for name, better in stage.metrics.items() if not isinstance(better, Nearest)]
-    return next((name for name in names if not name.startswith("train/")), next(iter(names or stage.metrics)))
-
-
-def _arrived(kind: type[Frozen], content: dict[str, Any], known: tuple[Any, ...]) -> Frozen:
-    for folder in reversed(known):
-        look_in(folder)
-    return kind.model_validate(content, context={LENIENT: True})
-
-
-class Setting(_Staged):
-    """Everything that decides one trial's training."""
-
-    first_fields = frozenset({"stage", "data", "model", "training", "init"})
-
-    stage: str
-    code: Mapping[str, str] = Field(default_factory=dict)
-    """SHA-256 of the code that it uses, by the place that it names."""
-    data: SerializeAsAny[DataSection]
-    model: SerializeAsAny[ModelSection]
-    training: SerializeAsAny[TrainingSection]
-    init: SerializeAsAny[InitSection]
-
-    @property
-    def patience(self) -> int | None:
-        """Epochs without improvement before an early stop; None when early stopping is off."""
-        early = self.training.early_stopping
-        on = self.stage_class.stops_early if early is None else early
-        return self.training.patience if on else None
-
-
-class Sweep(_Staged):
+class Sweep(Staged):
     """One file under experiments/: one Optuna study, one MLflow parent run."""
 
     first_fields = frozenset({"study", "stage", "description", "data", "model", "training", "init", "search"})
@@ -219,19 +119,7 @@ class Sweep(_Staged):
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
-        self._check_space()
-        self._check_first()
-        self._check_metrics()
-        self._check_ignored()
-        self._check_start()
-        for case in islice(self.space.cases(also=self._bundles), _MOST_CASES):
-            self.stage_class.check(partial(self._values, case=case))
-        if self.study in self.search.warm_start:
-            advice = "Leave it out: its own trials are always learnt from."
-            raise Refusal("a study cannot start from itself", got=self.study, key="search.warm_start", advice=advice)
-        if self.search.confirm is not None and self.training.seed + self.search.confirm.seeds >= 2**31:
-            rule = "must leave room below 2147483648 for the seeds of search.confirm"
-            raise Refusal(rule, got=str(self.training.seed), key="training.seed", advice="Choose a smaller seed.")
+        check_possible(self)
         return self
 
     @property
@@ -242,7 +130,7 @@ class Sweep(_Staged):
     @property
     def objectives(self) -> tuple[Objective, ...]:
         """All that the search optimises, in order."""
-        search, known = self.search, directed({**self._directions, **self.final_metrics})
+        search, known = self.search, directed({**self.directions, **self.final_metrics})
         asked: tuple[Direction | None, ...] = search.directions or (None,) * len(search.objectives)
         return tuple(
             Objective(metric, direction or known.get(metric) or "minimize")
@@ -271,7 +159,7 @@ class Sweep(_Staged):
 
     def values_of(self, field: str) -> tuple[ParamValue, ...]:
         """Return every value that a field can take in this sweep; of a range, its ends."""
-        return tuple(value for _, value in self._values(field))
+        return tuple(value for _, value in self.values(field))
 
     def limit(self) -> int | None:
         """How many trials the study will have; None when only its budget ends it."""
@@ -388,15 +276,11 @@ class Sweep(_Staged):
         yield "stage", self.stage, STAGES
         for section in self.stage_class.sections().values():
             for field, named in named_fields(section):
-                for key, value in self._values(field):
+                for key, value in self.values(field):
                     yield from ((key, str(each), named) for each in _each(value))
         for field, named in named_fields(SearchConfig):
             yield f"search.{field}", getattr(self.search, field), named
         yield "search.pruner.name", self.search.pruner.name, PRUNERS
-
-    def values(self, field: str) -> tuple[tuple[str, ParamValue], ...]:
-        """Return every value that a field can take, with the key it is written under; none for an unknown field."""
-        return self._values(field)
 
     def with_values(self, part: str, field: str, replaced: Mapping[str, ParamValue]) -> Self:
         """Return the sweep with other values in the place of some of a field's.
@@ -426,7 +310,7 @@ class Sweep(_Staged):
 
     def make_ready(self, root: Path) -> None:
         """Fetch what its trainings need beside their data; see `Stage.make_ready`."""
-        self.stage_class.make_ready(self._values, root=root)
+        self.stage_class.make_ready(self.values, root=root)
 
     def digest(self) -> str:
         """SHA-256 (hex) of everything that decides the search's outcome; what follows the search, and the description,
@@ -449,7 +333,8 @@ class Sweep(_Staged):
         ]
         return {one.place: self.code[one.place] for one in used if one is not None and one.place in self.code}
 
-    def _touches(self, field: str) -> bool:
+    def touches(self, field: str) -> bool:
+        """Whether a field is searched, or has another value than its default."""
         part = self._part(self.stage_class.searchable_fields()[field])
         return field in self.searched_fields or getattr(part, field) != type(part).model_fields[field].default
 
@@ -466,7 +351,11 @@ class Sweep(_Staged):
     def _bundles(self) -> tuple[str, ...]:
         return tuple(dimension.name for dimension in self.search.space if isinstance(dimension, Bundle))
 
-    def _values(self, field: str, case: Mapping[str, ParamValue] | None = None) -> tuple[tuple[str, ParamValue], ...]:
+    def cases(self) -> Iterator[Params]:
+        """Go through the combinations of what conditions and labels connect, as far as there are not too many."""
+        return islice(self.space.cases(also=self._bundles), _MOST_CASES)
+
+    def values(self, field: str, case: Mapping[str, ParamValue] | None = None) -> tuple[tuple[str, ParamValue], ...]:
         """Every value a field can take in this sweep, with the key it is written under; none for an unknown field.
 
         Args:
@@ -488,7 +377,7 @@ class Sweep(_Staged):
         return (*(one for one in found if one is not None), *(own if may_keep or None in found else ()))
 
     @property
-    def _directions(self) -> Mapping[str, Better | None]:
+    def directions(self) -> Mapping[str, Better | None]:
         """The metrics that all its trainings have, and which values are the better ones."""
         fields = [name for name in type(self.training).model_fields if name in self.searched_fields]
         # Each field by itself: what all of them have is what the trainings with any combination have.
@@ -497,83 +386,6 @@ class Sweep(_Staged):
             self.training.model_copy(update={name: value}) for name in fields for value in self.values_of(name)
         ]
         return self.stage_class.directions(trainings)
-
-    def _check_space(self) -> None:
-        """Refuse a space that names what is not there, or that no grid can go through."""
-        fields, search = self.stage_class.searchable_fields(), self.search
-        if self.stage_class is UnknownStage:
-            return
-        for dimension in search.space:
-            if not isinstance(dimension, Bundle) and dimension.name not in fields:
-                raise unknown_key(dimension.name, fields).below(f"search.space.{dimension.name}")
-        try:
-            self.space.check(fields=fields)
-        except Refusal as refusal:
-            raise refusal.below("search.space") from None
-        self._check_forms(fields)
-        if self.sampler == "grid" and (count := self.grid_points()) > MOST_GRID_POINTS:
-            advice = "Search fewer values, or choose the sampler tpe or random."
-            rule = f"a grid may have {MOST_GRID_POINTS} points at most"
-            got = f"at least {count}" if count >= MOST_COUNTED and self.space.coupled else str(count)
-            raise Refusal(rule, got=got, advice=advice, key="search.space")
-
-    def _check_forms(self, fields: Mapping[str, str]) -> None:
-        """Refuse more forms of the data than can be decoded."""
-        for dimension in self.search.space:
-            searched = [field for field in dimension.sets if fields.get(field) == AUGMENT]
-            if searched and isinstance(dimension, Range) and dimension.step is None:
-                rule, advice = "pictures are decoded for each of its values", "Write a list, or add a step."
-                raise Refusal(rule, got="a range without steps", key=f"search.space.{dimension.name}", advice=advice)
-            if searched and isinstance(dimension, Range) and dimension.points() > _MOST_FORMS:
-                rule, got = f"pictures may be decoded in {_MOST_FORMS} forms at most", str(dimension.points())
-                raise Refusal(rule, got=got, key=f"search.space.{dimension.name}", advice="Choose a larger step.")
-        if (count := len(self.data_forms)) > _MOST_FORMS:
-            rule = f"pictures may be decoded in {_MOST_FORMS} forms at most"
-            raise Refusal(rule, got=str(count), key="search.space", advice="Search fewer values of data.augment.")
-
-    def _check_first(self) -> None:
-        first, limit = self.search.first, self.limit()
-        if isinstance(first, str):
-            named = STUDY.fullmatch(first)
-            if named is not None and named["study"] == self.study:
-                advice = "Leave it out: what it has tried is known."
-                raise Refusal("a study cannot begin with its own trials", got=first, key="search.first", advice=advice)
-            return
-        try:
-            first_points(self.space, first, grid=self.sampler == "grid")
-        except Refusal as refusal:
-            raise refusal.below("search.first") from None
-        if limit is not None and len(first) > limit:
-            rule, got = f"must be no more settings than the study has trials ({limit})", str(len(first))
-            advice = "Leave some out (FILE.csv#3 takes the first 3 rows), or ask for more trials."
-            raise Refusal(rule, got=got, key="search.first", advice=advice)
-
-    def _check_metrics(self) -> None:
-        if self.stage_class is not UnknownStage:
-            check_aims(self, epoch=self._directions)
-
-    def _check_ignored(self) -> None:
-        for field, reason in self.stage_class.ignores.items():
-            if self._touches(field):
-                key = self._values(field)[0][0]
-                raise Refusal(f"{reason}, so {field} means nothing to it", key=key, advice="Leave it out.")
-
-    def _check_start(self) -> None:
-        stage, own = self.stage_class, self.label
-        allowed = stage.starts_from
-        for key, ref in self._values("init_from"):
-            if ref is None and stage.must_start:
-                advice = f"Name one, such as {allowed[0]}@champion."
-                raise Refusal(f"a {own} starts from a model", got="null", key=key, advice=advice)
-            match = INIT_REF.fullmatch(str(ref)) if ref is not None else None
-            if match is None or stage is UnknownStage:
-                continue
-            if not allowed:
-                advice = "Leave it out."
-                raise Refusal(f"a {own} starts from no other model", got=str(ref), key=key, advice=advice)
-            if match["stage"] and match["stage"] not in allowed:
-                advice = f"Name one, such as {allowed[0]}@champion."
-                raise Refusal(f"a {own} starts from a {allowed[0]}", got=str(ref), key=key, advice=advice)
 
 
 class Pipeline(Frozen):

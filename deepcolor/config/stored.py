@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar, get_args, get_origin
 
 from deepcolor.config.dimensions import Choices, Range
-from deepcolor.config.schema import LENIENT, Setting, Sweep
+from deepcolor.config.schema import Setting, Sweep
+from deepcolor.config.setting import LENIENT
 from deepcolor.config.space import SearchConfig
 from deepcolor.errors import CodeError
 from deepcolor.fields.frozen import Frozen, absent_value
