@@ -26,15 +26,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, cast
 
+from parts.driving import Nobody, driver_of
+
 from deepcolor.coloring.base import MSE
 from deepcolor.config.schema import DataConfig, Sweep
 from deepcolor.execution.executor import Event, Finished
 from deepcolor.report.writing import ReportFolder
-from deepcolor.search.driver.loop import Driver, Places
-from deepcolor.search.recording import Projection
-from deepcolor.search.rules.summary import Snapshot
-from deepcolor.search.study.storage import StoredTrial, StudyStorage, owned
-from deepcolor.tracking.records import Provenance, StudyRecord, TrialRecord
+from deepcolor.search.study.storage import StudyStorage, owned
 from deepcolor.training.checkpoint import read_history
 from deepcolor.training.early_stopping import view_of
 from deepcolor.training.trajectory import EpochMetrics, Segment, SegmentOutcome, TrajectoryPaths
@@ -267,21 +265,11 @@ def simulate(folder: Path, search: dict[str, Any], *, workers: int = SIMULATED_W
             "search": search,
         }
     )
-    workspace, executor, nobody = Workspace.at(folder).create(), VirtualWorkers(workers), _Nobody()
-    report, stop_file = ReportFolder(folder / "report"), folder / "stop"
+    workspace, executor, nobody = Workspace.at(folder).create(), VirtualWorkers(workers), Nobody(folder / "report")
+    report = ReportFolder(nobody.folder)
     with owned(workspace, sweep.study):
-        study = StudyStorage(workspace).open(sweep, lambda: sweep)
-        provenance = Provenance(data_digest="0" * 32, data_folder="none", config_digest=sweep.digest())
-        Driver(
-            study,
-            executor=executor,
-            tracker=nobody,
-            watcher=nobody,
-            projection=Projection(study, provenance, "deepcolor sweep FILE", workspace.trajectories, report.folder),
-            places=Places(workspace.trajectories, workspace.root / "cache", stop_file, device="cpu"),
-            report=report,
-            parent_of=lambda _: None,
-        ).run()
+        driver_of(workspace, sweep, executor=executor, tracker=nobody, watcher=nobody, report=report).run()
+        study = StudyStorage(workspace).load(sweep.study)
     return executor.use(trials=len(study.trials()))
 
 
@@ -299,28 +287,6 @@ def asha_of(trajectories: int) -> dict[str, Any]:
         "space": {"lr": {"low": 1e-4, "high": 0.1, "log": True}, "weight_decay": {"low": 0.0, "high": 0.01}},
         "pruner": {"name": "asha", "min_epochs": 1, "reduction_factor": 3},
     }
-
-
-class _Nobody:
-    """A tracker and a watcher that take no note of anything."""
-
-    def put_study(self, study: StudyRecord) -> None:
-        pass
-
-    def put_trial(self, trial: TrialRecord) -> None:
-        pass
-
-    def flush(self, timeout_s: float) -> bool:
-        return timeout_s >= 0
-
-    def close(self) -> None:
-        pass
-
-    def update(self, snapshot: Snapshot) -> None:
-        pass
-
-    def finished(self, trial: StoredTrial, snapshot: Snapshot) -> None:
-        pass
 
 
 def _epoch_s(digest: str) -> float:

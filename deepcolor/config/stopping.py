@@ -20,7 +20,6 @@ _MEANINGLESS: dict[str, tuple[str, ...]] = {
     "median": ("extrapolate", "options"),
 }
 _MEANINGLESS_TO_OTHERS = ("min_epochs", "reduction_factor", "warmup_trials", "extrapolate")
-_EXTRAPOLATING = ("asha", "hyperband")
 
 _EARLIER_DEFAULTS = (("min_epochs", 1),)
 """Studies hold all values written out, those that were never asked for as well."""
@@ -43,8 +42,8 @@ class PrunerConfig(Frozen):
     brackets that start at different rungs. `median`: those no worse than the median of their rung go on. Or your own,
     as `FILE.py:NAME` or `package.module:NAME`: it says itself where its rungs are and how many go on."""
     min_epochs: int | None = Field(default=None, ge=1, le=100_000)
-    """Epochs before a trial is first compared. null: 4, or a twelfth of the longest trial's epochs, if
-    that is more; a study keeps what it began with."""
+    """Epochs before a trial is first compared. null: 4, or a twelfth of the longest trial's epochs, if that is more; a
+    study keeps what it began with."""
     reduction_factor: int = Field(default=3, ge=2, le=100)
     """How many times further the next rung is, and (asha, hyperband) one in how many goes on to it."""
     warmup_trials: int = Field(default=5, ge=1, le=100_000)
@@ -100,7 +99,7 @@ class PrunerConfig(Frozen):
         first, heading = self.min_epochs, self.extrapolate
         if first is None:
             first = (before.min_epochs if before else None) or self.first_rung(most_epochs=most_epochs)
-        if heading is None and self.name in _EXTRAPOLATING:
+        if heading is None and "extrapolate" not in _MEANINGLESS[self.name]:
             heading = before.extrapolate if before else True
         return self.model_copy(update={"min_epochs": first, "extrapolate": heading})
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import pairwise
 from types import MappingProxyType
 
 from deepcolor.search.driver.board import Board, OpenTrial
@@ -73,7 +74,7 @@ class Ladder:
     def report(self, open_: OpenTrial, *, up_to: int) -> None:
         """Record the trial's value at every rung that it has passed."""
         ladder = self._rungs(open_.trial, open_.epochs)
-        for rung in ladder[:-1]:
+        for rung, following in pairwise(ladder):
             view = self.view(open_, epochs=rung) if rung <= up_to and rung not in open_.trial.reached else None
             if view is not None and view.end_epoch == rung:
                 reported = self._study.report(
@@ -81,7 +82,8 @@ class Ladder:
                     epoch=rung,
                     value=view.value,
                     figures=self.figures(open_, view),
-                    outlook=self._outlook(open_, view, rungs=ladder),
+                    # Up to the first rung most curves bend, so that where they are heading is a guess.
+                    outlook=None if rung == ladder[0] else self._outlook(open_, view, at=following),
                 )
                 self._board.change(open_, trial=reported)
         if EPOCH_S in self._sweep.search.constraints:
@@ -118,16 +120,13 @@ class Ladder:
         size = known_figures(open_.trajectory.setting) if needs_size(search) else {}
         return figures_of(search, history, view, final=final, size=size)
 
-    def _outlook(self, open_: OpenTrial, view: View, *, rungs: tuple[int, ...]) -> float | None:
-        """What the curve is heading for at the next rung; None if values are compared, as at the first rung, up to
-        which most curves bend.
-        """
-        place = rungs.index(view.end_epoch)
-        if place == 0 or not self._sweep.search.pruner.extrapolate:
+    def _outlook(self, open_: OpenTrial, view: View, *, at: int) -> float | None:
+        """What the curve is heading for at an epoch; None if the pruner compares values."""
+        if not self._sweep.search.pruner.extrapolate:
             return None
         objective, history = self._sweep.objective, self._board.history(open_.ask.trajectory)[: view.end_epoch]
         losses = [objective.loss(row.metrics.get(objective.metric)) for row in history]
-        return outlook(losses, value=objective.loss(view.value), at=rungs[place + 1])
+        return outlook(losses, value=objective.loss(view.value), at=at)
 
     def _is_barred(self, open_: OpenTrial) -> bool:
         """Whether a waiting trial's epochs take longer than they may; other metrics may still get better."""

@@ -60,7 +60,7 @@ class CurveTPE(TPESampler):
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
         drawn = super().sample_relative(study, trial, search_space)
-        if not self._curves or len(study.directions) > 1:
+        if not self._curves or not search_space or len(study.directions) > 1:
             return drawn
         if not drawn:
             return self._spread(trial.number, search_space)

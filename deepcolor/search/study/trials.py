@@ -18,10 +18,9 @@ from deepcolor.search.study.aims import Aims
 from deepcolor.training.trajectory import View
 
 PLACE, OUTCOME, ERROR, TARGET, FOREIGN, CONFIRMS = "place", "outcome", "error", "target_epoch", "foreign", "confirms"
-OUTLOOKS = "outlooks"
-FIRST = "first"
+FIRST, OUTLOOKS = "first", "outlooks"
 """Attributes of a trial: where it trains, what it gave, why it failed, how far its pruner lets it train, whose it is,
-which one it confirms, which of the settings to try first it is."""
+which one it confirms, which of the settings to try first it is, and what its curve was heading for at its rungs."""
 
 
 def now_ms() -> int:
