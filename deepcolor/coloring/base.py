@@ -6,7 +6,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal, cast
 
-from deepcolor.config.sections import WITH_MOMENTUM, DataConfig, InitConfig, ModelConfig, TrainingConfig
+from deepcolor.config.sections import (
+    SIZE_MULTIPLE_PX,
+    WITH_MOMENTUM,
+    DataConfig,
+    InitConfig,
+    ModelConfig,
+    TrainingConfig,
+)
 from deepcolor.fields.named import NETWORKS, public_names
 from deepcolor.fields.objective import Better, Direction, Nearest
 from deepcolor.fields.refusal import Refusal
@@ -55,7 +62,7 @@ class Colouring(Stage):
 
     target: ClassVar[Literal["pixels", "mean"]] = "pixels"
     """What the network predicts: a colour for each pixel, or the mean colour."""
-    weighs = ("batch_size", "optimizer", "freeze", "mixed_precision", "loss")
+    weighs = ("batch_size", "optimizer", "freeze", "mixed_precision", "loss", "half_size_share")
     takes_whole: ClassVar[bool] = False
     """Whether it starts from all weights of its parent, not from its encoder alone."""
 
@@ -123,6 +130,8 @@ class Colouring(Stage):
         and momentum beside an optimizer that has none.
         """
         _check_head(values)
+        _check_hint(values)
+        cls._check_half_size(values)
         freezing = [key for key, value in values("freeze") if value == "encoder"]
         random = any(ref is None for _, ref in values("init_from")) and (
             any(encoder is None for _, encoder in values("encoder"))
@@ -138,6 +147,20 @@ class Colouring(Stage):
             rule, got = "means something to sgd and rmsprop only", f"optimizer {others[0]} beside it"
             advice = f"Leave it out, or search it under the condition when: {{optimizer: [{names}]}}."
             raise Refusal(rule, got=got, key=moments[0], advice=advice)
+
+    @classmethod
+    def _check_half_size(cls, values: Values) -> None:
+        halved = [key for key, share in values("half_size_share") if share]
+        if not halved:
+            return
+        sizes = [size for _, size in values("size_px") if isinstance(size, int) and size % (2 * SIZE_MULTIPLE_PX)]
+        if sizes:
+            rule = f"half of size_px must be a multiple of {SIZE_MULTIPLE_PX}"
+            advice = f"Set data.size_px: {2 * SIZE_MULTIPLE_PX}, or leave half_size_share out."
+            raise Refusal(rule, got=f"size_px: {sizes[0]}", key=halved[0], advice=advice)
+        if cls.target == "mean" and any(encoder is None for _, encoder in values("encoder")):
+            rule, advice = "the reports' regressor takes one size only", "Set model.encoder, or leave it out."
+            raise Refusal(rule, got="encoder: null beside it", key=halved[0], advice=advice)
 
     @classmethod
     def title(cls, job: Job) -> str:
@@ -162,6 +185,10 @@ class Colouring(Stage):
             parts.append(model.head)
         if model.skip_connections:
             parts.append("skip")
+        if model.mean_hint and cls.target == "pixels":
+            parts.append("mean hint")
+        if training.half_size_share:
+            parts.append(f"half size for {training.half_size_share:.0%}")
         if job.parent is not None:
             frozen = " (encoder frozen)" if cast(InitConfig, init).freeze == "encoder" else ""
             parts.append(f"from {job.parent.ref}{frozen}")
@@ -175,6 +202,8 @@ class Colouring(Stage):
         batch_size = cast(TrainingConfig, job.training).batch_size
         size_px = cast(DataConfig, job.data).size_px
         work = work_per_picture(cls.target, cast(ModelConfig, job.model), size_px, code=job.code)
+        training = cast(TrainingConfig, job.training)
+        work *= 1 - (1 - _HALF_SIZE_WORK) * training.half_size_epochs / training.epochs
         return work * batch_size, steps_of_epoch(job.folder, batch_size=batch_size)
 
     @classmethod
@@ -226,6 +255,8 @@ class Colouring(Stage):
         return example_input()
 
 
+_HALF_SIZE_WORK = 0.25
+"""Of a picture at half its height and width, against that of a whole one."""
 _SCHEDULES = {"constant": "", "cosine": " cosine", "one_cycle": " one-cycle"}
 
 
@@ -247,6 +278,19 @@ def _check_head(values: Values) -> None:
     if heavy:
         advice = "Leave one of them out; model.annealing makes their colours more vivid."
         raise Refusal("saturation_weight is of the regression alone", got="head: bins", key=heavy[0], advice=advice)
+
+
+def _check_hint(values: Values) -> None:
+    """Refuse a mean colour where no layer could tell it, or nothing could take it."""
+    hinted = [key for key, hint in values("mean_hint") if hint]
+    if not hinted:
+        return
+    if any(encoder is None for _, encoder in values("encoder")):
+        advice = "Set model.encoder, or leave mean_hint out."
+        raise Refusal("mean_hint needs a known encoder", got="encoder: null", key=hinted[0], advice=advice)
+    if any(head == "bins" for _, head in values("head")):
+        advice = "Leave one of them out."
+        raise Refusal("mean_hint is of the regression alone", got="head: bins", key=hinted[0], advice=advice)
 
 
 def _short(value: float) -> str:

@@ -38,6 +38,7 @@ class Gradients:
         self._parameters = [parameter for parameter in parameters if parameter.requires_grad]
         self._batch_size = batch_size
         self._recorded = recorded
+        self._form: torch.Size | None = None
         self._seen = 0
         self._recording: _Recording | None = None
         if recorded:
@@ -47,6 +48,8 @@ class Gradients:
         """Leave the gradients of a batch in the parameters, and return its loss: good until the next batch."""
         if not self._recorded or len(lightness_B1HW) != self._batch_size:
             return self._work(lightness_B1HW, ab)
+        if lightness_B1HW.shape != self._form:  # A recording is of one size, and pictures grow at most once.
+            self._form, self._seen, self._recording = lightness_B1HW.shape, 0, None
         if self._recording is not None:
             return self._recording.play(lightness_B1HW, ab)
         self._seen += 1

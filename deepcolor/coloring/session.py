@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor
+from torch.nn.functional import avg_pool2d
 from torch.nn.utils import clip_grad_norm_
 
 from deepcolor.coloring.average import Average
@@ -143,12 +144,19 @@ class NetworkSession(Session):
         return Result(figures, files if table is None else {**files, CATEGORIES_FILE: table})
 
     def timed_epoch_s(self) -> float:
-        """Measure a thin slice of an epoch, the same pictures and copies, fewer of them."""
+        """Measure a thin slice of an epoch, the same pictures and copies, fewer of them.
 
+        Where the first epochs are trained at half size it is the mean over all epochs.
+        """
+        epochs, small = self.training.epochs, self.training.half_size_epochs
+        parts = [(1, small), (small + 1, epochs - small)]
+        return sum(self._sliced_epoch_s(epoch) * count / epochs for epoch, count in parts if count)
+
+    def _sliced_epoch_s(self, epoch: int) -> float:
         def one_epoch(data: CachedData) -> float:
             before, self.data = self.data, data
             started = time.perf_counter()
-            self.train_epoch(1)
+            self.train_epoch(epoch)
             self.data = before
             return time.perf_counter() - started
 
@@ -203,12 +211,16 @@ class NetworkSession(Session):
     def _batch(self, train: Split, rows: Tensor, *, epoch: int, target: Target) -> tuple[Tensor, Tensor]:
         seed = self.training.seed
         if self._geometric is None:
-            return train.batch(rows, seed=seed, epoch=epoch, target=target)
-        lightness_B1HW, ab_B2HW = train.batch(rows, seed=seed, epoch=epoch, target="pixels")
-        lightness_B1HW, ab_B2HW = self._geometric.changed(
-            lightness_B1HW, ab_B2HW, rows=rows, count=len(train), seed=seed, epoch=epoch
-        )
-        return lightness_B1HW, ab_B2HW.mean((2, 3)) if target == "mean" else ab_B2HW
+            lightness_B1HW, ab = train.batch(rows, seed=seed, epoch=epoch, target=target)
+        else:
+            lightness_B1HW, ab_B2HW = train.batch(rows, seed=seed, epoch=epoch, target="pixels")
+            lightness_B1HW, ab_B2HW = self._geometric.changed(
+                lightness_B1HW, ab_B2HW, rows=rows, count=len(train), seed=seed, epoch=epoch
+            )
+            ab = ab_B2HW.mean((2, 3)) if target == "mean" else ab_B2HW
+        if epoch > self.training.half_size_epochs:
+            return lightness_B1HW, ab
+        return avg_pool2d(lightness_B1HW, 2), ab if target == "mean" else avg_pool2d(ab, 2)
 
     def _trained(self, loss: float) -> dict[str, float]:
         """The metric of the training itself; the squared error has the units of every other one."""

@@ -364,6 +364,8 @@ class Sweep(Staged):
                 None tells nothing apart.
         """
         section = self.stage_class.searchable_fields().get(field)
+        if section is None and field in type(self.data).model_fields:
+            return ((f"data.{field}", getattr(self.data, field)),)
         own = ((f"{section}.{field}", self._own(field)),) if section else ()
         setter = next((dimension for dimension in self.search.space if field in dimension.sets), None)
         if setter is None:

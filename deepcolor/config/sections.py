@@ -13,6 +13,9 @@ from deepcolor.fields.named import LOSSES, METRICS, NETWORKS, OPTIMIZERS
 from deepcolor.fields.refusal import Refusal, unknown_key, written
 from deepcolor.stages.sections import DataSection, InitSection, ModelSection, TrainingSection
 
+SIZE_MULTIPLE_PX = 64
+"""The reports' blocks halve the size six times, so heights and widths are multiples of this."""
+
 
 class AugmentConfig(Frozen):
     """The reports' five augmentations (torchvision v2); each one switched on adds a copy of every training image."""
@@ -96,7 +99,7 @@ class DataConfig(DataSection):
 
     name: str
     """A name given to `deepcolor data prepare`."""
-    size_px: int = Field(default=128, ge=64, le=1024, multiple_of=64)
+    size_px: int = Field(default=128, ge=64, le=1024, multiple_of=SIZE_MULTIPLE_PX)
     """Side of the square the networks see, in pixels; a multiple of 64."""
     augment: AugmentConfig = AugmentConfig()
     """Augmented copies of the training images."""
@@ -144,6 +147,10 @@ class ModelConfig(ModelSection):
     trained by cross-entropy whatever `loss` says (Zhang et al. 2016); needs another decoder than `transposed`."""
     annealing: float = Field(default=0.38, gt=0, le=1)
     """bins: 1 takes the mean of what is thought possible, less draws it towards the likeliest, which is more vivid."""
+    mean_hint: bool = False
+    """The encoder's features also say one colour for the whole picture, as a regressor does, and the decoder what
+    differs from it at each pixel; needs an `encoder`. With `init_from` a regressor of the same output, its last layer
+    is taken over too (colorizer and transfer; not for `head: bins`)."""
     flip_at_test: bool = False
     """Colour each picture and its mirror image, and take the mean: a little better, twice as slow. Not in training."""
 
@@ -236,6 +243,9 @@ class TrainingConfig(TrainingSection):
     ema: float | None = Field(default=None, gt=0, lt=1)
     """Average the weights over the steps, each time keeping this share (0.999); averaged ones are measured and saved.
     Less is kept in the first steps. null: the weights as they are."""
+    half_size_share: float = Field(default=0.0, ge=0, lt=1)
+    """Share of the epochs, the first ones, in which pictures are trained at half their height and width: a quarter of
+    the work. Validation sees them whole. Trials that differ in epochs can then share no training."""
     saturation_weight: float = Field(default=0.0, ge=0)
     """Weight of a further term of the loss: by how much the chroma of each pixel falls short of the true one, as a
     share of the output's range. It works against brownish pictures; not for `head: bins`."""
@@ -244,11 +254,16 @@ class TrainingConfig(TrainingSection):
 
     @property
     def knows_its_end(self) -> bool:
-        return self.lr_schedule != "constant"
+        return self.lr_schedule != "constant" or self.half_size_share > 0
 
     @property
     def reduced_precision(self) -> bool:
         return self.mixed_precision
+
+    @property
+    def half_size_epochs(self) -> int:
+        """How many epochs are trained at half size, from the first one on."""
+        return int(self.half_size_share * self.epochs)
 
 
 class InitConfig(InitSection):

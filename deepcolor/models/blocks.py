@@ -7,12 +7,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from deepcolor.config.sections import ModelConfig
+from deepcolor.config.sections import SIZE_MULTIPLE_PX, ModelConfig
 from deepcolor.models.convolution import Downsample, Upsample
 
-BLOCKS = 6
-SIZE_MULTIPLE_PX = 2**BLOCKS
-"""Each block halves or doubles the size, so heights and widths are multiples of this."""
+BLOCKS = SIZE_MULTIPLE_PX.bit_length() - 1
+"""Each halves or doubles the size."""
 
 _GROWTH: dict[str, tuple[int, ...]] = {"constant": (1, 1, 1, 1, 1, 1), "double": (1, 2, 4, 8, 8, 16)}
 _ENCODER_SLOPE = 0.01

@@ -17,12 +17,12 @@ from deepcolor.color import (
     signed_to_ab,
     tanh_to_normalised,
 )
-from deepcolor.config.sections import ModelConfig
+from deepcolor.config.sections import SIZE_MULTIPLE_PX, ModelConfig
 from deepcolor.errors import CodeError, ModelError, ShapeError
 from deepcolor.fields.named import NETWORKS
 from deepcolor.models.backbones import Backbone
 from deepcolor.models.bins import BINS, DOUBLINGS, Bins
-from deepcolor.models.blocks import SIZE_MULTIPLE_PX, Decoder, Encoder, activation, widths
+from deepcolor.models.blocks import Decoder, Encoder, activation, widths
 from deepcolor.models.decoders import UpsampledDecoder
 from deepcolor.models.shapes import without_weights
 from deepcolor.plugins import Code
@@ -188,10 +188,12 @@ class Regressor(Network):
         Returns:
             Mean a*, b* in the range of the output activation. Shape (B, 2).
         Raises:
-            ShapeError: The picture is of another size.
+            ShapeError: The picture is of another size; a known network's may be smaller in training.
         """
         height, width = _size_of(lightness_B1HW)
-        if (height, width) != (self.size_px, self.size_px):
+        if self.training and self.model.encoder is not None:
+            _check_size(height, width)
+        elif (height, width) != (self.size_px, self.size_px):
             raise ShapeError(
                 f"regressor input: height and width must be {self.size_px} px, the size it was built for; "
                 f"got {height} x {width} px. Resize the picture."
@@ -211,12 +213,19 @@ class Colorizer(Network):
     encoder: Encoder | Backbone
     decoder: Decoder | UpsampledDecoder
     bins: Bins | None
+    mean_colour: nn.Linear
+    """Where `mean_hint` asks for it."""
 
     def __init__(self, model: ModelConfig, *, size_px: int) -> None:
         encoder = _encoder(model)
         super().__init__(model, size_px=size_px, encoder=encoder)
         self.decoder = _decoder(model, encoder.channels)
         self.bins = Bins() if model.head == "bins" else None
+        if model.mean_hint:
+            self.mean_colour = nn.Linear(encoder.channels[-1], 2)
+            # As the decoder does, it begins with grey.
+            nn.init.zeros_(self.mean_colour.weight)
+            nn.init.zeros_(self.mean_colour.bias)
 
     def forward(self, lightness_B1HW: Tensor) -> Tensor:
         """Predict a* and b*.
@@ -252,6 +261,8 @@ class Colorizer(Network):
             if isinstance(self.decoder, UpsampledDecoder)
             else self.decoder(encoded)
         )
+        if self.model.mean_hint:
+            out = out + self.mean_colour(encoded[-1].mean(dim=(2, 3)))[:, :, None, None]
         return out
 
     def _finished(self, decoded: Tensor) -> Tensor:
@@ -350,6 +361,14 @@ def load_encoder(network: Network, parent: Network) -> None:
             f"got {_widths_in(given)}. Choose a model with the same feature_maps and growth."
         )
     network.encoder_part.load_state_dict(given)
+    if not (isinstance(network, Colorizer) and isinstance(parent, Regressor) and network.model.mean_hint):
+        return
+    if _scale_of(network) == _scale_of(parent):
+        network.mean_colour.load_state_dict(parent.mean_colour.state_dict())
+
+
+def _scale_of(network: Network) -> tuple[str, float | None]:
+    return network.model.output_activation, network.model.output_scale
 
 
 _REPORTS = "the reports'"

@@ -17,7 +17,7 @@ RANGE = "search.space.lr={low: %s, high: %s%s}"
 TRAINING_KEYS = (
     "epochs, early_stopping, patience, seed, lr, weight_decay, batch_size, optimizer, momentum, loss, "
     "metrics, final_metrics, lr_schedule, mixed_precision, warmup_epochs, encoder_lr, clip_norm, dropout, ema, "
-    "saturation_weight, rebalance"
+    "half_size_share, saturation_weight, rebalance"
 )
 
 

@@ -18,7 +18,7 @@ from deepcolor.workspace import Workspace
 from tests.cli.conftest import ENVIRONMENT, decoded  # noqa: F401  # a fixture
 from tests.processes import WAIT_S
 from tests.tracking.building import new_store, template_database
-from tests.training.conftest import prepared, prepared_fresh  # noqa: F401  # fixtures
+from tests.training.conftest import prepared, prepared_fresh, prepared_geometric  # noqa: F401  # fixtures
 
 GPU = "cuda"
 

@@ -71,27 +71,30 @@ class Prepared:
 @pytest.fixture(scope="session")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
     """Faces, each with a mirrored copy."""
-    return _prepare(tmp_path_factory, "faces", _ONE_COPY)
+    return prepare_drawn(tmp_path_factory, "faces", _ONE_COPY)
 
 
 @pytest.fixture(scope="session")
 def prepared_fresh(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
     """Faces whose copies are drawn anew in every epoch."""
     rotated = _ONE_COPY.model_copy(update={"random_rotation": 15.0, "mode": "fresh"})
-    return _prepare(tmp_path_factory, "fresh-faces", rotated)
+    return prepare_drawn(tmp_path_factory, "fresh-faces", rotated)
 
 
 @pytest.fixture(scope="session")
 def prepared_geometric(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
     """Faces that are changed themselves in every epoch."""
-    return _prepare(tmp_path_factory, "geometric-faces", AugmentConfig(mode="fresh", geometric=True))
+    return prepare_drawn(tmp_path_factory, "geometric-faces", AugmentConfig(mode="fresh", geometric=True))
 
 
-def _prepare(factory: pytest.TempPathFactory, name: str, augment: AugmentConfig) -> Prepared:
-    config = DataConfig(name="faces", size_px=64, augment=augment)
+def prepare_drawn(
+    factory: pytest.TempPathFactory, name: str, augment: AugmentConfig, *, count: int = 30, size_px: int = 64
+) -> Prepared:
+    """Draw faces and decode them, once for all processes of the suite."""
+    config = DataConfig(name="faces", size_px=size_px, augment=augment)
 
     def make(root: Path) -> None:
-        draw_set("faces", root / "pictures", count=30, size_px=64, seed=7)
+        draw_set("faces", root / "pictures", count=count, size_px=size_px, seed=7)
         workspace = Workspace.at(root).create()
         ensure_cache(workspace, prepare(root / "pictures", name="faces", workspace=workspace), config)
 

@@ -16,7 +16,7 @@ from deepcolor.fields.contents import content_of
 from deepcolor.models import load_model
 from deepcolor.models.description import read_description
 from deepcolor.models.encoder_weights import begin_with
-from deepcolor.models.networks import build, load_encoder
+from deepcolor.models.networks import Colorizer, build, load_encoder
 from deepcolor.training.advance import advance
 from deepcolor.training.trajectory import InitWeights, TrajectoryPaths
 from tests.models.test_encoders import published
@@ -104,6 +104,26 @@ def test_a_colorizer_takes_a_regressors_known_encoder(prepared: Prepared, tmp_pa
         advance(prepared.segment(tmp_path, stage="colorizer", init=init, init_from="regressor@1"))
 
 
+def test_a_colorizer_begins_with_the_mean_colour_that_a_regressor_tells(prepared: Prepared, tmp_path: Path) -> None:
+    """With a hint, a picture's first colours are nearly its regressor's one colour; a regressor whose output has
+    another scale hands on its encoder alone.
+    """
+    form: dict[str, Any] = {"encoder": "efficientnet_lite0", "encoder_weights": "none", "output_activation": "tanh"}
+    outcome = advance(prepared.segment(tmp_path, to_epoch=1, batch_size=16, output_scale=110, **form))
+    assert outcome.result is not None
+    regressor, _ = load_model(outcome.result)
+    lightness_B1HW = torch.rand(3, 1, 64, 64)
+    for scale, differs in ((110, 0.01), (None, 1.0)):
+        model = ModelConfig(**form, decoder="bilinear", decoder_width=16, mean_hint=True, output_scale=scale)
+        colorizer = build("pixels", model, 64).eval()
+        assert isinstance(colorizer, Colorizer)
+        load_encoder(colorizer, regressor)
+        with torch.no_grad():
+            told, painted = regressor(lightness_B1HW), colorizer(lightness_B1HW)
+        assert (painted - told[:, :, None, None]).abs().max() < differs
+        assert (colorizer.mean_colour.weight.abs().sum() > 0) == (scale == 110)
+
+
 @pytest.mark.parametrize(
     ("fields", "rule"),
     [
@@ -112,6 +132,13 @@ def test_a_colorizer_takes_a_regressors_known_encoder(prepared: Prepared, tmp_pa
             {"model": {"head": "bins", "decoder": "nearest"}, "training": {"saturation_weight": 0.1}},
             "saturation_weight is of the regression alone",
         ),
+        ({"model": {"mean_hint": True}}, "mean_hint needs a known encoder"),
+        (
+            {"model": {"mean_hint": True, "encoder": "resnet18", "head": "bins", "decoder": "nearest"}},
+            "mean_hint is of the regression alone",
+        ),
+        ({"data": {"name": "d", "size_px": 64}, "training": {"half_size_share": 0.5}}, "must be a multiple of 64"),
+        ({"stage": "regressor", "training": {"half_size_share": 0.5}}, "the reports' regressor takes one size only"),
         ({"init": {"freeze": "encoder"}}, "freezing needs weights to start from"),
         (
             {"init": {"freeze": "encoder"}, "model": {"encoder": "resnet18", "encoder_weights": "none"}},
