@@ -9,6 +9,7 @@ from deepcolor.atomic import write_atomically
 from deepcolor.config.load import to_yaml
 from deepcolor.config.schema import Sweep
 from deepcolor.config.stored import read_stored
+from deepcolor.counting import counted
 from deepcolor.errors import StudyError
 from deepcolor.search.study.starts import read_start
 from deepcolor.workspace import Workspace
@@ -16,7 +17,8 @@ from deepcolor.workspace import Workspace
 RESOLVED_FILE = "sweep.yaml"
 """In a study's folder: its sweep as it runs."""
 
-
+_SHOWN = 5
+"""Changes that are named in an error; of more, how many there are."""
 _LEFT_TO_THE_STUDY = {"search.pruner.min_epochs", "search.pruner.extrapolate"}
 """Keys for which null means the value that the study has."""
 
@@ -43,10 +45,13 @@ def refused(workspace: Workspace, name: str, changes: Sequence[str]) -> StudyErr
     other_code = any(change.startswith("code.") for change in changes)
     own_name = "give the sweep another study name"
     given = own_name if other_code else f"extend the study with --extend, or {own_name}"
+    shown = "; ".join(changes[:_SHOWN])
+    if len(changes) > _SHOWN:
+        shown += f"; and {counted(len(changes) - _SHOWN, 'other key')}"
     last = f" It was last started with: {start.command}." if start else ""
     return StudyError(
-        f"study: {name!r} has a different sweep from the one given; changed: {'; '.join(changes)} (in the study -> "
-        f"given).{last} To continue with the study's sweep: deepcolor studies {name} --write-sweep FILE, then "
+        f"study: {name!r} has a different sweep from the one given; changed: {shown} (in the study -> given)."
+        f"{last} To continue with the study's sweep: deepcolor studies {name} --write-sweep FILE, then "
         f"deepcolor sweep FILE. To use the one given: {given}."
     )
 
