@@ -48,6 +48,7 @@ def _register() -> None:
         colorize,
         data,
         demo,
+        doctor,
         models,
         pipeline,
         plan,
@@ -61,7 +62,7 @@ def _register() -> None:
     from deepcolor.cli import gc as gc_command
 
     for panel, commands in (
-        ("Start", (demo.demo, benchmark.benchmark)),
+        ("Start", (demo.demo, doctor.doctor, benchmark.benchmark)),
         ("Search", (stages.stages, plan.plan, sweep.sweep, pipeline.pipeline, studies.studies, ui.ui)),
         ("Models", (promote.promote, models.models, models.pull, models.rollback, colorize.colorize)),
         ("Keep in order", (sync.sync, gc_command.gc)),

@@ -59,6 +59,13 @@ def is_decoded(workspace: Workspace, manifest: Manifest, config: DataConfig) -> 
     return _is_whole(cache_folder(workspace, manifest.name, data_digest(manifest, config)))
 
 
+def damaged_caches(workspace: Workspace, name: str) -> tuple[Path, ...]:
+    """The decoded forms of a data set that have lost a part, or were never finished."""
+    root = workspace.dataset(name) / "cache"
+    folders = sorted(each for each in root.iterdir() if each.is_dir()) if root.is_dir() else ()
+    return tuple(folder for folder in folders if not _is_whole(folder))
+
+
 def _is_whole(folder: Path) -> bool:
     try:
         read_index(folder)
