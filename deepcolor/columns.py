@@ -18,5 +18,12 @@ def from_columns(kind: type[T], content: Mapping[str, Any]) -> T:
     Raises:
         TypeError: A column without a default is missing.
     """
-    assert is_dataclass(kind)
-    return kind(**{field.name: content[field.name] for field in fields(kind) if field.name in content})
+    names = _NAMES.get(kind)
+    if names is None:
+        assert is_dataclass(kind)
+        names = _NAMES[kind] = tuple(field.name for field in fields(kind))
+    return kind(**{name: content[name] for name in names if name in content})
+
+
+_NAMES: dict[type, tuple[str, ...]] = {}
+"""Of the fields, by dataclass: a study of thousands of trials is read at once."""

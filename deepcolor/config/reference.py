@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import ast
 import inspect
 import sys
+import textwrap
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
@@ -155,9 +158,9 @@ def keys_of(section: type[BaseModel], prefix: str) -> list[Key]:
         section: A stage's, or any other.
         prefix: The section's own key.
     """
-    found = []
+    found, meanings = [], _meanings(section)
     for name, field in section.model_fields.items():
-        found.append(_key(f"{prefix}.{name}", field))
+        found.append(_key(f"{prefix}.{name}", field, meaning=meanings.get(name, "")))
         if isinstance(field.default, BaseModel):
             found += keys_of(type(field.default), f"{prefix}.{name}")
     return found
@@ -189,8 +192,9 @@ def main() -> int:
 def _section(title: str, prefix: str, intro: str, model: type[BaseModel]) -> str:
     summary = inspect.cleandoc(model.__doc__ or "")
     head = ["| key | value | default | meaning |", "| --- | --- | --- | --- |"]
+    meanings = _meanings(model)
     rows = [
-        _row(_key(f"{prefix}.{name}" if prefix else name, field))
+        _row(_key(f"{prefix}.{name}" if prefix else name, field, meaning=meanings.get(name, "")))
         for name, field in model.model_fields.items()
         if not (model in (Range, Choices) and name == "name")
     ]
@@ -198,8 +202,30 @@ def _section(title: str, prefix: str, intro: str, model: type[BaseModel]) -> str
     return "\n".join(paragraphs)
 
 
-def _key(key: str, field: FieldInfo) -> Key:
-    return Key(key, _value(field), _default(field), " ".join((field.description or "").split()))
+def _key(key: str, field: FieldInfo, *, meaning: str) -> Key:
+    return Key(key, _value(field), _default(field), " ".join((field.description or meaning).split()))
+
+
+def _meanings(model: type[BaseModel]) -> dict[str, str]:
+    """What stands below the fields of a model and of its bases, by field; nothing where their source is not at hand."""
+    found: dict[str, str] = {}
+    for each in reversed(model.__mro__):
+        if not issubclass(each, BaseModel) or each is BaseModel:
+            continue
+        try:
+            (kind,) = ast.parse(textwrap.dedent(inspect.getsource(each))).body
+        except (OSError, TypeError, SyntaxError):
+            continue
+        assert isinstance(kind, ast.ClassDef)
+        for field, below in pairwise(kind.body):
+            if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
+                found[field.target.id] = _text(below)
+    return found
+
+
+def _text(statement: ast.stmt) -> str:
+    said = statement.value if isinstance(statement, ast.Expr) else None
+    return said.value if isinstance(said, ast.Constant) and isinstance(said.value, str) else ""
 
 
 def _row(one: Key) -> str:

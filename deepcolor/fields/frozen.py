@@ -40,7 +40,9 @@ def absent_value(field: FieldInfo) -> Any:
 class Frozen(BaseModel):
     """A value object: unknown keys are refused, nothing can be changed after parsing."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
+    # What the docstrings of fields say is read where it is shown (`config.reference`): for every command it would take
+    # a fifth of a second to take the source apart.
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     first_fields: ClassVar[frozenset[str] | None] = None
     """The fields that existed when identities were introduced, which are part of them whatever their value; None: all

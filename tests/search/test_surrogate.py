@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from deepcolor.search.study.aims import CONSTRAINT
+from deepcolor.search.study.seen import EPOCHS, UNFINISHED, Lengths, Seen
 from deepcolor.search.study.surrogate import Array, Surrogate, axis_of, improvement, levelled, spread
-from deepcolor.search.study.tpe import EPOCHS, UNFINISHED, CurveTPE
+from deepcolor.search.study.tpe import CurveTPE
 
 DISTRIBUTIONS = [
     FloatDistribution(1e-4, 1e-1, log=True),
@@ -149,3 +151,52 @@ def test_without_curves_it_is_optunas_tpe() -> None:
     study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=0))
     study.add_trials(trials)
     assert _draws(trials, curves=False, count=1) == [study.ask({"lr": LR}).params["lr"]]
+
+
+def test_of_many_trials_it_draws_close_to_the_best_by_itself() -> None:
+    """With more trials than TPE is asked about, draws are new settings near the best; where all settings of a small
+    space have been tried, one is drawn again.
+    """
+    trials = [_trial(n, 10 ** (-4 + n / 50), value=(n / 50 - 2.3) ** 2) for n in range(200)]
+    drawn = _draws(trials, count=3)
+    assert len(set(drawn) | {trial.params["lr"] for trial in trials}) == 203
+    assert all(abs(math.log10(lr) + 1.7) < 0.5 for lr in drawn)
+    study = optuna.create_study(sampler=CurveTPE(seed=0))
+    layers: dict[str, BaseDistribution] = {"layers": IntDistribution(1, 4)}
+    study.add_trials(
+        [create_trial(params={"layers": n % 4 + 1}, distributions=layers, value=n % 4) for n in range(160)]
+    )
+    assert study.ask(layers).params["layers"] in (1, 2, 3, 4)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 7), st.sampled_from(["more", "end", "fail", "bound", "diverge"])), max_size=25)
+)
+def test_what_is_kept_of_trials_is_what_they_say_now(events: list[tuple[int, str]]) -> None:
+    """However trials begin, reach rungs, end and fail, what has been kept along the way is what is seen anew."""
+    kept, trials = Seen({"lr": LR}, sign=1), dict[int, FrozenTrial]()
+    for number, event in events:
+        if event == "fail":
+            trials.pop(number, None)
+        else:
+            done = len(trials[number].intermediate_values) if number in trials else 0
+            trials[number] = _trial(
+                number,
+                10 ** (-number / 4),
+                state=TrialState.COMPLETE if done else TrialState.RUNNING,
+                value=(math.inf if event == "diverge" else 1.0 + number) if done else None,
+                intermediate_values={2 * n + 1: 1.0 / (n + 1) for n in range(done + 1)},
+                user_attrs={EPOCHS: 9, UNFINISHED: event == "more"},
+                system_attrs={f"{CONSTRAINT}size": 1.0} if event == "bound" else {},
+            )
+        listed = [trials[one] for one in sorted(trials)]
+        kept.look(listed)
+    anew = Seen({"lr": LR}, sign=1)
+    anew.look([trials[one] for one in sorted(trials)])
+    assert kept.known.tolist() == anew.known.tolist()
+    assert kept.pending.tolist() == anew.pending.tolist()
+    assert kept.bound == anew.bound
+    for one, other in zip(kept.rungs(Lengths(0)), anew.rungs(Lengths(0)), strict=True):
+        assert one.tolist() == other.tolist()
+    for number in range(8):
+        assert kept.has([10 ** (-number / 4)]) == anew.has([10 ** (-number / 4)]) == (number in trials)

@@ -49,6 +49,7 @@ def read_trials(storage: RDBStorage, study_id: int) -> dict[int, FrozenTrial]:
         )
     found = {}
     for trial_id, number, state, started, completed in rows:
+        kinds = {name: _distribution(kind) for name, _, kind in params[trial_id]}
         found[trial_id] = FrozenTrial(
             number=number,
             state=state,
@@ -56,8 +57,8 @@ def read_trials(storage: RDBStorage, study_id: int) -> dict[int, FrozenTrial]:
             values=[value.stored_repr_to_value(*row) for row in values[trial_id]] or None,
             datetime_start=_local(started),
             datetime_complete=_local(completed),
-            params={name: _distribution(kind).to_external_repr(stored) for name, stored, kind in params[trial_id]},
-            distributions={name: _distribution(kind) for name, _, kind in params[trial_id]},
+            params={name: kinds[name].to_external_repr(stored) for name, stored, _ in params[trial_id]},
+            distributions=kinds,
             user_attrs={key: json.loads(text) for key, text in user_attrs[trial_id]},
             system_attrs={key: json.loads(text) for key, text in system_attrs[trial_id]},
             intermediate_values={

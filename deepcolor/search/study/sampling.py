@@ -23,8 +23,9 @@ from deepcolor.fields.named import SAMPLERS
 from deepcolor.plugins import Code
 from deepcolor.search.study.aims import CONSTRAINT
 from deepcolor.search.study.in_front import StorageInFront, numbered
+from deepcolor.search.study.seen import EPOCHS, UNFINISHED
 from deepcolor.search.study.space import distributions
-from deepcolor.search.study.tpe import EPOCHS, UNFINISHED, CurveTPE
+from deepcolor.search.study.tpe import CurveTPE
 from deepcolor.search.study.trials import CONFIRMS, PLACE
 
 _DRAFT_ID = -1
@@ -181,8 +182,10 @@ class _Shown(StorageInFront):
         super().__init__(behind)
         self._constraints = {f"{CONSTRAINT}{name}": 0.0 for name in constraints}
         self._draft = _new_draft(number=0)
-        self._remembered: dict[int, tuple[FrozenTrial, FrozenTrial]] = {}
-        """Each trial as it is stored, which never changes (see `mirror`), and as it is shown."""
+        self._stored: list[FrozenTrial] = []
+        """The trials as they were when last looked at; one that is written to becomes another object (`mirror`)."""
+        self._shown: list[FrozenTrial | None] = []
+        """The same as they are shown; None: not at all."""
 
     def get_all_trials(
         self,
@@ -192,10 +195,15 @@ class _Shown(StorageInFront):
     ) -> list[FrozenTrial]:
         if states == (TrialState.WAITING,):
             return self._behind.get_all_trials(study_id, deepcopy, states)  # Optuna's queue, looked into at every draw.
-        stored = self._behind.get_all_trials(study_id, deepcopy=False)
-        shown = [self._as_shown(trial) for trial in stored if CONFIRMS not in trial.user_attrs]
-        if states is not None:
-            shown = [trial for trial in shown if trial.state in states]
+        stored, known, views = self._behind.get_all_trials(study_id, deepcopy=False), self._stored, self._shown
+        del known[len(stored) :], views[len(stored) :]
+        for index, trial in enumerate(stored):
+            if index == len(known):
+                known.append(trial)
+                views.append(self._as_shown(trial))
+            elif known[index] is not trial:
+                known[index], views[index] = trial, self._as_shown(trial)
+        shown = [trial for trial in views if trial is not None and (states is None or trial.state in states)]
         return copy.deepcopy(shown) if deepcopy else shown
 
     def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:  # noqa: ARG002  # Optuna's signature
@@ -218,14 +226,12 @@ class _Shown(StorageInFront):
         else:
             self._behind.set_trial_system_attr(trial_id, key, value)
 
-    def _as_shown(self, trial: FrozenTrial) -> FrozenTrial:
-        known = self._remembered.get(trial.number)
-        if known is None or known[0] is not trial:
-            shown = _shown(trial)
-            if self._constraints:  # Samplers compare trials of which all constraints are known.
-                shown = _completed(shown, self._constraints)
-            known = self._remembered[trial.number] = trial, shown
-        return known[1]
+    def _as_shown(self, trial: FrozenTrial) -> FrozenTrial | None:
+        if CONFIRMS in trial.user_attrs:
+            return None
+        shown = _shown(trial)
+        # Samplers compare trials of which all constraints are known.
+        return _completed(shown, self._constraints) if self._constraints else shown
 
     @property
     def notes(self) -> dict[str, Any]:

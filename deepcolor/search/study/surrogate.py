@@ -9,8 +9,10 @@ unfinished trainings, Klein et al., Model-based Asynchronous Hyperparameter and 
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +20,7 @@ import numpy as np
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from scipy.linalg import solve_triangular
 from scipy.special import ndtr
+from threadpoolctl import ThreadpoolController
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -154,13 +157,16 @@ class Surrogate:
             else:
                 step *= 0.95
         self._scales = scales
-        self.place(places, values)
+        self._take(places, values, squares=squares)
 
     def place(self, places: Array, values: Array) -> None:
         """Take other points and values, and keep the scales."""
+        self._take(places, values, squares=(places[:, None] - places[None]) ** 2)
+
+    def _take(self, places: Array, values: Array, *, squares: Array) -> None:
         assert self._scales is not None
         self._places = places
-        lower = _lower((places[:, None] - places[None]) ** 2, self._scales)
+        lower = _lower(squares, self._scales)
         self._lower, self._weights = lower, solve_triangular(lower, values, lower=True)
         self._variance = (self._weights @ self._weights + 2) / (len(values) + 2)
 
@@ -176,7 +182,12 @@ class Surrogate:
 
 def _matern(squares: Array) -> Array:
     distance = np.sqrt(5 * squares)
-    return np.asarray((1 + distance + distance**2 / 3) * np.exp(-distance))
+    # In place: half of the time would go into memory for what is between.
+    kernel = distance**2
+    kernel /= 3
+    kernel += distance + 1
+    kernel *= np.exp(np.negative(distance, out=distance), out=distance)
+    return kernel
 
 
 def _lower(squares: Array, scales: Array) -> Array:
@@ -196,6 +207,21 @@ def _unlikeliness(squares: Array, values: Array, scales: Array) -> float:
     fit = 0.5 * count * math.log((weights @ weights + 2) / count) + float(np.log(np.diag(lower)).sum())
     expected = 0.5 * float((((scales[:-1] - _SCALE) / _SCALE_SPREAD) ** 2).sum())
     return float(fit + expected + 0.5 * ((scales[-1] - _NOISE) / _NOISE_SPREAD) ** 2)
+
+
+def on_one_thread() -> AbstractContextManager[object]:
+    """Keep linear algebra to one thread for as long as this is entered.
+
+    Its matrices are so small that threads mostly wait for each other; where other processes keep the cores busy, a draw
+    took ten times as long. And one thread gives the same last bits on any number of cores.
+    """
+    limited: AbstractContextManager[object] = _linear_algebra().limit(limits=1)
+    return limited
+
+
+@functools.cache
+def _linear_algebra() -> Any:
+    return ThreadpoolController().select(user_api="blas")
 
 
 def levelled(losses: Array) -> Array:

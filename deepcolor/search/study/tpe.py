@@ -4,13 +4,13 @@ TPE sorts trials into good and bad ones, and draws where the good ones are dense
 search of trainings has, its densities are wide, and it does not know that one trial was trained for six epochs and
 another to its end. So it draws one candidate among others (at random, and close to the best), and the one whose end is
 expected to improve most on the best is tried. The first trials are spread evenly: at random, they leave large gaps.
+
+What a draw costs does not grow with the study: the process learns from a bounded number of points, what trials say is
+kept as numbers (`seen`), and of many trials TPE is not asked.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,14 +19,13 @@ from optuna.samplers import TPESampler
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from deepcolor.search.study.aims import CONSTRAINT
+from deepcolor.search.study.seen import LENGTH, Lengths, Seen
 
-EPOCHS, UNFINISHED = "deepcolor:epochs", "deepcolor:unfinished"
-"""On a trial shown to a sampler: how many epochs it asks for, and whether it is not trained to its end."""
-LENGTH = "epochs"
-"""The searched field that says how long a training is."""
 _MOST_POINTS = 200
-"""Trials that the process learns from; of more, the better half of as many, and others at random."""
+"""Values that the process learns from; of more, the better half of as many, and others at random."""
+_MANY = 150
+"""Finished trials from which on TPE draws no candidate: its densities take longer with every trial, and of a thousand
+draws one was its own."""
 _RANDOM, _NEAR, _BEST = 200, 80, 5
 """Candidates drawn at random, and close to one of the best."""
 _STARTUP = 8
@@ -55,29 +54,29 @@ class CurveTPE(TPESampler):
         self._draws = np.random.default_rng(seed)
         self._surrogate: Any = None
         self._first: Any = None
+        self._seen: Seen | None = None
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        drawn = super().sample_relative(study, trial, search_space)
         if not self._curves or not search_space or len(study.directions) > 1:
-            return drawn
+            return super().sample_relative(study, trial, search_space)
+        seen = self._look(study, trial, search_space)
+        judged = len(seen.known) > 0 and not seen.bound and search_space.keys() != {LENGTH}
+        if judged and len(seen.known) >= max(_MANY, self._startup):
+            return self._judged(seen, None) or super().sample_relative(study, trial, search_space)
+        drawn = super().sample_relative(study, trial, search_space)
         if not drawn:
             return self._spread(trial.number, search_space)
-        trials = [
-            one
-            for one in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.RUNNING))
-            if one.number != trial.number and drawn.keys() <= one.params.keys()
-        ]
-        known = [one for one in trials if one.state == TrialState.COMPLETE]
-        if not known or any(key.startswith(CONSTRAINT) for one in known for key in one.system_attrs):
-            return drawn
-        pending = [one for one in trials if one.state == TrialState.RUNNING]
-        space = {name: search_space[name] for name in drawn}
-        if space.keys() == {LENGTH}:
-            return drawn
-        sign = -1 if study.direction == StudyDirection.MAXIMIZE else 1
-        return self._judged(drawn, space, known, pending, sign=sign)
+        return (self._judged(seen, drawn) if judged else None) or drawn
+
+    def _look(self, study: Study, trial: FrozenTrial, space: dict[str, BaseDistribution]) -> Seen:
+        """Take in what is known now, of trials other than the one being drawn."""
+        if self._seen is None or self._seen.space != space:
+            self._seen = Seen(space, sign=-1 if study.direction == StudyDirection.MAXIMIZE else 1)
+        trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.RUNNING))
+        self._seen.look([one for one in trials if one.number != trial.number])
+        return self._seen
 
     def _spread(self, number: int, space: dict[str, BaseDistribution]) -> dict[str, Any]:
         """Return the next of the first trials."""
@@ -91,51 +90,44 @@ class CurveTPE(TPESampler):
             for index, (name, distribution) in enumerate(space.items())
         }
 
-    def _judged(
-        self,
-        drawn: dict[str, Any],
-        space: dict[str, BaseDistribution],
-        known: list[FrozenTrial],
-        pending: list[FrozenTrial],
-        *,
-        sign: int,
-    ) -> dict[str, Any]:
-        """Return the best of the candidates, among which is what TPE has drawn."""
-        from deepcolor.search.study.surrogate import Surrogate, axis_of, columns, improvement, levelled
+    def _judged(self, seen: Seen, drawn: dict[str, Any] | None) -> dict[str, Any] | None:
+        """Return the best of the candidates, among which is what TPE has drawn; None if all have been tried."""
+        from deepcolor.search.study.surrogate import Surrogate, axis_of, columns, improvement, levelled, on_one_thread
 
         self._surrogate = self._surrogate or Surrogate(self._draws)
-        axes = {name: axis_of(distribution) for name, distribution in space.items()}
-        settings = _internal([one.params for one in known], space)
-        lengths = _Lengths.of(space, known)
+        axes = {name: axis_of(distribution) for name, distribution in seen.space.items()}
+        settings = seen.settings(seen.known)
+        lengths = Lengths.of(seen.space, settings)
         placed = {name: axis for name, axis in axes.items() if name != LENGTH}
 
         def at_end(values: dict[str, Any]) -> np.ndarray[Any, Any]:
             return np.column_stack([columns(placed, values), lengths.ends(values)])
 
+        owner, share, losses = seen.rungs(lengths)
+        if not len(owner):
+            return None
         places = columns(placed, settings)
-        owner, share, losses = _rungs(known, lengths, sign=sign)
         kept = self._kept(losses)
         points = np.column_stack([places[owner[kept]], share[kept]])
         values = levelled(losses)[kept]
-        self._surrogate.fit(points, values)
-        holders = np.unique(owner[kept])
-        means, _ = self._surrogate.predict(at_end({name: column[holders] for name, column in settings.items()}))
-        best = holders[np.argsort(means, kind="stable")[:_BEST]]
-        if pending:
-            # What is being trained is taken to end as expected, or several workers would try the same.
-            waiting = at_end(_internal([one.params for one in pending], space))
-            expected, _ = self._surrogate.predict(waiting)
-            self._surrogate.place(np.concatenate([points, waiting]), np.concatenate([values, expected]))
-        candidates = self._candidates(axes, {name: settings[name][best] for name in axes}, drawn, space)
-        mean, deviation = self._surrogate.predict(at_end(candidates))
+        with on_one_thread():
+            self._surrogate.fit(points, values)
+            holders = np.unique(owner[kept])
+            means, _ = self._surrogate.predict(at_end({name: column[holders] for name, column in settings.items()}))
+            best = holders[np.argsort(means, kind="stable")[:_BEST]]
+            if len(seen.pending):
+                # What is being trained is taken to end as expected, or several workers would try the same.
+                waiting = at_end(seen.settings(seen.pending))
+                expected, _ = self._surrogate.predict(waiting)
+                self._surrogate.place(np.concatenate([points, waiting]), np.concatenate([values, expected]))
+            candidates = self._candidates(axes, {name: settings[name][best] for name in axes}, drawn, seen.space)
+            mean, deviation = self._surrogate.predict(at_end(candidates))
         worth = improvement(mean, deviation, best=float(means.min()))
-        settled = _internal([one.params for one in (*known, *pending)], space)
-        tried = {tuple(row) for row in zip(*settled.values(), strict=True)}
-        new = [index for index, row in enumerate(zip(*candidates.values(), strict=True)) if tuple(row) not in tried]
-        if not new:
-            return drawn
-        chosen = new[int(np.argmax(worth[new]))]
-        return {name: space[name].to_external_repr(float(candidates[name][chosen])) for name in space}
+        for index in np.argsort(-worth, kind="stable"):
+            setting = {name: float(column[index]) for name, column in candidates.items()}
+            if not seen.has(tuple(setting.values())):
+                return {name: seen.space[name].to_external_repr(value) for name, value in setting.items()}
+        return None
 
     def _kept(self, losses: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         if len(losses) <= _MOST_POINTS:
@@ -145,7 +137,11 @@ class CurveTPE(TPESampler):
         return np.sort(np.concatenate([order[:half], self._draws.choice(order[half:], half, replace=False)]))
 
     def _candidates(
-        self, axes: dict[str, Any], best: dict[str, Any], drawn: dict[str, Any], space: dict[str, BaseDistribution]
+        self,
+        axes: dict[str, Any],
+        best: dict[str, Any],
+        drawn: dict[str, Any] | None,
+        space: dict[str, BaseDistribution],
     ) -> dict[str, Any]:
         draws = self._draws
         chosen = draws.integers(0, len(next(iter(best.values()))), _NEAR)
@@ -154,58 +150,6 @@ class CurveTPE(TPESampler):
         for name, axis in axes.items():
             centres = best[name][chosen]
             near = np.where(draws.random(_NEAR) < 0.7, axis.near(draws, centres, far), centres)
-            own = space[name].to_internal_repr(drawn[name])
-            found[name] = np.concatenate([[own], axis.at(draws.random(_RANDOM)), near])
+            own = [] if drawn is None else [space[name].to_internal_repr(drawn[name])]
+            found[name] = np.concatenate([own, axis.at(draws.random(_RANDOM)), near])
         return found
-
-
-def _internal(settings: list[dict[str, Any]], space: dict[str, BaseDistribution]) -> dict[str, Any]:
-    """Settings as columns in Optuna's internal form."""
-    return {
-        name: np.array([distribution.to_internal_repr(params[name]) for params in settings], float)
-        for name, distribution in space.items()
-    }
-
-
-@dataclass(frozen=True)
-class _Lengths:
-    """How far epochs are, on a logarithmic scale, as the first ones teach most: 1 is the end of the longest training.
-
-    Where the number of epochs is searched, a short training is the beginning of a longer one, and is placed there; so
-    it needs no axis of its own.
-    """
-
-    most: int
-    """Epochs of the longest training; 0 where each is as long as the next."""
-    choices: BaseDistribution | None = None
-
-    @classmethod
-    def of(cls, space: Mapping[str, BaseDistribution], trials: list[FrozenTrial]) -> _Lengths:
-        if LENGTH not in space:
-            return cls(0)
-        return cls(max(int(trial.params[LENGTH]) for trial in trials), space[LENGTH])
-
-    def at(self, reached: float, *, epochs: int) -> float:
-        """Where an epoch of a training of this many epochs is."""
-        return min(1.0, math.log1p(reached) / math.log1p(self.most or epochs))
-
-    def ends(self, values: Mapping[str, np.ndarray[Any, Any]]) -> np.ndarray[Any, Any]:
-        """Where settings, in Optuna's internal form, end."""
-        if self.choices is None:
-            return np.ones(len(next(iter(values.values()))))
-        lengths = [int(self.choices.to_external_repr(float(value))) for value in values[LENGTH]]
-        return np.array([self.at(length, epochs=length) for length in lengths])
-
-
-def _rungs(trials: list[FrozenTrial], lengths: _Lengths, *, sign: int) -> tuple[np.ndarray[Any, Any], ...]:
-    """What the trials were worth at each rung, and at their end: whose it is, how far that is, and the loss."""
-    rows = []
-    for index, trial in enumerate(trials):
-        epochs = trial.user_attrs.get(EPOCHS, 0)
-        for reached, value in trial.intermediate_values.items():
-            if reached < epochs:
-                rows.append((index, lengths.at(reached, epochs=epochs), sign * value))
-        if not trial.user_attrs.get(UNFINISHED) and trial.value is not None:
-            rows.append((index, lengths.at(epochs, epochs=epochs) if epochs else 1.0, sign * trial.value))
-    owner, share, losses = (np.array(column) for column in zip(*rows, strict=True))
-    return owner, share, np.where(np.isnan(losses), math.inf, losses)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
@@ -273,10 +272,9 @@ def stored_trial(trial: FrozenTrial, direction: Direction = "minimize", aims: Ai
 
 
 def _place(content: Mapping[str, Any], outcome: Outcome | None) -> Place:
-    place = from_columns(Place, {**content, "passed": tuple(content.get("passed", ()))})
     # A result is where its training is, whatever was recorded before trials could be placed again.
-    trained = Path(outcome.result).parts[0] if outcome and outcome.result else place.trajectory
-    return replace(place, trajectory=trained)
+    trained = {"trajectory": outcome.result.partition("/")[0]} if outcome and outcome.result else {}
+    return from_columns(Place, {**content, **trained, "passed": tuple(content.get("passed", ()))})
 
 
 def _outcome(content: Mapping[str, Any]) -> Outcome:
