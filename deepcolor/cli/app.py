@@ -53,6 +53,7 @@ def _register() -> None:
         plan,
         promote,
         stages,
+        storage,
         studies,
         sweep,
         sync,
@@ -69,6 +70,7 @@ def _register() -> None:
         for command in commands:
             app.command(rich_help_panel=panel)(command)
     app.add_typer(data.app, name="data", rich_help_panel="Start")
+    app.add_typer(storage.app, name="storage", rich_help_panel="Keep in order")
 
 
 _register()

@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import json
+
+from deepcolor.search.study.storage import StudyStorage
+from deepcolor.settings import SETTINGS_FILE
+from deepcolor.workspace import Workspace
+from tests.postgres import Postgres, own_postgres
+from tests.reliability.conftest import EPOCHS, POINTS, Place
+from tests.reliability.processes import Faults, wait_until
+from tests.search.trivial import loss
+
+
+def test_a_server_restarted_during_a_sweep_costs_nothing(place: Place, postgres: Postgres) -> None:
+    """With two workers and PostgreSQL restarted in the middle, every trial is there once with the value that it has on
+    SQLite, every run is whole, and a line says what happened; a second driver is refused meanwhile.
+    """
+    server = own_postgres(postgres)
+    database = server.new_database()
+    place.write(SETTINGS_FILE, f"storage: {server.url(database)}\n")
+
+    def complete() -> int:
+        return int(server.execute("SELECT count(*) FROM trials WHERE state = 'COMPLETE'", database=database)[0][0])
+
+    slow = Faults(environment={"TRIVIAL_EPOCH_S": "0.4"})
+    sweep = place.start("sweep", "grid.yaml", "--workers", "2", faults=slow)
+    wait_until(lambda: complete() >= 1, "a trial is complete")
+    server.stop()
+    refused = place.start("sweep", "grid.yaml", "--executor", "serial")
+    server.start()
+    assert "already being run" in refused.ends(2)
+    text = sweep.ends(0)
+    assert "the studies database is back after" in text, text
+    trials = StudyStorage(Workspace.at(place.root)).load("grid").trials()
+    for trial in trials:
+        lr, decay, epochs = (float(str(trial.params[name])) for name in ("lr", "weight_decay", "epochs"))
+        assert trial.value == loss(lr, decay, int(epochs))
+    assert server.execute("SELECT count(*) FROM trials", database=database) == [(POINTS,)]
+    place.assert_whole()
+    done = json.loads(place.start("sweep", "grid.yaml", "--json").ends(0).splitlines()[-1])
+    assert (done["complete"], done["trained_now"], done["trained_epochs"]) == (POINTS, 0, EPOCHS)
+    server.stop("immediate")
