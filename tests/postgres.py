@@ -114,7 +114,7 @@ class Postgres:
         """Make a database with Optuna's tables, or a bare one, and return its name."""
         name = f"studies_{uuid.uuid4().hex[:12]}"
         template = "template1" if bare else TEMPLATE
-        self.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
+        self.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
         return name
 
     def new_url(self, *, bare: bool = False) -> str:
@@ -189,6 +189,7 @@ def _session() -> int:
     return os.getppid() if "PYTEST_XDIST_WORKER" in os.environ else os.getpid()
 
 
-def kill_backends(server: Postgres, database: str) -> None:
-    """Cut every connection to a database, as a broken network or an administrator does."""
-    server.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database}'")
+def kill_backends(server: Postgres, database: str, *, but: int = 0) -> None:
+    """Cut the connections to a database, as a broken network or an administrator does; all but that of one session."""
+    those = f"datname = '{database}' AND pid <> {but}"
+    server.execute(f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE {those}")

@@ -8,6 +8,7 @@ from deepcolor.workspace import Workspace
 from tests.postgres import Postgres, own_postgres
 from tests.reliability.conftest import EPOCHS, POINTS, Place
 from tests.reliability.processes import Faults, wait_until
+from tests.running import run_commands
 from tests.search.trivial import loss
 
 
@@ -39,4 +40,8 @@ def test_a_server_restarted_during_a_sweep_costs_nothing(place: Place, postgres:
     place.assert_whole()
     done = json.loads(place.start("sweep", "grid.yaml", "--json").ends(0).splitlines()[-1])
     assert (done["complete"], done["trained_now"], done["trained_epochs"]) == (POINTS, 0, EPOCHS)
+    commands = (["studies", "grid"], ["plan", "grid.yaml"], ["sync"], ["gc"])
+    said = run_commands([[*words, "--json"] for words in commands], folder=place.root, environment={})
+    assert [one.code for one in said] == [0, 0, 0, 0], said
+    assert len(json.loads(said[0].out)["trials"]) == POINTS
     server.stop("immediate")

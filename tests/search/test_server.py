@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from deepcolor.config.schema import Sweep
 from deepcolor.errors import DeepcolorError, StudyError, WorkspaceError
 from deepcolor.search.study import server as server_module
 from deepcolor.search.study.attendance import Attendance, running_trials
+from deepcolor.search.study.held import answers, ask
 from deepcolor.search.study.ownership import is_owned, owned, shared_store, sole_store
 from deepcolor.search.study.storage import Outcome, StoredStudy, StudyStorage
 from deepcolor.search.study.writing import Writer
@@ -54,8 +56,8 @@ def driven(bench: Bench, sweep_of: SweepOf) -> Iterator[tuple[StoredStudy, list[
         yield study, said
 
 
-def cut(postgres: Postgres, study: StoredStudy) -> None:
-    kill_backends(postgres, str(engine_of_study(study).url.database))
+def cut(postgres: Postgres, study: StoredStudy, *, but: int = 0) -> None:
+    kill_backends(postgres, str(engine_of_study(study).url.database), but=but)
 
 
 def engine_of_study(study: StoredStudy) -> Any:
@@ -183,6 +185,42 @@ def test_a_driver_that_was_replaced_writes_nothing_more(
             with pytest.raises(StudyError, match="another one that took it"):
                 Attendance(Path(), held=held).say([0])
             assert [trial.state for trial in StudyStorage(elsewhere).load("s").trials()] == ["waiting"]
+
+
+@on_postgres
+def test_a_former_session_of_ones_own_is_no_other_driver(
+    driven: tuple[StoredStudy, list[str]], bench: Bench, postgres: Postgres
+) -> None:
+    """Where a network was cut, the server may hold the lock for a session at whose other end nobody is: the driver has
+    that ended, and goes on.
+    """
+    study, _ = driven
+    study.ask(study.sweep.search)
+    held, server = study.held, server_module.server_of(bench.workspace)
+    assert held is not None
+    assert server is not None
+    with held._mutex, closing(server.connect()) as former:
+        cut(postgres, study, but=(pid := int(ask(former, "SELECT pg_backend_pid()"))))
+        assert server.tries(former, server.key_of("study", "s"))
+        held._backend = pid
+        event.listen(engine_of_study(study), "begin", once := Once(postgres), once=True)
+        assert study.tell(0, DONE).state == "complete"
+        assert once.done
+        assert not answers(former)
+    assert server.is_held("s")
+
+
+class Once:
+    """Cuts the connection of a transaction as it begins."""
+
+    def __init__(self, postgres: Postgres) -> None:
+        self._postgres = postgres
+        self.done = False
+
+    def __call__(self, connection: Any) -> None:
+        self.done = True
+        pid = connection.connection.driver_connection.info.backend_pid
+        self._postgres.execute(f"SELECT pg_terminate_backend({pid})")
 
 
 def test_a_server_that_stays_away_ends_a_sweep(tmp_path: Path, sweep_of: SweepOf, postgres: Postgres) -> None:
