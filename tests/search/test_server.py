@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import platform
 from collections.abc import Callable, Iterator
@@ -31,7 +33,7 @@ from deepcolor.training.trajectory import View
 from deepcolor.workspace import Workspace
 from tests.postgres import PASSWORD, Postgres, kill_backends, own_postgres
 from tests.reliability.processes import wait_until
-from tests.search.conftest import Bench, Memory
+from tests.search.conftest import Bench, Memory, on_both
 
 SweepOf = Callable[..., Sweep]
 on_postgres = pytest.mark.parametrize("bench", ["postgres"], indirect=True)
@@ -105,6 +107,22 @@ def test_trainings_are_removed_by_one_who_is_alone_on_all_hosts(bench: Bench, el
     assert said == ["waiting until trainings have been removed, from another host"]
     with shared_store(bench.workspace), pytest.raises(StudyError, match="a promotion"), sole_store(elsewhere):
         pass
+
+
+@on_both
+def test_a_file_system_without_locks(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is refused in one line where its locks are all there is, and does no harm where PostgreSQL has them."""
+
+    def flock(_descriptor: int, _kind: int) -> None:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    if bench.workspace.on_server:
+        with owned(bench.workspace, "s"):
+            assert is_owned(bench.workspace, "s")
+    else:
+        with pytest.raises(WorkspaceError, match="must have locks; got Function not implemented"):
+            owned(bench.workspace, "s").__enter__()
 
 
 @on_postgres

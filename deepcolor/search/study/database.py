@@ -103,16 +103,18 @@ class ServerDatabase:
 
     def __init__(self, server: Server) -> None:
         self._server = server
+        self._exists = False
 
     def exists(self) -> bool:
-        return self._server.exists()
+        self._exists = self._exists or self._server.exists()  # What is there stays.
+        return self._exists
 
     def open(self, *, any_version: bool = False) -> RDBStorage:
         from sqlalchemy.exc import SQLAlchemyError
 
         quieten()
         try:
-            if self._server.exists():
+            if self.exists():
                 return self._opened(made=True, any_version=any_version)
             with self._server.sole():
                 return self._opened(made=False, any_version=any_version)

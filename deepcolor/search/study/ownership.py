@@ -181,14 +181,13 @@ def folder_lock(workspace: Workspace, name: str, *, named: bool = False) -> Iter
     folder.mkdir(parents=True, exist_ok=True)
     lock, owner = FileLock(folder / _LOCK), folder / _OWNER_FILE
     try:
-        lock.acquire(timeout=_GLANCE_S, poll_interval=_GLANCE_S / 10)
+        # Without the system's locks, files that exist would take their place, and stay when their process is killed.
+        if _has_locks(folder, needed=not workspace.on_server):
+            lock.acquire(timeout=_GLANCE_S, poll_interval=_GLANCE_S / 10)
     except Timeout:
         raise StudyError(
             f"study: {name!r} is already being run{_owner(owner)}. Wait for it, or stop it there with Ctrl-C."
         ) from None
-    except OSError as error:
-        if error.errno not in NO_LOCKS or not workspace.on_server:
-            raise _without_locks(folder, error) from error
     try:
         if named:
             write_atomically(owner, _this_process())
@@ -216,9 +215,29 @@ def unkept_locks(workspace: Workspace) -> str | None:
     )
 
 
-def _without_locks(folder: Path, error: OSError) -> WorkspaceError | OSError:
-    if error.errno not in NO_LOCKS:
-        return error
+def _has_locks(folder: Path, *, needed: bool) -> bool:
+    """Whether the file system of a folder has locks.
+
+    Raises:
+        WorkspaceError: It has none, and they are needed.
+    """
+    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError as error:
+        if error.errno not in NO_LOCKS:
+            raise
+        if needed:
+            raise _without_locks(folder, error) from error
+        return False
+    finally:
+        os.close(descriptor)
+    return True
+
+
+def _without_locks(folder: Path, error: OSError) -> WorkspaceError:
     mount = mount_of(folder)
     kind = f" ({mount.kind})" if mount else ""
     return WorkspaceError(

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 
 import optuna
 from optuna.distributions import BaseDistribution
@@ -84,6 +84,8 @@ __all__ = [
     "owned",
 ]
 
+T = TypeVar("T")
+
 _SAMPLER_DRAWS = 100
 """After so many that do not fit, a sampler that insists on them is left alone."""
 _SWEEP, _RESOLVED, _PINS, _STARTED, _SPENT, _RETRIED = "sweep", "resolved", "pins", "started_ms", "spent", "retried"
@@ -115,14 +117,24 @@ class StudyStorage:
         Raises:
             StudyError: There is no such study.
         """
-        names = self.names()
-        if name not in names:
+        if not self._holds(name):
+            names = self.names()
             known = (
                 unknown_name(name, names) if names else "there are no studies yet; start one with: deepcolor sweep FILE"
             )
             where = self._workspace.shown_storage if self._workspace.on_server else self._workspace.studies
             raise StudyError(f"study: {name!r} is not in {where}; {known}.")
         return StoredStudy(name, self._storage)
+
+    def _holds(self, name: str) -> bool:
+        """Whether there is such a study; of a hundred others nothing is read for that."""
+        if name.endswith(COPY_SUFFIX) or not self.exists():
+            return False
+        try:
+            self._storage.get_study_id_from_name(name)
+        except KeyError:
+            return False
+        return True
 
     def open(self, sweep: Sweep, resolve: Callable[[], Sweep], *, extend: bool = False) -> StoredStudy:
         """Create the sweep's study, or continue it. The caller holds the study's lock.
@@ -151,7 +163,7 @@ class StudyStorage:
 
     def _make(self, sweep: Sweep, resolve: Callable[[], Sweep], *, extend: bool) -> None:
         """Create the study, or let it grow, if needed."""
-        if sweep.study in self.names():
+        if self._holds(sweep.study):
             study = self.load(sweep.study)
             if study.written:
                 study.refuse_unknown()
@@ -338,6 +350,12 @@ class StoredStudy:
     def pin(self, key: str, value: Mapping[str, str]) -> None:
         """Remember what a reference stood for, so that the study keeps it, whatever happens to the alias."""
         self._study.set_user_attr(_PINS, {**self.pins, key: dict(value)})
+
+    def lasting(self, act: Callable[[], T]) -> T:
+        """Do something that asks its database, again and again while the server that keeps it is away; see
+        `Held.persist`. Done again, it must do no harm.
+        """
+        return act() if self.held is None else self.held.persist(lambda _: act())
 
     def trials(self) -> list[StoredTrial]:
         """All of its own trials, by number: those of the search, and those that confirm them."""
