@@ -186,6 +186,23 @@ class Workspace:
         return self.storage.startswith(POSTGRES)
 
     @property
+    def storage_to_keep(self) -> str:
+        """The URL of the database of its studies as it can be written down: with its user, without a password."""
+        from sqlalchemy import URL, make_url
+
+        url = make_url(self.storage)
+        secret = [name for name in url.query if "password" in name]
+        kept = URL.create(
+            url.drivername,
+            username=url.username,
+            host=url.host,
+            port=url.port,
+            database=url.database,
+            query=url.difference_update_query(secret).query,
+        )
+        return kept.render_as_string(hide_password=False)
+
+    @property
     def shown_storage(self) -> str:
         """The database of its studies, for people: a file, or a URL without its password."""
         return shown_uri(self.storage) if self.on_server else str(self.optuna_db)

@@ -5,6 +5,7 @@ import gc
 import multiprocessing
 import os
 import signal
+from collections.abc import Iterator
 from multiprocessing import forkserver
 
 import pytest
@@ -41,8 +42,10 @@ def pytest_collection_finish() -> None:
     atexit.register(gc.unfreeze)  # torch's bindings complain of what is left at the end.
 
 
-def pytest_terminal_summary(terminalreporter: TerminalReporter) -> None:
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_terminal_summary(terminalreporter: TerminalReporter) -> Iterator[None]:
     """Say last what was not tested for want of a program."""
+    yield
     missing = [report for report in terminalreporter.stats.get("skipped", ()) if MISSING in str(report.longrepr)]
     if missing:
         terminalreporter.write_line(

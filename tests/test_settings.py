@@ -36,6 +36,7 @@ def test_a_storage_is_named_in_four_places(tmp_path: Path, monkeypatch: pytest.M
     place = Workspace.at(tmp_path)
     assert place.storage == "postgresql+psycopg://bob:secret@db:5433/x"
     assert place.shown_storage == "postgresql+psycopg://db:5433/x"
+    assert place.storage_to_keep == "postgresql+psycopg://bob@db:5433/x"
     assert "secret" not in repr(place)
     other = tmp_path / "other.db"
     assert Workspace.at(tmp_path, storage=f"sqlite:///{other}").optuna_db == other

@@ -93,8 +93,8 @@ def _opened(places: Sequence[Workspace]) -> list[StudyStorage]:
             if number == 0:
                 raise
             raise StudyError(
-                "gc: every database that has held studies of this workspace must say what they need; got one that does "
-                f"not answer, as {place.studies / USED_FILE} names it ({error}) Remove its line if it is gone."
+                f"gc: every database in {place.studies / USED_FILE} has held studies of this workspace, and must say "
+                f"what they need; {error} If it is gone for ever, remove its line."
             ) from error
     return storages
 

@@ -25,6 +25,8 @@ class Copied:
     copied: tuple[str, ...]
     there: tuple[str, ...]
     """Those that were there already, just as they are."""
+    setting: str
+    """What makes the target the workspace's database, as a line of its settings."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,8 @@ def copy_studies(
                 reporter.note(f"{name}: copied")
     note_use(there)
     already = tuple(name for name in wanted if name not in copied)
-    return Copied(here.shown_storage, there.shown_storage, tuple(copied), already)
+    url = there.storage_to_keep if there.on_server else f"sqlite:///{there.optuna_db}"
+    return Copied(here.shown_storage, there.shown_storage, tuple(copied), already, f"storage: {url}")
 
 
 def upgrade_storage(workspace: Workspace) -> Upgraded:

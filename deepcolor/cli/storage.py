@@ -86,8 +86,7 @@ def upgrade(
 def _show_copied(done: Copied) -> None:
     there = f"; {counted(len(done.there), 'study')} there already" if done.there else ""
     told = f"{counted(len(done.copied), 'study')} copied from {done.source} to {done.target}{there}"
-    if not done.target.startswith("/"):
-        told += f"\nuse it from now on: write this line into deepcolor.yaml in the workspace\nstorage: {done.target}"
+    told += f"\nto use it from now on, write this line into deepcolor.yaml in the workspace:\n{done.setting}"
     data = {"from": done.source, "to": done.target, "copied": list(done.copied), "there": list(done.there)}
     console.result(told, data)
 

@@ -127,7 +127,7 @@ def test_a_clean_up_asks_every_database_that_holds_studies(
         assert "unmentioned" not in {item.kind for item in collected.garbage.items}
     monkeypatch.setattr(server_module, "_servers", {})
     postgres.execute(f"DROP DATABASE {there.storage.split('@/')[1].split('?')[0]} WITH (FORCE)")
-    with pytest.raises(StudyError, match="every database that has held studies"):
+    with pytest.raises(StudyError, match="has held studies of this workspace"):
         collect_garbage(workspace, workspace.mlflow_uri, keep=1, removing=True)
 
 

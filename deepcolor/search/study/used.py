@@ -25,7 +25,7 @@ def note_use(workspace: Workspace) -> None:
     """
     if not workspace.on_server and workspace.optuna_db == workspace.own_db:
         return
-    url = workspace.shown_storage if workspace.on_server else sqlite_url(workspace.optuna_db)
+    url = _written(workspace)
     if url not in (known := _known(workspace)):
         write_atomically(workspace.studies / USED_FILE, "".join(f"{one}\n" for one in [*known, url]).encode())
 
@@ -36,10 +36,14 @@ def all_used(workspace: Workspace) -> list[Workspace]:
     others = [own] if own.own_db.exists() else []
     file = str(workspace.studies / USED_FILE)
     others += [replace(workspace, named_storage=url, storage_option=file) for url in _known(workspace)]
-    found = {workspace.shown_storage: workspace}
+    found = {_written(workspace): workspace}
     for other in others:
-        found.setdefault(other.shown_storage, other)
+        found.setdefault(_written(other), other)
     return list(found.values())
+
+
+def _written(workspace: Workspace) -> str:
+    return workspace.storage_to_keep if workspace.on_server else sqlite_url(workspace.optuna_db)
 
 
 def _known(workspace: Workspace) -> list[str]:
