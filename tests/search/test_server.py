@@ -132,6 +132,8 @@ def test_a_driver_whose_connections_are_cut_goes_on(
     """It takes its lock again, writes what it had to write, and says so; nobody can take the study from it."""
     study, said = driven
     sweep = study.sweep
+    with engine_of_study(study).connect() as connection:  # A session that is lost half way is given up by the server.
+        assert ask(connection, "SHOW idle_in_transaction_session_timeout") == "1min"
     study.ask(sweep.search)
     cut(postgres, study)
     study.tell(0, DONE)

@@ -14,7 +14,7 @@ from optuna.storages import RDBStorage
 
 from deepcolor.errors import WorkspaceError
 from deepcolor.search.study.optuna_private import engine_of
-from deepcolor.search.study.server import Server, server_of
+from deepcolor.search.study.server import Server, server_of, watched
 from deepcolor.sqlite import is_read_only, keep_journal, private_copy, set_journal, sqlite_url
 from deepcolor.waiting import locked
 from deepcolor.workspace import Workspace
@@ -127,7 +127,10 @@ class ServerDatabase:
         # Optuna takes braces in a URL for places to fill in.
         url = self._server.url.replace("{", "{{").replace("}", "}}")
         kwargs = {"pool_pre_ping": True, "connect_args": self._server.options}
-        return RDBStorage(url, engine_kwargs=kwargs, skip_compatibility_check=any_version, skip_table_creation=made)
+        storage = RDBStorage(url, engine_kwargs=kwargs, skip_compatibility_check=any_version, skip_table_creation=made)
+        if engine := engine_of(storage):
+            watched(engine).dispose()  # The one connection that there is has not been told.
+        return storage
 
 
 def upgrade(database: Database, *, file: Path | None) -> tuple[str, str, Path | None]:

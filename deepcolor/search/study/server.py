@@ -23,7 +23,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from deepcolor.errors import StudyError, WorkspaceError
 from deepcolor.printable import shown_uri
@@ -48,6 +48,13 @@ _CONNECTION: Mapping[str, str] = {
     "tcp_user_timeout": "60000",
 }
 """What a URL does not say otherwise: a network that has gone is noticed within a minute, not after two hours."""
+_SESSION: Mapping[str, int] = {
+    "tcp_keepalives_idle": 30,
+    "tcp_keepalives_interval": 10,
+    "tcp_keepalives_count": 3,
+    "idle_in_transaction_session_timeout": 60_000,
+}
+"""The same for the server, which else would keep the locks and the half-done writes of a host that has gone."""
 _TABLE = """
 CREATE TABLE IF NOT EXISTS deepcolor_drivers (
     study text PRIMARY KEY, token text NOT NULL, host text NOT NULL, pid bigint NOT NULL, since text NOT NULL,
@@ -264,15 +271,7 @@ class Server:
 
     def connect(self) -> Connection:
         """Open a connection of its own, on which every statement is committed at once."""
-        connection = self._apart.connect()
-        try:
-            # The server's own: a host that has gone is noticed within a minute, and its locks are free.
-            for name, value in (("idle", 30), ("interval", 10), ("count", 3)):
-                connection.exec_driver_sql(f"SET tcp_keepalives_{name} = {value}")
-        except BaseException:
-            connection.close()
-            raise
-        return connection
+        return self._apart.connect()
 
     def make_table(self) -> None:
         """Make the table of drivers, where it is missing."""
@@ -364,14 +363,28 @@ class Server:
     def _engine(self) -> Engine:
         from sqlalchemy import create_engine
 
-        return create_engine(self.url, pool_size=1, pool_pre_ping=True, connect_args=self.options)
+        return watched(create_engine(self.url, pool_size=1, pool_pre_ping=True, connect_args=self.options))
 
     @cached_property
     def _apart(self) -> Engine:
         from sqlalchemy import create_engine
         from sqlalchemy.pool import NullPool
 
-        return create_engine(self.url, poolclass=NullPool, isolation_level="AUTOCOMMIT", connect_args=self.options)
+        engine = create_engine(self.url, poolclass=NullPool, isolation_level="AUTOCOMMIT", connect_args=self.options)
+        return watched(engine)
+
+
+def watched(engine: Engine) -> Engine:
+    """Let the server give up each session of an engine at whose other end nobody is any more."""
+    from sqlalchemy import event
+
+    event.listen(engine, "connect", _settle)
+    return engine
+
+
+def _settle(connection: Any, _: Any) -> None:
+    connection.execute("; ".join(f"SET {name} = {value}" for name, value in _SESSION.items()))
+    connection.commit()  # Else it would be undone with the transaction that it began.
 
 
 def _signed(number: int) -> int:
