@@ -48,6 +48,7 @@ def sweep(
     workers: int | None = None,
     device: str = "auto",
     extend: bool = False,
+    storage: str | None = None,
     tracking_uri: str | None = None,
     reporter: Reporter | None = None,
 ) -> Study:
@@ -61,6 +62,8 @@ def sweep(
         workers: Worker processes; None: as many as this machine has room for.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
         extend: Let a study grow to a sweep that has changed.
+        storage: Where studies are kept, such as `postgresql+psycopg://USER@HOST/DATABASE`; None: as DEEPCOLOR_STORAGE
+            says, or the workspace's settings, else in a file of its own.
         tracking_uri: The MLflow store; None: MLFLOW_TRACKING_URI, else the workspace's own.
         reporter: Is told what goes on; None: a notebook's cell, elsewhere standard error.
     Returns:
@@ -72,13 +75,13 @@ def sweep(
     """
     from deepcolor.app.sweep import run_sweep
 
-    place, reporter = Workspace.at(Path(workspace)), told(reporter)
+    place, reporter = Workspace.at(Path(workspace), storage=storage), told(reporter)
     parsed = sweep_of(sweep, overrides, code=place.code)
     called = f"deepcolor sweep {fspath(sweep)}" if isinstance(sweep, str | PathLike) else "deepcolor.sweep(...)"
     uri = place.store_uri(tracking_uri)
     how = How(place, uri, executor, workers, device, called, extend=extend, resume=_AGAIN, reporter=reporter)
     run_sweep(parsed, how)
-    return open_study(parsed.study, workspace=workspace, tracking_uri=uri)
+    return open_study(parsed.study, workspace=workspace, storage=storage, tracking_uri=uri)
 
 
 def pipeline(
@@ -91,6 +94,7 @@ def pipeline(
     device: str = "auto",
     name: str | None = None,
     force: bool = False,
+    storage: str | None = None,
     tracking_uri: str | None = None,
     reporter: Reporter | None = None,
 ) -> list[StageResult]:
@@ -105,6 +109,7 @@ def pipeline(
         device: As for `sweep`.
         name: Let every stage compete for a champion of its own: `fruits`, for `colorizer-fruits`.
         force: Make each best trial champion whatever the gate says.
+        storage: As for `sweep`.
         tracking_uri: As for `sweep`.
         reporter: As for `sweep`.
     Raises:
@@ -114,7 +119,7 @@ def pipeline(
     """
     from deepcolor.app.pipeline import run_pipeline
 
-    place, reporter = Workspace.at(Path(workspace)), told(reporter)
+    place, reporter = Workspace.at(Path(workspace), storage=storage), told(reporter)
     parsed = load_pipeline(Path(file), overrides, code=place.code)
     called = f"deepcolor pipeline {fspath(file)}"
     how = How(place, place.store_uri(tracking_uri), executor, workers, device, called, resume=_AGAIN, reporter=reporter)
@@ -130,6 +135,7 @@ def plan(
     workers: int | None = None,
     device: str = "auto",
     extend: bool = False,
+    storage: str | None = None,
     reporter: Reporter | None = None,
 ) -> Cost:
     """Say what a sweep would cost before it is run, as `deepcolor plan` does.
@@ -142,6 +148,7 @@ def plan(
         workers: As there.
         device: As there.
         extend: As there.
+        storage: As there.
         reporter: As there.
     Raises:
         ConfigError: The sweep is refused; the message names the key.
@@ -149,7 +156,7 @@ def plan(
     """
     from deepcolor.app.plan import estimate
 
-    place, reporter = Workspace.at(Path(workspace)), told(reporter)
+    place, reporter = Workspace.at(Path(workspace), storage=storage), told(reporter)
     how = How(place, place.store_uri(None), executor, workers, device, reporter=reporter)
     (cost,) = estimate((sweep_of(sweep, overrides, code=place.code),), how, extend=extend)
     return cost
@@ -233,6 +240,7 @@ def promote(
     retrain: bool = False,
     device: str = "auto",
     workspace: Where = ".",
+    storage: str | None = None,
     tracking_uri: str | None = None,
     reporter: Reporter | None = None,
 ) -> Promotion:
@@ -246,6 +254,7 @@ def promote(
         retrain: Train it again first if its weights were collected.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
         workspace: Where the study is, where it is given by its name.
+        storage: As for `sweep`, where it is given by its name.
         tracking_uri: As for `sweep`.
         reporter: As for `sweep`.
     Raises:
@@ -254,7 +263,7 @@ def promote(
     """
     from deepcolor.app.promote import promote_trial
 
-    place = study.workspace if isinstance(study, Study) else Workspace.at(Path(workspace))
+    place = study.workspace if isinstance(study, Study) else Workspace.at(Path(workspace), storage=storage)
     uri = tracking_uri or (study.tracking_uri if isinstance(study, Study) else place.store_uri(None))
     return promote_trial(
         place,

@@ -31,14 +31,19 @@ _SECRET_VARIABLES = (
     "AZURE_STORAGE_ACCESS_KEY",
     "AZURE_STORAGE_CONNECTION_STRING",
 )
-_URI_VARIABLE = re.compile(r".*_(?:UR[IL]|PROXY)", re.IGNORECASE)
-_URI_OPTIONS = ("--tracking-uri", "--to")
+_URI_VARIABLE = re.compile(r".*_(?:UR[IL]|PROXY|STORAGE)", re.IGNORECASE)
+_STORAGE_OPTION, _STORAGE = "--storage", "DEEPCOLOR_STORAGE"
+_URI_OPTIONS = ("--tracking-uri", "--to", _STORAGE_OPTION)
 
 _START = r"(?P<start>[A-Za-z][A-Za-z0-9+.-]*://)"
 _IN_A_URI = re.compile(rf"{_START}(?P<user>.*@)", re.DOTALL)
 # Searched for from its `://` on: from its first letter, a long word would be searched again from each of its letters.
 _IN_A_TEXT = re.compile(r"(?P<start>(?<=[A-Za-z0-9+.-])://)(?P<user>[^\s'\"<>]*@)")
 """User and password reach to the last `@`: a password may hold one, or a slash, unquoted."""
+_DATABASE = re.compile(r"(?:postgres(?:ql)?|mysql|mariadb)(?:\+\w+)?://$")
+_LONE_USER = re.compile(r"[\w.%-]+@")
+"""Without a password, the user of a database is no secret, and nobody could connect without the name."""
+_LONGEST_SCHEME = 40
 _PARAMETER = re.compile(
     r"(?P<name>[?&;#](?:[\w.-]*(?:pass|pwd|token|secret|credential|auth|signature|api_?key|access_?key|private_?key)[\w.-]*"
     r"|key|sig|odbc_connect)=)(?P<value>[^&;#\s'\"<>]+)",
@@ -57,7 +62,9 @@ _HALVES = re.compile("[\udc80-\udcff]")
 
 
 def shown_uri(uri: str) -> str:
-    """Return a URI without user and password, and without the values of parameters such as `?password=`."""
+    """Return a URI without user and password, and without the values of parameters such as `?password=`; the user of a
+    database stays where there is no password.
+    """
     return _PARAMETER.sub(rf"\g<name>{HIDDEN}", _IN_A_URI.sub(_without_user, uri))
 
 
@@ -101,12 +108,16 @@ def shown_command(arguments: Sequence[str]) -> str:
 
 def resume_line(arguments: Sequence[str]) -> str:
     """Return the line that runs a command again, with the variables to set first if a secret was left out of it."""
-    given = [uri for uri in _stores_in(arguments) if has_secret(uri)]
+    given = [(option, uri) for option, uri in _stores_in(arguments) if has_secret(uri)]
     if not given:
         return shown_command(arguments)
-    whole = any(_is_whole_secret(uri) for uri in given)
-    variables = TRACKING_URI if whole else f"{USERNAME} and {PASSWORD}"
-    return f"{shown_command(arguments)} (set {variables} first)"
+    stores = [uri for option, uri in given if option != _STORAGE_OPTION]
+    variables = [_STORAGE] if len(stores) < len(given) else []
+    if any(_is_whole_secret(uri) for uri in stores):
+        variables.append(TRACKING_URI)
+    elif stores:
+        variables += [USERNAME, PASSWORD]
+    return f"{shown_command(arguments)} (set {' and '.join(variables)} first)"
 
 
 def fit_to_print(text: str) -> str:
@@ -176,7 +187,14 @@ class Guarded:
 
 
 def _without_user(match: re.Match[str]) -> str:
-    return match["start"] if not match["user"].startswith("/") else match[0]
+    return match["start"] if not (match["user"].startswith("/") or _has_lone_user(match)) else match[0]
+
+
+def _has_lone_user(match: re.Match[str]) -> bool:
+    """Whether what stands before the host in a URI is the name of a database's user, and no password."""
+    first = max(0, match.start() - _LONGEST_SCHEME)
+    scheme = match.string[first : match.start()] + match["start"]
+    return _DATABASE.search(scheme) is not None and _LONE_USER.fullmatch(match["user"]) is not None
 
 
 def _shown_argument(argument: str) -> str:
@@ -192,18 +210,18 @@ def _is_whole_secret(uri: str) -> bool:
     return has_secret(uri) and not (is_server and _PARAMETER.search(uri) is None)
 
 
-def _stores_in(arguments: Sequence[str]) -> Iterator[str]:
+def _stores_in(arguments: Sequence[str]) -> Iterator[tuple[str, str]]:
     for option, argument in zip(("", *arguments), arguments, strict=False):
         name, separator, value = argument.partition("=")
         if option in _URI_OPTIONS:
-            yield argument
+            yield option, argument
         elif separator and name in _URI_OPTIONS:
-            yield value
+            yield name, value
 
 
 def _secrets_of(uri: str) -> Iterator[str]:
     match = _IN_A_URI.match(uri)
-    if match is not None and not match["user"].startswith("/"):
+    if match is not None and not match["user"].startswith("/") and not _has_lone_user(match):
         user, separator, password = match["user"].removesuffix("@").partition(":")
         yield from _forms(password if separator else user)
         yield from (form for form in _forms(f"{unquote(user)}:{unquote(password)}") if separator)

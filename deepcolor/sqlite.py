@@ -1,5 +1,6 @@
 """How the workspace's SQLite databases are kept and named: with a write-ahead log while they are in use, as a single
-file afterwards; read from a private copy where nothing can be written.
+file afterwards; without one on a network file system, where it does not work; read from a private copy where nothing
+can be written.
 """
 
 from __future__ import annotations
@@ -11,7 +12,10 @@ import tempfile
 import weakref
 from contextlib import closing, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
+
+from deepcolor.mounts import is_network
+from deepcolor.settings import read_journal
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -73,36 +77,55 @@ def private_copy(database: Path, *, owner: object) -> Path:
     return copy
 
 
-def use_write_ahead_log(engine: Engine, *, owner: object) -> None:
-    """Let readers and the writer work at the same time, and commit without waiting for the disk each time.
+def journal_of(database: Path) -> Literal["wal", "delete"]:
+    """Return how a workspace's database keeps what is not committed yet: as its settings say, else with a write-ahead
+    log wherever that works. The log's index is memory that processes share, which those on two hosts cannot.
+    """
+    named = read_journal(database.parent.parent)
+    if named == "auto":
+        return "delete" if is_network(database.parent) else "wal"
+    return named
+
+
+def keep_journal(engine: Engine, *, database: Path, owner: object) -> None:
+    """Let readers and the writer work at the same time, and commit without waiting for the disk each time, where there
+    can be a write-ahead log; elsewhere they wait for each other, and for the disk.
 
     With synchronous=NORMAL every commit survives a crash of the process; a power cut may lose the last few, which the
     next start repeats.
 
     Args:
-        engine: A database in a file; it may be given more than once.
+        engine: Of the database; it may be given more than once.
+        database: Its file.
         owner: When it is collected, or the process ends, the engine's connections are closed. The last connection to
             close merges the log: the database is then a single file, which can be copied by itself.
     """
     from sqlalchemy import event
 
-    if not event.contains(engine, "connect", _configure):
-        event.listen(engine, "connect", _configure)
+    configure = _with_log if journal_of(database) == "wal" else _without_log
+    if not event.contains(engine, "connect", configure):
+        event.listen(engine, "connect", configure)
         engine.dispose()
     weakref.finalize(owner, engine.dispose)
 
 
-def keep_write_ahead_log(database: Path) -> None:
-    """Let every later connection have a write-ahead log, where the engines cannot be told of it: they wait for the disk
-    at each commit, but readers and the writer still go on beside each other.
+def set_journal(database: Path) -> None:
+    """Let every later connection keep its journal so, where the engines cannot be told of it: they wait for the disk at
+    each commit, but where there is a write-ahead log readers and the writer still go on beside each other.
     """
     with (
         suppress(sqlite3.OperationalError),
         closing(sqlite3.connect(database)) as connection,
     ):  # Locked: in use already.
-        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute(f"PRAGMA journal_mode={journal_of(database)}")
 
 
-def _configure(connection: Any, _: Any) -> None:
+def _with_log(connection: Any, _: Any) -> None:
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=NORMAL")
+
+
+def _without_log(connection: Any, _: Any) -> None:
+    # From one that was moved here from a local disk the log goes; while another process has it open, that one keeps it.
+    with suppress(sqlite3.OperationalError):
+        connection.execute("PRAGMA journal_mode=DELETE")

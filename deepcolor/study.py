@@ -25,19 +25,22 @@ if TYPE_CHECKING:
 Where = str | PathLike[str]
 
 
-def open_study(name: str, *, workspace: Where = ".", tracking_uri: str | None = None) -> Study:
+def open_study(
+    name: str, *, workspace: Where = ".", storage: str | None = None, tracking_uri: str | None = None
+) -> Study:
     """Open a study to look at it, finished or not.
 
     Args:
         name: Its name.
         workspace: Where it is.
+        storage: As for `deepcolor.sweep`.
         tracking_uri: As for `deepcolor.sweep`; where `Study.promote` registers.
     Raises:
         StudyError: There is no such study; the message names the nearest.
     """
     from deepcolor.search.study.storage import StudyStorage
 
-    place = Workspace.at(Path(workspace))
+    place = Workspace.at(Path(workspace), storage=storage)
     return Study(StudyStorage(place).load(name), place, place.store_uri(tracking_uri))
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from deepcolor.errors import UserError, WorkspaceError
-from deepcolor.printable import shown_uri
+from deepcolor.printable import note_secrets, shown_uri
+from deepcolor.settings import SETTINGS_FILE, STORAGE_VARIABLE, Settings, read_settings, storage_of_environment
 from deepcolor.sqlite import sqlite_file, sqlite_url
 
 FAILURES = "failures"
@@ -76,16 +78,66 @@ def check_store_uri(uri: str, *, option: str) -> None:
         raise UserError(f"tracking URI: must name a server or a database; got {shown_uri(uri)} ({option}). {advice}")
 
 
+_POSTGRES = re.compile(r"postgres(?:ql)?(?:\+psycopg)?://")
+POSTGRES = "postgresql+psycopg://"
+"""How the URL of every database of PostgreSQL begins here, whatever was written."""
+
+
+def checked_storage(uri: str, *, option: str) -> str:
+    """Return the URL of a database of studies as SQLAlchemy is given it.
+
+    Args:
+        uri: As it came from outside.
+        option: What it was given with, for the message.
+    Raises:
+        WorkspaceError: It names no database that studies can be kept in.
+    """
+    note_secrets(uri)
+    if uri.startswith("sqlite"):
+        if sqlite_file(uri) is not None:
+            return uri
+        advice = "Write sqlite:///PATH, with three slashes before a relative path and four before an absolute one."
+    elif match := _POSTGRES.match(uri):
+        url = POSTGRES + uri[match.end() :]
+        if _names_a_database(url):
+            return url
+        advice = f"Write {POSTGRES}USER@HOST/DATABASE; in a password, write / as %2F and @ as %40."
+    else:
+        advice = f"Write {POSTGRES}USER@HOST/DATABASE, or sqlite:///FILE."
+    raise WorkspaceError(
+        f"storage: must be a database of PostgreSQL or SQLite; got {shown_uri(uri)} ({option}). {advice}"
+    )
+
+
+def _names_a_database(url: str) -> bool:
+    from sqlalchemy import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        return bool(make_url(url).database)
+    except (ArgumentError, ValueError):
+        return False
+
+
 @dataclass(frozen=True)
 class Workspace:
-    """The folder that holds `experiments/`, `studies/` and `mlruns/`; all state is kept below it."""
+    """The folder that holds `experiments/`, `studies/` and `mlruns/`; all state is kept below it, but for studies that
+    are kept in a database elsewhere.
+    """
 
     root: Path
+    named_storage: str | None = field(default=None, repr=False)
+    """The database of its studies, if one was named for this command; else its settings or the environment say so."""
+    storage_option: str = field(default="--storage", compare=False)
+    """What that was named with, for messages."""
 
     @classmethod
-    def at(cls, root: Path | str) -> Workspace:
+    def at(cls, root: Path | str, *, storage: str | None = None) -> Workspace:
         """Name the workspace at `root`, made absolute. Nothing is created or read.
 
+        Args:
+            root: Its folder.
+            storage: The database of its studies, in place of the one that its settings name.
         Raises:
             WorkspaceError: The path is not UTF-8, so no database can be created there.
         """
@@ -96,7 +148,64 @@ class Workspace:
             raise WorkspaceError(
                 f"workspace: the path must be UTF-8, as SQLite needs it; got {str(path)!r}. Rename the folder."
             ) from None
-        return cls(path)
+        return cls(path, storage)
+
+    @cached_property
+    def settings(self) -> Settings:
+        """What its file `deepcolor.yaml` says.
+
+        Raises:
+            WorkspaceError: The file cannot be read, or a key or a value in it is wrong.
+        """
+        return read_settings(self.root)
+
+    @cached_property
+    def storage(self) -> str:
+        """The URL of the database of its studies, which may hold a password: named for this command, else by
+        DEEPCOLOR_STORAGE, else by its settings, else its own.
+
+        Raises:
+            WorkspaceError: It names no database that studies can be kept in; or the settings cannot be read.
+        """
+        if self.named_storage:
+            return checked_storage(self.named_storage, option=self.storage_option)
+        if by_variable := storage_of_environment():
+            return checked_storage(by_variable, option=STORAGE_VARIABLE)
+        if (named := self.settings.storage) is None:
+            return sqlite_url(self.own_db)
+        url = checked_storage(named, option=str(self.root / SETTINGS_FILE))
+        if url.startswith("sqlite"):
+            from sqlalchemy import make_url
+
+            return sqlite_url(self.root / str(make_url(url).database))
+        return url
+
+    @property
+    def on_server(self) -> bool:
+        """Whether its studies are kept by a database server."""
+        return self.storage.startswith(POSTGRES)
+
+    @property
+    def storage_to_keep(self) -> str:
+        """The URL of the database of its studies as it can be written down: with its user, without a password."""
+        from sqlalchemy import URL, make_url
+
+        url = make_url(self.storage)
+        secret = [name for name in url.query if "password" in name]
+        kept = URL.create(
+            url.drivername,
+            username=url.username,
+            host=url.host,
+            port=url.port,
+            database=url.database,
+            query=url.difference_update_query(secret).query,
+        )
+        return kept.render_as_string(hide_password=False)
+
+    @property
+    def shown_storage(self) -> str:
+        """The database of its studies, for people: a file, or a URL without its password."""
+        return shown_uri(self.storage) if self.on_server else str(self.optuna_db)
 
     @property
     def experiments(self) -> Path:
@@ -111,8 +220,14 @@ class Workspace:
         return self.root / "mlruns"
 
     @property
-    def optuna_db(self) -> Path:
+    def own_db(self) -> Path:
+        """The file that holds the studies of a workspace for which nothing else is said."""
         return self.studies / "optuna.db"
+
+    @property
+    def optuna_db(self) -> Path:
+        """The file that holds its studies, where that is one."""
+        return sqlite_file(self.storage) or self.own_db
 
     @property
     def optuna_url(self) -> str:
@@ -127,8 +242,10 @@ class Workspace:
         return sqlite_url(self.mlflow_db)
 
     def store_uri(self, named: str | None) -> str:
-        """The MLflow store: the named one, else that of MLFLOW_TRACKING_URI, else the workspace's own."""
-        return named or os.environ.get("MLFLOW_TRACKING_URI") or self.mlflow_uri
+        """The MLflow store: the named one, else that of MLFLOW_TRACKING_URI, else that of the settings, else the
+        workspace's own.
+        """
+        return named or os.environ.get("MLFLOW_TRACKING_URI") or self.settings.tracking_uri or self.mlflow_uri
 
     @property
     def artifacts(self) -> Path:

@@ -5,17 +5,21 @@ import gc
 import multiprocessing
 import os
 import signal
+from collections.abc import Iterator
 from multiprocessing import forkserver
 
 import pytest
+from _pytest.terminal import TerminalReporter
 from hypothesis import HealthCheck, settings
 
 from deepcolor.cli import console
 from deepcolor.tracking import writer
+from tests.postgres import HOW, MISSING, Postgres, needed, shared_postgres
 from tests.processes import ForkedWriter
 
 # How long a machine takes says nothing about what is tested; tests must not fail on a busy one.
-settings.register_profile("deepcolor", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# Examples are new ones each time, in CI too.
+settings.register_profile("deepcolor", deadline=None, derandomize=False, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("deepcolor")
 
 
@@ -36,6 +40,25 @@ def pytest_collection_finish() -> None:
     """Let nothing that has been imported or collected be looked at for garbage, which would take a second each time."""
     gc.freeze()
     atexit.register(gc.unfreeze)  # torch's bindings complain of what is left at the end.
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_terminal_summary(terminalreporter: TerminalReporter) -> Iterator[None]:
+    """Say last what was not tested for want of a program."""
+    yield
+    missing = [report for report in terminalreporter.stats.get("skipped", ()) if MISSING in str(report.longrepr)]
+    if missing:
+        terminalreporter.write_line(
+            f"NOT TESTED: PostgreSQL is missing, {len(missing)} tests were skipped. Install it: {HOW}.",
+            red=True,
+            bold=True,
+        )
+
+
+@pytest.fixture(scope="session")
+def postgres(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Postgres:
+    """The PostgreSQL that all tests share."""
+    return shared_postgres(tmp_path_factory, needed())
 
 
 @pytest.fixture(autouse=True)

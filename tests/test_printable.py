@@ -32,6 +32,9 @@ def _nothing_known(monkeypatch: pytest.MonkeyPatch) -> None:
         ("http://me:p?a#s s@host:5000", "http://host:5000"),
         ("http://me:p%40ss@host", "http://host"),
         ("postgresql+psycopg2://me:secret@host/db?sslmode=require", "postgresql+psycopg2://host/db?sslmode=require"),
+        ("postgresql+psycopg://ann@host:5433/db", "postgresql+psycopg://ann@host:5433/db"),
+        ("postgresql+psycopg://ann:@host/db", "postgresql+psycopg://host/db"),
+        ("postgresql://ann@host/db?password=secret", "postgresql://ann@host/db?password=***"),
         ("http://host/?password=secret&x=1", "http://host/?password=***&x=1"),
         ("http://host/?x=1&api_token=secret", "http://host/?x=1&api_token=***"),
         ("mssql+pyodbc:///?odbc_connect=PWD%3Dsecret", "mssql+pyodbc:///?odbc_connect=***"),
@@ -79,7 +82,9 @@ def test_secrets_of_the_environment_are_hidden(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "swordfish")
     monkeypatch.setenv("HTTPS_PROXY", "http://me:hunter22@proxy:80")
     assert printable.without_secrets("basic swordfish via hunter22 (swordfishes)") == "basic *** via *** (swordfishes)"
-    assert not {"MLFLOW_TRACKING_PASSWORD", "HTTPS_PROXY"} & printable.environment_of_child().keys()
+    monkeypatch.setenv("DEEPCOLOR_STORAGE", "postgresql://ann:hunter22@db/x")
+    hidden = {"MLFLOW_TRACKING_PASSWORD", "HTTPS_PROXY", "DEEPCOLOR_STORAGE"}
+    assert not hidden & printable.environment_of_child().keys()
 
 
 @pytest.mark.parametrize(
@@ -98,6 +103,13 @@ def test_secrets_of_the_environment_are_hidden(monkeypatch: pytest.MonkeyPatch) 
         (["--tracking-uri", "postgresql://a:pw12@b/c"], "", "MLFLOW_TRACKING_URI"),
         (["--tracking-uri=http://b/?token=pw12"], "", "MLFLOW_TRACKING_URI"),
         (["--tracking-uri", "http://b"], "--tracking-uri http://b", None),
+        (["--storage", "postgresql+psycopg://a@b/c"], "--storage postgresql+psycopg://a@b/c", None),
+        (["--storage", "postgresql+psycopg://a:pw12@b/c"], "", "DEEPCOLOR_STORAGE"),
+        (
+            ["--storage=postgresql://a:pw12@b/c", "--tracking-uri", SERVER.format("pw12")],
+            "--tracking-uri http://tracker:5000",
+            f"DEEPCOLOR_STORAGE and {BOTH}",
+        ),
     ],
 )
 def test_a_resume_line_works_without_its_secret(given_words: list[str], command: str, needs: str | None) -> None:

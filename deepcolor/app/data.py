@@ -391,7 +391,7 @@ def _before(workspace: Workspace, name: str) -> Manifest | None:
 
 def _what_of_studies(workspace: Workspace, name: str) -> str:
     """What becomes of the studies of a data set that is replaced; empty if there are none."""
-    if not workspace.optuna_db.is_file():
+    if not (workspace.on_server or workspace.optuna_db.is_file()):
         return ""
     from deepcolor.search.study.storage import StudyStorage
 

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from deepcolor.errors import StudyError, WorkspaceError
 from deepcolor.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -41,33 +42,76 @@ def collect_garbage(
         TrackingError: A store cannot be read, so what its versions need cannot be known.
     """
     from deepcolor.registry.references import registered
-    from deepcolor.search.study.ownership import sole_store
-    from deepcolor.search.study.storage import StudyStorage
+    from deepcolor.search.study.ownership import sole_server, sole_store
+    from deepcolor.search.study.used import all_used
     from deepcolor.search.upkeep.collection import Garbage, find_garbage, remove
     from deepcolor.tracking.artifacts import without_run
 
     asked = tuple(dict.fromkeys([tracking_uri, workspace.mlflow_uri, *also]))
     if not workspace.studies.is_dir():
         return Collected(Garbage(()), asked)
-    storage = StudyStorage(workspace)
+    # A study that has moved to another database, or that others keep there, needs its trainings too.
+    places = all_used(workspace)
+    storage, *others = _opened(places)
     references = registered(asked)
-    if not removing:
+
+    def find() -> Garbage:
         artifacts = without_run(workspace.mlflow_uri, workspace.artifacts)
-        garbage = find_garbage(workspace, storage, keep=keep, references=references, artifacts=artifacts)
-        return Collected(garbage, asked)
-    with sole_store(workspace), ExitStack() as locks:
-        _lock_all(locks, workspace, storage)
+        return find_garbage(workspace, storage, also=others, keep=keep, references=references, artifacts=artifacts)
+
+    if not removing:
+        return Collected(find(), asked)
+    with ExitStack() as locks:
+        for place in [place for place in places[1:] if place.on_server]:
+            locks.enter_context(sole_server(place))
+        locks.enter_context(sole_store(workspace))
+        # A driver of an older version does not share the store, and is known by its lock alone.
+        _lock_all(locks, places, [storage, *others])
         # Promotions that came before the store was had alone are seen by this second look.
         references |= registered(asked)
-        artifacts = without_run(workspace.mlflow_uri, workspace.artifacts)
-        garbage = find_garbage(workspace, storage, keep=keep, references=references, artifacts=artifacts)
+        garbage = find()
         remove(garbage)
         return Collected(garbage, asked)
 
 
-def _lock_all(locks: ExitStack, workspace: Workspace, storage: StudyStorage) -> None:
-    """Own every study: a driver of an older version does not share the store, and is known by its lock alone."""
-    from deepcolor.search.study.ownership import driver_lock
+def _opened(places: Sequence[Workspace]) -> list[StudyStorage]:
+    """Every database that holds studies of a workspace.
 
-    for name in storage.names():
-        locks.enter_context(driver_lock(workspace, name, named=False))
+    Raises:
+        StudyError: One of the others does not answer.
+        WorkspaceError: The one that is used now does not.
+    """
+    from deepcolor.search.study.storage import StudyStorage
+    from deepcolor.search.study.used import USED_FILE
+
+    storages: list[StudyStorage] = []
+    for number, place in enumerate(places):
+        try:
+            storages.append(StudyStorage(place))
+            storages[-1].names()
+        except WorkspaceError as error:
+            if number == 0:
+                raise
+            raise StudyError(
+                f"gc: every database in {place.studies / USED_FILE} has held studies of this workspace, and must say "
+                f"what they need; {error} If it is gone for ever, remove its line."
+            ) from error
+    return storages
+
+
+def _lock_all(locks: ExitStack, workspaces: Sequence[Workspace], storages: Sequence[StudyStorage]) -> None:
+    """Keep drivers from every study of a workspace, in all databases that hold some.
+
+    Raises:
+        StudyError: A driver is at work on one.
+    """
+    from deepcolor.search.study.ownership import folder_lock
+    from deepcolor.search.study.server import server_of
+
+    names = [storage.names() for storage in storages]
+    for name in dict.fromkeys(name for some in names for name in some):
+        locks.enter_context(folder_lock(workspaces[0], name))
+    for workspace, some in zip(workspaces, names, strict=True):
+        if (server := server_of(workspace)) is not None:
+            for name in some:
+                locks.enter_context(server.undriven(name))

@@ -67,7 +67,10 @@ class Parents:
         pins = study.pins
         if key not in pins:
             folder = self._workspace.study(study.name) / "parents" / f"{len(pins):02d}"
-            exact = self._copy_best(ref, setting, folder) if by_study else self._pull(ref, folder)
+            # That the database of the other study is away for a moment must not be blamed on the setting.
+            exact = (
+                study.lasting(lambda: self._copy_best(ref, setting, folder)) if by_study else self._pull(ref, folder)
+            )
             description = read_description(folder)
             study.pin(key, {"ref": exact, "sha256": description.weights_sha256, "folder": folder.name})
             pins = study.pins

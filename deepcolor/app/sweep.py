@@ -97,6 +97,7 @@ def _drive(
     from deepcolor.search.plan.workload import refuse_if_nothing_fits
     from deepcolor.search.recording import Projection
     from deepcolor.search.rules.completion import is_finished
+    from deepcolor.search.study.ownership import unkept_locks
     from deepcolor.search.study.pictures import note_pictures
     from deepcolor.search.study.sizes import left_out
     from deepcolor.search.study.starts import Start, write_start
@@ -105,10 +106,12 @@ def _drive(
     workspace = how.workspace
     storage = StudyStorage(workspace)
     parents = Parents(workspace, storage, tracking_uri=how.tracking_uri)
+    if (unkept := unkept_locks(workspace)) is not None:
+        how.reporter.warn(unkept)
     steps.step("opening the studies database", slow="waiting for the studies database, which another program may hold")
     with (
         writing_below(workspace),
-        owned(workspace, sweep.study, on_wait=how.reporter.note, between=stop.heed),
+        owned(workspace, sweep.study, on_wait=how.reporter.note, between=stop.heed, say=how.reporter.warn),
     ):
         keep(Code(sweep.code, workspace.code))
         study = storage.open(

@@ -54,6 +54,7 @@ def _register() -> None:
         plan,
         promote,
         stages,
+        storage,
         studies,
         sweep,
         sync,
@@ -70,6 +71,7 @@ def _register() -> None:
         for command in commands:
             app.command(rich_help_panel=panel)(command)
     app.add_typer(data.app, name="data", rich_help_panel="Start")
+    app.add_typer(storage.app, name="storage", rich_help_panel="Keep in order")
 
 
 _register()

@@ -13,13 +13,14 @@ from deepcolor.cli.options import (
     DebugOption,
     JsonOption,
     QuietOption,
+    StorageOption,
     TrackingOption,
     WorkspaceOption,
     guard_secrets,
     tracking_uri,
+    workspace_at,
 )
 from deepcolor.words import size
-from deepcolor.workspace import Workspace
 
 if TYPE_CHECKING:
     from deepcolor.app.gc import Collected
@@ -52,6 +53,7 @@ def gc(
         ),
     ] = None,
     workspace: WorkspaceOption = HERE,
+    storage: StorageOption = None,
     tracking: TrackingOption = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
@@ -71,7 +73,7 @@ def gc(
 
       deepcolor gc --also https://mlflow.example.org --json
     """
-    place = Workspace.at(workspace)
+    place = workspace_at(workspace, storage)
     for uri in also or ():
         guard_secrets(uri, option="--also")
     uri = tracking_uri(place, tracking)

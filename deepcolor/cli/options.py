@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from shlex import quote
 from typing import Annotated
@@ -25,6 +26,7 @@ from deepcolor.printable import (
     shown_command,
     shown_uri,
 )
+from deepcolor.settings import SETTINGS_FILE, STORAGE_VARIABLE
 from deepcolor.workspace import Workspace, check_store_uri
 
 COMMON = "Common options"
@@ -76,6 +78,8 @@ JsonOption = Annotated[
     bool,
     typer.Option("--json", callback=_set_json, help="Print the result as one JSON object.", rich_help_panel=COMMON),
 ]
+_NAMED_THERE = ("--also", "FROM", "TO")
+"""What only the command line can name."""
 _on_command_line: set[str] = set()
 """Tracking URIs that were given there, and not by a variable."""
 
@@ -97,6 +101,19 @@ TrackingOption = Annotated[
         envvar="MLFLOW_TRACKING_URI",
         help="MLflow server or database.",
         show_default="sqlite in mlruns/",
+        rich_help_panel=COMMON,
+    ),
+]
+
+StorageOption = Annotated[
+    str | None,
+    typer.Option(
+        "--storage",
+        callback=noted,
+        envvar=STORAGE_VARIABLE,
+        metavar="postgresql+psycopg://USER@HOST/DATABASE",
+        help="Database of the studies; better said once, in the workspace's deepcolor.yaml.",
+        show_default="sqlite in studies/",
         rich_help_panel=COMMON,
     ),
 ]
@@ -142,6 +159,25 @@ DeviceOption = Annotated[
 HERE = Path()
 
 
+def workspace_at(root: Path, storage: str | None) -> Workspace:
+    """Return the workspace in a folder, with the database of its studies that was asked for.
+
+    Raises:
+        WorkspaceError: No studies can be kept in that.
+    """
+    option = STORAGE_VARIABLE if storage is not None and storage not in _on_command_line else "--storage"
+    place = replace(Workspace.at(root, storage=storage), storage_option=option)
+    guard_secrets(place.storage if storage is None else storage, option=option)
+    return place
+
+
+def with_storage(workspace: Workspace) -> str:
+    """Return the options that a command needs to find the same workspace and the same studies."""
+    named = workspace.named_storage
+    storage = f" --storage {quote(shown_uri(named))}" if named is not None and named in _on_command_line else ""
+    return in_workspace(workspace.root) + storage
+
+
 def in_workspace(root: Path) -> str:
     """Return what a command needs to work in a workspace: an option, or nothing where it finds it by itself."""
     named = os.environ.get("DEEPCOLOR_WORKSPACE")
@@ -162,8 +198,10 @@ def tracking_uri(workspace: Workspace, given: str | None) -> str:
     """
     by_variable = given is not None and given == os.environ.get(TRACKING_URI) and given not in _on_command_line
     option = TRACKING_URI if by_variable else "--tracking-uri"
+    uri = given or workspace.settings.tracking_uri or workspace.mlflow_uri
+    if not given and workspace.settings.tracking_uri:
+        option = SETTINGS_FILE
     call_tracking_uri(option)
-    uri = given or workspace.mlflow_uri
     guard_secrets(uri, option=option)
     check_store_uri(uri, option=option)
     os.environ[TRACKING_URI] = shown_uri(uri)
@@ -178,8 +216,10 @@ def guard_secrets(uri: str, *, option: str) -> None:
             stream = getattr(sys, name)
             if stream is not None and not isinstance(stream, Guarded):
                 setattr(sys, name, Guarded(stream))
-    if has_secret(uri) and (uri in _on_command_line or option == "--also"):
+    if has_secret(uri) and (uri in _on_command_line or option in _NAMED_THERE):
         better = f"{USERNAME} and {PASSWORD}" if uri.startswith(("http://", "https://")) else TRACKING_URI
+        if option in {"--storage", "FROM", "TO"}:
+            better = "PGPASSWORD, or write it into ~/.pgpass,"
         console.warn(
             f"{option}: everyone on this machine can see the password in it, in the list of processes. "
             f"Set {better} instead."

@@ -19,12 +19,14 @@ from deepcolor.cli.options import (
     JsonOption,
     OverrideOption,
     QuietOption,
+    StorageOption,
     TrackingOption,
     WorkersOption,
     WorkspaceOption,
     command_lines,
-    in_workspace,
     tracking_uri,
+    with_storage,
+    workspace_at,
 )
 from deepcolor.cli.reporter import ConsoleReporter
 from deepcolor.words import duration, figure_text, params_line, value_text
@@ -55,6 +57,7 @@ def pipeline(
     workers: WorkersOption = None,
     device: DeviceOption = "auto",
     workspace: WorkspaceOption = HERE,
+    storage: StorageOption = None,
     tracking: TrackingOption = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
@@ -76,7 +79,7 @@ def pipeline(
     from deepcolor.app.pipeline import run_pipeline
     from deepcolor.config.load import load_pipeline
 
-    place = Workspace.at(workspace)
+    place = workspace_at(workspace, storage)
     parsed = load_pipeline(file, override or (), code=place.code)
     command, resume = command_lines()
     uri, reporter = tracking_uri(place, tracking), ConsoleReporter()
@@ -114,7 +117,7 @@ def show_pipeline(parsed: Pipeline, results: list[StageResult], workspace: Works
     from deepcolor.app.pipeline import summary_path
 
     lines.append(f"{console.bold('summary')}   {summary_path(parsed, workspace)}")
-    where = in_workspace(workspace.root)
+    where = with_storage(workspace)
     usable = [result.promotion.version for result in results if result.promotion.version.colours]
     model = f" --model {reference(usable[-1])}" if usable else ""
     commands = ("models", "ui", f"colorize PHOTO -o OUT{model}")

@@ -16,15 +16,16 @@ from deepcolor.cli.options import (
     JsonOption,
     OverrideOption,
     QuietOption,
+    StorageOption,
     TrackingOption,
     WorkersOption,
     WorkspaceOption,
     tracking_uri,
+    workspace_at,
 )
 from deepcolor.cli.reporter import ConsoleReporter
 from deepcolor.counting import counted
 from deepcolor.words import duration, size
-from deepcolor.workspace import Workspace
 
 if TYPE_CHECKING:
     from deepcolor.app.plan import Plan
@@ -41,6 +42,7 @@ def plan(
     workers: WorkersOption = None,
     device: DeviceOption = "auto",
     workspace: WorkspaceOption = HERE,
+    storage: StorageOption = None,
     tracking: TrackingOption = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
@@ -63,7 +65,7 @@ def plan(
     from deepcolor.app.how import How
     from deepcolor.app.plan import plan_file
 
-    place = Workspace.at(workspace)
+    place = workspace_at(workspace, storage)
     how = How(place, tracking_uri(place, tracking), executor, workers, device, reporter=ConsoleReporter())
     _show(plan_file(file, how, overrides=override or (), extend=extend))
 

@@ -13,12 +13,13 @@ from deepcolor.cli.options import (
     DeviceOption,
     JsonOption,
     QuietOption,
+    StorageOption,
     TrackingOption,
     WorkspaceOption,
     tracking_uri,
+    workspace_at,
 )
 from deepcolor.cli.reporter import ConsoleReporter
-from deepcolor.workspace import Workspace
 
 
 def promote(
@@ -39,6 +40,7 @@ def promote(
     ] = False,
     device: DeviceOption = "auto",
     workspace: WorkspaceOption = HERE,
+    storage: StorageOption = None,
     tracking: TrackingOption = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
@@ -61,7 +63,7 @@ def promote(
 
       deepcolor promote my-fruit-colorizer --as fruits
     """
-    place = Workspace.at(workspace)
+    place = workspace_at(workspace, storage)
     uri = tracking_uri(place, tracking)
     from deepcolor.app.promote import promote_trial
 

@@ -12,7 +12,15 @@ import typer
 
 from deepcolor.cli import console
 from deepcolor.cli.confirmation import confirmation_lines, show_confirmation
-from deepcolor.cli.options import HERE, DebugOption, JsonOption, QuietOption, WorkspaceOption
+from deepcolor.cli.options import (
+    HERE,
+    DebugOption,
+    JsonOption,
+    QuietOption,
+    StorageOption,
+    WorkspaceOption,
+    workspace_at,
+)
 from deepcolor.errors import StudyError
 from deepcolor.words import figure_text, param_text, params_line, value_text
 from deepcolor.workspace import Workspace
@@ -45,6 +53,7 @@ def studies(
         ),
     ] = None,
     workspace: WorkspaceOption = HERE,
+    storage: StorageOption = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
     debug: DebugOption = False,
@@ -66,7 +75,7 @@ def studies(
     """
     from deepcolor.app.studies import list_studies, standing_of
 
-    place = Workspace.at(workspace)
+    place = workspace_at(workspace, storage)
     if write_sweep is not None:
         _write_sweep(place, name, write_sweep)
     elif name is None:

@@ -19,12 +19,14 @@ from deepcolor.cli.options import (
     JsonOption,
     OverrideOption,
     QuietOption,
+    StorageOption,
     TrackingOption,
     WorkersOption,
     WorkspaceOption,
     command_lines,
-    in_workspace,
     tracking_uri,
+    with_storage,
+    workspace_at,
 )
 from deepcolor.cli.reporter import ConsoleReporter
 from deepcolor.cli.studies import leaderboard
@@ -51,6 +53,7 @@ def sweep(
     workers: WorkersOption = None,
     device: DeviceOption = "auto",
     workspace: WorkspaceOption = HERE,
+    storage: StorageOption = None,
     tracking: TrackingOption = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
@@ -78,7 +81,7 @@ def sweep(
     from deepcolor.app.sweep import run_sweep
     from deepcolor.config.load import load_sweep
 
-    place = Workspace.at(workspace)
+    place = workspace_at(workspace, storage)
     parsed = load_sweep(file, override or (), code=place.code)
     command, resume = command_lines()
     how = How(
@@ -117,7 +120,7 @@ def show_summary(summary: Summary, workspace: Workspace, uri: str) -> None:
 def runs_link(uri: str, study: str, workspace: Workspace) -> str:
     """Return the command that shows a study's runs."""
     server = f" --tracking-uri {quote(shown_uri(uri))}" if uri.startswith(("http://", "https://")) else ""
-    return f"deepcolor ui {study}{server}{in_workspace(workspace.root)}"
+    return f"deepcolor ui {study}{server}{with_storage(workspace)}"
 
 
 def _summary_text(summary: Summary, workspace: Workspace, link: str) -> str:
@@ -165,7 +168,7 @@ def _summary_text(summary: Summary, workspace: Workspace, link: str) -> str:
     lines.append(f"{console.bold('report')}    {workspace.report(summary.study)}")
     lines.append(f"{console.bold('compare')}   {link}")
     if best is not None:
-        lines.append(f"{console.bold('promote')}   deepcolor promote {summary.study}{in_workspace(workspace.root)}")
+        lines.append(f"{console.bold('promote')}   deepcolor promote {summary.study}{with_storage(workspace)}")
     return "\n".join(lines)
 
 

@@ -14,12 +14,13 @@ from deepcolor.cli.options import (
     DebugOption,
     JsonOption,
     QuietOption,
+    StorageOption,
     WorkspaceOption,
     noted,
     tracking_uri,
+    workspace_at,
 )
 from deepcolor.cli.reporter import ConsoleReporter
-from deepcolor.workspace import Workspace
 
 if TYPE_CHECKING:
     from deepcolor.app.sync import Synced
@@ -40,6 +41,7 @@ def sync(
         ),
     ] = None,
     workspace: WorkspaceOption = HERE,
+    storage: StorageOption = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
     debug: DebugOption = False,
@@ -57,7 +59,7 @@ def sync(
 
       deepcolor sync --to http://127.0.0.1:5000
     """
-    place = Workspace.at(workspace)
+    place = workspace_at(workspace, storage)
     uri = tracking_uri(place, to)
     from deepcolor.app.sync import sync_studies
 

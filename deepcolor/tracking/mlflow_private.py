@@ -45,7 +45,7 @@ def artifacts_at(folder: Path) -> Iterator[None]:
 def engines(client: MlflowClient) -> list[Engine]:
     """Return what a client talks to its database by, which it has no way to set or close; none where it is not known.
 
-    Then `sqlite.keep_write_ahead_log` sets what can be set in the database itself.
+    Then `sqlite.set_journal` sets what can be set in the database itself.
     """
     from sqlalchemy import Engine
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from deepcolor.errors import TrackingError
 from deepcolor.printable import note_secrets, shown_uri, tracking_option, without_secrets
-from deepcolor.sqlite import is_read_only, keep_write_ahead_log, sqlite_file, sqlite_url, use_write_ahead_log
+from deepcolor.sqlite import is_read_only, keep_journal, set_journal, sqlite_file, sqlite_url
 from deepcolor.stages.finding import SHIPPED
 from deepcolor.tracking import layout
 from deepcolor.tracking.mlflow_private import artifacts_at, engines
@@ -271,9 +271,9 @@ def _open_sqlite(tracking_uri: str, database: Path) -> MlflowClient:
             bring_home(database, artifacts=artifacts_beside(database))
             client = MlflowClient(tracking_uri=tracking_uri, registry_uri=tracking_uri)
             for engine in (found := engines(client)):
-                use_write_ahead_log(engine, owner=client)
+                keep_journal(engine, database=database, owner=client)
             if not found:
-                keep_write_ahead_log(database)
+                set_journal(database)
             client.search_experiments(max_results=1)
             client.search_registered_models(max_results=1)
             return client

@@ -25,6 +25,9 @@ from tests.reporting import draw_nothing
 from tests.search.trivial import trivial
 from tests.shared import shared
 
+on_both = pytest.mark.parametrize("bench", ["sqlite", "postgres"], indirect=True)
+"""Of a test that holds whichever database keeps the studies."""
+
 
 @dataclass
 class Memory:
@@ -102,9 +105,14 @@ def bench(
     monkeypatch: pytest.MonkeyPatch,
     request: pytest.FixtureRequest,
 ) -> Bench:
-    """A workspace with Optuna's database, empty; what is drawn of its studies is blank, unless `drawn` is asked for."""
-    workspace = Workspace.at(tmp_path).create()
-    shutil.copy(optuna_template(tmp_path_factory), workspace.optuna_db)
+    """A workspace with Optuna's database, empty, on SQLite unless a test asks for another (`on_both`); what is drawn of
+    its studies is blank, unless `drawn` is asked for.
+    """
+    if getattr(request, "param", "sqlite") == "postgres":
+        workspace = Workspace.at(tmp_path, storage=request.getfixturevalue("postgres").new_url()).create()
+    else:
+        workspace = Workspace.at(tmp_path).create()
+        shutil.copy(optuna_template(tmp_path_factory), workspace.optuna_db)
     if "drawn" not in request.fixturenames:
         draw_nothing(monkeypatch.setattr)
     return Bench(workspace, Memory())

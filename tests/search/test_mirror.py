@@ -10,7 +10,7 @@ from deepcolor.search.study import reading
 from deepcolor.search.study.reading import read_trials
 from deepcolor.search.study.storage import Outcome, Place, StoredStudy, owned
 from deepcolor.training.trajectory import View
-from tests.search.conftest import Bench
+from tests.search.conftest import Bench, on_both
 
 SweepOf = Callable[..., Sweep]
 
@@ -21,6 +21,7 @@ def sweep(sweep_of: SweepOf) -> Sweep:
     return sweep_of(space, sampler="tpe", trials=9)
 
 
+@on_both
 def test_a_driver_remembers_what_the_database_holds(bench: Bench, sweep: Sweep) -> None:
     """After trials of every kind, a driver's memory holds the same trials that another reader finds."""
     with owned(bench.workspace, sweep.study):
@@ -30,6 +31,7 @@ def test_a_driver_remembers_what_the_database_holds(bench: Bench, sweep: Sweep) 
         assert [trial.state for trial in study.trials()] == ["complete", "complete", "pruned", "failed", "waiting"]
 
 
+@on_both
 def test_trials_are_read_as_optuna_reads_them(bench: Bench, sweep: Sweep, monkeypatch: pytest.MonkeyPatch) -> None:
     """The fast way to read all trials of a study gives the same as Optuna's own, field by field; a version of Optuna
     with different columns is read by its own methods.
@@ -44,6 +46,7 @@ def test_trials_are_read_as_optuna_reads_them(bench: Bench, sweep: Sweep, monkey
     assert list(read_trials(study._storage, study._study_id).values()) == by_optuna
 
 
+@on_both
 def test_a_draw_that_is_not_started_leaves_nothing(bench: Bench, sweep: Sweep) -> None:
     """A trial appears whole, with all of its parameters, or not at all."""
     with owned(bench.workspace, sweep.study):

@@ -127,7 +127,7 @@ class Driver:
         self._account = Account(study, on_gpu=on_gpu(places.device))
         self._ending = Ending(places.stop_file)
         self._stopping = Stopping(study)
-        self._attendance = Attendance(places.stop_file.parent)
+        self._attendance = Attendance(places.stop_file.parent, held=study.held)
         self._settling = Settling(
             study,
             board=self._board,

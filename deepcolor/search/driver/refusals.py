@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from deepcolor.errors import WorkspaceError
 from deepcolor.limits import refusal
+from deepcolor.search.study.server import server_of
 from deepcolor.workspace import Workspace
 
 
@@ -25,6 +26,8 @@ def writing_below(workspace: Workspace) -> Iterator[None]:
     try:
         yield
     except (StorageInternalError, OperationalError) as error:
+        if (server := server_of(workspace)) is not None:
+            raise server.refused(error) from error
         cause = error.__cause__ if isinstance(error, StorageInternalError) else error
         reason = " ".join(str(getattr(cause, "orig", None) or cause or error).split())
         raise WorkspaceError(

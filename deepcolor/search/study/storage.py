@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 
 import optuna
 from optuna.distributions import BaseDistribution
@@ -23,11 +21,13 @@ from deepcolor.config.schema import ParamValue, SearchConfig, Sweep, unknown_nam
 from deepcolor.config.stored import Stored, read_stored
 from deepcolor.config.yamlfile import dump
 from deepcolor.counting import counted
-from deepcolor.errors import StudyError, WorkspaceError
+from deepcolor.errors import StudyError
 from deepcolor.fields.objective import Direction, Objective
 from deepcolor.plugins import Code, look_in
 from deepcolor.search.study.aims import CONSTRAINT, Aims
 from deepcolor.search.study.changes import changes_of, refused, write_resolved
+from deepcolor.search.study.copying import copy_study
+from deepcolor.search.study.database import database_of
 from deepcolor.search.study.extension import (
     COPY_SUFFIX,
     keep_adopted,
@@ -37,12 +37,13 @@ from deepcolor.search.study.extension import (
     rewritten,
 )
 from deepcolor.search.study.first import best_of_study, first_key, study_named
+from deepcolor.search.study.held import Held
 from deepcolor.search.study.in_front import numbered
 from deepcolor.search.study.mirror import Mirror
-from deepcolor.search.study.optuna_private import engine_of
 from deepcolor.search.study.ownership import owned
 from deepcolor.search.study.reading import read_trials
 from deepcolor.search.study.sampling import Drawing, sampler_of
+from deepcolor.search.study.server import server_of
 from deepcolor.search.study.sizes import DRAWS, Fitting
 from deepcolor.search.study.space import distributions, distributions_of
 from deepcolor.search.study.trials import (
@@ -65,9 +66,8 @@ from deepcolor.search.study.trials import (
     stored_trial,
     unplanned,
 )
+from deepcolor.search.study.used import note_use
 from deepcolor.search.study.writing import Changes, write_in_steps
-from deepcolor.sqlite import is_read_only, keep_write_ahead_log, private_copy, sqlite_url, use_write_ahead_log
-from deepcolor.waiting import locked
 from deepcolor.workspace import Workspace
 
 __all__ = [
@@ -84,8 +84,7 @@ __all__ = [
     "owned",
 ]
 
-LOCK_WAIT_S = 120
-"""How long a writer waits for a database that another process holds."""
+T = TypeVar("T")
 
 _SAMPLER_DRAWS = 100
 """After so many that do not fit, a sampler that insists on them is left alone."""
@@ -98,11 +97,16 @@ class StudyStorage:
 
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
+        self._database = database_of(workspace)
         look_in(workspace.code)  # Sweeps of stages that users have brought cannot be read without them.
+
+    def exists(self) -> bool:
+        """Whether there is a database yet. None is created."""
+        return self._database.exists()
 
     def names(self) -> list[str]:
         """Names of all studies, in order of creation; none if the workspace has no database yet."""
-        if not self._workspace.optuna_db.exists():
+        if not self.exists():
             return []
         names = (summary.study_name for summary in self._storage.get_all_studies())
         return [name for name in names if not name.endswith(COPY_SUFFIX)]
@@ -113,13 +117,24 @@ class StudyStorage:
         Raises:
             StudyError: There is no such study.
         """
-        names = self.names()
-        if name not in names:
+        if not self._holds(name):
+            names = self.names()
             known = (
                 unknown_name(name, names) if names else "there are no studies yet; start one with: deepcolor sweep FILE"
             )
-            raise StudyError(f"study: {name!r} is not in {self._workspace.studies}; {known}.")
+            where = self._workspace.shown_storage if self._workspace.on_server else self._workspace.studies
+            raise StudyError(f"study: {name!r} is not in {where}; {known}.")
         return StoredStudy(name, self._storage)
+
+    def _holds(self, name: str) -> bool:
+        """Whether there is such a study; of a hundred others nothing is read for that."""
+        if name.endswith(COPY_SUFFIX) or not self.exists():
+            return False
+        try:
+            self._storage.get_study_id_from_name(name)
+        except KeyError:
+            return False
+        return True
 
     def open(self, sweep: Sweep, resolve: Callable[[], Sweep], *, extend: bool = False) -> StoredStudy:
         """Create the sweep's study, or continue it. The caller holds the study's lock.
@@ -132,14 +147,23 @@ class StudyStorage:
             StudyError: A study of this name was made from another sweep, or cannot be extended to this one.
         """
         recover(self._storage, sweep.study)
+        note_use(self._workspace)
         self._make(sweep, resolve, extend=extend)
-        study = StoredStudy(sweep.study, Mirror(self._storage, sweep.study))
+        server = server_of(self._workspace)
+        held = server.held.get(sweep.study) if server is not None else None
+        study = StoredStudy(sweep.study, Mirror(self._storage, sweep.study, held=held), held=held)
         write_resolved(self._workspace, study.sweep)
         return study
 
+    def take_over(self, other: StudyStorage, name: str) -> bool:
+        """Copy a study of another database into this one; see `copying.copy_study`. The caller holds its locks."""
+        recover(other._storage, name)
+        recover(self._storage, name)
+        return copy_study(other._storage, self._storage, name)
+
     def _make(self, sweep: Sweep, resolve: Callable[[], Sweep], *, extend: bool) -> None:
         """Create the study, or let it grow, if needed."""
-        if sweep.study in self.names():
+        if self._holds(sweep.study):
             study = self.load(sweep.study)
             if study.written:
                 study.refuse_unknown()
@@ -199,39 +223,7 @@ class StudyStorage:
 
     @cached_property
     def _storage(self) -> RDBStorage:
-        from sqlalchemy.exc import SQLAlchemyError
-
-        optuna.logging.set_verbosity(optuna.logging.ERROR)
-        # A second Ctrl-C raises in the middle of a query, and the pool prints the errors it meets while it cleans up.
-        logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)
-        database = self._workspace.optuna_db
-        try:
-            if is_read_only(database):
-                return self._opened_database(private_copy(database, owner=self))
-            with self._creation_lock():
-                return self._opened_database(database)
-        except (SQLAlchemyError, OSError) as error:
-            reason = str(getattr(error, "orig", error))
-            raise WorkspaceError(
-                f"studies database: cannot be opened; {reason} ({database}). "
-                "Fix the folder's permissions, or choose another --workspace."
-            ) from error
-
-    def _opened_database(self, database: Path) -> RDBStorage:
-        storage = RDBStorage(sqlite_url(database), engine_kwargs={"connect_args": {"timeout": LOCK_WAIT_S}})
-        if engine := engine_of(storage):
-            use_write_ahead_log(engine, owner=storage)
-        else:
-            keep_write_ahead_log(database)
-        return storage
-
-    @contextmanager
-    def _creation_lock(self) -> Iterator[None]:
-        # Several processes that set the database up at once would each create its tables.
-        self._workspace.create()
-        until = "another process to open the studies database"
-        with locked(self._workspace.studies / ".optuna.lock", until=until, timeout_s=LOCK_WAIT_S):
-            yield
+        return self._database.open()
 
 
 def _is_a_mend(study: StoredStudy, changes: Sequence[str]) -> bool:
@@ -260,14 +252,16 @@ def _judged_by(aims: Aims, trial: FrozenTrial) -> FrozenTrial:
 class StoredStudy:
     """One study: its sweep, its trials, and the only way to change them."""
 
-    def __init__(self, name: str, storage: RDBStorage | Mirror) -> None:
+    def __init__(self, name: str, storage: RDBStorage | Mirror, *, held: Held | None = None) -> None:
         """Open a study that exists.
 
         Args:
             name: Its name.
             storage: Holds it; mirrored by the driver that owns it.
+            held: Its lock in that driver's hands, where a database server keeps it.
         """
         self._storage = storage
+        self.held = held
         self._study_id = storage.get_study_id_from_name(name)
         self._study = optuna.load_study(study_name=name, storage=storage)
         self._drawing: Drawing | None = None
@@ -356,6 +350,12 @@ class StoredStudy:
     def pin(self, key: str, value: Mapping[str, str]) -> None:
         """Remember what a reference stood for, so that the study keeps it, whatever happens to the alias."""
         self._study.set_user_attr(_PINS, {**self.pins, key: dict(value)})
+
+    def lasting(self, act: Callable[[], T]) -> T:
+        """Do something that asks its database, again and again while the server that keeps it is away; see
+        `Held.persist`. Done again, it must do no harm.
+        """
+        return act() if self.held is None else self.held.persist(lambda _: act())
 
     def trials(self) -> list[StoredTrial]:
         """All of its own trials, by number: those of the search, and those that confirm them."""

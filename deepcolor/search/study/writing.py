@@ -6,8 +6,9 @@ A driver knows its trials (`mirror`), so it need not. What is written is what Op
 
 from __future__ import annotations
 
+import importlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -24,7 +25,7 @@ from deepcolor.search.study.optuna_private import engine_of, whole_tables
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
-_COLUMNS = {
+COLUMNS = {
     "TrialModel": ("trial_id", "number", "study_id", "state", "datetime_start", "datetime_complete"),
     "TrialParamModel": ("param_id", "trial_id", "param_name", "param_value", "distribution_json"),
     "TrialValueModel": ("trial_value_id", "trial_id", "objective", "value", "value_type"),
@@ -39,6 +40,8 @@ _COLUMNS = {
     "TrialSystemAttributeModel": ("trial_system_attribute_id", "trial_id", "key", "value_json"),
 }
 """All columns of the tables that are written; in a table with others something would be missing."""
+_INSERTS = {"sqlite": "sqlalchemy.dialects.sqlite", "postgresql": "sqlalchemy.dialects.postgresql"}
+"""By dialect, where there is an INSERT that updates what is there already."""
 
 
 @dataclass(frozen=True)
@@ -71,28 +74,42 @@ def write_in_steps(storage: BaseStorage, trial_id: int, changes: Changes) -> Non
 class Writer:
     """Writes the trials of a study into its database."""
 
-    def __init__(self, engine: Engine, models: Any, study_id: int) -> None:
+    def __init__(
+        self, engine: Engine, models: Any, study_id: int, *, fence: Callable[[Connection], None] | None = None
+    ) -> None:
         self._engine = engine
         self._models = models
         self._study_id = study_id
+        self._fence = fence
         self._distributions: dict[int, tuple[BaseDistribution, str]] = {}
 
     @classmethod
-    def of(cls, storage: RDBStorage, study_id: int) -> Writer | None:
-        """Return what writes into a storage; None where its tables are not as they are known here."""
-        models, engine = whole_tables(_COLUMNS), engine_of(storage)
-        if models is None or engine is None or engine.dialect.name != "sqlite":
-            return None
-        return cls(engine, models, study_id)
+    def of(
+        cls, storage: RDBStorage, study_id: int, *, fence: Callable[[Connection], None] | None = None
+    ) -> Writer | None:
+        """Return what writes into a storage; None where its tables are not as they are known here.
 
-    def create(self, trial: FrozenTrial, *, number: int) -> int:
+        Args:
+            storage: The storage.
+            study_id: Optuna's id of the study.
+            fence: Called in each transaction before it writes, to raise if this process may not write.
+        """
+        models, engine = whole_tables(COLUMNS), engine_of(storage)
+        if models is None or engine is None or engine.dialect.name not in _INSERTS:
+            return None
+        return cls(engine, models, study_id, fence=fence)
+
+    def create(self, trial: FrozenTrial, *, number: int, again: bool = False) -> int:
         """Write a new trial, and return Optuna's id of it.
 
         Args:
             trial: Open, without values.
             number: How many trials the study has so far.
+            again: It may have been written before, by a transaction of which nobody knows how it ended.
         """
         with self._writing() as connection:
+            if again and (written := self._trial_id(connection, number)) is not None:
+                return written  # Nobody else makes trials of this study, and all of it was one transaction.
             created = connection.execute(
                 self._trials.insert(),
                 {
@@ -103,7 +120,7 @@ class Writer:
                     "datetime_complete": None,
                 },
             )
-            assert created.inserted_primary_key is not None, "SQLite tells it of a single row"
+            assert created.inserted_primary_key is not None, "both databases tell it of a single row"
             trial_id = int(created.inserted_primary_key[0])
             params = [
                 {
@@ -122,8 +139,14 @@ class Writer:
                     connection.execute(table.insert(), rows)
         return trial_id
 
-    def change(self, trial_id: int, changes: Changes) -> None:
-        """Write changes of an open trial."""
+    def change(self, trial_id: int, changes: Changes, *, ended: datetime) -> None:
+        """Write changes of an open trial; done again, they change nothing.
+
+        Args:
+            trial_id: Optuna's id of it.
+            changes: All of them.
+            ended: When it ended, if they end it; local and without a zone.
+        """
         with self._writing() as connection:
             for put, attrs in (
                 (self._put_user_attrs, changes.user_attrs),
@@ -138,8 +161,16 @@ class Writer:
                 values = [self._value(trial_id, *item) for item in enumerate(changes.values)]
                 connection.execute(self._put_values, values)
             if changes.state is not None:
-                ended = _utc(datetime.now()) if changes.state.is_finished() else None  # noqa: DTZ005  # as Optuna's are
-                connection.execute(self._close, {"of": trial_id, "state": changes.state, "datetime_complete": ended})
+                at = _utc(ended) if changes.state.is_finished() else None
+                connection.execute(self._close, {"of": trial_id, "state": changes.state, "datetime_complete": at})
+
+    def _trial_id(self, connection: Connection, number: int) -> int | None:
+        from sqlalchemy import select
+
+        trials = self._trials
+        of_study = (trials.c.study_id == self._study_id) & (trials.c.number == number)
+        found = connection.execute(select(trials.c.trial_id).where(of_study)).scalar()
+        return None if found is None else int(found)
 
     @contextmanager
     def _writing(self) -> Iterator[Connection]:
@@ -147,6 +178,8 @@ class Writer:
 
         try:
             with self._engine.begin() as connection:
+                if self._fence is not None:
+                    self._fence(connection)
                 yield connection
         except SQLAlchemyError as error:
             raise StorageInternalError("the studies database could not be written") from error  # As Optuna does.
@@ -183,21 +216,26 @@ class Writer:
 
     @cached_property
     def _put_user_attrs(self) -> Any:
-        return _upsert(self._user_attrs, key=("trial_id", "key"), values=("value_json",))
+        return _upsert(self._engine.dialect.name, self._user_attrs, key=("trial_id", "key"), values=("value_json",))
 
     @cached_property
     def _put_system_attrs(self) -> Any:
-        return _upsert(self._system_attrs, key=("trial_id", "key"), values=("value_json",))
+        return _upsert(self._engine.dialect.name, self._system_attrs, key=("trial_id", "key"), values=("value_json",))
 
     @cached_property
     def _put_steps(self) -> Any:
         table = self._models.TrialIntermediateValueModel.__table__
-        return _upsert(table, key=("trial_id", "step"), values=("intermediate_value", "intermediate_value_type"))
+        return _upsert(
+            self._engine.dialect.name,
+            table,
+            key=("trial_id", "step"),
+            values=("intermediate_value", "intermediate_value_type"),
+        )
 
     @cached_property
     def _put_values(self) -> Any:
         table = self._models.TrialValueModel.__table__
-        return _upsert(table, key=("trial_id", "objective"), values=("value", "value_type"))
+        return _upsert(self._engine.dialect.name, table, key=("trial_id", "objective"), values=("value", "value_type"))
 
     @cached_property
     def _close(self) -> Any:
@@ -206,10 +244,8 @@ class Writer:
         return update(self._trials).where(self._trials.c.trial_id == bindparam("of"))
 
 
-def _upsert(table: Any, *, key: Sequence[str], values: Sequence[str]) -> Any:
-    from sqlalchemy.dialects.sqlite import insert
-
-    statement = insert(table)
+def _upsert(dialect: str, table: Any, *, key: Sequence[str], values: Sequence[str]) -> Any:
+    statement = importlib.import_module(_INSERTS[dialect]).insert(table)
     return statement.on_conflict_do_update(
         index_elements=[table.c[name] for name in key], set_={name: statement.excluded[name] for name in values}
     )

@@ -89,6 +89,7 @@ def find_garbage(
     *,
     keep: int,
     references: References,
+    also: Sequence[StudyStorage] = (),
     artifacts: Sequence[Path] = (),
     now_s: float | None = None,
 ) -> Garbage:
@@ -99,17 +100,18 @@ def find_garbage(
         storage: Its studies.
         keep: How many of each study's best trials keep their weights; 1 or more.
         references: What the registries refer to.
+        also: Other databases that hold studies of the workspace.
         artifacts: Folders of artifacts that belong to no run.
         now_s: Unix time from which the age of temporary files is counted; None: now.
     Raises:
         StudyError: There are trajectories, but no database that says which of them are needed.
     """
-    if not workspace.optuna_db.exists() and any(_folders(workspace.trajectories)):
+    if not any(each.exists() for each in (storage, *also)) and any(_folders(workspace.trajectories)):
         raise StudyError(
-            f"gc: the studies' database must say which trajectories are needed; got none ({workspace.optuna_db}). "
+            f"gc: the studies' database must say which trajectories are needed; got none ({workspace.shown_storage}). "
             "Restore it, or choose another --workspace."
         )
-    studies = [(study, study.trials()) for study in map(storage.load, storage.names())]
+    studies = [(study, study.trials()) for each in (storage, *also) for study in map(each.load, each.names())]
     mentioned = {trial.place.trajectory for _, trials in studies for trial in trials if trial.place}
     reasons = _reasons(studies, keep=keep, references=references)
     pinned = frozenset(pin["sha256"] for study, _ in studies for pin in study.pins.values())
