@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 from deepcolor.config.schema import Choices, Dimension, ParamValue, Setting, Sweep
 from deepcolor.errors import StudyError
@@ -38,7 +39,7 @@ class Form:
     stage: str
     model: ModelSection
     others: tuple[tuple[str, ParamValue], ...] = ()
-    """Fields of `training` and `init` that weigh (`Stage.weighs`), by name."""
+    """Fields of `training` and `init` that weigh (`Stage.weighs`), by name, and those of `weighs_if_set` that are."""
 
     @classmethod
     def of(cls, setting: Setting, *, main: DataSection | None = None) -> Form:
@@ -49,7 +50,10 @@ class Form:
             main: The form of the data that its sweep is known by; with others an epoch may have more pictures.
         """
         fields = {**vars(setting.training), **vars(setting.init)}
-        others = tuple((name, fields[name]) for name in setting.stage_class.weighs if name in fields)
+        stage = setting.stage_class
+        others = tuple((name, _plain(fields[name])) for name in stage.weighs if name in fields)
+        # Only those that are used, so that a form is the same as before such a field was thought of.
+        others += tuple((name, True) for name in stage.weighs_if_set if fields.get(name))
         if main is not None and setting.data.form != main.form:
             others += ((_COPIES, _copies(setting.data)),)
         return cls(setting.stage, setting.model, others)
@@ -69,6 +73,8 @@ class Chain:
     """The setting of one of them."""
     epochs: tuple[int, ...]
     """Epochs to be trained for each trial that is not completely in the store."""
+    confirms: bool = False
+    """It is one of the best settings under another seed, which no pruner ends."""
 
 
 @dataclass(frozen=True)
@@ -124,11 +130,16 @@ def workload(
     searched_for = [sweep.setting(params) for params in points]
     confirming = [sweep.setting(params) for params in _confirming_points(sweep, trials, points)]
     settings = searched_for + confirming
-    for setting in settings:
+    confirms = set()
+    for number, setting in enumerate(settings):
         digest = forms.get(setting.data.form, data_digest)
         trajectory = Trajectory(setting, digest, parent_of(setting), sweep.objective)
         trajectories.setdefault(trajectory.digest, []).append(trajectory)
-    chains = [_chain(same, store=store, main=main) for same in trajectories.values()]
+        if number >= len(searched_for):
+            confirms.add(trajectory.digest)
+    chains = [
+        _chain(same, store=store, main=main, confirms=digest in confirms) for digest, same in trajectories.items()
+    ]
     return Workload(
         trials=len(searched_for),
         trajectories=len(trajectories),
@@ -187,6 +198,11 @@ def _confirming_points(sweep: Sweep, trials: Sequence[StoredTrial], open_: Seque
     ]
 
 
+def _plain(value: Any) -> ParamValue:
+    """A field's value; of one that names several things, such as metrics, all in one text."""
+    return " ".join(map(str, value)) if isinstance(value, tuple) else value
+
+
 def _copies(data: DataSection) -> str:
     """How many copies of each picture, and whether they are drawn anew in every epoch."""
     return f"{len(data.augment.active)} {data.augment.mode}"
@@ -197,7 +213,7 @@ def _longest(sweep: Sweep, point: Params) -> Params:
     return {"epochs": sweep.most_epochs} if "epochs" in point else {}
 
 
-def _chain(same: Sequence[Trajectory], *, store: Path, main: DataSection) -> Chain:
+def _chain(same: Sequence[Trajectory], *, store: Path, main: DataSection, confirms: bool) -> Chain:
     """Work out what a driver would do for the trials on one trajectory, given what the store holds."""
     paths = TrajectoryPaths(store, same[0].digest)
     final = same[0].setting.final_metrics
@@ -213,7 +229,7 @@ def _chain(same: Sequence[Trajectory], *, store: Path, main: DataSection) -> Cha
         begins = max(resumable_epochs(paths, view, final), reached if reached <= end else 0)
         epochs.append(max(0, end - begins))
         reached = max(reached, end)
-    return Chain(Form.of(same[0].setting, main=main), same[0].setting, tuple(epochs))
+    return Chain(Form.of(same[0].setting, main=main), same[0].setting, tuple(epochs), confirms)
 
 
 def refuse_if_nothing_fits(sweep: Sweep) -> Sweep:
