@@ -160,6 +160,8 @@ class Calibration:
         self._start_costs: tuple[float, float] | None = None
         self.longest_s = 0.0
         """Seconds of the longest measurement so far, without the workers' start."""
+        self.spent_s = 0.0
+        """Of all of them."""
 
     def __enter__(self) -> Self:
         return self
@@ -193,6 +195,7 @@ class Calibration:
         figures = _mean_of([outcome.metrics for outcome in outcomes])
         measured_s = max(outcome.train_s for outcome in outcomes)
         self.longest_s = max(self.longest_s, measured_s)
+        self.spent_s += measured_s
         if first:
             self._start_costs = max(0.0, elapsed_s - measured_s), figures["cold_s"]
         self._how.reporter.note(f"{self._names[form]}: {duration(figures['epoch_s'])} an epoch")

@@ -22,9 +22,9 @@ from deepcolor.search.study.storage import StoredStudy, StudyStorage
 from deepcolor.training.trajectory import InitWeights
 
 SHARE = 0.1
-"""Of the seconds that a plan announces, what it may take itself."""
+"""Of the seconds that a plan announces, what it may measure for; starting the workers is apart."""
 LEAST_S = 30.0
-"""What it may take however little it announces: measuring a handful of forms."""
+"""What it may measure for however little it announces: a handful of forms."""
 WORKER_START_S = 4.0
 """Processor seconds until worker processes train, where no calibration has just measured it."""
 _LEAST_BUSY_S = 0.2
@@ -123,7 +123,6 @@ def estimate(sweeps: Sequence[Sweep], how: How, *, promoted: bool = False, exten
         StudyError: A study of the same name was made from another sweep.
         SegmentError: The calibration failed.
     """
-    began = time.monotonic()
     stretch = _stretch()
     storage = StudyStorage(how.workspace)
     jobs: list[Priced] = []
@@ -139,7 +138,7 @@ def estimate(sweeps: Sequence[Sweep], how: How, *, promoted: bool = False, exten
             job, form = wanted
             announced_s = sum(cost.wall_s for cost in _priced(book, calibration.machine(machine), promoted=promoted))
             allowed_s = max(LEAST_S, SHARE * announced_s)
-            if book.knows_any and time.monotonic() - began + calibration.longest_s > allowed_s:
+            if book.knows_any and calibration.spent_s + calibration.longest_s > allowed_s:
                 calibration.say_rest_is_derived()
                 break
             book.put(job, form, calibration.measure(job, form, machine=machine))

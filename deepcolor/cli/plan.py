@@ -49,9 +49,10 @@ def plan(
     """Say what a sweep or a pipeline would cost: trials, epochs, hours, disk. Nothing is trained.
 
     What the workspace holds already is not counted. The seconds of an epoch come from finished trials of the same form
-    on this machine, else from a short calibration with as many processes as the sweep would use. That takes a
-    tenth of the time it announces at most, or half a minute; what it cannot measure in that is derived from networks of
-    another width that it did measure. With a pruner it says what is likely and what is the most.
+    on this machine, else from a short calibration with as many processes as the sweep would use. It measures for a
+    tenth of the time it announces at most, or half a minute, what makes that surest; other networks are derived from
+    those that differ from them in width alone. What a sampler will draw is taken to lie evenly over the space, though
+    it may come to prefer large networks. With a pruner it says what is likely, and what is the most.
 
     [bold]Examples[/bold]
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -76,14 +77,19 @@ def test_what_was_collected_is_planned_again(bench: Bench, sweep_of: Make) -> No
 
 
 def test_drawn_settings_are_counted(bench: Bench, sweep_of: Make) -> None:
-    """A random search is planned with as many draws from its space as trials are left, the same each time."""
+    """A random search is planned with as many draws from its space as trials are left, evenly over each parameter,
+    the same each time.
+    """
     space = {"lr": {"low": 1e-4, "high": 0.1, "log": True}, "feature_maps": {"low": 2, "high": 8}, "epochs": [2, 4]}
     sweep = sweep_of(space, sampler="random", trials=20)
     work = work_of(bench, sweep)
     assert work.trials == work.trajectories == 20
     assert work == work_of(bench, sweep)
     assert all(2 <= form.model.feature_maps <= 8 for form in work.forms())
-    assert 2 * 20 <= work.requested_epochs <= 4 * 20
+    assert work.requested_epochs == 2 * 10 + 4 * 10
+    widths = Counter(chain.form.model.feature_maps for chain in work.chains)
+    assert set(widths) == set(range(2, 9))
+    assert max(widths.values()) - min(widths.values()) <= 1
 
 
 def test_more_workers_take_less_time(bench: Bench, sweep_of: Make) -> None:
@@ -139,13 +145,13 @@ def measured(forms: Sequence[Form], work: Mapping[Form, float], true: Mapping[Fo
 
 
 def test_between_two_measured_forms_an_epoch_is_read_off() -> None:
-    """On the power of the work that joins the two, and on the same power beyond them; of one alone, on its root."""
+    """On the power of the work that joins the two, and on the same power beyond them; of one alone, on a usual one."""
     forms = [form(width) for width in (1, 4, 16, 64)]
     work = {one: float(one.model.feature_maps) for one in forms}
     paces = filled({forms[0]: pace(epoch_s=1.0), forms[2]: pace(epoch_s=4.0)}, forms, work=work)
     assert [paces[one].epoch_s for one in forms] == pytest.approx([1.0, 2.0, 4.0, 8.0])
     paces = filled({forms[2]: pace(epoch_s=4.0)}, forms, work=work)
-    assert [paces[one].epoch_s for one in forms] == pytest.approx([1.0, 2.0, 4.0, 8.0])
+    assert [paces[one].epoch_s for one in forms] == pytest.approx([4 / 16**0.4, 4 / 4**0.4, 4.0, 4 * 4**0.4])
 
 
 @pytest.mark.parametrize(
@@ -173,7 +179,7 @@ def test_nothing_is_read_off_from_another_kin(model: dict[str, Any], others: dic
     assert (said.form, said.enough) == (one, False)
     wider = replace(one, model=one.model.model_copy(update={"feature_maps": 32}))
     paces = filled({**known, one: pace(epoch_s=100.0)}, [wider], work={**work, wider: 32.0})
-    assert paces[wider].epoch_s == pytest.approx(200.0)
+    assert paces[wider].epoch_s == pytest.approx(100 * 4**0.4)
 
 
 def test_what_decides_an_epoch_is_part_of_its_form(sweep_of: Make) -> None:

@@ -4,7 +4,7 @@ Forms of one kin are equal in all but the numbers of their networks: the same st
 optimizer, copies of each picture. Within a kin, the seconds of an epoch are a power of its work:
 
 between two that are known    the power that joins them
-beyond the last known         the same power; from a single one, the square root
+beyond the last known         the same power; from a single one, the power that is usual
 with none of its kin known    read off at the same work from the nearest kin, which is a guess
 """
 
@@ -22,9 +22,9 @@ from deepcolor.search.plan.workload import Form
 
 ENOUGH = 0.07
 """Of a sweep's seconds: no more is measured once what is derived can only be wrong by this share of them."""
-_POWER_FROM_ONE = 0.5
-"""On a CPU, networks of 3 to 48 feature maps take the power 0.4 to 0.8 of their work; proportion would say that a
-network a quarter as wide takes a sixteenth of the time, where it takes half."""
+_POWER_FROM_ONE = 0.4
+"""On a CPU, networks of 3 to 48 feature maps take the power 0.35 to 0.8 of their work, small ones the least: one
+an eighth as wide takes a quarter of the time, where proportion would say a thirtieth."""
 _OFF_BETWEEN, _OFF_BEYOND = 0.15, 0.3
 """By how much the power may be off; a pace that is read off at r times the work is then wrong by r to this power."""
 _LEAST_WORK = 1e-12

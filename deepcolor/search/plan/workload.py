@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -167,13 +166,34 @@ def open_points(sweep: Sweep, trials: Sequence[StoredTrial]) -> list[Params]:
     draw = random.Random(sweep.search.seed)
     given = first_left(sweep, trials)[: max(0, count)]
     given += [{} for _ in range(max(0, count) - len(given))]
-    fitting = Fitting(sweep)
-    return open_ + [_fitting_draw(fitting, draw, first) for first in given]
+    fitting, even = Fitting(sweep), _Even(draw, of=len(given))
+    return open_ + [_fitting_draw(fitting, draw, first, even=even) for first in given]
 
 
 def drawn(sweep: Sweep, draw: random.Random, given: Mapping[str, ParamValue] = MappingProxyType({})) -> Params:
     """Draw a setting of a sweep's space, or what is not given of it, whether it may be trained or not."""
-    return sweep.space.drawn(lambda each: given[each.name] if each.name in given else _value(each, draw))
+    return _drawn(sweep, given, lambda _: draw.random())
+
+
+def _drawn(sweep: Sweep, given: Mapping[str, ParamValue], share: Callable[[str], float]) -> Params:
+    return sweep.space.drawn(lambda each: given[each.name] if each.name in given else _value(each, share(each.name)))
+
+
+class _Even:
+    """Draws that lie evenly over each parameter's range: a few of them then have the mean of very many."""
+
+    def __init__(self, draw: random.Random, *, of: int) -> None:
+        self._draw = draw
+        self._of = of
+        self._left: dict[str, list[float]] = {}
+
+    def share(self, name: str) -> float:
+        """How far along the range of a parameter the next draw lies, from 0 to 1."""
+        left = self._left.setdefault(name, [])
+        if not left:
+            left += [(place + 0.5) / self._of for place in range(self._of)]
+            self._draw.shuffle(left)
+        return left.pop()
 
 
 def _confirming_points(sweep: Sweep, trials: Sequence[StoredTrial], open_: Sequence[Params]) -> list[Params]:
@@ -256,22 +276,27 @@ def _refuse_first(fitting: Fitting) -> None:
             )
 
 
-def _fitting_draw(fitting: Fitting, draw: random.Random, given: Params) -> Params:
-    for _ in range(DRAWS):
-        params = drawn(fitting.sweep, draw, given)
+def _fitting_draw(fitting: Fitting, draw: random.Random, given: Params, *, even: _Even) -> Params:
+    for turn in range(DRAWS):
+        params = drawn(fitting.sweep, draw, given) if turn else _drawn(fitting.sweep, given, even.share)
         if fitting.fits(params):
             return params
     raise fitting.none_fits(tried=f"{DRAWS} draws")
 
 
-def _value(dimension: Dimension, draw: random.Random) -> ParamValue:
+def _value(dimension: Dimension, share: float) -> ParamValue:
+    """The value at a share of a range, from 0 to 1; below 1 of choices."""
     if isinstance(dimension, Choices):
-        return draw.choice(dimension.values)
+        return _at(dimension.values, share)
     if dimension.step is not None:
-        return draw.choice(dimension.grid())
-    whole = isinstance(dimension.low, int) and isinstance(dimension.high, int)
-    if dimension.log:
-        value = math.exp(draw.uniform(math.log(dimension.low), math.log(dimension.high)))
-    else:
-        value = draw.uniform(dimension.low, dimension.high)
-    return round(value) if whole else min(max(value, dimension.low), dimension.high)
+        return _at(dimension.grid(), share)
+    low, high = dimension.low, dimension.high
+    if isinstance(low, int) and isinstance(high, int) and not dimension.log:
+        return min(high, low + int(share * (high - low + 1)))
+    value = low * (high / low) ** share if dimension.log else low + share * (high - low)
+    whole = isinstance(low, int) and isinstance(high, int)
+    return round(value) if whole else min(max(value, low), high)
+
+
+def _at(values: Sequence[ParamValue], share: float) -> ParamValue:
+    return values[min(len(values) - 1, int(share * len(values)))]
