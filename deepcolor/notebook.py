@@ -19,11 +19,11 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from deepcolor.cli import console
-from deepcolor.cli.live import Steps, best, counts, pace, so_far, trial_line, who
+from deepcolor.cli.live import Steps, best, counts, figures_text, pace, so_far, trial_line, who
 from deepcolor.cli.reporter import ConsoleReporter
 from deepcolor.counting import counted
 from deepcolor.waiting import told_of_waits
-from deepcolor.words import duration, param_text, params_line, value_text
+from deepcolor.words import duration, figure_text, param_text, params_line, value_text
 
 if TYPE_CHECKING:
     from deepcolor.app.reporter import OnProgress, Reporter
@@ -266,31 +266,60 @@ def _running(trial: RunningTrial, *, objective: str) -> list[str]:
     return [who(trial), f"epoch {trial.epoch}/{trial.epochs}", value, params_line(trial.params)]
 
 
-def trials_html(head: str, trials: Sequence[StoredTrial], *, found: str) -> str:
+def trials_html(
+    head: str, trials: Sequence[StoredTrial], *, best: StoredTrial | None, front: Sequence[StoredTrial] = ()
+) -> str:
     """A study as a cell shows it: what it is, its best trial, and a table of its trials.
 
     Args:
         head: What it is.
         trials: Those of its search, best first.
-        found: Its best trial, in words.
+        best: Its best trial; of several objectives, the chosen one.
+        front: Of several objectives: the trials on the front.
     """
     states = Counter(trial.state for trial in trials)
     of_each = ", ".join(f"{number} {state}" for state, number in states.items())
     said = f"{head} ({of_each})" if of_each else head
     names = list(dict.fromkeys(name for trial in trials for name in trial.params))
-    columns = ("", "trial", "state", "value", *names, "epochs", "epoch taken")
-    rows = [_trial_row(rank, trial, names) for rank, trial in enumerate(trials[:SHOWN_TRIALS], start=1)]
+    aims = trials[0].aims if trials else None
+    several = aims.names if aims is not None and aims.several else ()
+    places = {trial.number: "front" for trial in front} | ({best.number: "chosen"} if best is not None else {})
+    breaks = any(trial.breaks for trial in trials)
+    judged = (*(("front",) if several else ()), *(("breaks",) if breaks else ()))
+    columns = ("", "trial", "state", *judged, *(several or ("value",)), *names, "epochs", "epoch taken")
+    rows = []
+    for rank, trial in enumerate(trials[:SHOWN_TRIALS], start=1):
+        words = {"front": places.get(trial.number, ""), "breaks": ", ".join(trial.breaks)}
+        rows.append([str(rank), str(trial.number), trial.state, *(words[name] for name in judged)])
+        rows[-1] += [*_worth(trial, several), *_setting(trial, names)]
     rest = len(trials) - len(rows)
     more = f"<div>and {counted(rest, 'trial')} more: <code>.trials()</code> has all of them</div>" if rest else ""
-    table = table_html(columns, rows, left=("state",)) if rows else "<div>no trials yet</div>"
-    return f"<div>{_html(said)}</div><div>{_html(found)}</div>{table}{more}"
+    table = table_html(columns, rows, left=("state", *judged)) if rows else "<div>no trials yet</div>"
+    return f"<div>{_html(said)}</div><div>{_html(_found(best, front=front, several=bool(several)))}</div>{table}{more}"
 
 
-def _trial_row(rank: int, trial: StoredTrial, names: Sequence[str]) -> list[str]:
+def _found(best: StoredTrial | None, *, front: Sequence[StoredTrial], several: bool) -> str:
+    """The best trial, in words."""
+    on_front = f"{counted(len(front), 'trial')} on the front; " if front else ""
+    if best is None:
+        return f"{on_front}none is chosen" if front else "no complete trial yet"
+    setting = params_line(best.params) or "the one setting"
+    worth = figures_text(best) if several else figure_text(best.latest)
+    return f"{on_front}{'chosen' if several else 'best'}: trial {best.number}, {worth} with {setting}"
+
+
+def _worth(trial: StoredTrial, several: Sequence[str]) -> list[str]:
+    """Its value, or what it is worth in each of several objectives, as far as it has come."""
+    if not several:
+        return [value_text(trial.latest)]
+    others = trial.values[1:] or (None,) * (len(several) - 1)
+    return [value_text(trial.latest), *(figure_text(value) for value in others)]
+
+
+def _setting(trial: StoredTrial, names: Sequence[str]) -> list[str]:
     view = trial.outcome.view if trial.outcome else None
     epochs = (str(view.end_epoch), str(view.chosen_epoch)) if view else (str(max(trial.reached, default="")), "")
-    settings = [param_text(trial.params[name]) if name in trial.params else "" for name in names]
-    return [str(rank), str(trial.number), trial.state, value_text(trial.latest), *settings, *epochs]
+    return [*(param_text(trial.params[name]) if name in trial.params else "" for name in names), *epochs]
 
 
 def table_html(columns: Sequence[str], rows: Sequence[Sequence[str]], *, left: Sequence[str] = ()) -> str:

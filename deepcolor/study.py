@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from deepcolor.app.reporter import Reporter
 from deepcolor.errors import StudyError
 from deepcolor.notebook import told, trials_html
-from deepcolor.words import figure_text, params_line
 from deepcolor.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -100,14 +99,18 @@ class Study:
         return pd.DataFrame(shown)
 
     def importances(self) -> pd.DataFrame:
-        """The share of each searched field in the differences between the trials, by two evaluators.
+        """The share of each searched field in the differences between the trials, by two evaluators; of several
+        objectives, in each of them.
 
         Raises:
             StudyError: There are too few complete trials, or fields with several values, to say anything.
         """
         import pandas as pd
 
-        return pd.DataFrame(self._importances())
+        shares = self._importances()
+        if not self._stored.aims.several:
+            return pd.DataFrame(next(iter(shares.values())))
+        return pd.DataFrame({f"{name}: {by}": each for name, both in shares.items() for by, each in both.items()})
 
     def plot_history(self) -> Figure:
         """Draw the value of each trial by its number, and the best so far."""
@@ -179,13 +182,12 @@ class Study:
         return repr(self._stored)
 
     def _repr_html_(self) -> str:
+        from deepcolor.search.rules.front import front_of
         from deepcolor.search.rules.ranking import ranked
+        from deepcolor.search.rules.summary import best_of
 
-        best = self.best
-        setting = (params_line(best["params"]) or "the one setting") if best else ""
-        value = figure_text(best["value"]) if best else ""
-        found = f"best: trial {best['trial']}, {value} with {setting}" if best else "no complete trial yet"
-        return trials_html(repr(self).strip("<>"), ranked(self._stored.trials()), found=found)
+        trials = self._stored.trials()
+        return trials_html(repr(self).strip("<>"), ranked(trials), best=best_of(trials), front=front_of(trials))
 
     def _trial(self, number: int) -> StoredTrial:
         trials = {trial.number: trial for trial in self._stored.trials()}
@@ -193,14 +195,13 @@ class Study:
             raise StudyError(f"trial: must be one of 0 to {max(trials, default=0)}; got {number} (study {self.name}).")
         return trials[number]
 
-    def _importances(self) -> dict[str, dict[str, float]]:
-        from deepcolor.report.writing import too_little
-        from deepcolor.search.study.importances import importances
+    def _importances(self) -> dict[str, dict[str, dict[str, float]]]:
+        from deepcolor.report.writing import all_importances, too_little
 
         of = self._pictured()
         if reason := too_little(of):
             raise StudyError(f"importances of {self.name}: {reason}")
-        return importances(self._stored, of.varying)
+        return all_importances(self._stored, of)
 
     def _pictured(self) -> Pictured:
         from deepcolor.report.figures import pictured

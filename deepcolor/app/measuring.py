@@ -13,8 +13,9 @@ from deepcolor.config.schema import Setting, Sweep
 from deepcolor.counting import counted
 from deepcolor.errors import SegmentError
 from deepcolor.plugins import Code, keep
+from deepcolor.search.plan.neighbours import ENOUGH, Doubt, doubt, filled
 from deepcolor.search.plan.paces import paces_in_store
-from deepcolor.search.plan.price import Machine, Pace, filled, spread
+from deepcolor.search.plan.price import Machine, Pace
 from deepcolor.search.plan.workload import Form, Workload
 from deepcolor.search.study.storage import StudyStorage
 from deepcolor.stages.finding import label_of
@@ -26,8 +27,6 @@ from deepcolor.workspace import Workspace
 if TYPE_CHECKING:
     from deepcolor.execution.executor import Executor
 
-MOST_FORMS = 3
-"""Forms of a sweep that are measured at most; the others are between them."""
 _CALIBRATION_TIMEOUT_S = 600
 
 
@@ -58,7 +57,7 @@ class Book:
         self.jobs = jobs
         self._known: dict[Priced, dict[Form, Pace]] = {}
         self._work: dict[Priced, dict[Form, float]] = {}
-        self._steps: dict[Priced, dict[Form, int]] = {}
+        """What an epoch of each form costs, in a unit of its stage's."""
         for job in jobs:
             forms = job.work.forms()
             stored = (
@@ -74,9 +73,7 @@ class Book:
                 else {}
             )
             self._known[job] = {form: stored[form] for form in forms if form in stored}
-            costs = {form: _cost(job, setting) for form, setting in forms.items()}
-            self._work[job] = {form: work for form, (work, _) in costs.items()}
-            self._steps[job] = {form: steps for form, (_, steps) in costs.items()}
+            self._work[job] = {form: _cost(job, setting) for form, setting in forms.items()}
 
     @property
     def knows_any(self) -> bool:
@@ -87,17 +84,13 @@ class Book:
         """All there are, each once."""
         return list(dict.fromkeys(form for work in self._work.values() for form in work))
 
-    def wanted(self) -> list[tuple[Priced, Form]]:
-        """What is worth measuring, the most telling first: of every sweep the form with the most work, then the one
-        with the least, then what is between.
-        """
-        rounds: list[list[tuple[Priced, Form]]] = [[] for _ in range(MOST_FORMS)]
-        for job, work in self._work.items():
-            by_work = spread(list(work), work, most=MOST_FORMS)
-            for turn, form in enumerate([*by_work[-1:], *by_work[:-1]]):
-                if form not in self._known[job]:
-                    rounds[turn].append((job, form))
-        return [pair for turn in rounds for pair in turn]
+    def next_wanted(self) -> tuple[Priced, Form] | None:
+        """What is worth measuring next: it makes the sum of all sweeps surest. None once that is sure enough."""
+        doubts = {job: self._doubt(job) for job in self.jobs if self._work[job]}
+        total = sum(doubt.seconds for doubt in doubts.values())
+        open_ = [(doubt.unsure, job, doubt.form) for job, doubt in doubts.items() if doubt.form and not doubt.enough]
+        unsure, job, form = max(open_, key=lambda each: each[0], default=(0.0, None, None))
+        return (job, form) if job and form and unsure > ENOUGH * total / len(self.jobs) else None
 
     def put(self, job: Priced, form: Form, pace: Pace) -> None:
         """Take over what was measured."""
@@ -108,11 +101,18 @@ class Book:
         forms = list(self._work[job])
         if not forms:
             return {}
-        known, work, steps = dict(self._known[job]), dict(self._work[job]), dict(self._steps[job])
+        known, work = dict(self._known[job]), dict(self._work[job])
         for other in self.jobs if not known else ():
             known |= self._known[other]
-            work, steps = {**self._work[other], **work}, {**self._steps[other], **steps}
-        return filled(known, forms, work=work, steps=steps)
+            work = {**self._work[other], **work}
+        return filled(known, forms, work=work)
+
+    def _doubt(self, job: Priced) -> Doubt:
+        epochs: dict[Form, float] = {}
+        for chain in job.work.chains:
+            epochs[chain.form] = epochs.get(chain.form, 0) + sum(chain.epochs)
+        guess = self.paces(job) if self.knows_any else {}
+        return doubt(self._known[job], list(self._work[job]), work=self._work[job], epochs=epochs, guess=guess)
 
 
 def names_of(forms: Sequence[Form]) -> dict[Form, str]:
@@ -127,9 +127,9 @@ def names_of(forms: Sequence[Form]) -> dict[Form, str]:
     }
 
 
-def _cost(job: Priced, setting: Setting) -> tuple[float, int]:
-    """What a step of a form costs, in a unit of its stage's, and how many there are in an epoch."""
-    return setting.stage_class.cost(
+def _cost(job: Priced, setting: Setting) -> float:
+    """What an epoch of a form costs, in a unit of its stage's."""
+    work, steps = setting.stage_class.cost(
         TrainingJob(
             stage=setting.label,
             data=setting.data,
@@ -141,6 +141,7 @@ def _cost(job: Priced, setting: Setting) -> tuple[float, int]:
             code=Code(setting.code),
         )
     )
+    return work * steps
 
 
 class Calibration:
@@ -159,6 +160,8 @@ class Calibration:
         self._start_costs: tuple[float, float] | None = None
         self.longest_s = 0.0
         """Seconds of the longest measurement so far, without the workers' start."""
+        self.spent_s = 0.0
+        """Of all of them."""
 
     def __enter__(self) -> Self:
         return self
@@ -192,6 +195,7 @@ class Calibration:
         figures = _mean_of([outcome.metrics for outcome in outcomes])
         measured_s = max(outcome.train_s for outcome in outcomes)
         self.longest_s = max(self.longest_s, measured_s)
+        self.spent_s += measured_s
         if first:
             self._start_costs = max(0.0, elapsed_s - measured_s), figures["cold_s"]
         self._how.reporter.note(f"{self._names[form]}: {duration(figures['epoch_s'])} an epoch")

@@ -15,16 +15,16 @@ from deepcolor.app.parents import Parents
 from deepcolor.config.load import kind_of, load_pipeline, load_sweep
 from deepcolor.config.schema import Setting, Sweep
 from deepcolor.errors import DeepcolorError, ModelError, StudyError
-from deepcolor.search.plan.price import Cost, Machine, price
+from deepcolor.search.plan.price import Cost, Machine, price, time_text
 from deepcolor.search.plan.workload import refuse_if_nothing_fits, workload
 from deepcolor.search.study.changes import refused
 from deepcolor.search.study.storage import StoredStudy, StudyStorage
 from deepcolor.training.trajectory import InitWeights
 
 SHARE = 0.1
-"""Of the seconds that a plan announces, what it may take itself."""
-LEAST_S = 10.0
-"""What it may take however little it announces."""
+"""Of the seconds that a plan announces, what it may measure for; starting the workers is apart."""
+LEAST_S = 30.0
+"""What it may measure for however little it announces: a handful of forms."""
 WORKER_START_S = 4.0
 """Processor seconds until worker processes train, where no calibration has just measured it."""
 _LEAST_BUSY_S = 0.2
@@ -45,6 +45,13 @@ class Plan:
         return sum(cost.wall_s for cost in self.costs)
 
     @property
+    def expected_s(self) -> float | None:
+        """What is left of it where pruners end as many trials as they mostly do; None without a pruner."""
+        if all(cost.expected_s is None for cost in self.costs):
+            return None
+        return sum(cost.wall_s if cost.expected_s is None else cost.expected_s for cost in self.costs)
+
+    @property
     def gpu_hours(self) -> float:
         return sum(cost.gpu_hours for cost in self.costs)
 
@@ -63,12 +70,18 @@ class Plan:
         """Whether one of them may end sooner."""
         return any(cost.at_most for cost in self.costs)
 
+    @property
+    def time(self) -> str:
+        """How long they take, in words."""
+        return time_text(self.wall_s, expected_s=self.expected_s, at_most=self.at_most)
+
     def as_dict(self) -> dict[str, Any]:
         """The plan as a JSON object."""
         each = zip(self.sweeps, self.costs, strict=True)
         return {
             "sweeps": [{"stage": sweep.stage, **cost.as_dict()} for sweep, cost in each],
             "wall_s": self.wall_s,
+            "expected_s": self.expected_s,
             "hours": self.wall_s / 3600,
             "gpu_hours": self.gpu_hours,
             "disk_bytes": self.store_bytes + self.tracking_bytes,
@@ -110,7 +123,6 @@ def estimate(sweeps: Sequence[Sweep], how: How, *, promoted: bool = False, exten
         StudyError: A study of the same name was made from another sweep.
         SegmentError: The calibration failed.
     """
-    began = time.monotonic()
     stretch = _stretch()
     storage = StudyStorage(how.workspace)
     jobs: list[Priced] = []
@@ -122,10 +134,11 @@ def estimate(sweeps: Sequence[Sweep], how: How, *, promoted: bool = False, exten
     )
     book = Book(jobs, how.workspace, storage, machine=machine)
     with Calibration(how, forms=book.forms()) as calibration:
-        for job, form in book.wanted():
+        while (wanted := book.next_wanted()) is not None:
+            job, form = wanted
             announced_s = sum(cost.wall_s for cost in _priced(book, calibration.machine(machine), promoted=promoted))
             allowed_s = max(LEAST_S, SHARE * announced_s)
-            if book.knows_any and time.monotonic() - began + calibration.longest_s > allowed_s:
+            if book.knows_any and calibration.spent_s + calibration.longest_s > allowed_s:
                 calibration.say_rest_is_derived()
                 break
             book.put(job, form, calibration.measure(job, form, machine=machine))

@@ -62,7 +62,18 @@ class Colouring(Stage):
 
     target: ClassVar[Literal["pixels", "mean"]] = "pixels"
     """What the network predicts: a colour for each pixel, or the mean colour."""
-    weighs = ("batch_size", "optimizer", "freeze", "mixed_precision", "loss", "half_size_share")
+    weighs = (
+        "batch_size",
+        "optimizer",
+        "freeze",
+        "mixed_precision",
+        "loss",
+        "metrics",
+        "final_metrics",
+        "half_size_share",
+    )
+    # Dropout keeps a GPU from replaying its recorded steps.
+    weighs_if_set = ("ema", "clip_norm", "saturation_weight", "dropout")
     takes_whole: ClassVar[bool] = False
     """Whether it starts from all weights of its parent, not from its encoder alone."""
 

@@ -135,6 +135,8 @@ class Space:
         for dimension in self.dimensions:
             for name, values in dimension.when.items():
                 key = f"{dimension.name}.when.{name}"
+                if name == dimension.name:
+                    raise _circle([dimension])
                 if name in known:
                     _check_values(known[name], values, key=key)
                     continue

@@ -36,6 +36,10 @@ _NOT_THERE = -0.12
 """The height at which a line passes the axis of a parameter that its trial does not have."""
 
 
+Shares = Mapping[str, Mapping[str, float]]
+"""Of a field in the differences between trials, by the evaluator and the field; one that took one value has none."""
+
+
 @dataclass(frozen=True)
 class Pictured:
     """What can be drawn of a study."""
@@ -170,32 +174,43 @@ def parallel_figure(of: Pictured) -> ShownFigure:
     return figure
 
 
-def importances_figure(of: Pictured, shares: Mapping[str, Mapping[str, float]]) -> ShownFigure:
-    """Draw what share of the objective's variation each searched field explains, by each evaluator.
+def importances_figure(of: Pictured, shares: Mapping[str, Shares]) -> ShownFigure:
+    """Draw what share of an objective's variation each searched field explains, by each evaluator.
 
     Args:
         of: The study.
-        shares: By evaluator, then by field; a field that took only one value has none.
+        shares: By objective; one panel each. The first decides the order of the fields.
     """
-    first = next(iter(shares.values()))
+    evaluators = next(iter(shares.values()))
+    first = next(iter(evaluators.values()))
     order = sorted(of.axes, key=lambda name: -first.get(name, -1.0))
+    figure = new_figure(8.2 if len(shares) == 1 else 1.6 + 3.6 * len(shares), max(2.6, 1.2 + 0.75 * len(order)))
+    panels = figure.subplots(1, len(shares), sharey=True, squeeze=False)
+    for panel, (objective, each) in zip(panels.flat, shares.items(), strict=True):
+        _bars(panel, order, each)
+        if len(shares) > 1:
+            panel.set_title(objective, fontsize=9, color=INK)
+    panels.flat[0].set_yticks(range(len(order)), [name if name in first else f"{name} (one value)" for name in order])
+    panels.flat[0].invert_yaxis()
+    figure.supxlabel("share of the importance; where the two disagree, trust neither alone", color=INK, fontsize=10)
+    marks = panels.flat[0].get_legend_handles_labels()
+    figure.legend(*marks, fontsize=9, edgecolor="none", loc="outside upper right", ncols=len(evaluators))
+    trials = counted(len(of.complete), "complete trial")
+    decided = of.objective if len(shares) == 1 else "each objective"
+    put_title(figure, f"{of.study}: which field decides {decided}, from {trials}")
+    return figure
+
+
+def _bars(panel: Axes, order: Sequence[str], shares: Shares) -> None:
+    """One objective: a bar for each field and evaluator."""
     height = 0.8 / len(shares)
-    figure = new_figure(8.2, max(2.6, 1.2 + 0.75 * len(order)))
-    axes = figure.subplots()
     for index, ((evaluator, values), colour) in enumerate(zip(shares.items(), BAR_COLOURS, strict=False)):
         known = [(row, values[name]) for row, name in enumerate(order) if name in values]
         places = [row + (index - (len(shares) - 1) / 2) * height for row, _ in known]
-        bars = axes.barh(places, [share for _, share in known], height=height, color=colour, label=evaluator)
-        axes.bar_label(bars, fmt="%.2f", padding=3, fontsize=8, color=INK)
-    axes.set_yticks(range(len(order)), [name if name in first else f"{name} (one value)" for name in order])
-    axes.invert_yaxis()
-    axes.set_xlim(0, 1.12)
-    axes.set_xlabel("share of the importance; where the two disagree, trust neither alone", color=INK)
-    light_frame(axes, grid="x")
-    figure.legend(fontsize=9, edgecolor="none", loc="outside upper right", ncols=len(shares))  # Bars may be anywhere.
-    trials = counted(len(of.complete), "complete trial")
-    put_title(figure, f"{of.study}: which field decides {of.objective}, from {trials}")
-    return figure
+        bars = panel.barh(places, [share for _, share in known], height=height, color=colour, label=evaluator)
+        panel.bar_label(bars, fmt="%.2f", padding=3, fontsize=8, color=INK)
+    panel.set_xlim(0, 1.12)
+    light_frame(panel, grid="x")
 
 
 def new_figure(width: float, height: float) -> ShownFigure:

@@ -44,7 +44,7 @@ _STAMP = ".report"
 _ENOUGH_TRIALS = 20
 """On a function of three fields, whose most important one is known from 600 trials, fANOVA found it in 3 of 4 draws of
 15 trials; PED-ANOVA, which looks at the best tenth, in none of 25 draws of 10."""
-_FORM = 3
+_FORM = 4
 """Increased when the form of the reports changes, so that older ones are written again."""
 
 
@@ -155,10 +155,16 @@ def _draw_all(study: StoredStudy, trials: Sequence[StoredTrial], folder: Path) -
         "optimization_history": (lambda: history_figure(of)) if of.trials else None,
         "parallel_coordinates": (lambda: parallel_figure(of)) if searched_over else None,
         "slices": (lambda: slices_figure(of)) if searched_over else None,
-        "importances": (lambda: importances_figure(of, importances(study, of.varying))) if not reason else None,
+        "importances": (lambda: importances_figure(of, all_importances(study, of))) if not reason else None,
     }
     for name, draw in drawings.items():
         _write_or_remove(folder / f"{name}.png", draw().png() if draw else None)
+
+
+def all_importances(study: StoredStudy, of: Pictured) -> dict[str, dict[str, dict[str, float]]]:
+    """The share of each searched field in each objective, by objective, evaluator and field."""
+    objectives = study.sweep.search.objectives
+    return {name: importances(study, of.varying, objective=place) for place, name in enumerate(objectives)}
 
 
 def _write_or_remove(path: Path, content: bytes | None) -> None:

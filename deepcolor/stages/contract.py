@@ -181,11 +181,13 @@ class Stage:
 
     weighs: ClassVar[tuple[str, ...]] = ()
     """The fields of `training` and `init` that decide, beside the model, how long an epoch takes."""
+    weighs_if_set: ClassVar[tuple[str, ...]] = ()
+    """More of them, which cost the same whatever they are, and nothing where they are null, 0 or empty."""
 
     @classmethod
     def cost(cls, job: Job) -> tuple[float, int]:  # noqa: ARG003  # for stages that can tell
-        """Return what a step costs, in any unit, and how many there are in an epoch: forms that were not measured are
-        priced by it.
+        """Return what a step costs, in any unit, and how many there are in an epoch: a form that was not measured is
+        priced by others that differ from it in numbers of the section `model` alone, by what an epoch costs of each.
         """
         return 1.0, 1
 

@@ -6,12 +6,16 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
+from deepcolor.config.constraints import Bound
 from deepcolor.config.schema import ParamValue
+from deepcolor.fields.objective import Objective
 from deepcolor.notebook import SHOWN_TRIALS, study_view, trials_html
 from deepcolor.search.rules.summary import RunningTrial, Snapshot
+from deepcolor.search.study.aims import Aims
 from deepcolor.search.study.trials import Outcome, StoredTrial
 from deepcolor.training.trajectory import View
 
@@ -96,15 +100,31 @@ def test_a_study_of_unknown_length_has_a_bar_without_end() -> None:
 def test_the_trials_of_a_study_in_a_table() -> None:
     """One row per trial, with the value a waiting one has at its rung; of many, the best, and where the others are."""
     waiting = trial(3, "waiting", target_epoch=3, reached={3: 0.5})
-    few = trials_html("study faces: 3 trials", [trial(0), trial(1, "pruned"), waiting], found="best: trial 0")
+    few = trials_html("study faces: 3 trials", [trial(0), trial(1, "pruned"), waiting], best=trial(0))
     words = " ".join(_Words(few).words.split())
     assert words.startswith(
-        "study faces: 3 trials (1 complete, 1 pruned, 1 waiting) best: trial 0 trial state value lr growth epochs"
+        "study faces: 3 trials (1 complete, 1 pruned, 1 waiting) "
+        "best: trial 0, 0.001 with lr=0.00456 growth=<double> trial state value lr growth epochs"
     )
     assert re.search(r"3 3 waiting 0\.5 0\.00456 <double>", words)
-    many = trials_html("study faces", [trial(number) for number in range(SHOWN_TRIALS + 5)], found="")
+    many = trials_html("study faces", [trial(number) for number in range(SHOWN_TRIALS + 5)], best=None)
     assert many.count("<tr") == 1 + SHOWN_TRIALS
     assert "and 5 trials more" in many
+
+
+def test_the_front_of_several_objectives_is_marked_in_the_table() -> None:
+    """Each objective has a column of its own; which trials are on the front, which is chosen, and what one breaks."""
+    aims = Aims((Objective("val/mse"), Objective("epoch_s")), constraints={"epoch_s": Bound(at_most=3)})
+    two = [trial(0, aims=aims, values=(0.001, 2.0)), trial(1, aims=aims, values=(0.002, 1.0))]
+    slow = trial(2, aims=aims, values=(0.003, 9.0))
+    slow = replace(slow, outcome=replace(slow.outcome, figures={"epoch_s": 9.0}))  # type: ignore[type-var]
+    words = " ".join(_Words(trials_html("study", [*two, slow], best=two[1], front=two)).words.split())
+    assert "2 trials on the front; chosen: trial 1, val/mse 0.002, epoch_s 1 with" in words
+    assert "trial state front breaks val/mse epoch_s lr" in words
+    assert "1 0 complete front 0.001 2 0.00456" in words
+    assert "2 1 complete chosen 0.002 1 0.00456" in words
+    assert "3 2 complete epoch_s 0.003 9 0.00456" in words
+    assert "2 trials on the front; none is chosen" in trials_html("study", two, best=None, front=two)
 
 
 def test_a_script_is_no_notebook(tmp_path: Path) -> None:

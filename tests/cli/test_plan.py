@@ -61,9 +61,9 @@ def test_a_plan_agrees_with_the_sweep_and_then_has_nothing_left(how: How) -> Non
 
 
 def test_a_plan_measures_as_much_as_its_sweep_is_worth(how: How, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where more than its share of time would go into measuring, one form is measured, the one with the most work, and
-    the others follow from it, those of other sweeps too; where there is time, three of each sweep are. What is said of
-    a form names the stage and whatever tells it from the others, and nothing else.
+    """Where more than its share of time would go into measuring, one form is measured, and the others follow from it,
+    those of other sweeps too; where there is time, nothing is derived from another batch size, or by a wide margin.
+    What is said of a form names the stage and whatever tells it from the others, and nothing else.
     """
     reporter = Heard()
     said, how = reporter.notes, replace(how, reporter=reporter)
@@ -76,15 +76,17 @@ def test_a_plan_measures_as_much_as_its_sweep_is_worth(how: How, monkeypatch: py
     assert [cost.sources for cost in costs] == [{"calibration": 1, "interpolation": 3}, {"interpolation": 1}]
     assert all(cost.wall_s > 0 and cost.epoch_s > 0 for cost in costs)
     measured = [line for line in said if line.endswith("an epoch")]
-    assert [line.split(":")[0] for line in measured] == ["regressor feature_maps=4 batch_size=8"]
+    assert [line.split(":")[0] for line in measured] == ["regressor feature_maps=4 batch_size=4"]
     assert "derived" in said[-1]
 
     said.clear()
     monkeypatch.setattr(planning, "LEAST_S", 1e6)
     costs = planning.estimate((wide, colorizer), how)
-    assert [cost.sources for cost in costs] == [{"calibration": 3, "interpolation": 1}, {"calibration": 1}]
+    assert costs[0].sources["calibration"] >= 2
+    assert costs[1].sources == {"calibration": 1}
     names = [line.split(":")[0] for line in said if line.endswith("an epoch")]
-    assert len(set(names)) == len(names) == 4
+    assert len(set(names)) == len(names) >= 3
+    assert {"batch_size=4", "batch_size=8"} <= {name.split()[-1] for name in names}
 
 
 def test_a_file_is_planned_as_what_it_is(how: How, monkeypatch: pytest.MonkeyPatch) -> None:

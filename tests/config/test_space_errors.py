@@ -32,6 +32,7 @@ def refused(space: dict[str, Any], *, training: dict[str, Any] | None = None, **
             {"lr": {"values": [0.1], "when": {"patience": 2}}, "patience": {"values": [2], "when": {"lr": 0.1}}},
             "when: conditions must not go round in a circle; got lr -> patience -> lr",
         ),
+        ({"lr": {"values": [0.1, 0.2], "when": {"lr": 0.3}}}, "go round in a circle; got lr -> lr"),
         ({**OPTIMIZERS, "momentum": {"values": [0.9], "when": "sgd"}}, "when: must be a mapping of conditions"),
         ({**OPTIMIZERS, "momentum": {"values": [0.9], "wen": {}}}, "wen: unknown key"),
         ({**OPTIMIZERS, "momentum": [0.9]}, "momentum: means something to sgd and rmsprop only"),

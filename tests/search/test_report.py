@@ -14,6 +14,7 @@ from deepcolor.config.schema import Choices, ParamValue, Sweep
 from deepcolor.report import figures as report_figures
 from deepcolor.report.axis import axis_of
 from deepcolor.report.figures import Pictured, pictured
+from deepcolor.report.writing import all_importances
 from deepcolor.search.study.importances import importances
 from deepcolor.search.study.storage import StoredTrial
 from deepcolor.training.trajectory import View
@@ -110,7 +111,7 @@ def test_importances_need_trials(bench: Bench, sweep_of: Callable[..., Sweep]) -
     assert [path.name for path in bench.workspace.report("many").glob("importances.*")] == ["importances.png"]
     study = bench.storage().load("many")
     of = pictured(study.sweep, study.trials())
-    figure = report_figures.importances_figure(of, importances(study, of.varying))
+    figure = report_figures.importances_figure(of, {"val/mse": importances(study, of.varying)})
     (axes,) = figure.axes
     (legend,) = figure.legends
     assert labels(legend.get_texts()) == ["fANOVA", "PED-ANOVA"]
@@ -118,6 +119,21 @@ def test_importances_need_trials(bench: Bench, sweep_of: Callable[..., Sweep]) -
     assert first.get_y() < second.get_y()
     assert axes.yaxis_inverted()
     assert sorted(labels(axes.get_yticklabels())) == ["epochs", "lr", "weight_decay"]
+
+
+def test_each_of_several_objectives_has_its_importances(bench: Bench, sweep_of: Callable[..., Sweep]) -> None:
+    """What decides one objective need not decide another: each is explained by itself, in a panel of its own."""
+    space = {"lr": [0.2, 0.1, 0.03, 0.01, 0.003, 0.001], "feature_maps": [2, 4, 8, 16]}
+    bench.run(sweep_of(space, objective=["val/mse", "parameters"]))
+    study = bench.storage().load("s")
+    of = pictured(study.sweep, study.trials())
+    shares = all_importances(study, of)
+    assert list(shares) == ["val/mse", "parameters"]
+    assert max(shares["parameters"]["fANOVA"], key=shares["parameters"]["fANOVA"].__getitem__) == "feature_maps"
+    assert max(shares["val/mse"]["fANOVA"], key=shares["val/mse"]["fANOVA"].__getitem__) == "lr"
+    figure = report_figures.importances_figure(of, shares)
+    assert [panel.get_title() for panel in figure.axes] == ["val/mse", "parameters"]
+    assert figure.png()
 
 
 @given(st.lists(st.one_of(st.integers(1, 512), st.floats(1e-7, 1e3)), min_size=1, max_size=40))

@@ -1,6 +1,6 @@
 """What a sweep will cost: its workload, priced by what an epoch and a trial take on this machine. Pure.
 
-seconds of a step    from the store or a calibration; interpolated between measured forms by the work of a step
+seconds of an epoch  from the store or a calibration; else from forms of the same kin (`neighbours`)
 a trajectory         its epochs, and for each trial on it a checkpoint and a result
 the sweep            trajectories in order on the workers, between the driver's start and its report
 """
@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 from deepcolor.config.schema import Sweep
 from deepcolor.counting import counted
+from deepcolor.search.plan.foreseen import Foreseen, Run, foreseen
 from deepcolor.search.plan.workload import Form, Workload
 from deepcolor.words import duration, size
 
@@ -29,10 +30,6 @@ TRACKING_S = 0.08
 """Processor seconds that the driver spends on each trial: Optuna, MLflow, artifacts."""
 PROMOTION_S = 4.0
 """Processor seconds of a promotion between two sweeps of a pipeline, on a small test split."""
-
-
-_LEAST_PART = 0.25
-"""Share of a step's time that does not depend on its work."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +98,11 @@ class Cost:
     """Forms in which its data is decoded: more than one where augmentation is searched."""
     data_bytes: int = 0
     """What they take on disk, where there are several; they are decoded by now."""
+    expected_s: float | None = None
+    """What is left of `wall_s` if its pruner ends as many trials as it mostly does; None if it has none that is known.
+    Early stopping is not foreseen."""
+    expected_epochs: int | None = None
+    """What is left of `trained_epochs`, likewise."""
 
     def __repr__(self) -> str:
         return f"<cost of {self.sentence}>"
@@ -109,19 +111,30 @@ class Cost:
         return f"<div>{escape(self.sentence)}</div>"
 
     @property
+    def time(self) -> str:
+        """How long it takes, in words."""
+        return time_text(self.wall_s, expected_s=self.expected_s, at_most=self.at_most)
+
+    @property
     def sentence(self) -> str:
         """What matters most, in a line."""
-        bound = "at most " if self.at_most else ""
         trials = f"{counted(self.trials, 'trial')} in {counted(self.trajectories, 'training')}"
         epochs = f"{counted(self.trained_epochs, 'epoch')} to train, {self.epoch_s:.3g} s each"
         ends = f"; ends on its budget: {self.limited_by}" if self.limited_by else ""
-        took = f"{bound}{duration(self.wall_s)}, {size(self.store_bytes + self.tracking_bytes)} on disk"
+        took = f"{self.time}, {size(self.store_bytes + self.tracking_bytes)} on disk"
         without = f"; {self.left_out}" if self.left_out else ""
         return f"{self.study}: {trials}, {epochs}; {took}{ends}{without}"
 
     def as_dict(self) -> dict[str, Any]:
         """The cost as a JSON object."""
         return asdict(self)
+
+
+def time_text(wall_s: float, *, expected_s: float | None, at_most: bool) -> str:
+    """Say how long something takes, and whether it may take less."""
+    bound = f"{'at most ' if at_most else ''}{duration(wall_s)}"
+    about = duration(expected_s) if expected_s is not None else bound
+    return bound if expected_s is None or about == duration(wall_s) else f"about {about}, {bound}"
 
 
 def price(
@@ -146,6 +159,8 @@ def price(
     share, limited_by = _within_budget(
         sweep, fixed_s=fixed_s, busy_s=busy_s, gpu_s=_gpu_s(spans, machine), epochs=trained
     )
+    left = _foreseen(sweep, work, paces, machine)
+    expected_s = fixed_s + (left.span_s + busy_s - max(spans, default=0.0)) if left else None
     results = [(paces[chain.form], len(chain.epochs)) for chain in work.chains]
     return Cost(
         study=sweep.study,
@@ -166,63 +181,24 @@ def price(
         confirmations=work.confirmations,
         presumed_epochs=work.presumed_epochs,
         left_out=work.left_out,
+        expected_s=None if expected_s is None else min(expected_s, fixed_s + busy_s * share),
+        expected_epochs=None if left is None else min(math.ceil(left.epochs), math.ceil(trained * share)),
     )
 
 
-def spread(forms: Sequence[Form], work: Mapping[Form, float], *, most: int) -> list[Form]:
-    """Choose the forms to measure: the one with the least work per step, the one with the most, and some in between."""
-    by_work = sorted(forms, key=lambda form: work[form])
-    if len(by_work) <= most:
-        return by_work
-    return [by_work[round(index * (len(by_work) - 1) / (most - 1))] for index in range(most)]
-
-
-def filled(
-    known: Mapping[Form, Pace], forms: Sequence[Form], *, work: Mapping[Form, float], steps: Mapping[Form, int]
-) -> dict[Form, Pace]:
-    """Return a pace for every form: the known one, else interpolated between its neighbours by the work of a step.
-
-    Beyond the known forms, a step's time is proportional to its work, but never less than a quarter of the nearest
-    known step's time, because not all of that depends on the work.
-
-    Args:
-        known: Paces of some of the forms; at least one.
-        forms: All of them.
-        work: Floating point operations of a step of each, in any unit.
-        steps: Steps of an epoch of each.
-    """
-    by_work = sorted(known, key=lambda form: work[form])
-    return {
-        form: known[form] if form in known else _between(form, by_work, known, work=work, steps=steps) for form in forms
-    }
-
-
-def _between(
-    form: Form,
-    by_work: Sequence[Form],
-    known: Mapping[Form, Pace],
-    *,
-    work: Mapping[Form, float],
-    steps: Mapping[Form, int],
-) -> Pace:
-    below = max((f for f in by_work if work[f] <= work[form]), key=lambda f: work[f], default=by_work[0])
-    above = min((f for f in by_work if work[f] >= work[form]), key=lambda f: work[f], default=by_work[-1])
-    width = work[above] - work[below]
-    weight = (work[form] - work[below]) / width if width > 0 else 0.0
-
-    def mixed(low: float, high: float) -> float:
-        return low + weight * (high - low)
-
-    low, high = known[below], known[above]
-    beyond = max(_LEAST_PART, work[form] / work[below]) if below == above and work[below] > 0 else 1.0
-    step_s = beyond * mixed(low.epoch_s / steps[below], high.epoch_s / steps[above])
-    return Pace(
-        epoch_s=step_s * steps[form],
-        trial_s=mixed(low.trial_s, high.trial_s),
-        checkpoint_bytes=mixed(low.checkpoint_bytes, high.checkpoint_bytes),
-        result_bytes=mixed(low.result_bytes, high.result_bytes),
-        source="interpolation",
-    )
+def _foreseen(sweep: Sweep, work: Workload, paces: Mapping[Form, Pace], machine: Machine) -> Foreseen | None:
+    """What a pruner is expected to leave; the best settings are trained to their end under other seeds after that."""
+    runs = [
+        Run(sum(chain.epochs), paces[chain.form].epoch_s, paces[chain.form].trial_s)
+        for chain in work.chains
+        if not chain.confirms
+    ]
+    left = foreseen(sweep, runs, workers=machine.workers)
+    confirming = [chain for chain in work.chains if chain.confirms]
+    if left is None:
+        return None
+    spans = _spans_s([_block_s(paces[chain.form], chain.epochs) for chain in confirming], workers=machine.workers)
+    return Foreseen(left.epochs + sum(sum(chain.epochs) for chain in confirming), left.span_s + max(spans))
 
 
 def _block_s(pace: Pace, epochs: Sequence[int]) -> float:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 from deepcolor.config.schema import Choices, Dimension, ParamValue, Setting, Sweep
 from deepcolor.errors import StudyError
@@ -38,7 +38,7 @@ class Form:
     stage: str
     model: ModelSection
     others: tuple[tuple[str, ParamValue], ...] = ()
-    """Fields of `training` and `init` that weigh (`Stage.weighs`), by name."""
+    """Fields of `training` and `init` that weigh (`Stage.weighs`), by name, and those of `weighs_if_set` that are."""
 
     @classmethod
     def of(cls, setting: Setting, *, main: DataSection | None = None) -> Form:
@@ -49,7 +49,10 @@ class Form:
             main: The form of the data that its sweep is known by; with others an epoch may have more pictures.
         """
         fields = {**vars(setting.training), **vars(setting.init)}
-        others = tuple((name, fields[name]) for name in setting.stage_class.weighs if name in fields)
+        stage = setting.stage_class
+        others = tuple((name, _plain(fields[name])) for name in stage.weighs if name in fields)
+        # Only those that are used, so that a form is the same as before such a field was thought of.
+        others += tuple((name, True) for name in stage.weighs_if_set if fields.get(name))
         if main is not None and setting.data.form != main.form:
             others += ((_COPIES, _copies(setting.data)),)
         return cls(setting.stage, setting.model, others)
@@ -69,6 +72,8 @@ class Chain:
     """The setting of one of them."""
     epochs: tuple[int, ...]
     """Epochs to be trained for each trial that is not completely in the store."""
+    confirms: bool = False
+    """It is one of the best settings under another seed, which no pruner ends."""
 
 
 @dataclass(frozen=True)
@@ -124,11 +129,16 @@ def workload(
     searched_for = [sweep.setting(params) for params in points]
     confirming = [sweep.setting(params) for params in _confirming_points(sweep, trials, points)]
     settings = searched_for + confirming
-    for setting in settings:
+    confirms = set()
+    for number, setting in enumerate(settings):
         digest = forms.get(setting.data.form, data_digest)
         trajectory = Trajectory(setting, digest, parent_of(setting), sweep.objective)
         trajectories.setdefault(trajectory.digest, []).append(trajectory)
-    chains = [_chain(same, store=store, main=main) for same in trajectories.values()]
+        if number >= len(searched_for):
+            confirms.add(trajectory.digest)
+    chains = [
+        _chain(same, store=store, main=main, confirms=digest in confirms) for digest, same in trajectories.items()
+    ]
     return Workload(
         trials=len(searched_for),
         trajectories=len(trajectories),
@@ -156,13 +166,34 @@ def open_points(sweep: Sweep, trials: Sequence[StoredTrial]) -> list[Params]:
     draw = random.Random(sweep.search.seed)
     given = first_left(sweep, trials)[: max(0, count)]
     given += [{} for _ in range(max(0, count) - len(given))]
-    fitting = Fitting(sweep)
-    return open_ + [_fitting_draw(fitting, draw, first) for first in given]
+    fitting, even = Fitting(sweep), _Even(draw, of=len(given))
+    return open_ + [_fitting_draw(fitting, draw, first, even=even) for first in given]
 
 
 def drawn(sweep: Sweep, draw: random.Random, given: Mapping[str, ParamValue] = MappingProxyType({})) -> Params:
     """Draw a setting of a sweep's space, or what is not given of it, whether it may be trained or not."""
-    return sweep.space.drawn(lambda each: given[each.name] if each.name in given else _value(each, draw))
+    return _drawn(sweep, given, lambda _: draw.random())
+
+
+def _drawn(sweep: Sweep, given: Mapping[str, ParamValue], share: Callable[[str], float]) -> Params:
+    return sweep.space.drawn(lambda each: given[each.name] if each.name in given else _value(each, share(each.name)))
+
+
+class _Even:
+    """Draws that lie evenly over each parameter's range: a few of them then have the mean of very many."""
+
+    def __init__(self, draw: random.Random, *, of: int) -> None:
+        self._draw = draw
+        self._of = of
+        self._left: dict[str, list[float]] = {}
+
+    def share(self, name: str) -> float:
+        """How far along the range of a parameter the next draw lies, from 0 to 1."""
+        left = self._left.setdefault(name, [])
+        if not left:
+            left += [(place + 0.5) / self._of for place in range(self._of)]
+            self._draw.shuffle(left)
+        return left.pop()
 
 
 def _confirming_points(sweep: Sweep, trials: Sequence[StoredTrial], open_: Sequence[Params]) -> list[Params]:
@@ -187,6 +218,11 @@ def _confirming_points(sweep: Sweep, trials: Sequence[StoredTrial], open_: Seque
     ]
 
 
+def _plain(value: Any) -> ParamValue:
+    """A field's value; of one that names several things, such as metrics, all in one text."""
+    return " ".join(map(str, value)) if isinstance(value, tuple) else value
+
+
 def _copies(data: DataSection) -> str:
     """How many copies of each picture, and whether they are drawn anew in every epoch."""
     return f"{len(data.augment.active)} {data.augment.mode}"
@@ -197,7 +233,7 @@ def _longest(sweep: Sweep, point: Params) -> Params:
     return {"epochs": sweep.most_epochs} if "epochs" in point else {}
 
 
-def _chain(same: Sequence[Trajectory], *, store: Path, main: DataSection) -> Chain:
+def _chain(same: Sequence[Trajectory], *, store: Path, main: DataSection, confirms: bool) -> Chain:
     """Work out what a driver would do for the trials on one trajectory, given what the store holds."""
     paths = TrajectoryPaths(store, same[0].digest)
     final = same[0].setting.final_metrics
@@ -213,7 +249,7 @@ def _chain(same: Sequence[Trajectory], *, store: Path, main: DataSection) -> Cha
         begins = max(resumable_epochs(paths, view, final), reached if reached <= end else 0)
         epochs.append(max(0, end - begins))
         reached = max(reached, end)
-    return Chain(Form.of(same[0].setting, main=main), same[0].setting, tuple(epochs))
+    return Chain(Form.of(same[0].setting, main=main), same[0].setting, tuple(epochs), confirms)
 
 
 def refuse_if_nothing_fits(sweep: Sweep) -> Sweep:
@@ -240,22 +276,27 @@ def _refuse_first(fitting: Fitting) -> None:
             )
 
 
-def _fitting_draw(fitting: Fitting, draw: random.Random, given: Params) -> Params:
-    for _ in range(DRAWS):
-        params = drawn(fitting.sweep, draw, given)
+def _fitting_draw(fitting: Fitting, draw: random.Random, given: Params, *, even: _Even) -> Params:
+    for turn in range(DRAWS):
+        params = drawn(fitting.sweep, draw, given) if turn else _drawn(fitting.sweep, given, even.share)
         if fitting.fits(params):
             return params
     raise fitting.none_fits(tried=f"{DRAWS} draws")
 
 
-def _value(dimension: Dimension, draw: random.Random) -> ParamValue:
+def _value(dimension: Dimension, share: float) -> ParamValue:
+    """The value at a share of a range, from 0 to 1; below 1 of choices."""
     if isinstance(dimension, Choices):
-        return draw.choice(dimension.values)
+        return _at(dimension.values, share)
     if dimension.step is not None:
-        return draw.choice(dimension.grid())
-    whole = isinstance(dimension.low, int) and isinstance(dimension.high, int)
-    if dimension.log:
-        value = math.exp(draw.uniform(math.log(dimension.low), math.log(dimension.high)))
-    else:
-        value = draw.uniform(dimension.low, dimension.high)
-    return round(value) if whole else min(max(value, dimension.low), dimension.high)
+        return _at(dimension.grid(), share)
+    low, high = dimension.low, dimension.high
+    if isinstance(low, int) and isinstance(high, int) and not dimension.log:
+        return min(high, low + int(share * (high - low + 1)))
+    value = low * (high / low) ** share if dimension.log else low + share * (high - low)
+    whole = isinstance(low, int) and isinstance(high, int)
+    return round(value) if whole else min(max(value, low), high)
+
+
+def _at(values: Sequence[ParamValue], share: float) -> ParamValue:
+    return values[min(len(values) - 1, int(share * len(values)))]

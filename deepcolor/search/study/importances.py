@@ -21,16 +21,17 @@ _DECADES = 10
 """Numbers whose largest is this many times the smallest are compared by their logarithms."""
 
 
-def importances(study: StoredStudy, fields: Sequence[str]) -> dict[str, dict[str, float]]:
+def importances(study: StoredStudy, fields: Sequence[str], *, objective: int = 0) -> dict[str, dict[str, float]]:
     """Return the share of each field by two evaluators, which can disagree: then neither should be trusted alone.
 
     Args:
         study: Has complete trials; those that diverged are left out.
         fields: Searched fields that take several values in the complete trials.
+        objective: The place of the objective that is explained.
     Returns:
         By the name of each evaluator, the shares by field; they add up to 1.
     """
-    finite = _finite_copy(study.optuna_study)
+    finite = _finite_copy(study.optuna_study, objective=objective)
     some = _spread(finite, count=_FANOVA_TRIALS)
     fanova = "fANOVA" if some is finite else f"fANOVA of {_FANOVA_TRIALS} trials"
     evaluators = {
@@ -55,20 +56,20 @@ def _spread(study: Study, *, count: int) -> Study:
     return some
 
 
-def _finite_copy(study: Study) -> Study:
-    """Copy the complete trials with a finite value: diverged ones would flatten the scale of the others.
+def _finite_copy(study: Study, *, objective: int) -> Study:
+    """Copy the complete trials with a finite value, in one objective: diverged ones would flatten the others' scale.
 
     Numbers that were searched as a list of choices get numeric axes, logarithmic where they span decades.
     """
     trials = [
         trial
         for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-        if trial.values and math.isfinite(trial.values[0]) and not {FOREIGN, CONFIRMS} & trial.user_attrs.keys()
+        if trial.values and math.isfinite(trial.values[objective]) and not {FOREIGN, CONFIRMS} & trial.user_attrs.keys()
     ]
     names = dict.fromkeys(name for trial in trials for name in trial.params)
     had = {name: [trial for trial in trials if name in trial.params] for name in names}
     scales = {name: _scale([trial.params[name] for trial in with_it]) for name, with_it in had.items()}
-    copy = optuna.create_study(direction=study.directions[0])
+    copy = optuna.create_study(direction=study.directions[objective])
     draw = random.Random(0)
     for trial in trials:
         # A parameter that a trial does not have makes no difference to it. So it is given the value of any trial: one
@@ -78,7 +79,7 @@ def _finite_copy(study: Study) -> Study:
             optuna.trial.create_trial(
                 params={name: of.params[name] for name, of in source.items()},
                 distributions={name: scales[name] or of.distributions[name] for name, of in source.items()},
-                value=trial.values[0],
+                value=trial.values[objective],
             )
         )
     return copy
