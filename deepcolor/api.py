@@ -47,6 +47,7 @@ def sweep(
     executor: str = "local",
     workers: int | None = None,
     device: str = "auto",
+    slots_per_gpu: int | None = None,
     extend: bool = False,
     tracking_uri: str | None = None,
     reporter: Reporter | None = None,
@@ -60,6 +61,7 @@ def sweep(
         executor: `local`: worker processes; `serial`: this process.
         workers: Worker processes; None: as many as this machine has room for.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
+        slots_per_gpu: Trainings that share each GPU; None: one.
         extend: Let a study grow to a sweep that has changed.
         tracking_uri: The MLflow store; None: MLFLOW_TRACKING_URI, else the workspace's own.
         reporter: Is told what goes on; None: a notebook's cell, elsewhere standard error.
@@ -76,7 +78,18 @@ def sweep(
     parsed = sweep_of(sweep, overrides, code=place.code)
     called = f"deepcolor sweep {fspath(sweep)}" if isinstance(sweep, str | PathLike) else "deepcolor.sweep(...)"
     uri = place.store_uri(tracking_uri)
-    how = How(place, uri, executor, workers, device, called, extend=extend, resume=_AGAIN, reporter=reporter)
+    how = How(
+        place,
+        uri,
+        executor,
+        workers,
+        device,
+        called,
+        extend=extend,
+        resume=_AGAIN,
+        reporter=reporter,
+        slots_per_gpu=slots_per_gpu,
+    )
     run_sweep(parsed, how)
     return open_study(parsed.study, workspace=workspace, tracking_uri=uri)
 
@@ -89,6 +102,7 @@ def pipeline(
     executor: str = "local",
     workers: int | None = None,
     device: str = "auto",
+    slots_per_gpu: int | None = None,
     name: str | None = None,
     force: bool = False,
     tracking_uri: str | None = None,
@@ -103,6 +117,7 @@ def pipeline(
         executor: As for `sweep`.
         workers: As for `sweep`.
         device: As for `sweep`.
+        slots_per_gpu: As for `sweep`.
         name: Let every stage compete for a champion of its own: `fruits`, for `colorizer-fruits`.
         force: Make each best trial champion whatever the gate says.
         tracking_uri: As for `sweep`.
@@ -117,7 +132,17 @@ def pipeline(
     place, reporter = Workspace.at(Path(workspace)), told(reporter)
     parsed = load_pipeline(Path(file), overrides, code=place.code)
     called = f"deepcolor pipeline {fspath(file)}"
-    how = How(place, place.store_uri(tracking_uri), executor, workers, device, called, resume=_AGAIN, reporter=reporter)
+    how = How(
+        place,
+        place.store_uri(tracking_uri),
+        executor,
+        workers,
+        device,
+        called,
+        resume=_AGAIN,
+        reporter=reporter,
+        slots_per_gpu=slots_per_gpu,
+    )
     return run_pipeline(parsed, how, own_name=name, force=force)
 
 
@@ -129,6 +154,7 @@ def plan(
     executor: str = "local",
     workers: int | None = None,
     device: str = "auto",
+    slots_per_gpu: int | None = None,
     extend: bool = False,
     reporter: Reporter | None = None,
 ) -> Cost:
@@ -141,6 +167,7 @@ def plan(
         executor: As there.
         workers: As there.
         device: As there.
+        slots_per_gpu: As there.
         extend: As there.
         reporter: As there.
     Raises:
@@ -150,7 +177,7 @@ def plan(
     from deepcolor.app.plan import estimate
 
     place, reporter = Workspace.at(Path(workspace)), told(reporter)
-    how = How(place, place.store_uri(None), executor, workers, device, reporter=reporter)
+    how = How(place, place.store_uri(None), executor, workers, device, reporter=reporter, slots_per_gpu=slots_per_gpu)
     (cost,) = estimate((sweep_of(sweep, overrides, code=place.code),), how, extend=extend)
     return cost
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from deepcolor.app.reporter import SILENT, Reporter
@@ -11,7 +12,7 @@ from deepcolor.workspace import Workspace
 
 if TYPE_CHECKING:
     from deepcolor.execution.devices import Slots
-    from deepcolor.execution.executor import Executor
+    from deepcolor.execution.executor import Executor, RunSegment
 
 
 @dataclass(frozen=True)
@@ -30,17 +31,26 @@ class How:
     resume: str = ""
     """The line that continues the work after an interrupt: the command, and the variables it needs; "": as above."""
     reporter: Reporter = SILENT
+    slots_per_gpu: int | None = None
+    """Trainings that share a GPU; None: one."""
 
-    def make_executor(self) -> Executor:
-        """The executor asked for; its processes start with the first segment."""
+    def make_executor(self, run: RunSegment | None = None) -> Executor:
+        """The executor asked for; its processes start with the first segment.
+
+        Args:
+            run: Runs a segment; None: trains it.
+        """
         from deepcolor.execution.devices import make_executor
 
-        if self.executor in EXECUTORS.shipped and (note := self.slots().note):
+        if self.executor in EXECUTORS.shipped and run is None and (note := self.slots().note):
             self.reporter.warn(note)
-        return make_executor(self.executor, workers=self.workers, device=self.device)
+        make = partial(make_executor, run=run) if run is not None else make_executor
+        return make(self.executor, workers=self.workers, device=self.device, slots_per_gpu=self.slots_per_gpu)
 
     def slots(self) -> Slots:
         """How that executor is cut to this machine."""
         from deepcolor.execution.devices import slots
 
-        return slots(workers=1 if self.executor == "serial" else self.workers, device=self.device)
+        if self.executor == "serial":
+            return slots(workers=1, device=self.device)
+        return slots(workers=self.workers, device=self.device, slots_per_gpu=self.slots_per_gpu)

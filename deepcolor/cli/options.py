@@ -139,6 +139,10 @@ DeviceOption = Annotated[
     ),
 ]
 
+SlotsPerGpuOption = Annotated[
+    int | None, typer.Option("--slots-per-gpu", help="Trainings that share each GPU.", show_default="1")
+]
+
 HERE = Path()
 
 

@@ -19,6 +19,7 @@ from deepcolor.cli.options import (
     JsonOption,
     OverrideOption,
     QuietOption,
+    SlotsPerGpuOption,
     TrackingOption,
     WorkersOption,
     WorkspaceOption,
@@ -54,6 +55,7 @@ def pipeline(
     executor: ExecutorOption = "local",
     workers: WorkersOption = None,
     device: DeviceOption = "auto",
+    slots_per_gpu: SlotsPerGpuOption = None,
     workspace: WorkspaceOption = HERE,
     tracking: TrackingOption = None,
     json: JsonOption = False,
@@ -80,7 +82,17 @@ def pipeline(
     parsed = load_pipeline(file, override or (), code=place.code)
     command, resume = command_lines()
     uri, reporter = tracking_uri(place, tracking), ConsoleReporter()
-    how = How(place, uri, executor, workers, device, command, resume=resume, reporter=reporter)
+    how = How(
+        place,
+        uri,
+        executor,
+        workers,
+        device,
+        command,
+        resume=resume,
+        reporter=reporter,
+        slots_per_gpu=slots_per_gpu,
+    )
     results = run_pipeline(parsed, how, own_name=own_name, force=force)
     show_pipeline(parsed, results, place)
 

@@ -16,6 +16,7 @@ from deepcolor.cli.options import (
     JsonOption,
     OverrideOption,
     QuietOption,
+    SlotsPerGpuOption,
     TrackingOption,
     WorkersOption,
     WorkspaceOption,
@@ -40,6 +41,7 @@ def plan(
     executor: ExecutorOption = "local",
     workers: WorkersOption = None,
     device: DeviceOption = "auto",
+    slots_per_gpu: SlotsPerGpuOption = None,
     workspace: WorkspaceOption = HERE,
     tracking: TrackingOption = None,
     json: JsonOption = False,
@@ -64,7 +66,15 @@ def plan(
     from deepcolor.app.plan import plan_file
 
     place = Workspace.at(workspace)
-    how = How(place, tracking_uri(place, tracking), executor, workers, device, reporter=ConsoleReporter())
+    how = How(
+        place,
+        tracking_uri(place, tracking),
+        executor,
+        workers,
+        device,
+        reporter=ConsoleReporter(),
+        slots_per_gpu=slots_per_gpu,
+    )
     _show(plan_file(file, how, overrides=override or (), extend=extend))
 
 

@@ -19,6 +19,7 @@ from deepcolor.cli.options import (
     JsonOption,
     OverrideOption,
     QuietOption,
+    SlotsPerGpuOption,
     TrackingOption,
     WorkersOption,
     WorkspaceOption,
@@ -50,6 +51,7 @@ def sweep(
     executor: ExecutorOption = "local",
     workers: WorkersOption = None,
     device: DeviceOption = "auto",
+    slots_per_gpu: SlotsPerGpuOption = None,
     workspace: WorkspaceOption = HERE,
     tracking: TrackingOption = None,
     json: JsonOption = False,
@@ -91,6 +93,7 @@ def sweep(
         extend=extend,
         resume=resume,
         reporter=ConsoleReporter(),
+        slots_per_gpu=slots_per_gpu,
     )
     summary = run_sweep(parsed, how)
     show_summary(summary, how.workspace, how.tracking_uri)

@@ -59,7 +59,7 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def cut(device: str, *, workers: int | None, cores: int, gpus: Gpus) -> Slots:
+def cut(device: str, *, workers: int | None, cores: int, gpus: Gpus, slots_per_gpu: int | None = None) -> Slots:
     """Decide how many segments run at a time, and on what: one per GPU, one per core, or as many as are asked for.
 
     Args:
@@ -67,11 +67,17 @@ def cut(device: str, *, workers: int | None, cores: int, gpus: Gpus) -> Slots:
         workers: How many are asked for; several can share a GPU.
         cores: CPU cores that can be used.
         gpus: What is known of the GPUs.
+        slots_per_gpu: How many share each GPU; None: one.
     Raises:
-        UserError: `workers` is below 1, or there is no such device.
+        UserError: A number is below 1, both numbers are given, or there is no such device.
     """
     if workers is not None and workers < 1:
         raise UserError(f"--workers: must be 1 or more; got {workers}. Leave it out to use the whole machine.")
+    if slots_per_gpu is not None and slots_per_gpu < 1:
+        raise UserError(f"--slots-per-gpu: must be 1 or more; got {slots_per_gpu}. Leave it out for one a GPU.")
+    if workers is not None and slots_per_gpu is not None:
+        got = f"--workers {workers} and --slots-per-gpu {slots_per_gpu}"
+        raise UserError(f"--slots-per-gpu: must be given without --workers; got {got}. Leave one of them out.")
     known = _DEVICE.fullmatch(device)
     if known is None:
         raise UserError(f"--device: must be auto, cpu, cuda or cuda:N; got {device!r}. Choose one of these.")
@@ -80,7 +86,7 @@ def cut(device: str, *, workers: int | None, cores: int, gpus: Gpus) -> Slots:
     usable = [] if device == "cpu" else [f"cuda:{index}" for index in range(gpus.usable)]
     if known["index"] is not None:
         usable = [device]
-    number = workers or len(usable) or cores
+    number = workers or len(usable) * (slots_per_gpu or 1) or cores
     devices = tuple(usable[index % len(usable)] for index in range(number)) if usable else ()
     note = "" if usable or device == "cpu" or not gpus.listed else _NOT_USABLE
     return Slots(number, max(1, cores // number), devices, note)
@@ -92,13 +98,13 @@ _NOT_USABLE = (
 )
 
 
-def slots(*, workers: int | None, device: str) -> Slots:
+def slots(*, workers: int | None, device: str, slots_per_gpu: int | None = None) -> Slots:
     """Divide this machine as `cut` does.
 
     Raises:
-        UserError: `workers` is below 1, or there is no such device.
+        UserError: A number is below 1, or there is no such device.
     """
-    return cut(device, workers=workers, cores=cores(), gpus=gpus_for(device))
+    return cut(device, workers=workers, cores=cores(), gpus=gpus_for(device), slots_per_gpu=slots_per_gpu)
 
 
 def gpus_for(device: str) -> Gpus:
@@ -131,7 +137,9 @@ def usable_by_torch() -> int:
         return 0
 
 
-def make_executor(kind: str, *, workers: int | None, device: str, run: RunSegment = run_segment) -> Executor:
+def make_executor(
+    kind: str, *, workers: int | None, device: str, run: RunSegment = run_segment, slots_per_gpu: int | None = None
+) -> Executor:
     """Build `serial` (this process), `local` (worker processes) or one of the user's, for segments run by `run`.
 
     Args:
@@ -139,13 +147,14 @@ def make_executor(kind: str, *, workers: int | None, device: str, run: RunSegmen
         workers: See `cut`.
         device: See `cut`.
         run: Runs a segment.
+        slots_per_gpu: See `cut`.
     Raises:
-        UserError: There is no executor of this name, no such device, or `workers` is below 1.
+        UserError: There is no executor of this name, no such device, or a number is below 1.
         CodeError: The user's executor cannot be imported, or lacks a part of an `Executor`.
         LimitError: This shell allows too few files or processes, or too little memory, for so many workers.
     """
     if kind not in EXECUTORS.shipped:
-        return _of_the_user(kind, slots(workers=workers, device=device), run)
+        return _of_the_user(kind, slots(workers=workers, device=device, slots_per_gpu=slots_per_gpu), run)
     if kind == "serial":
         if device != "auto":  # On auto, the segment itself finds what there is.
             slots(workers=workers, device=device)
@@ -153,7 +162,7 @@ def make_executor(kind: str, *, workers: int | None, device: str, run: RunSegmen
         return SerialExecutor(run)
     from deepcolor.execution.local import LocalExecutor
 
-    made = slots(workers=workers, device=device)
+    made = slots(workers=workers, device=device, slots_per_gpu=slots_per_gpu)
     check_room(workers=made.workers)
     return LocalExecutor(run, workers=made.workers, threads=made.threads, devices=made.devices)
 

@@ -1,9 +1,8 @@
 from __future__ import annotations
 
+import itertools
 import logging
 import multiprocessing
-import os
-import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,13 +12,14 @@ import pytest
 
 from deepcolor.config.schema import Sweep
 from deepcolor.errors import ExecutorError
-from deepcolor.execution import cluster, local
+from deepcolor.execution import cluster, local, on_dask
 from deepcolor.execution.devices import make_executor
 from deepcolor.execution.executor import Event, Executor, Failed, Finished, Progress
 from deepcolor.execution.local import LocalExecutor
 from deepcolor.execution.serial import SerialExecutor
-from deepcolor.training.trajectory import EpochMetrics, Segment, SegmentOutcome, Trajectory
+from deepcolor.training.trajectory import Segment, Trajectory
 from tests.execution import unreadable
+from tests.execution.runs import run
 from tests.extending import write_files
 from tests.processes import WAIT_S, is_alive
 from tests.reliability.processes import wait_until
@@ -30,31 +30,6 @@ EXECUTORS: dict[str, Callable[[], Executor]] = {
     # From the page that explains how to write one.
     "own": lambda: make_executor("experiments/own/executors.py:Pool", workers=2, device="cpu", run=run),
 }
-
-
-def run(segment: Segment, on_epoch: Callable[[EpochMetrics], None] | None = None) -> SegmentOutcome:
-    """Do what the number of epochs says: 13 raises, 99 loses its worker the first time, 66 always; 7 takes a while."""
-    if segment.to_epoch == 13:
-        raise ValueError("unlucky\nnumber")
-    marker = segment.store / "lost-once"
-    if segment.to_epoch == 99 and not marker.exists():
-        marker.touch()
-        os.kill(os.getpid(), signal.SIGKILL)
-    if segment.to_epoch == 66:
-        os.kill(os.getpid(), signal.SIGKILL)
-    if segment.to_epoch == 7:
-        time.sleep(0.5)
-    row = EpochMetrics(1, {"val/mse": 0.0}, 0.0, int(time.time() * 1000))
-    if on_epoch:
-        on_epoch(row)
-    return SegmentOutcome(
-        digest=segment.trajectory.digest,
-        history=(row,),
-        trained_epochs=1,
-        train_s=0.0,
-        view=None,
-        host=str(os.getpid()),
-    )
 
 
 @pytest.fixture(params=EXECUTORS)
@@ -103,15 +78,24 @@ def test_a_segment_that_raises_fails_with_one_line(executor: Executor, tmp_path:
     assert isinstance(outcomes(executor, 1)[-1], Finished)
 
 
-def test_a_lost_worker_is_replaced_and_its_segment_runs_again(tmp_path: Path) -> None:
+def test_a_lost_worker_is_replaced_and_its_segment_runs_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A worker killed with -9 costs nothing but time: its segment ends once, on another process. Only the driver
-    reports it; Dask's own messages are not shown.
+    reports it; Dask's own messages are not shown. Each worker, and each that replaces one, sees its own GPU alone.
     """
-    executor = LocalExecutor(run, workers=2, threads=1)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-one,GPU-two")
+    executor = LocalExecutor(run, workers=2, threads=1, devices=("cuda:0", "cuda:1"))
     try:
         executor.submit(segment(tmp_path, epochs=99, lr=0.1))
-        events = outcomes(executor, 1)
-        assert [type(event) for event in events if not isinstance(event, Progress)] == [Finished]
+        events = [event for event in outcomes(executor, 1) if not isinstance(event, Progress)]
+        assert [type(event) for event in events] == [Finished]
+        seen: set[tuple[str, str]] = set()
+        rates = itertools.count(1)
+        while len(seen) < 2:  # Until the new one has come, the other one runs them all.
+            for epochs in (7, 7):
+                executor.submit(segment(tmp_path, epochs=epochs, lr=float(next(rates))))
+            ended = [event.outcome for event in outcomes(executor, 2) if isinstance(event, Finished)]
+            seen |= {(str(outcome.result), outcome.device) for outcome in ended}
+        assert seen == {("GPU-one", "cuda:0"), ("GPU-two", "cuda:1")}
     finally:
         executor.close()
     for name in ("distributed.scheduler", "distributed.client", "tornado.application"):
@@ -170,7 +154,8 @@ def test_a_cluster_too_busy_to_say_goodbye_is_ended_all_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """If Dask does not get round to closing in time, closing raises nothing, and the workers end."""
-    monkeypatch.setattr(local, "_GOODBYE_S", 0.1)
+    monkeypatch.setattr(local, "GOODBYE_S", 0.1)
+    monkeypatch.setattr(on_dask, "GOODBYE_S", 0.1)
     executor = LocalExecutor(run, workers=1, threads=1)
     executor.submit(segment(tmp_path, epochs=1, lr=0.1))
     (worker,) = {int(event.outcome.host) for event in outcomes(executor, 1) if isinstance(event, Finished)}
