@@ -17,7 +17,7 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deepcolor.app.how import How
+from deepcolor.app.how import Cluster, How
 from deepcolor.app.reporter import Reporter
 from deepcolor.config.load import load_pipeline, sweep_of
 from deepcolor.config.schema import Sweep
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from deepcolor.data.manifest import Manifest
     from deepcolor.registry.promotion import Promotion
     from deepcolor.search.plan.price import Cost
+
+__all__ = ["Cluster", "Study", "draw", "open_study", "pipeline", "plan", "prepare", "promote", "pull", "sweep"]
 
 if in_kernel():
     without_widgets()
@@ -48,6 +50,7 @@ def sweep(
     workers: int | None = None,
     device: str = "auto",
     slots_per_gpu: int | None = None,
+    cluster: str | Cluster | None = None,
     extend: bool = False,
     tracking_uri: str | None = None,
     reporter: Reporter | None = None,
@@ -62,6 +65,8 @@ def sweep(
         workers: Worker processes; None: as many as this machine has room for.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
         slots_per_gpu: Trainings that share each GPU; None: one.
+        cluster: A Dask cluster to train on: `tcp://HOST:PORT`, `tls://HOST:PORT` or its scheduler file; a `Cluster`
+            where certificates must be named.
         extend: Let a study grow to a sweep that has changed.
         tracking_uri: The MLflow store; None: MLFLOW_TRACKING_URI, else the workspace's own.
         reporter: Is told what goes on; None: a notebook's cell, elsewhere standard error.
@@ -89,6 +94,7 @@ def sweep(
         resume=_AGAIN,
         reporter=reporter,
         slots_per_gpu=slots_per_gpu,
+        cluster=_cluster(cluster),
     )
     run_sweep(parsed, how)
     return open_study(parsed.study, workspace=workspace, tracking_uri=uri)
@@ -103,6 +109,7 @@ def pipeline(
     workers: int | None = None,
     device: str = "auto",
     slots_per_gpu: int | None = None,
+    cluster: str | Cluster | None = None,
     name: str | None = None,
     force: bool = False,
     tracking_uri: str | None = None,
@@ -118,6 +125,7 @@ def pipeline(
         workers: As for `sweep`.
         device: As for `sweep`.
         slots_per_gpu: As for `sweep`.
+        cluster: As for `sweep`.
         name: Let every stage compete for a champion of its own: `fruits`, for `colorizer-fruits`.
         force: Make each best trial champion whatever the gate says.
         tracking_uri: As for `sweep`.
@@ -142,6 +150,7 @@ def pipeline(
         resume=_AGAIN,
         reporter=reporter,
         slots_per_gpu=slots_per_gpu,
+        cluster=_cluster(cluster),
     )
     return run_pipeline(parsed, how, own_name=name, force=force)
 
@@ -155,6 +164,7 @@ def plan(
     workers: int | None = None,
     device: str = "auto",
     slots_per_gpu: int | None = None,
+    cluster: str | Cluster | None = None,
     extend: bool = False,
     reporter: Reporter | None = None,
 ) -> Cost:
@@ -168,6 +178,7 @@ def plan(
         workers: As there.
         device: As there.
         slots_per_gpu: As there.
+        cluster: As there.
         extend: As there.
         reporter: As there.
     Raises:
@@ -177,7 +188,16 @@ def plan(
     from deepcolor.app.plan import estimate
 
     place, reporter = Workspace.at(Path(workspace)), told(reporter)
-    how = How(place, place.store_uri(None), executor, workers, device, reporter=reporter, slots_per_gpu=slots_per_gpu)
+    how = How(
+        place,
+        place.store_uri(None),
+        executor,
+        workers,
+        device,
+        reporter=reporter,
+        slots_per_gpu=slots_per_gpu,
+        cluster=_cluster(cluster),
+    )
     (cost,) = estimate((sweep_of(sweep, overrides, code=place.code),), how, extend=extend)
     return cost
 
@@ -311,3 +331,7 @@ def pull(ref: str, folder: Where, *, workspace: Where = ".", tracking_uri: str |
     from deepcolor.registry.pull import pull as pull_version
 
     return pull_version(ref, Path(folder), tracking_uri=Workspace.at(Path(workspace)).store_uri(tracking_uri))
+
+
+def _cluster(named: str | Cluster | None) -> Cluster | None:
+    return Cluster.at(named) if isinstance(named, str) else named

@@ -6,7 +6,7 @@ import os
 import sys
 from pathlib import Path
 from shlex import quote
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -26,6 +26,9 @@ from deepcolor.printable import (
     shown_uri,
 )
 from deepcolor.workspace import Workspace, check_store_uri
+
+if TYPE_CHECKING:
+    from deepcolor.app.how import Cluster
 
 COMMON = "Common options"
 
@@ -122,9 +125,9 @@ ExecutorOption = Annotated[
     str,
     typer.Option(
         "--executor",
-        metavar="serial|local|FILE.py:NAME",
-        help="Train in this process, on worker processes of this machine, or with an executor of your own "
-        "(docs/extending.md).",
+        metavar="serial|local|dask|FILE.py:NAME",
+        help="Train in this process, on worker processes of this machine, on a Dask cluster (--cluster), or with an "
+        "executor of your own (docs/extending.md).",
     ),
 ]
 WorkersOption = Annotated[
@@ -142,8 +145,64 @@ DeviceOption = Annotated[
 SlotsPerGpuOption = Annotated[
     int | None, typer.Option("--slots-per-gpu", help="Trainings that share each GPU.", show_default="1")
 ]
+ClusterOption = Annotated[
+    str | None,
+    typer.Option(
+        "--cluster",
+        metavar="ADDRESS",
+        help="Train on the workers of a Dask cluster: tcp://HOST:PORT, tls://HOST:PORT, or its scheduler file (.json); "
+        "see docs/cluster.md.",
+    ),
+]
+_CERTIFICATES = "Certificates of a cluster"
+ClusterCaOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--cluster-ca",
+        metavar="FILE",
+        envvar="DEEPCOLOR_CLUSTER_CA",
+        help="Who may sign certificates (PEM).",
+        show_default="Dask's configuration",
+        rich_help_panel=_CERTIFICATES,
+    ),
+]
+ClusterCertOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--cluster-cert",
+        metavar="FILE",
+        envvar="DEEPCOLOR_CLUSTER_CERT",
+        help="The certificate to show (PEM).",
+        show_default="Dask's configuration",
+        rich_help_panel=_CERTIFICATES,
+    ),
+]
+ClusterKeyOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--cluster-key",
+        metavar="FILE",
+        envvar="DEEPCOLOR_CLUSTER_KEY",
+        help="The key of that certificate (PEM).",
+        show_default="Dask's configuration",
+        rich_help_panel=_CERTIFICATES,
+    ),
+]
 
 HERE = Path()
+
+
+def cluster_of(address: str | None, *, ca: Path | None, cert: Path | None, key: Path | None) -> Cluster | None:
+    """Return the cluster that the options name; None where they name none.
+
+    Raises:
+        UserError: The address or a file is wrong.
+    """
+    if address is None:
+        return None
+    from deepcolor.app.how import Cluster
+
+    return Cluster.at(address, ca=ca, cert=cert, key=key)
 
 
 def in_workspace(root: Path) -> str:

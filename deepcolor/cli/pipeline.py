@@ -13,6 +13,10 @@ from deepcolor.cli import console
 from deepcolor.cli.confirmation import spread_text
 from deepcolor.cli.options import (
     HERE,
+    ClusterCaOption,
+    ClusterCertOption,
+    ClusterKeyOption,
+    ClusterOption,
     DebugOption,
     DeviceOption,
     ExecutorOption,
@@ -23,6 +27,7 @@ from deepcolor.cli.options import (
     TrackingOption,
     WorkersOption,
     WorkspaceOption,
+    cluster_of,
     command_lines,
     in_workspace,
     tracking_uri,
@@ -56,6 +61,10 @@ def pipeline(
     workers: WorkersOption = None,
     device: DeviceOption = "auto",
     slots_per_gpu: SlotsPerGpuOption = None,
+    cluster: ClusterOption = None,
+    cluster_ca: ClusterCaOption = None,
+    cluster_cert: ClusterCertOption = None,
+    cluster_key: ClusterKeyOption = None,
     workspace: WorkspaceOption = HERE,
     tracking: TrackingOption = None,
     json: JsonOption = False,
@@ -92,6 +101,7 @@ def pipeline(
         resume=resume,
         reporter=reporter,
         slots_per_gpu=slots_per_gpu,
+        cluster=cluster_of(cluster, ca=cluster_ca, cert=cluster_cert, key=cluster_key),
     )
     results = run_pipeline(parsed, how, own_name=own_name, force=force)
     show_pipeline(parsed, results, place)

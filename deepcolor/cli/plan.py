@@ -10,6 +10,10 @@ import typer
 from deepcolor.cli import console
 from deepcolor.cli.options import (
     HERE,
+    ClusterCaOption,
+    ClusterCertOption,
+    ClusterKeyOption,
+    ClusterOption,
     DebugOption,
     DeviceOption,
     ExecutorOption,
@@ -20,6 +24,7 @@ from deepcolor.cli.options import (
     TrackingOption,
     WorkersOption,
     WorkspaceOption,
+    cluster_of,
     tracking_uri,
 )
 from deepcolor.cli.reporter import ConsoleReporter
@@ -42,6 +47,10 @@ def plan(
     workers: WorkersOption = None,
     device: DeviceOption = "auto",
     slots_per_gpu: SlotsPerGpuOption = None,
+    cluster: ClusterOption = None,
+    cluster_ca: ClusterCaOption = None,
+    cluster_cert: ClusterCertOption = None,
+    cluster_key: ClusterKeyOption = None,
     workspace: WorkspaceOption = HERE,
     tracking: TrackingOption = None,
     json: JsonOption = False,
@@ -74,6 +83,7 @@ def plan(
         device,
         reporter=ConsoleReporter(),
         slots_per_gpu=slots_per_gpu,
+        cluster=cluster_of(cluster, ca=cluster_ca, cert=cluster_cert, key=cluster_key),
     )
     _show(plan_file(file, how, overrides=override or (), extend=extend))
 

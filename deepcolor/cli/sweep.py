@@ -13,6 +13,10 @@ from deepcolor.cli.confirmation import confirmation_lines, show_confirmation
 from deepcolor.cli.live import figures_text
 from deepcolor.cli.options import (
     HERE,
+    ClusterCaOption,
+    ClusterCertOption,
+    ClusterKeyOption,
+    ClusterOption,
     DebugOption,
     DeviceOption,
     ExecutorOption,
@@ -23,6 +27,7 @@ from deepcolor.cli.options import (
     TrackingOption,
     WorkersOption,
     WorkspaceOption,
+    cluster_of,
     command_lines,
     in_workspace,
     tracking_uri,
@@ -52,6 +57,10 @@ def sweep(
     workers: WorkersOption = None,
     device: DeviceOption = "auto",
     slots_per_gpu: SlotsPerGpuOption = None,
+    cluster: ClusterOption = None,
+    cluster_ca: ClusterCaOption = None,
+    cluster_cert: ClusterCertOption = None,
+    cluster_key: ClusterKeyOption = None,
     workspace: WorkspaceOption = HERE,
     tracking: TrackingOption = None,
     json: JsonOption = False,
@@ -75,6 +84,8 @@ def sweep(
       deepcolor sweep experiments/tpe/regressor.yaml --extend -o "search.confirm={top: 3, seeds: 3}"
 
       deepcolor sweep sweep.yaml --executor serial --json
+
+      deepcolor sweep sweep.yaml --cluster tcp://login1:8786
     """
     from deepcolor.app.how import How
     from deepcolor.app.sweep import run_sweep
@@ -94,6 +105,7 @@ def sweep(
         resume=resume,
         reporter=ConsoleReporter(),
         slots_per_gpu=slots_per_gpu,
+        cluster=cluster_of(cluster, ca=cluster_ca, cert=cluster_cert, key=cluster_key),
     )
     summary = run_sweep(parsed, how)
     show_summary(summary, how.workspace, how.tracking_uri)

@@ -12,16 +12,19 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from deepcolor.counting import counted
 from deepcolor.errors import CodeError, DeepcolorError, UserError
 from deepcolor.execution.executor import Executor, RunSegment, run_segment
+from deepcolor.execution.reach import Cluster
 from deepcolor.execution.serial import SerialExecutor
 from deepcolor.fields.named import EXECUTORS
 from deepcolor.limits import check_room
 from deepcolor.plugins import load_here
+from deepcolor.workspace import Workspace
 
 _SIGNS_OF_A_GPU = (Path("/proc/driver/nvidia/gpus"), Path("/dev/nvidiactl"), Path("/dev/dxg"), Path("/dev/kfd"))
 """NVIDIA's driver on Linux (a folder with an entry for each; in some containers its device alone), Windows' own under
@@ -138,9 +141,18 @@ def usable_by_torch() -> int:
 
 
 def make_executor(
-    kind: str, *, workers: int | None, device: str, run: RunSegment = run_segment, slots_per_gpu: int | None = None
+    kind: str,
+    *,
+    workers: int | None,
+    device: str,
+    run: RunSegment = run_segment,
+    slots_per_gpu: int | None = None,
+    cluster: Cluster | None = None,
+    workspace: Workspace | None = None,
+    say: Callable[[str], None] = lambda _line: None,
 ) -> Executor:
-    """Build `serial` (this process), `local` (worker processes) or one of the user's, for segments run by `run`.
+    """Build `serial` (this process), `local` (worker processes), `dask` (a cluster elsewhere) or one of the user's, for
+    segments run by `run`.
 
     Args:
         kind: A shipped one, `FILE.py:NAME` (from the current folder), `package.module:NAME`, or an entry point.
@@ -148,13 +160,18 @@ def make_executor(
         device: See `cut`.
         run: Runs a segment.
         slots_per_gpu: See `cut`.
+        cluster: Of `dask`: where its scheduler is.
+        workspace: Of `dask`: the one that all workers see.
+        say: Of `dask`: is told of workers that come and go.
     Raises:
-        UserError: There is no executor of this name, no such device, or a number is below 1.
+        UserError: There is no executor of this name, no such device, a number is below 1, or no scheduler answers.
         CodeError: The user's executor cannot be imported, or lacks a part of an `Executor`.
         LimitError: This shell allows too few files or processes, or too little memory, for so many workers.
     """
     if kind not in EXECUTORS.shipped:
         return _of_the_user(kind, slots(workers=workers, device=device, slots_per_gpu=slots_per_gpu), run)
+    if kind == "dask":
+        return _on_cluster(cluster, workspace, run, say)
     if kind == "serial":
         if device != "auto":  # On auto, the segment itself finds what there is.
             slots(workers=workers, device=device)
@@ -165,6 +182,19 @@ def make_executor(
     made = slots(workers=workers, device=device, slots_per_gpu=slots_per_gpu)
     check_room(workers=made.workers)
     return LocalExecutor(run, workers=made.workers, threads=made.threads, devices=made.devices)
+
+
+def _on_cluster(
+    cluster: Cluster | None, workspace: Workspace | None, run: RunSegment, say: Callable[[str], None]
+) -> Executor:
+    if cluster is None or workspace is None:
+        raise UserError(
+            "--executor: dask needs a cluster; got none. Give its address: --cluster tcp://HOST:PORT (docs/cluster.md)."
+        )
+    from deepcolor.execution.remote import ClusterExecutor
+
+    cluster.check()
+    return ClusterExecutor(run, cluster=cluster, workspace=workspace, say=say)
 
 
 def _of_the_user(kind: str, made: Slots, run: RunSegment) -> Executor:

@@ -63,8 +63,10 @@ class DaskExecutor(ABC):
         self._until_closed = ExitStack()
         self._folder: Path | None = None
         self._topic = f"deepcolor-{token_hex(8)}"
-        self._waiting: set[str] = set()
-        """Keys of segments that no worker has begun, as far as is known."""
+        self._open: set[str] = set()
+        """Keys of segments that have not ended."""
+        self._begun: set[str] = set()
+        """Keys of those that a worker runs, as far as is known."""
         self._stranded: set[str] = set()
         """Keys of those that no worker holds: they must be submitted anew."""
 
@@ -168,7 +170,7 @@ class DaskExecutor(ABC):
 
     def _progressed(self, event: tuple[float, Any]) -> None:
         digest, key, rows = event[1]
-        self._waiting.discard(key)
+        self._begun.add(key)
         if rows:
             self._events.put(Progress(digest, tuple(EpochMetrics(**row) for row in rows)))
 
@@ -216,8 +218,6 @@ class DaskExecutor(ABC):
 
     def _answer(self, client: Client, key: str, segment: Segment, marks: Path) -> Finished | Failed | Left | None:
         """Have one worker run a segment, and return what it says; None where the segment must be submitted anew."""
-        from distributed import wait
-
         from deepcolor.execution.worker import run_on_worker
 
         future = client.submit(
@@ -231,20 +231,17 @@ class DaskExecutor(ABC):
             pure=False,
             resources=dict(self._demand),
         )
-        self._waiting.add(key)
+        self._open.add(key)
         try:
-            while True:
-                with suppress(TimeoutError):
-                    wait(future, timeout=_LOOK_EVERY_S)
-                    break
+            while (answer := _result(client, future)) is None:
                 if key in self._stranded:
                     return None
                 if self._is_called_off(key, segment):
                     return Finished(segment.trajectory.digest, _untouched(segment))
-            event = pickle.loads(future.result())  # noqa: S301  # from a worker of our own
+            event = pickle.loads(answer)  # noqa: S301  # from a worker of our own
         finally:
-            self._waiting.discard(key)
-            self._stranded.discard(key)
+            for keys in (self._open, self._begun, self._stranded):
+                keys.discard(key)
             future.release()
         if not isinstance(event, Finished | Failed | Left) or event.digest != segment.trajectory.digest:
             raise TypeError(f"a worker answered with {type(event).__name__}")
@@ -252,7 +249,21 @@ class DaskExecutor(ABC):
 
     def _is_called_off(self, key: str, segment: Segment) -> bool:
         """Whether a segment need not run any more that no worker has begun: it may have to wait for one for long."""
-        return key in self._waiting and segment.stop_file is not None and segment.stop_file.exists()
+        return key not in self._begun and segment.stop_file is not None and segment.stop_file.exists()
+
+
+def _result(client: Client, future: Any) -> Any:
+    """Wait for a result for a moment; one that its worker has taken with it is awaited as if it had never been."""
+    from distributed import wait
+
+    try:
+        with client.as_current():
+            wait(future, timeout=_LOOK_EVERY_S)
+        return future.result(timeout=_LOOK_EVERY_S)
+    except TimeoutError:
+        if future.status == "error":
+            raise
+        return None
 
 
 def _is_back(client: Client) -> bool:

@@ -17,6 +17,7 @@ from secrets import token_hex
 from typing import Any
 
 from distributed import Worker, get_worker
+from distributed.client import AllExit
 from distributed.diagnostics.plugin import WorkerPlugin
 from distributed.http.routing import RoutingApplication
 from distributed.versions import VersionMismatchWarning
@@ -73,12 +74,31 @@ class QuietWorker(NoWebPages, Worker):
         return self.leave is not None and self.leave.exists()
 
 
+class HostedWorker(QuietWorker):
+    """A worker that this machine lends to a cluster; only the command that started it ends it."""
+
+    async def start_unsafe(self) -> Any:
+        """Set its process up, and start."""
+        silence_dask()
+        keep_freed_memory()
+        end_with_server()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
+        return await super().start_unsafe()  # type: ignore[no-untyped-call]  # Dask says no more of it
+
+
 def silence_dask() -> None:
     """Keep Dask's messages about its own troubles off the screen: the driver reports what comes of them."""
     # Each has a level and a stream of its own.
     for name in ("distributed", "distributed.client", "tornado.application"):
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+    logging.getLogger("asyncio").addFilter(_is_worth_saying)
     warnings.filterwarnings("ignore", category=VersionMismatchWarning)  # What matters is checked by us.
+
+
+def _is_worth_saying(record: logging.LogRecord) -> bool:
+    """Whether a message of asyncio's is not about a wait of Dask's for a result that its worker has taken with it."""
+    return not (record.exc_info and isinstance(record.exc_info[1], AllExit))
 
 
 class WorkerSetup(WorkerPlugin):

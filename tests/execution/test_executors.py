@@ -16,27 +16,44 @@ from deepcolor.execution import cluster, local, on_dask
 from deepcolor.execution.devices import make_executor
 from deepcolor.execution.executor import Event, Executor, Failed, Finished, Progress
 from deepcolor.execution.local import LocalExecutor
+from deepcolor.execution.remote import ClusterExecutor
 from deepcolor.execution.serial import SerialExecutor
 from deepcolor.training.trajectory import Segment, Trajectory
+from deepcolor.workspace import Workspace
 from tests.execution import unreadable
 from tests.execution.runs import run
+from tests.execution.team import Team, team_in
 from tests.extending import write_files
 from tests.processes import WAIT_S, is_alive
 from tests.reliability.processes import wait_until
 
-EXECUTORS: dict[str, Callable[[], Executor]] = {
-    "serial": lambda: SerialExecutor(run),
-    "local": lambda: LocalExecutor(run, workers=2, threads=1),
+EXECUTORS: dict[str, Callable[[Path, Callable[[], Team]], Executor]] = {
+    "serial": lambda _folder, _team: SerialExecutor(run),
+    "local": lambda _folder, _team: LocalExecutor(run, workers=2, threads=1),
+    # Workers that somebody has started who knows nothing of deepcolor.
+    "dask": lambda folder, team: on_team(folder, team()),
     # From the page that explains how to write one.
-    "own": lambda: make_executor("experiments/own/executors.py:Pool", workers=2, device="cpu", run=run),
+    "own": lambda _folder, _team: make_executor("experiments/own/executors.py:Pool", workers=2, device="cpu", run=run),
 }
+
+
+def on_team(folder: Path, team: Team, say: Callable[[str], None] = print) -> ClusterExecutor:
+    return ClusterExecutor(run, cluster=team.cluster, workspace=Workspace.at(folder), say=say)
+
+
+@pytest.fixture(scope="module")
+def team(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
+    """A cluster with two bare workers."""
+    with team_in(tmp_path_factory.mktemp("team")) as made:
+        made.start_workers(2)
+        yield made
 
 
 @pytest.fixture(params=EXECUTORS)
 def executor(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Executor]:
     write_files(tmp_path)
     monkeypatch.chdir(tmp_path)
-    made = EXECUTORS[request.param]()
+    made = EXECUTORS[request.param](tmp_path, lambda: request.getfixturevalue("team"))
     yield made
     made.close()
 
@@ -102,9 +119,12 @@ def test_a_lost_worker_is_replaced_and_its_segment_runs_again(tmp_path: Path, mo
         assert not logging.getLogger(name).isEnabledFor(logging.CRITICAL)
 
 
-def test_a_segment_that_kills_its_workers_fails_alone(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["local", "dask"])
+def test_a_segment_that_kills_its_workers_fails_alone(
+    kind: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
     """Segments that only waited for a worker that died under another one are not blamed for it: they finish."""
-    executor = LocalExecutor(run, workers=2, threads=1)
+    executor = EXECUTORS[kind](tmp_path, lambda: request.getfixturevalue("team"))
     killer = segment(tmp_path, epochs=66, lr=1.0)
     innocent = [segment(tmp_path, epochs=7, lr=10.0**-power) for power in range(1, 9)]
     try:
