@@ -5,6 +5,7 @@ import logging
 import multiprocessing
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from deepcolor.execution.executor import Event, Executor, Failed, Finished, Prog
 from deepcolor.execution.local import LocalExecutor
 from deepcolor.execution.remote import ClusterExecutor
 from deepcolor.execution.serial import SerialExecutor
-from deepcolor.training.trajectory import Segment, Trajectory
+from deepcolor.training.trajectory import InitWeights, Segment, Trajectory
 from deepcolor.workspace import Workspace
 from tests.execution import unreadable
 from tests.execution.runs import run
@@ -138,6 +139,44 @@ def test_a_segment_that_kills_its_workers_fails_alone(
     assert [event.digest for event in failed] == [killer.trajectory.digest], failed
     assert "the worker process died 3 times on this segment" in failed[0].reason
     assert sorted(event.digest for event in finished) == sorted(each.trajectory.digest for each in innocent)
+
+
+def test_what_nobody_waits_for_ends(team: Team, tmp_path: Path) -> None:
+    """On a cluster, a stop calls off a segment that no worker has begun, with what the store holds of it; and segments
+    whose driver has gone end after their epoch, so that their workers are free for others.
+    """
+    executor = on_team(tmp_path, team)
+    stop = tmp_path / "stop"
+    executor.wait_for_workers()
+    wait_until(lambda: bool(executor.events(0.1)) or executor.slots == 2, "both workers are there")
+    for lr in (0.1, 0.2, 0.3):
+        executor.submit(replace(segment(tmp_path, epochs=77, lr=lr), stop_file=stop))
+    wait_until(lambda: len(list(tmp_path.glob("trains-*"))) == 2, "two of them are trained")
+    stop.touch()
+    (event,) = outcomes(executor, 1)
+    assert isinstance(event, Finished)
+    assert (event.outcome.view, event.outcome.trained_epochs, event.outcome.history) == (None, 0, ())
+    executor.close()
+    wait_until(lambda: len(list(tmp_path.glob("ended-*"))) == 2, "the others end early")
+    assert not list((tmp_path / "studies" / ".segments").glob("*/marks-*"))
+
+
+def test_a_segment_travels_to_another_path_of_its_workspace(tmp_path: Path) -> None:
+    """All that lies in the workspace is found where the worker sees it; what lies elsewhere stays where it is."""
+    there, here = Path("/home/me/colours"), Path("/mnt/colours")
+    sent = replace(
+        segment(there / "studies/trajectories", epochs=1, lr=0.1),
+        cache=Path("/scratch/cache"),
+        stop_file=there / "studies/s/stop",
+    )
+    init = InitWeights("ab", there / "studies/s/parents/p", "colorizer@1")
+    sent = replace(sent, trajectory=replace(sent.trajectory, init=init))
+    got = on_dask.moved(sent, there=there, here=here)
+    assert (got.store, got.cache) == (here / "studies/trajectories", Path("/scratch/cache"))
+    assert (got.stop_file, got.code) == (here / "studies/s/stop", None)
+    assert got.trajectory.init is not None
+    assert got.trajectory.init.folder == here / "studies/s/parents/p"
+    assert got.trajectory.digest == sent.trajectory.digest
 
 
 def test_no_end_of_a_segment_is_lost(tmp_path: Path) -> None:
