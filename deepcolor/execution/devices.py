@@ -30,6 +30,8 @@ _SIGNS_OF_A_GPU = (Path("/proc/driver/nvidia/gpus"), Path("/dev/nvidiactl"), Pat
 """NVIDIA's driver on Linux (a folder with an entry for each; in some containers its device alone), Windows' own under
 WSL, and AMD's."""
 _DEVICE = re.compile(r"auto|cpu|cuda(?::(?P<index>[0-9]{1,3}))?")
+_GIVEN_CORES = ("SLURM_CPUS_PER_TASK", "SLURM_CPUS_ON_NODE")
+"""How many cores a job of SLURM's has, where it is said: for each of its tasks, else on this machine."""
 _ASK_TORCH = "import torch; print(torch.cuda.device_count() if torch.cuda.is_available() else 0)"
 _ANSWER_WITHIN_S = 300
 
@@ -58,8 +60,10 @@ class Slots:
 
 
 def cores() -> int:
-    """CPU cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """CPU cores this process may use; in a job of SLURM's no more than it asked for, bound to them or not."""
+    number = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    given = next((text for name in _GIVEN_CORES if (text := os.environ.get(name, "")).isdecimal()), "")
+    return max(1, min(number, int(given))) if given else number
 
 
 def cut(device: str, *, workers: int | None, cores: int, gpus: Gpus, slots_per_gpu: int | None = None) -> Slots:

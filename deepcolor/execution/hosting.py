@@ -133,9 +133,8 @@ class _Hosting:
                 loop.add_signal_handler(number, self._on_signal)
         try:
             await self._start()
-            gpus = sorted({post.label for post in self._posts if post.label})
-            slots = counted(len(self._posts), "slot") + (f" on {', '.join(gpus)}" if gpus else "")
-            self._say(f"worker: {slots} at {self._cluster.address}, {counted(self._posts[0].threads, 'thread')} each")
+            if not self._asked:
+                self._say(f"worker: {self._slots()} at {self._cluster.address}")
             while not self._asked:
                 if all(nanny.status.name in _ENDED for nanny in self._nannies):
                     raise ExecutorError(
@@ -146,6 +145,11 @@ class _Hosting:
             await self._let_finish()
         finally:
             await self._end()
+
+    def _slots(self) -> str:
+        gpus = sorted({post.label for post in self._posts if post.label})
+        slots = counted(len(self._posts), "slot") + (f" on {', '.join(gpus)}" if gpus else "")
+        return f"{slots} of {counted(self._posts[0].threads, 'CPU thread')}"
 
     def _on_signal(self) -> None:
         self._asked += 1

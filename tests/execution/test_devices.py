@@ -9,7 +9,7 @@ import pytest
 from deepcolor.app.how import How
 from deepcolor.errors import UserError
 from deepcolor.execution import devices
-from deepcolor.execution.devices import Gpus, cut, gpus_for, make_executor, on_gpu, slots, usable_by_torch
+from deepcolor.execution.devices import Gpus, cores, cut, gpus_for, make_executor, on_gpu, slots, usable_by_torch
 from deepcolor.execution.post import posts
 from deepcolor.workspace import Workspace
 from tests.reporting import Heard
@@ -110,6 +110,17 @@ def test_a_gpu_without_a_torch_that_can_use_it_leaves_the_cpu(tmp_path: Path, mo
     assert "torch cannot use" in line
     with pytest.raises(UserError, match="torch sees 0 GPUs"):
         How(Workspace.at(tmp_path), "", executor="serial", device="cuda:0").make_executor()
+
+
+def test_a_job_uses_no_more_cores_than_it_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """SLURM says how many, and does not always bind a job to them; it never adds any to what the process may use."""
+    for name in ("SLURM_CPUS_PER_TASK", "SLURM_CPUS_ON_NODE"):
+        monkeypatch.delenv(name, raising=False)
+    all_of_them = cores()
+    monkeypatch.setenv("SLURM_CPUS_ON_NODE", "4096")
+    assert cores() == all_of_them
+    monkeypatch.setenv("SLURM_CPUS_PER_TASK", "1")
+    assert cores() == 1
 
 
 def test_without_a_sign_of_a_gpu_torch_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
