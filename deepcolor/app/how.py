@@ -12,8 +12,8 @@ from deepcolor.execution.reach import Cluster
 from deepcolor.workspace import Workspace
 
 if TYPE_CHECKING:
-    from deepcolor.execution.devices import Slots
     from deepcolor.execution.executor import Executor, RunSegment
+    from deepcolor.execution.post import Slots
 
 
 __all__ = ["Cluster", "How"]

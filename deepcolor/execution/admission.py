@@ -19,7 +19,7 @@ from typing import Any
 
 from deepcolor import __version__, plugins
 from deepcolor.errors import WorkspaceError
-from deepcolor.execution.on_dask import SLOT
+from deepcolor.execution.post import SLOT
 from deepcolor.memory import keep_freed_memory
 from deepcolor.workspace import Workspace
 

@@ -18,8 +18,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from distributed import Nanny, Scheduler, Security, SpecCluster
 
-from deepcolor.execution.on_dask import SLOT
-from deepcolor.execution.post import Post
+from deepcolor.execution.post import SLOT, Post
 from deepcolor.execution.worker import NoWebPages, QuietWorker
 
 _HOST = "127.0.0.1"

@@ -19,6 +19,7 @@ from pathlib import Path
 from deepcolor.counting import counted
 from deepcolor.errors import CodeError, DeepcolorError, UserError
 from deepcolor.execution.executor import Executor, RunSegment, run_segment
+from deepcolor.execution.post import Slots
 from deepcolor.execution.reach import Cluster
 from deepcolor.execution.serial import SerialExecutor
 from deepcolor.fields.named import EXECUTORS
@@ -44,19 +45,6 @@ class Gpus:
     """The system says that there are some."""
     usable: int
     """How many torch can use; 0 if it was not asked."""
-
-
-@dataclass(frozen=True)
-class Slots:
-    """How an executor divides a machine."""
-
-    workers: int
-    threads: int
-    """CPU threads of each worker."""
-    devices: tuple[str, ...]
-    """One torch device per worker; empty on the CPU."""
-    note: str = ""
-    """What differs from what the user will expect, in a line."""
 
 
 def cores() -> int:

@@ -22,8 +22,7 @@ from typing import TYPE_CHECKING, Any
 from deepcolor.counting import counted
 from deepcolor.errors import ExecutorError, UserError
 from deepcolor.execution.admission import DRIVERS, STATED_FOR_S, refusal
-from deepcolor.execution.on_dask import SLOT
-from deepcolor.execution.post import Post
+from deepcolor.execution.post import SLOT, Post
 from deepcolor.execution.reach import Cluster
 from deepcolor.processes import TRAINING, start_server
 from deepcolor.scratch import temporary_folder

@@ -19,13 +19,13 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import Future as ConcurrentFuture
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, suppress
-from dataclasses import replace
 from pathlib import Path
 from secrets import token_hex
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from deepcolor.errors import DeepcolorError, ExecutorError
 from deepcolor.execution.executor import Event, Failed, Finished, Left, Progress, RunSegment, failure, run_segment
+from deepcolor.execution.post import SLOT
 from deepcolor.execution.serial import drain
 from deepcolor.training.checkpoint import read_history
 from deepcolor.training.trajectory import EpochMetrics, Segment, SegmentOutcome, TrajectoryPaths
@@ -33,8 +33,6 @@ from deepcolor.training.trajectory import EpochMetrics, Segment, SegmentOutcome,
 if TYPE_CHECKING:
     from distributed import Client
 
-SLOT = "deepcolor-slot"
-"""The resource of which each worker process has one, and each segment takes one."""
 GOODBYE_S = 5
 _LOOK_EVERY_S = 1.0
 _HASTY_S, _MOST_HASTY = 5.0, 3
@@ -277,35 +275,3 @@ def _untouched(segment: Segment) -> SegmentOutcome:
     digest = segment.trajectory.digest
     history = read_history(TrajectoryPaths(segment.store, digest))
     return SegmentOutcome(digest, history, trained_epochs=0, train_s=0.0, view=None)
-
-
-def moved(segment: Segment, *, there: Path | None, here: Path | None) -> Segment:
-    """Return a segment whose files lie below another workspace: the same one, as another machine sees it.
-
-    Args:
-        segment: As the driver has made it.
-        there: The driver's path of the workspace; None: all paths stay as they are.
-        here: This machine's path of it; None: the same.
-    """
-    if there is None or here is None or there == here:
-        return segment
-
-    def place(path: Path) -> Path:
-        return path_below(path, there=there, here=here)
-
-    trajectory = segment.trajectory
-    if (init := trajectory.init) is not None:
-        trajectory = replace(trajectory, init=replace(init, folder=place(init.folder)))
-    return replace(
-        segment,
-        trajectory=trajectory,
-        store=place(segment.store),
-        cache=place(segment.cache),
-        stop_file=segment.stop_file and place(segment.stop_file),
-        code=segment.code and place(segment.code),
-    )
-
-
-def path_below(path: Path, *, there: Path, here: Path) -> Path:
-    """Return a path below one folder as the path below another; elsewhere it stays as it is."""
-    return here / path.relative_to(there) if path.is_relative_to(there) else path

@@ -1,14 +1,32 @@
-"""What each of several worker processes on one machine is given: its GPU, its CPU threads, and where it works."""
+"""How machines are divided between worker processes: what each is given, and where it finds the driver's files."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+
+from deepcolor.training.trajectory import Segment
+
+SLOT = "deepcolor-slot"
+"""The resource of which each worker process has one, and each segment takes one."""
 
 _VISIBLE = ("HIP_VISIBLE_DEVICES", "CUDA_VISIBLE_DEVICES")
 """The variables by which a process is shown only some GPUs, of AMD's libraries and of NVIDIA's, which both heed."""
+
+
+@dataclass(frozen=True)
+class Slots:
+    """How an executor divides a machine."""
+
+    workers: int
+    threads: int
+    """CPU threads of each worker."""
+    devices: tuple[str, ...]
+    """One torch device per worker; empty on the CPU."""
+    note: str = ""
+    """What differs from what the user will expect, in a line."""
 
 
 @dataclass(frozen=True)
@@ -79,3 +97,35 @@ def showing(device: str, *, environment: Mapping[str, str] | None = None) -> dic
     index = int(device.partition(":")[2] or 0)
     shown = [entry.strip() for entry in known.get(variable, "").split(",") if entry.strip()]
     return {variable: shown[index] if index < len(shown) else str(index)}
+
+
+def moved(segment: Segment, *, there: Path | None, here: Path | None) -> Segment:
+    """Return a segment whose files lie below another workspace: the same one, as another machine sees it.
+
+    Args:
+        segment: As the driver has made it.
+        there: The driver's path of the workspace; None: all paths stay as they are.
+        here: This machine's path of it; None: the same.
+    """
+    if there is None or here is None or there == here:
+        return segment
+
+    def place(path: Path) -> Path:
+        return path_below(path, there=there, here=here)
+
+    trajectory = segment.trajectory
+    if (init := trajectory.init) is not None:
+        trajectory = replace(trajectory, init=replace(init, folder=place(init.folder)))
+    return replace(
+        segment,
+        trajectory=trajectory,
+        store=place(segment.store),
+        cache=place(segment.cache),
+        stop_file=segment.stop_file and place(segment.stop_file),
+        code=segment.code and place(segment.code),
+    )
+
+
+def path_below(path: Path, *, there: Path, here: Path) -> Path:
+    """Return a path below one folder as the path below another; elsewhere it stays as it is."""
+    return here / path.relative_to(there) if path.is_relative_to(there) else path

@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any
 
 from deepcolor.counting import counted
 from deepcolor.execution.admission import DRIVERS, STATED_FOR_S, admit, demanded, statement
-from deepcolor.execution.devices import Slots
 from deepcolor.execution.executor import Event, RunSegment, run_segment
 from deepcolor.execution.on_dask import DaskExecutor
+from deepcolor.execution.post import Slots
 from deepcolor.execution.reach import Cluster
 from deepcolor.scratch import process_folder
 from deepcolor.workspace import Workspace

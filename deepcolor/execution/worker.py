@@ -25,8 +25,7 @@ from tornado.httpserver import HTTPServer
 
 from deepcolor.errors import SegmentError, StoreError
 from deepcolor.execution.executor import MEMORY_HINT, Finished, Left, RunSegment, failure, gpu_is_lost
-from deepcolor.execution.on_dask import SLOT, moved, path_below
-from deepcolor.execution.post import Post
+from deepcolor.execution.post import SLOT, Post, moved, path_below
 from deepcolor.memory import keep_freed_memory
 from deepcolor.processes import end_with_server
 from deepcolor.training.checkpoint import read_history

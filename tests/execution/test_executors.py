@@ -17,6 +17,7 @@ from deepcolor.execution import cluster, local, on_dask
 from deepcolor.execution.devices import make_executor
 from deepcolor.execution.executor import Event, Executor, Failed, Finished, Progress
 from deepcolor.execution.local import LocalExecutor
+from deepcolor.execution.post import moved
 from deepcolor.execution.remote import ClusterExecutor
 from deepcolor.execution.serial import SerialExecutor
 from deepcolor.training.trajectory import InitWeights, Segment, Trajectory
@@ -171,7 +172,7 @@ def test_a_segment_travels_to_another_path_of_its_workspace(tmp_path: Path) -> N
     )
     init = InitWeights("ab", there / "studies/s/parents/p", "colorizer@1")
     sent = replace(sent, trajectory=replace(sent.trajectory, init=init))
-    got = on_dask.moved(sent, there=there, here=here)
+    got = moved(sent, there=there, here=here)
     assert (got.store, got.cache) == (here / "studies/trajectories", Path("/scratch/cache"))
     assert (got.stop_file, got.code) == (here / "studies/s/stop", None)
     assert got.trajectory.init is not None
