@@ -9,6 +9,7 @@ folder.
 
 __version__ = "0.1.0"
 __all__ = [
+    "Cluster",
     "Study",
     "__version__",
     "colorize",
@@ -26,7 +27,7 @@ __all__ = [
 if TYPE_CHECKING:
     from typing import Any
 
-    from deepcolor.api import draw, pipeline, plan, prepare, promote, pull, sweep
+    from deepcolor.api import Cluster, draw, pipeline, plan, prepare, promote, pull, sweep
     from deepcolor.inference import colorize, load
     from deepcolor.study import Study, open_study
 

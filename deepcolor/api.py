@@ -17,7 +17,7 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deepcolor.app.how import How
+from deepcolor.app.how import Cluster, How
 from deepcolor.app.reporter import Reporter
 from deepcolor.config.load import load_pipeline, sweep_of
 from deepcolor.config.schema import Sweep
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from deepcolor.data.manifest import Manifest
     from deepcolor.registry.promotion import Promotion
     from deepcolor.search.plan.price import Cost
+
+__all__ = ["Cluster", "Study", "draw", "open_study", "pipeline", "plan", "prepare", "promote", "pull", "sweep"]
 
 if in_kernel():
     without_widgets()
@@ -47,6 +49,8 @@ def sweep(
     executor: str = "local",
     workers: int | None = None,
     device: str = "auto",
+    slots_per_gpu: int | None = None,
+    cluster: str | Cluster | None = None,
     extend: bool = False,
     storage: str | None = None,
     tracking_uri: str | None = None,
@@ -61,6 +65,9 @@ def sweep(
         executor: `local`: worker processes; `serial`: this process.
         workers: Worker processes; None: as many as this machine has room for.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
+        slots_per_gpu: Trainings that share each GPU; None: one.
+        cluster: A Dask cluster to train on: `tcp://HOST:PORT`, `tls://HOST:PORT` or its scheduler file; a `Cluster`
+            where certificates must be named.
         extend: Let a study grow to a sweep that has changed.
         storage: Where studies are kept, such as `postgresql+psycopg://USER@HOST/DATABASE`; None: as DEEPCOLOR_STORAGE
             says, or the workspace's settings, else in a file of its own.
@@ -79,7 +86,19 @@ def sweep(
     parsed = sweep_of(sweep, overrides, code=place.code)
     called = f"deepcolor sweep {fspath(sweep)}" if isinstance(sweep, str | PathLike) else "deepcolor.sweep(...)"
     uri = place.store_uri(tracking_uri)
-    how = How(place, uri, executor, workers, device, called, extend=extend, resume=_AGAIN, reporter=reporter)
+    how = How(
+        place,
+        uri,
+        executor,
+        workers,
+        device,
+        called,
+        extend=extend,
+        resume=_AGAIN,
+        reporter=reporter,
+        slots_per_gpu=slots_per_gpu,
+        cluster=_cluster(cluster),
+    )
     run_sweep(parsed, how)
     return open_study(parsed.study, workspace=workspace, storage=storage, tracking_uri=uri)
 
@@ -92,6 +111,8 @@ def pipeline(
     executor: str = "local",
     workers: int | None = None,
     device: str = "auto",
+    slots_per_gpu: int | None = None,
+    cluster: str | Cluster | None = None,
     name: str | None = None,
     force: bool = False,
     storage: str | None = None,
@@ -107,6 +128,8 @@ def pipeline(
         executor: As for `sweep`.
         workers: As for `sweep`.
         device: As for `sweep`.
+        slots_per_gpu: As for `sweep`.
+        cluster: As for `sweep`.
         name: Let every stage compete for a champion of its own: `fruits`, for `colorizer-fruits`.
         force: Make each best trial champion whatever the gate says.
         storage: As for `sweep`.
@@ -122,7 +145,18 @@ def pipeline(
     place, reporter = Workspace.at(Path(workspace), storage=storage), told(reporter)
     parsed = load_pipeline(Path(file), overrides, code=place.code)
     called = f"deepcolor pipeline {fspath(file)}"
-    how = How(place, place.store_uri(tracking_uri), executor, workers, device, called, resume=_AGAIN, reporter=reporter)
+    how = How(
+        place,
+        place.store_uri(tracking_uri),
+        executor,
+        workers,
+        device,
+        called,
+        resume=_AGAIN,
+        reporter=reporter,
+        slots_per_gpu=slots_per_gpu,
+        cluster=_cluster(cluster),
+    )
     return run_pipeline(parsed, how, own_name=name, force=force)
 
 
@@ -134,6 +168,8 @@ def plan(
     executor: str = "local",
     workers: int | None = None,
     device: str = "auto",
+    slots_per_gpu: int | None = None,
+    cluster: str | Cluster | None = None,
     extend: bool = False,
     storage: str | None = None,
     reporter: Reporter | None = None,
@@ -147,6 +183,8 @@ def plan(
         executor: As there.
         workers: As there.
         device: As there.
+        slots_per_gpu: As there.
+        cluster: As there.
         extend: As there.
         storage: As there.
         reporter: As there.
@@ -157,7 +195,16 @@ def plan(
     from deepcolor.app.plan import estimate
 
     place, reporter = Workspace.at(Path(workspace), storage=storage), told(reporter)
-    how = How(place, place.store_uri(None), executor, workers, device, reporter=reporter)
+    how = How(
+        place,
+        place.store_uri(None),
+        executor,
+        workers,
+        device,
+        reporter=reporter,
+        slots_per_gpu=slots_per_gpu,
+        cluster=_cluster(cluster),
+    )
     (cost,) = estimate((sweep_of(sweep, overrides, code=place.code),), how, extend=extend)
     return cost
 
@@ -293,3 +340,7 @@ def pull(ref: str, folder: Where, *, workspace: Where = ".", tracking_uri: str |
     from deepcolor.registry.pull import pull as pull_version
 
     return pull_version(ref, Path(folder), tracking_uri=Workspace.at(Path(workspace)).store_uri(tracking_uri))
+
+
+def _cluster(named: str | Cluster | None) -> Cluster | None:
+    return Cluster.at(named) if isinstance(named, str) else named

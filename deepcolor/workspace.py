@@ -262,6 +262,11 @@ class Workspace:
         return self.studies / ".code"
 
     @property
+    def store_id(self) -> Path:
+        """The file by which the processes of other machines recognise this workspace, wherever they see it."""
+        return self.studies / ".store-id"
+
+    @property
     def weights(self) -> Path:
         """Weights that networks begin with, beside those trained here; what is in it can be fetched again."""
         return weights_beside(self.trajectories)

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from deepcolor.app.reporter import SILENT, Reporter
-from deepcolor.fields.named import EXECUTORS
+from deepcolor.errors import UserError
+from deepcolor.execution.reach import Cluster
 from deepcolor.workspace import Workspace
 
 if TYPE_CHECKING:
-    from deepcolor.execution.devices import Slots
-    from deepcolor.execution.executor import Executor
+    from deepcolor.execution.executor import Executor, RunSegment
+    from deepcolor.execution.post import Slots
+
+
+__all__ = ["Cluster", "How"]
 
 
 @dataclass(frozen=True)
@@ -30,17 +35,64 @@ class How:
     resume: str = ""
     """The line that continues the work after an interrupt: the command, and the variables it needs; "": as above."""
     reporter: Reporter = SILENT
+    slots_per_gpu: int | None = None
+    """Trainings that share a GPU; None: one."""
+    cluster: Cluster | None = None
+    """The cluster to train on, which makes `dask` the executor."""
 
-    def make_executor(self) -> Executor:
-        """The executor asked for; its processes start with the first segment."""
+    @property
+    def kind(self) -> str:
+        """The executor's name.
+
+        Raises:
+            UserError: A cluster is given with an executor that does not use it.
+        """
+        if self.cluster is None:
+            return self.executor
+        if self.executor not in {"local", "dask"}:
+            raise UserError(
+                f"--cluster: must be used by the executor dask; got --executor {self.executor}. Leave one of them out."
+            )
+        for option, number in (("--workers", self.workers), ("--slots-per-gpu", self.slots_per_gpu)):
+            if number is not None:
+                raise UserError(
+                    f"{option}: must be said where the workers are started; got {number} with --cluster "
+                    f"{self.cluster.address}. Use deepcolor worker --slots, and leave it out here."
+                )
+        return "dask"
+
+    def make_executor(self, run: RunSegment | None = None) -> Executor:
+        """The executor asked for; its processes start with the first segment.
+
+        Args:
+            run: Runs a segment; None: trains it.
+        """
         from deepcolor.execution.devices import make_executor
 
-        if self.executor in EXECUTORS.shipped and (note := self.slots().note):
+        kind = self.kind
+        if kind in {"serial", "local"} and run is None and (note := self.slots().note):
             self.reporter.warn(note)
-        return make_executor(self.executor, workers=self.workers, device=self.device)
+        make = partial(make_executor, run=run) if run is not None else make_executor
+        if kind == "dask":
+            make = partial(make, cluster=self.cluster, workspace=self.workspace, say=self.reporter.note)
+        return make(kind, workers=self.workers, device=self.device, slots_per_gpu=self.slots_per_gpu)
 
-    def slots(self) -> Slots:
-        """How that executor is cut to this machine."""
+    def slots(self, executor: Executor | None = None) -> Slots:
+        """How that executor is cut to its machines.
+
+        Args:
+            executor: Where there is one already; a cluster without workers is waited for otherwise.
+        """
         from deepcolor.execution.devices import slots
 
-        return slots(workers=1 if self.executor == "serial" else self.workers, device=self.device)
+        if self.kind == "dask":
+            from deepcolor.execution.remote import ClusterExecutor, cluster_slots
+
+            assert self.cluster is not None
+            if isinstance(executor, ClusterExecutor):
+                return executor.cut
+            self.cluster.check()
+            return cluster_slots(self.cluster, workspace=self.workspace, say=self.reporter.note)
+        if self.executor == "serial":
+            return slots(workers=1, device=self.device)
+        return slots(workers=self.workers, device=self.device, slots_per_gpu=self.slots_per_gpu)

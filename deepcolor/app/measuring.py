@@ -230,11 +230,9 @@ class Calibration:
         return outcomes
 
     def _start(self) -> Executor:
-        from deepcolor.execution.devices import make_executor
         from deepcolor.training.calibration import calibrate
 
-        how = self._how
-        return make_executor(how.executor, workers=how.workers, device=how.device, run=calibrate)
+        return self._how.make_executor(calibrate)
 
     def _segment(self, job: Priced, setting: Setting, *, seed: int) -> Segment:
         """A segment of its own for each worker: an executor runs one of a trajectory at a time."""

@@ -125,7 +125,7 @@ def _drive(
         if (unfit := left_out(study.sweep)) is not None:
             how.reporter.note(f"{sweep.study}: {unfit}")
         folder = workspace.study(sweep.study)
-        cut = how.slots()
+        cut = how.slots(executor)
         start = Start(provenance(study.sweep, data, root=workspace.root), how.command, cut.workers, cut.threads)
         write_start(folder, start)
         if data.manifest is not None:

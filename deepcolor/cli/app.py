@@ -59,12 +59,13 @@ def _register() -> None:
         sweep,
         sync,
         ui,
+        worker,
     )
     from deepcolor.cli import gc as gc_command
 
     for panel, commands in (
         ("Start", (demo.demo, doctor.doctor, benchmark.benchmark)),
-        ("Search", (stages.stages, plan.plan, sweep.sweep, pipeline.pipeline, studies.studies, ui.ui)),
+        ("Search", (stages.stages, plan.plan, sweep.sweep, pipeline.pipeline, worker.worker, studies.studies, ui.ui)),
         ("Models", (promote.promote, models.models, models.pull, models.rollback, colorize.colorize)),
         ("Keep in order", (sync.sync, gc_command.gc)),
     ):

@@ -7,7 +7,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 from shlex import quote
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -28,6 +28,9 @@ from deepcolor.printable import (
 )
 from deepcolor.settings import SETTINGS_FILE, STORAGE_VARIABLE
 from deepcolor.workspace import Workspace, check_store_uri
+
+if TYPE_CHECKING:
+    from deepcolor.app.how import Cluster
 
 COMMON = "Common options"
 
@@ -139,9 +142,9 @@ ExecutorOption = Annotated[
     str,
     typer.Option(
         "--executor",
-        metavar="serial|local|FILE.py:NAME",
-        help="Train in this process, on worker processes of this machine, or with an executor of your own "
-        "(docs/extending.md).",
+        metavar="serial|local|dask|FILE.py:NAME",
+        help="Train in this process, on worker processes of this machine, on a Dask cluster (--cluster), or with an "
+        "executor of your own (docs/extending.md).",
     ),
 ]
 WorkersOption = Annotated[
@@ -153,6 +156,53 @@ DeviceOption = Annotated[
         "--device",
         metavar="auto|cpu|cuda|cuda:N",
         help="Where to compute; auto: on all GPUs that there are, else the CPU.",
+    ),
+]
+
+SlotsPerGpuOption = Annotated[
+    int | None, typer.Option("--slots-per-gpu", help="Trainings that share each GPU.", show_default="1")
+]
+ClusterOption = Annotated[
+    str | None,
+    typer.Option(
+        "--cluster",
+        metavar="ADDRESS",
+        help="Train on the workers of a Dask cluster: tcp://HOST:PORT, tls://HOST:PORT, or its scheduler file (.json); "
+        "see docs/cluster.md.",
+    ),
+]
+_CERTIFICATES = "Certificates of a cluster"
+ClusterCaOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--cluster-ca",
+        metavar="FILE",
+        envvar="DEEPCOLOR_CLUSTER_CA",
+        help="Who may sign certificates (PEM).",
+        show_default="Dask's configuration",
+        rich_help_panel=_CERTIFICATES,
+    ),
+]
+ClusterCertOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--cluster-cert",
+        metavar="FILE",
+        envvar="DEEPCOLOR_CLUSTER_CERT",
+        help="The certificate to show (PEM).",
+        show_default="Dask's configuration",
+        rich_help_panel=_CERTIFICATES,
+    ),
+]
+ClusterKeyOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--cluster-key",
+        metavar="FILE",
+        envvar="DEEPCOLOR_CLUSTER_KEY",
+        help="The key of that certificate (PEM).",
+        show_default="Dask's configuration",
+        rich_help_panel=_CERTIFICATES,
     ),
 ]
 
@@ -176,6 +226,19 @@ def with_storage(workspace: Workspace) -> str:
     named = workspace.named_storage
     storage = f" --storage {quote(shown_uri(named))}" if named is not None and named in _on_command_line else ""
     return in_workspace(workspace.root) + storage
+
+
+def cluster_of(address: str | None, *, ca: Path | None, cert: Path | None, key: Path | None) -> Cluster | None:
+    """Return the cluster that the options name; None where they name none.
+
+    Raises:
+        UserError: The address or a file is wrong.
+    """
+    if address is None:
+        return None
+    from deepcolor.app.how import Cluster
+
+    return Cluster.at(address, ca=ca, cert=cert, key=key)
 
 
 def in_workspace(root: Path) -> str:

@@ -13,16 +13,22 @@ from deepcolor.cli import console
 from deepcolor.cli.confirmation import spread_text
 from deepcolor.cli.options import (
     HERE,
+    ClusterCaOption,
+    ClusterCertOption,
+    ClusterKeyOption,
+    ClusterOption,
     DebugOption,
     DeviceOption,
     ExecutorOption,
     JsonOption,
     OverrideOption,
     QuietOption,
+    SlotsPerGpuOption,
     StorageOption,
     TrackingOption,
     WorkersOption,
     WorkspaceOption,
+    cluster_of,
     command_lines,
     tracking_uri,
     with_storage,
@@ -56,6 +62,11 @@ def pipeline(
     executor: ExecutorOption = "local",
     workers: WorkersOption = None,
     device: DeviceOption = "auto",
+    slots_per_gpu: SlotsPerGpuOption = None,
+    cluster: ClusterOption = None,
+    cluster_ca: ClusterCaOption = None,
+    cluster_cert: ClusterCertOption = None,
+    cluster_key: ClusterKeyOption = None,
     workspace: WorkspaceOption = HERE,
     storage: StorageOption = None,
     tracking: TrackingOption = None,
@@ -83,7 +94,18 @@ def pipeline(
     parsed = load_pipeline(file, override or (), code=place.code)
     command, resume = command_lines()
     uri, reporter = tracking_uri(place, tracking), ConsoleReporter()
-    how = How(place, uri, executor, workers, device, command, resume=resume, reporter=reporter)
+    how = How(
+        place,
+        uri,
+        executor,
+        workers,
+        device,
+        command,
+        resume=resume,
+        reporter=reporter,
+        slots_per_gpu=slots_per_gpu,
+        cluster=cluster_of(cluster, ca=cluster_ca, cert=cluster_cert, key=cluster_key),
+    )
     results = run_pipeline(parsed, how, own_name=own_name, force=force)
     show_pipeline(parsed, results, place)
 

@@ -10,16 +10,22 @@ import typer
 from deepcolor.cli import console
 from deepcolor.cli.options import (
     HERE,
+    ClusterCaOption,
+    ClusterCertOption,
+    ClusterKeyOption,
+    ClusterOption,
     DebugOption,
     DeviceOption,
     ExecutorOption,
     JsonOption,
     OverrideOption,
     QuietOption,
+    SlotsPerGpuOption,
     StorageOption,
     TrackingOption,
     WorkersOption,
     WorkspaceOption,
+    cluster_of,
     tracking_uri,
     workspace_at,
 )
@@ -41,6 +47,11 @@ def plan(
     executor: ExecutorOption = "local",
     workers: WorkersOption = None,
     device: DeviceOption = "auto",
+    slots_per_gpu: SlotsPerGpuOption = None,
+    cluster: ClusterOption = None,
+    cluster_ca: ClusterCaOption = None,
+    cluster_cert: ClusterCertOption = None,
+    cluster_key: ClusterKeyOption = None,
     workspace: WorkspaceOption = HERE,
     storage: StorageOption = None,
     tracking: TrackingOption = None,
@@ -68,7 +79,16 @@ def plan(
     from deepcolor.app.plan import plan_file
 
     place = workspace_at(workspace, storage)
-    how = How(place, tracking_uri(place, tracking), executor, workers, device, reporter=ConsoleReporter())
+    how = How(
+        place,
+        tracking_uri(place, tracking),
+        executor,
+        workers,
+        device,
+        reporter=ConsoleReporter(),
+        slots_per_gpu=slots_per_gpu,
+        cluster=cluster_of(cluster, ca=cluster_ca, cert=cluster_cert, key=cluster_key),
+    )
     _show(plan_file(file, how, overrides=override or (), extend=extend))
 
 

@@ -13,16 +13,22 @@ from deepcolor.cli.confirmation import confirmation_lines, show_confirmation
 from deepcolor.cli.live import figures_text
 from deepcolor.cli.options import (
     HERE,
+    ClusterCaOption,
+    ClusterCertOption,
+    ClusterKeyOption,
+    ClusterOption,
     DebugOption,
     DeviceOption,
     ExecutorOption,
     JsonOption,
     OverrideOption,
     QuietOption,
+    SlotsPerGpuOption,
     StorageOption,
     TrackingOption,
     WorkersOption,
     WorkspaceOption,
+    cluster_of,
     command_lines,
     tracking_uri,
     with_storage,
@@ -52,6 +58,11 @@ def sweep(
     executor: ExecutorOption = "local",
     workers: WorkersOption = None,
     device: DeviceOption = "auto",
+    slots_per_gpu: SlotsPerGpuOption = None,
+    cluster: ClusterOption = None,
+    cluster_ca: ClusterCaOption = None,
+    cluster_cert: ClusterCertOption = None,
+    cluster_key: ClusterKeyOption = None,
     workspace: WorkspaceOption = HERE,
     storage: StorageOption = None,
     tracking: TrackingOption = None,
@@ -76,6 +87,8 @@ def sweep(
       deepcolor sweep experiments/tpe/regressor.yaml --extend -o "search.confirm={top: 3, seeds: 3}"
 
       deepcolor sweep sweep.yaml --executor serial --json
+
+      deepcolor sweep sweep.yaml --cluster tcp://login1:8786
     """
     from deepcolor.app.how import How
     from deepcolor.app.sweep import run_sweep
@@ -94,6 +107,8 @@ def sweep(
         extend=extend,
         resume=resume,
         reporter=ConsoleReporter(),
+        slots_per_gpu=slots_per_gpu,
+        cluster=cluster_of(cluster, ca=cluster_ca, cert=cluster_cert, key=cluster_key),
     )
     summary = run_sweep(parsed, how)
     show_summary(summary, how.workspace, how.tracking_uri)

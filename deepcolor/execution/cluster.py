@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from distributed import Nanny, Scheduler, Security, SpecCluster
 
+from deepcolor.execution.post import SLOT, Post
 from deepcolor.execution.worker import NoWebPages, QuietWorker
 
 _HOST = "127.0.0.1"
@@ -28,32 +30,36 @@ class _QuietScheduler(NoWebPages, Scheduler):
     """A scheduler without web pages."""
 
 
-def local_cluster(*, workers: int, folder: Path) -> SpecCluster:
+def local_cluster(*, posts: Sequence[Post], folder: Path) -> SpecCluster:
     """Start a scheduler in this process and workers in processes of their own, each with one slot.
 
     Args:
-        workers: How many to start.
+        posts: What each of them is given.
         folder: For their files.
     """
     security = throw_away_security()
     # Any free port of this host only: two sweeps at once must not ask for the same one.
     common: dict[str, Any] = {"host": _HOST, "protocol": "tls://", "security": security, "dashboard": False}
-    worker = {
-        "cls": Nanny,
-        "options": {
-            **common,
-            "worker_class": QuietWorker,
-            "nthreads": 1,
-            "resources": {"slot": 1},
-            "memory_limit": 0,
-            "silence_logs": logging.CRITICAL,
-            "local_directory": str(folder),
-        },
+    workers = {
+        number: {
+            "cls": Nanny,
+            "options": {
+                **common,
+                "worker_class": QuietWorker,
+                "post": post,
+                "env": dict(post.environment),
+                "nthreads": 1,
+                "resources": {SLOT: 1},
+                "memory_limit": 0,
+                "silence_logs": logging.CRITICAL,
+                "local_directory": str(folder),
+            },
+        }
+        for number, post in enumerate(posts)
     }
     return SpecCluster(
-        workers=dict.fromkeys(range(workers), worker),
+        workers=workers,
         scheduler={"cls": _QuietScheduler, "options": {**common, "port": 0}},
-        worker=worker,
         security=security,
         silence_logs=logging.CRITICAL,
     )

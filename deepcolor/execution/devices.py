@@ -12,21 +12,27 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from deepcolor.counting import counted
 from deepcolor.errors import CodeError, DeepcolorError, UserError
 from deepcolor.execution.executor import Executor, RunSegment, run_segment
+from deepcolor.execution.post import Slots
+from deepcolor.execution.reach import Cluster
 from deepcolor.execution.serial import SerialExecutor
 from deepcolor.fields.named import EXECUTORS
 from deepcolor.limits import check_room
 from deepcolor.plugins import load_here
+from deepcolor.workspace import Workspace
 
 _SIGNS_OF_A_GPU = (Path("/proc/driver/nvidia/gpus"), Path("/dev/nvidiactl"), Path("/dev/dxg"), Path("/dev/kfd"))
 """NVIDIA's driver on Linux (a folder with an entry for each; in some containers its device alone), Windows' own under
 WSL, and AMD's."""
 _DEVICE = re.compile(r"auto|cpu|cuda(?::(?P<index>[0-9]{1,3}))?")
+_GIVEN_CORES = ("SLURM_CPUS_PER_TASK", "SLURM_CPUS_ON_NODE")
+"""How many cores a job of SLURM's has, where it is said: for each of its tasks, else on this machine."""
 _ASK_TORCH = "import torch; print(torch.cuda.device_count() if torch.cuda.is_available() else 0)"
 _ANSWER_WITHIN_S = 300
 
@@ -41,25 +47,14 @@ class Gpus:
     """How many torch can use; 0 if it was not asked."""
 
 
-@dataclass(frozen=True)
-class Slots:
-    """How an executor divides a machine."""
-
-    workers: int
-    threads: int
-    """CPU threads of each worker."""
-    devices: tuple[str, ...]
-    """One torch device per worker; empty on the CPU."""
-    note: str = ""
-    """What differs from what the user will expect, in a line."""
-
-
 def cores() -> int:
-    """CPU cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """CPU cores this process may use; in a job of SLURM's no more than it asked for, bound to them or not."""
+    number = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    given = next((text for name in _GIVEN_CORES if (text := os.environ.get(name, "")).isdecimal()), "")
+    return max(1, min(number, int(given))) if given else number
 
 
-def cut(device: str, *, workers: int | None, cores: int, gpus: Gpus) -> Slots:
+def cut(device: str, *, workers: int | None, cores: int, gpus: Gpus, slots_per_gpu: int | None = None) -> Slots:
     """Decide how many segments run at a time, and on what: one per GPU, one per core, or as many as are asked for.
 
     Args:
@@ -67,11 +62,17 @@ def cut(device: str, *, workers: int | None, cores: int, gpus: Gpus) -> Slots:
         workers: How many are asked for; several can share a GPU.
         cores: CPU cores that can be used.
         gpus: What is known of the GPUs.
+        slots_per_gpu: How many share each GPU; None: one.
     Raises:
-        UserError: `workers` is below 1, or there is no such device.
+        UserError: A number is below 1, both numbers are given, or there is no such device.
     """
     if workers is not None and workers < 1:
         raise UserError(f"--workers: must be 1 or more; got {workers}. Leave it out to use the whole machine.")
+    if slots_per_gpu is not None and slots_per_gpu < 1:
+        raise UserError(f"--slots-per-gpu: must be 1 or more; got {slots_per_gpu}. Leave it out for one a GPU.")
+    if workers is not None and slots_per_gpu is not None:
+        got = f"--workers {workers} and --slots-per-gpu {slots_per_gpu}"
+        raise UserError(f"--slots-per-gpu: must be given without --workers; got {got}. Leave one of them out.")
     known = _DEVICE.fullmatch(device)
     if known is None:
         raise UserError(f"--device: must be auto, cpu, cuda or cuda:N; got {device!r}. Choose one of these.")
@@ -80,7 +81,7 @@ def cut(device: str, *, workers: int | None, cores: int, gpus: Gpus) -> Slots:
     usable = [] if device == "cpu" else [f"cuda:{index}" for index in range(gpus.usable)]
     if known["index"] is not None:
         usable = [device]
-    number = workers or len(usable) or cores
+    number = workers or len(usable) * (slots_per_gpu or 1) or cores
     devices = tuple(usable[index % len(usable)] for index in range(number)) if usable else ()
     note = "" if usable or device == "cpu" or not gpus.listed else _NOT_USABLE
     return Slots(number, max(1, cores // number), devices, note)
@@ -92,13 +93,13 @@ _NOT_USABLE = (
 )
 
 
-def slots(*, workers: int | None, device: str) -> Slots:
+def slots(*, workers: int | None, device: str, slots_per_gpu: int | None = None) -> Slots:
     """Divide this machine as `cut` does.
 
     Raises:
-        UserError: `workers` is below 1, or there is no such device.
+        UserError: A number is below 1, or there is no such device.
     """
-    return cut(device, workers=workers, cores=cores(), gpus=gpus_for(device))
+    return cut(device, workers=workers, cores=cores(), gpus=gpus_for(device), slots_per_gpu=slots_per_gpu)
 
 
 def gpus_for(device: str) -> Gpus:
@@ -131,21 +132,38 @@ def usable_by_torch() -> int:
         return 0
 
 
-def make_executor(kind: str, *, workers: int | None, device: str, run: RunSegment = run_segment) -> Executor:
-    """Build `serial` (this process), `local` (worker processes) or one of the user's, for segments run by `run`.
+def make_executor(
+    kind: str,
+    *,
+    workers: int | None,
+    device: str,
+    run: RunSegment = run_segment,
+    slots_per_gpu: int | None = None,
+    cluster: Cluster | None = None,
+    workspace: Workspace | None = None,
+    say: Callable[[str], None] = lambda _line: None,
+) -> Executor:
+    """Build `serial` (this process), `local` (worker processes), `dask` (a cluster elsewhere) or one of the user's, for
+    segments run by `run`.
 
     Args:
         kind: A shipped one, `FILE.py:NAME` (from the current folder), `package.module:NAME`, or an entry point.
         workers: See `cut`.
         device: See `cut`.
         run: Runs a segment.
+        slots_per_gpu: See `cut`.
+        cluster: Of `dask`: where its scheduler is.
+        workspace: Of `dask`: the one that all workers see.
+        say: Of `dask`: is told of workers that come and go.
     Raises:
-        UserError: There is no executor of this name, no such device, or `workers` is below 1.
+        UserError: There is no executor of this name, no such device, a number is below 1, or no scheduler answers.
         CodeError: The user's executor cannot be imported, or lacks a part of an `Executor`.
         LimitError: This shell allows too few files or processes, or too little memory, for so many workers.
     """
     if kind not in EXECUTORS.shipped:
-        return _of_the_user(kind, slots(workers=workers, device=device), run)
+        return _of_the_user(kind, slots(workers=workers, device=device, slots_per_gpu=slots_per_gpu), run)
+    if kind == "dask":
+        return _on_cluster(cluster, workspace, run, say)
     if kind == "serial":
         if device != "auto":  # On auto, the segment itself finds what there is.
             slots(workers=workers, device=device)
@@ -153,9 +171,22 @@ def make_executor(kind: str, *, workers: int | None, device: str, run: RunSegmen
         return SerialExecutor(run)
     from deepcolor.execution.local import LocalExecutor
 
-    made = slots(workers=workers, device=device)
+    made = slots(workers=workers, device=device, slots_per_gpu=slots_per_gpu)
     check_room(workers=made.workers)
     return LocalExecutor(run, workers=made.workers, threads=made.threads, devices=made.devices)
+
+
+def _on_cluster(
+    cluster: Cluster | None, workspace: Workspace | None, run: RunSegment, say: Callable[[str], None]
+) -> Executor:
+    if cluster is None or workspace is None:
+        raise UserError(
+            "--executor: dask needs a cluster; got none. Give its address: --cluster tcp://HOST:PORT (docs/cluster.md)."
+        )
+    from deepcolor.execution.remote import ClusterExecutor
+
+    cluster.check()
+    return ClusterExecutor(run, cluster=cluster, workspace=workspace, say=say)
 
 
 def _of_the_user(kind: str, made: Slots, run: RunSegment) -> Executor:

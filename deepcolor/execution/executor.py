@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -56,6 +56,25 @@ class Failed:
 
 Event = Progress | Finished | Failed
 
+
+@dataclass(frozen=True)
+class Left:
+    """A segment that must go on elsewhere, because the worker that ran it has been asked to end; no event."""
+
+    digest: str
+    trained_epochs: int = 0
+    train_s: float = 0.0
+
+    def and_then(self, later: Left) -> Left:
+        """Return both together."""
+        return Left(self.digest, self.trained_epochs + later.trained_epochs, self.train_s + later.train_s)
+
+    def added_to(self, outcome: SegmentOutcome) -> SegmentOutcome:
+        """Return what came of a segment that went on elsewhere, with what was trained before."""
+        epochs, train_s = self.trained_epochs + outcome.trained_epochs, self.train_s + outcome.train_s
+        return replace(outcome, trained_epochs=epochs, train_s=train_s) if self.train_s else outcome
+
+
 MEMORY_HINT = "use fewer feature_maps, a smaller batch_size or fewer --workers"
 
 _LONGEST_REASON = 500
@@ -73,7 +92,9 @@ class Executor(Protocol):
 
     @property
     def slots(self) -> int:
-        """How many segments run at the same time."""
+        """How many segments run at the same time: asked before each is submitted, and free to change. At least 1: a
+        segment may wait for a worker.
+        """
 
     @property
     def child_imports(self) -> Sequence[str]:

@@ -160,7 +160,10 @@ class _Advance:
         self.train_s += time.monotonic() - started
 
     def _stop_asked(self) -> bool:
-        return self.segment.stop_file is not None and self.segment.stop_file.exists()
+        segment = self.segment
+        if segment.ends_early is not None and segment.ends_early():
+            return True
+        return segment.stop_file is not None and segment.stop_file.exists()
 
     def _furthest(self, *, at_most: int | None = None) -> Training:
         """Resume from the furthest usable checkpoint, else begin."""

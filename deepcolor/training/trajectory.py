@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -109,6 +109,8 @@ class Segment:
     """The folder of the files with a user's code that settings name (`Workspace.code`); None where they name none."""
     result: bool = True
     """Whether to leave the view's result; a trial that is only compared with others here needs none yet."""
+    ends_early: Callable[[], bool] | None = field(default=None, compare=False)
+    """Asked after every epoch, too: True does what the stop file does. Said by the process that trains, for itself."""
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,11 @@
 from __future__ import annotations
 
+import itertools
 import logging
 import multiprocessing
-import os
-import signal
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,55 +13,49 @@ import pytest
 
 from deepcolor.config.schema import Sweep
 from deepcolor.errors import ExecutorError
-from deepcolor.execution import cluster, local
+from deepcolor.execution import cluster, local, on_dask
 from deepcolor.execution.devices import make_executor
 from deepcolor.execution.executor import Event, Executor, Failed, Finished, Progress
 from deepcolor.execution.local import LocalExecutor
+from deepcolor.execution.post import moved
+from deepcolor.execution.remote import ClusterExecutor
 from deepcolor.execution.serial import SerialExecutor
-from deepcolor.training.trajectory import EpochMetrics, Segment, SegmentOutcome, Trajectory
+from deepcolor.training.trajectory import InitWeights, Segment, Trajectory
+from deepcolor.workspace import Workspace
 from tests.execution import unreadable
+from tests.execution.runs import run
+from tests.execution.team import Team, team_in
 from tests.extending import write_files
 from tests.processes import WAIT_S, is_alive
 from tests.reliability.processes import wait_until
 
-EXECUTORS: dict[str, Callable[[], Executor]] = {
-    "serial": lambda: SerialExecutor(run),
-    "local": lambda: LocalExecutor(run, workers=2, threads=1),
+EXECUTORS: dict[str, Callable[[Path, Callable[[], Team]], Executor]] = {
+    "serial": lambda _folder, _team: SerialExecutor(run),
+    "local": lambda _folder, _team: LocalExecutor(run, workers=2, threads=1),
+    # Workers that somebody has started who knows nothing of deepcolor.
+    "dask": lambda folder, team: on_team(folder, team()),
     # From the page that explains how to write one.
-    "own": lambda: make_executor("experiments/own/executors.py:Pool", workers=2, device="cpu", run=run),
+    "own": lambda _folder, _team: make_executor("experiments/own/executors.py:Pool", workers=2, device="cpu", run=run),
 }
 
 
-def run(segment: Segment, on_epoch: Callable[[EpochMetrics], None] | None = None) -> SegmentOutcome:
-    """Do what the number of epochs says: 13 raises, 99 loses its worker the first time, 66 always; 7 takes a while."""
-    if segment.to_epoch == 13:
-        raise ValueError("unlucky\nnumber")
-    marker = segment.store / "lost-once"
-    if segment.to_epoch == 99 and not marker.exists():
-        marker.touch()
-        os.kill(os.getpid(), signal.SIGKILL)
-    if segment.to_epoch == 66:
-        os.kill(os.getpid(), signal.SIGKILL)
-    if segment.to_epoch == 7:
-        time.sleep(0.5)
-    row = EpochMetrics(1, {"val/mse": 0.0}, 0.0, int(time.time() * 1000))
-    if on_epoch:
-        on_epoch(row)
-    return SegmentOutcome(
-        digest=segment.trajectory.digest,
-        history=(row,),
-        trained_epochs=1,
-        train_s=0.0,
-        view=None,
-        host=str(os.getpid()),
-    )
+def on_team(folder: Path, team: Team, say: Callable[[str], None] = print) -> ClusterExecutor:
+    return ClusterExecutor(run, cluster=team.cluster, workspace=Workspace.at(folder), say=say)
+
+
+@pytest.fixture(scope="module")
+def team(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
+    """A cluster with two bare workers."""
+    with team_in(tmp_path_factory.mktemp("team")) as made:
+        made.start_workers(2)
+        yield made
 
 
 @pytest.fixture(params=EXECUTORS)
 def executor(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Executor]:
     write_files(tmp_path)
     monkeypatch.chdir(tmp_path)
-    made = EXECUTORS[request.param]()
+    made = EXECUTORS[request.param](tmp_path, lambda: request.getfixturevalue("team"))
     yield made
     made.close()
 
@@ -103,24 +97,36 @@ def test_a_segment_that_raises_fails_with_one_line(executor: Executor, tmp_path:
     assert isinstance(outcomes(executor, 1)[-1], Finished)
 
 
-def test_a_lost_worker_is_replaced_and_its_segment_runs_again(tmp_path: Path) -> None:
+def test_a_lost_worker_is_replaced_and_its_segment_runs_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A worker killed with -9 costs nothing but time: its segment ends once, on another process. Only the driver
-    reports it; Dask's own messages are not shown.
+    reports it; Dask's own messages are not shown. Each worker, and each that replaces one, sees its own GPU alone.
     """
-    executor = LocalExecutor(run, workers=2, threads=1)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-one,GPU-two")
+    executor = LocalExecutor(run, workers=2, threads=1, devices=("cuda:0", "cuda:1"))
     try:
         executor.submit(segment(tmp_path, epochs=99, lr=0.1))
-        events = outcomes(executor, 1)
-        assert [type(event) for event in events if not isinstance(event, Progress)] == [Finished]
+        events = [event for event in outcomes(executor, 1) if not isinstance(event, Progress)]
+        assert [type(event) for event in events] == [Finished]
+        seen: set[tuple[str, str]] = set()
+        rates = itertools.count(1)
+        while len(seen) < 2:  # Until the new one has come, the other one runs them all.
+            for epochs in (7, 7):
+                executor.submit(segment(tmp_path, epochs=epochs, lr=float(next(rates))))
+            ended = [event.outcome for event in outcomes(executor, 2) if isinstance(event, Finished)]
+            seen |= {(str(outcome.result), outcome.device) for outcome in ended}
+        assert seen == {("GPU-one", "cuda:0"), ("GPU-two", "cuda:1")}
     finally:
         executor.close()
     for name in ("distributed.scheduler", "distributed.client", "tornado.application"):
         assert not logging.getLogger(name).isEnabledFor(logging.CRITICAL)
 
 
-def test_a_segment_that_kills_its_workers_fails_alone(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["local", "dask"])
+def test_a_segment_that_kills_its_workers_fails_alone(
+    kind: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
     """Segments that only waited for a worker that died under another one are not blamed for it: they finish."""
-    executor = LocalExecutor(run, workers=2, threads=1)
+    executor = EXECUTORS[kind](tmp_path, lambda: request.getfixturevalue("team"))
     killer = segment(tmp_path, epochs=66, lr=1.0)
     innocent = [segment(tmp_path, epochs=7, lr=10.0**-power) for power in range(1, 9)]
     try:
@@ -134,6 +140,44 @@ def test_a_segment_that_kills_its_workers_fails_alone(tmp_path: Path) -> None:
     assert [event.digest for event in failed] == [killer.trajectory.digest], failed
     assert "the worker process died 3 times on this segment" in failed[0].reason
     assert sorted(event.digest for event in finished) == sorted(each.trajectory.digest for each in innocent)
+
+
+def test_what_nobody_waits_for_ends(team: Team, tmp_path: Path) -> None:
+    """On a cluster, a stop calls off a segment that no worker has begun, with what the store holds of it; and segments
+    whose driver has gone end after their epoch, so that their workers are free for others.
+    """
+    executor = on_team(tmp_path, team)
+    stop = tmp_path / "stop"
+    executor.wait_for_workers()
+    wait_until(lambda: bool(executor.events(0.1)) or executor.slots == 2, "both workers are there")
+    for lr in (0.1, 0.2, 0.3):
+        executor.submit(replace(segment(tmp_path, epochs=77, lr=lr), stop_file=stop))
+    wait_until(lambda: len(list(tmp_path.glob("trains-*"))) == 2, "two of them are trained")
+    stop.touch()
+    (event,) = outcomes(executor, 1)
+    assert isinstance(event, Finished)
+    assert (event.outcome.view, event.outcome.trained_epochs, event.outcome.history) == (None, 0, ())
+    executor.close()
+    wait_until(lambda: len(list(tmp_path.glob("ended-*"))) == 2, "the others end early")
+    assert not list((tmp_path / "studies" / ".segments").glob("*/marks-*"))
+
+
+def test_a_segment_travels_to_another_path_of_its_workspace(tmp_path: Path) -> None:
+    """All that lies in the workspace is found where the worker sees it; what lies elsewhere stays where it is."""
+    there, here = Path("/home/me/colours"), Path("/mnt/colours")
+    sent = replace(
+        segment(there / "studies/trajectories", epochs=1, lr=0.1),
+        cache=Path("/scratch/cache"),
+        stop_file=there / "studies/s/stop",
+    )
+    init = InitWeights("ab", there / "studies/s/parents/p", "colorizer@1")
+    sent = replace(sent, trajectory=replace(sent.trajectory, init=init))
+    got = moved(sent, there=there, here=here)
+    assert (got.store, got.cache) == (here / "studies/trajectories", Path("/scratch/cache"))
+    assert (got.stop_file, got.code) == (here / "studies/s/stop", None)
+    assert got.trajectory.init is not None
+    assert got.trajectory.init.folder == here / "studies/s/parents/p"
+    assert got.trajectory.digest == sent.trajectory.digest
 
 
 def test_no_end_of_a_segment_is_lost(tmp_path: Path) -> None:
@@ -170,7 +214,8 @@ def test_a_cluster_too_busy_to_say_goodbye_is_ended_all_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """If Dask does not get round to closing in time, closing raises nothing, and the workers end."""
-    monkeypatch.setattr(local, "_GOODBYE_S", 0.1)
+    monkeypatch.setattr(local, "GOODBYE_S", 0.1)
+    monkeypatch.setattr(on_dask, "GOODBYE_S", 0.1)
     executor = LocalExecutor(run, workers=1, threads=1)
     executor.submit(segment(tmp_path, epochs=1, lr=0.1))
     (worker,) = {int(event.outcome.host) for event in outcomes(executor, 1) if isinstance(event, Finished)}

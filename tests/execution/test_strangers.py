@@ -13,7 +13,8 @@ from distributed import Client, Security
 from deepcolor.execution.cluster import throw_away_security
 from deepcolor.execution.executor import Finished
 from deepcolor.execution.local import LocalExecutor
-from tests.execution.test_executors import outcomes, run, segment
+from tests.execution.runs import run
+from tests.execution.test_executors import outcomes, segment
 from tests.processes import WAIT_S, descendants
 
 
