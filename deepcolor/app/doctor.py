@@ -13,14 +13,18 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from deepcolor.app.reporter import SILENT, Reporter
 from deepcolor.counting import counted
 from deepcolor.errors import DeepcolorError
 from deepcolor.limits import check_room
+from deepcolor.mounts import mount_of
 from deepcolor.printable import shown_uri, tracking_option, without_secrets
 from deepcolor.workspace import STATE_FOLDERS, Workspace
+
+if TYPE_CHECKING:
+    from deepcolor.execution.reach import Cluster
 
 State = Literal["well", "note", "wrong"]
 
@@ -67,7 +71,12 @@ Check = Callable[[], Iterator[Finding]]
 
 
 def examine(
-    workspace: Workspace, *, tracking_uri: str, device: str = "auto", reporter: Reporter = SILENT
+    workspace: Workspace,
+    *,
+    tracking_uri: str,
+    device: str = "auto",
+    cluster: Cluster | None = None,
+    reporter: Reporter = SILENT,
 ) -> list[Finding]:
     """Look at folders, databases, the tracking store, devices, versions and data, and say what each needs.
 
@@ -75,6 +84,7 @@ def examine(
         workspace: Whose.
         tracking_uri: The MLflow store that a sweep would use.
         device: That a sweep would be given.
+        cluster: The same.
         reporter: Is told what is being looked at, where that takes a while.
     Returns:
         Findings in the order in which they should be seen to. What could not be looked at is one of them.
@@ -82,12 +92,15 @@ def examine(
     checks: tuple[tuple[str, Check], ...] = (
         ("versions", _versions),
         ("folders", partial(_folders, workspace)),
+        ("files", partial(_file_system, workspace)),
         ("disk", partial(_space, workspace)),
         ("locks", partial(_locks, workspace)),
         ("limits", _limits),
         ("studies", partial(_studies, workspace)),
         ("tracking", partial(_tracking, workspace, tracking_uri)),
-        ("devices", partial(_devices, device)),
+        ("devices", partial(_devices, device))
+        if cluster is None
+        else ("cluster", partial(_workers, cluster, workspace)),
         ("data", partial(_data, workspace, reporter)),
     )
     found: list[Finding] = []
@@ -157,6 +170,21 @@ def _nearest(folder: Path) -> Path:
     return next((each for each in (folder, *folder.parents) if each.is_dir()), Path("/"))
 
 
+def _file_system(workspace: Workspace) -> Iterator[Finding]:
+    mount = mount_of(_nearest(workspace.studies))
+    if mount is None:
+        return
+    said = f"on {mount.kind} ({mount.point})"
+    if (option := mount.local_locks) is not None:
+        said = f"{said}, mounted with {option}: its locks hold on one host only"
+        yield Finding("files", "wrong", said, "Let one host alone drive sweeps here, or mount it without that option.")
+    elif mount.is_network and not workspace.on_server:
+        advice = "For several hosts keep the studies in PostgreSQL (docs/team.md)."
+        yield Finding("files", "note", f"{said}, a network file system: SQLite is slow there", advice)
+    else:
+        yield Finding("files", "well", said)
+
+
 def _space(workspace: Workspace) -> Iterator[Finding]:
     place = _nearest(workspace.studies)
     free_bytes = shutil.disk_usage(place).free
@@ -204,8 +232,8 @@ def _studies(workspace: Workspace) -> Iterator[Finding]:
 
     found = list_studies(workspace)
     running = sum(each.trials["running"] > 0 for each in found)
-    said = counted(len(found), "study") + (f", {running} of them running" if running else "")
-    yield Finding("studies", "well", said if found else "none yet")
+    said = counted(len(found), "study") + (f", {running} of them running" if running else "") if found else "none yet"
+    yield Finding("studies", "well", f"{said} ({workspace.shown_storage})")
 
 
 def _tracking(workspace: Workspace, tracking_uri: str) -> Iterator[Finding]:
@@ -259,6 +287,25 @@ def _devices(device: str) -> Iterator[Finding]:
     where = ", ".join(dict.fromkeys(found.devices)) or f"the CPU, {counted(cores(), 'core')}"
     said = f"{counted(found.workers, 'worker')} on {where}; {counted(found.threads, 'thread')} each"
     yield Finding("devices", "note" if found.note else "well", said, found.note)
+
+
+def _workers(cluster: Cluster, workspace: Workspace) -> Iterator[Finding]:
+    from deepcolor.execution.remote import look_at_workers
+
+    cluster.check()
+    workers = look_at_workers(cluster, workspace=workspace)
+    usable = [one for one in workers if not one.refused]
+    hosts = ", ".join(sorted({one.host for one in usable}))
+    said = f"{counted(len(usable), 'worker')} that can be used at {cluster.address}" + (
+        f", on {hosts}" if hosts else ""
+    )
+    if usable:
+        yield Finding("cluster", "well", said)
+    else:
+        advice = f"Start some: deepcolor worker --cluster {cluster.address}"
+        yield Finding("cluster", "wrong" if workers else "note", said, advice)
+    for refused in dict.fromkeys((one.host, one.refused) for one in workers if one.refused):
+        yield Finding("cluster", "note", f"a worker on {refused[0]} would not be used: {refused[1].rstrip('.')}")
 
 
 def _data(workspace: Workspace, reporter: Reporter) -> Iterator[Finding]:

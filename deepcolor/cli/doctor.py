@@ -7,30 +7,41 @@ import typer
 from deepcolor.cli import console
 from deepcolor.cli.options import (
     HERE,
+    ClusterCaOption,
+    ClusterCertOption,
+    ClusterKeyOption,
+    ClusterOption,
     DebugOption,
     DeviceOption,
     JsonOption,
     QuietOption,
+    StorageOption,
     TrackingOption,
     WorkspaceOption,
+    cluster_of,
     tracking_uri,
+    workspace_at,
 )
 from deepcolor.cli.reporter import ConsoleReporter
 from deepcolor.errors import EXIT_FAILURE
-from deepcolor.workspace import Workspace
 
 _SIGNS = {"well": "ok", "note": "note", "wrong": "WRONG"}
 
 
 def doctor(
     device: DeviceOption = "auto",
+    cluster: ClusterOption = None,
+    cluster_ca: ClusterCaOption = None,
+    cluster_cert: ClusterCertOption = None,
+    cluster_key: ClusterKeyOption = None,
     workspace: WorkspaceOption = HERE,
+    storage: StorageOption = None,
     tracking: TrackingOption = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """Check all that a sweep will need: folders, disk, databases, tracking, devices, versions and data.
+    """Check all that a sweep will need: folders, disk, databases, tracking, devices or a cluster, versions and data.
 
     A line for each, with what to do where something is wrong; the exit code is 1 then. Nothing is changed: a tracking
     server is tried with a run of its own, which is deleted.
@@ -43,8 +54,14 @@ def doctor(
     """
     from deepcolor.app.doctor import examine
 
-    place = Workspace.at(workspace)
-    found = examine(place, tracking_uri=tracking_uri(place, tracking), device=device, reporter=ConsoleReporter())
+    place = workspace_at(workspace, storage)
+    found = examine(
+        place,
+        tracking_uri=tracking_uri(place, tracking),
+        device=device,
+        cluster=cluster_of(cluster, ca=cluster_ca, cert=cluster_cert, key=cluster_key),
+        reporter=ConsoleReporter(),
+    )
     wrong = [each for each in found if each.state == "wrong"]
     width = max(len(each.name) for each in found)
     lines = [

@@ -243,6 +243,40 @@ class ClusterExecutor(DaskExecutor):
             )
 
 
+@dataclass(frozen=True)
+class Looked:
+    """A worker that was asked whether it would work for a driver here."""
+
+    host: str
+    refused: str
+    """Why not; empty if it would."""
+
+
+def look_at_workers(cluster: Cluster, *, workspace: Workspace) -> list[Looked]:
+    """Ask all workers that a cluster has now; one that does not answer, or goes meanwhile, is left out.
+
+    Args:
+        cluster: Its scheduler answers (`Cluster.check`).
+        workspace: All workers must see it.
+    """
+    from distributed import Client
+
+    from deepcolor.execution.worker import silence_dask
+
+    silence_dask()
+    address, security = cluster.address, cluster.security()
+    with Client(address, security=security, timeout=_CONNECT_S, set_as_default=False, name="deepcolor") as client:
+        answers = client.run(admit, statement(workspace), on_error="return")
+    found = []
+    for address, answer in answers.items():
+        if isinstance(answer, OSError):
+            continue
+        failed = isinstance(answer, Exception)
+        refused = f"{type(answer).__name__}: {answer}" if failed else answer["refused"]
+        found.append(Looked(address if failed else answer["host"], refused))
+    return found
+
+
 def cluster_slots(
     cluster: Cluster, *, workspace: Workspace, say: Callable[[str], None], heed: Callable[[], None] = lambda: None
 ) -> Slots:

@@ -43,7 +43,19 @@ def test_an_empty_folder_is_well_and_stays_empty(cli: Cli) -> None:
     said = cli.run("doctor", "--tracking-uri", f"sqlite:///{cli.workspace}/mlruns/mlflow.db").stdout.splitlines()
     assert {line.split()[0] for line in said} == {"ok"}
     assert [line.split()[1] for line in said] == [
-        *("versions", "studies/", "mlruns/", "disk", "locks", "limits", "studies", "tracking", "devices", "data")
+        *(
+            "versions",
+            "studies/",
+            "mlruns/",
+            "files",
+            "disk",
+            "locks",
+            "limits",
+            "studies",
+            "tracking",
+            "devices",
+            "data",
+        )
     ]
     assert not list(cli.workspace.iterdir())
 
