@@ -10,7 +10,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 DEMO := demo
-TEST_WORKERS ?= 2
+# One more than the cores that they are meant for: tests wait for processes a third of the time.
+TEST_WORKERS ?= 3
 ROUNDS ?= 100
 FAULTS_ARGS ?= --jobs 2
 

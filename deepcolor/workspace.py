@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from secrets import token_hex
 
 from deepcolor.errors import UserError, WorkspaceError
 from deepcolor.printable import note_secrets, shown_uri
@@ -14,6 +17,8 @@ from deepcolor.settings import SETTINGS_FILE, STORAGE_VARIABLE, Settings, read_s
 from deepcolor.sqlite import sqlite_file, sqlite_url
 
 FAILURES = "failures"
+_WRITING_S = 2.0
+"""How long the one who makes a workspace's identity may take."""
 NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 RESERVED_STUDY_NAMES = frozenset({"datasets", "trajectories"})
 STATE_FOLDERS = ("studies", "mlruns")
@@ -262,9 +267,30 @@ class Workspace:
         return self.studies / ".code"
 
     @property
-    def store_id(self) -> Path:
-        """The file by which the processes of other machines recognise this workspace, wherever they see it."""
+    def identity_file(self) -> Path:
+        """Tells this workspace from every other one, wherever it is mounted."""
         return self.studies / ".store-id"
+
+    def identified(self) -> str:
+        """Return what that file says; the first call makes it.
+
+        Raises:
+            WorkspaceError: The workspace cannot be written to.
+        """
+        file = self.identity_file
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            with suppress(FileExistsError), file.open("x", encoding="ascii") as new:
+                new.write(f"{token_hex(16)}\n")
+            deadline = time.monotonic() + _WRITING_S
+            while not (found := file.read_text(encoding="ascii").strip()) and time.monotonic() < deadline:
+                time.sleep(0.05)  # Another process is writing it just now.
+        except (OSError, ValueError) as error:
+            raise WorkspaceError(
+                f"workspace: must be writable, so that it can be recognised; got {error} ({file}). "
+                "Fix its permissions, or choose another one with --workspace."
+            ) from error
+        return found
 
     @property
     def weights(self) -> Path:

@@ -211,7 +211,7 @@ def _locks(workspace: Workspace) -> Iterator[Finding]:
             other = subprocess.run(
                 [sys.executable, "-P", "-c", _TAKE_LOCK, str(file)],
                 capture_output=True,
-                text=True,
+                encoding="utf-8",
                 timeout=_ANSWER_WITHIN_S,
                 check=False,
             )

@@ -11,14 +11,11 @@ import platform
 import sys
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from secrets import token_hex
 from typing import Any
 
 from deepcolor import __version__, plugins
-from deepcolor.errors import WorkspaceError
 from deepcolor.execution.post import SLOT
 from deepcolor.memory import keep_freed_memory
 from deepcolor.workspace import Workspace
@@ -27,7 +24,6 @@ DRIVERS = "deepcolor-drivers"
 """Where a scheduler keeps what drivers state, by their topic."""
 STATED_FOR_S = 120.0
 """A driver repeats its statement more often than that; older ones are of drivers that were killed."""
-_WRITING_S = 2.0
 
 
 def versions_here() -> dict[str, str]:
@@ -42,32 +38,10 @@ def versions_here() -> dict[str, str]:
     return {"deepcolor": __version__, "torch": torch, "python": ".".join(map(str, sys.version_info[:2]))}
 
 
-def store_id(workspace: Workspace) -> str:
-    """Return what tells this workspace's store from every other one, wherever it is mounted; made by the first call.
-
-    Raises:
-        WorkspaceError: The workspace cannot be written to.
-    """
-    file = workspace.store_id
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with suppress(FileExistsError), file.open("x", encoding="ascii") as new:
-            new.write(f"{token_hex(16)}\n")
-        deadline = time.monotonic() + _WRITING_S
-        while not (found := file.read_text(encoding="ascii").strip()) and time.monotonic() < deadline:
-            time.sleep(0.05)  # Another driver is writing it just now.
-    except (OSError, ValueError) as error:
-        raise WorkspaceError(
-            f"workspace: must be writable, so that workers can recognise it; got {error} ({file}). "
-            "Fix its permissions, or choose another one with --workspace."
-        ) from error
-    return found
-
-
 def statement(workspace: Workspace) -> dict[str, Any]:
     """Say what a driver at work in a workspace asks of its workers."""
     return {
-        "store": store_id(workspace),
+        "store": workspace.identified(),
         "root": str(workspace.root),
         "versions": versions_here(),
         "host": platform.node(),
@@ -105,7 +79,7 @@ def differences(here: Mapping[str, str], there: Mapping[str, str]) -> list[str]:
 
 
 def _unseen(workspace: Workspace, store: str) -> str:
-    file, advice = workspace.store_id, "Mount it here, or name it with --workspace"
+    file, advice = workspace.identity_file, "Mount it here, or name it with --workspace"
     try:
         found = file.read_text(encoding="ascii").strip()
     except (OSError, ValueError) as error:

@@ -68,7 +68,7 @@ def probe_artifacts(tracking_uri: str, *, experiment: str) -> str:
             client.log_text(run.info.run_id, _CONTENT, _FILE)
             with temporary_folder("probe") as folder:
                 file = Path(client.download_artifacts(run.info.run_id, _FILE, str(folder)))
-                return "" if file.read_text() == _CONTENT else "got another content"
+                return "" if file.read_text(encoding="utf-8") == _CONTENT else "got another content"
         finally:
             client.delete_run(run.info.run_id)
     except (MlflowException, OSError) as error:

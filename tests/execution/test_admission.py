@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from deepcolor.errors import UserError
-from deepcolor.execution.admission import demanded, refusal, statement, store_id
+from deepcolor.execution.admission import demanded, refusal, statement
 from deepcolor.execution.reach import Cluster
 from deepcolor.workspace import Workspace
 
@@ -18,7 +18,7 @@ def test_a_store_is_known_wherever_it_is_mounted(tmp_path: Path) -> None:
     assert refusal(asked, root=tmp_path / "mounted", any_version=False) == ""
     assert refusal(asked, root=None, any_version=False) == ""
     assert "is not seen here" in refusal(asked, root=other.root, any_version=False)
-    assert store_id(other) != store_id(ours) == asked["store"]
+    assert other.identified() != ours.identified() == asked["store"]
     assert "another store than the driver's" in refusal(asked, root=other.root, any_version=False)
     assert demanded(asked) != demanded(statement(other))
 

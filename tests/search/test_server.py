@@ -44,7 +44,10 @@ DONE = Outcome(View(3, 2, 0.25), "t/results/x", {"psnr_db": 20.5}, host="here", 
 def elsewhere(bench: Bench, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """The same studies seen from another folder, as another host would that shares no lock with this one."""
     url = f"{bench.workspace.storage}&application_name=elsewhere"  # So it has connections of its own.
-    return replace(bench.workspace, root=tmp_path_factory.mktemp("elsewhere"), named_storage=url)
+    there = replace(bench.workspace, root=tmp_path_factory.mktemp("elsewhere"), named_storage=url)
+    there.studies.mkdir()
+    there.identity_file.write_text(bench.workspace.identified())
+    return there
 
 
 @pytest.fixture
@@ -91,6 +94,19 @@ def test_a_study_has_one_driver_whatever_the_host(
     assert study.held is not None
     study.held.release()
     assert running_trials(elsewhere, "s") == frozenset()
+
+
+@on_postgres
+def test_a_study_is_of_one_workspace(bench: Bench, elsewhere: Workspace, sweep_of: SweepOf) -> None:
+    """Two workspaces can keep studies in one database; a study is continued where its trainings are."""
+    sweep = sweep_of({"lr": [0.1, 0.2]}, study="mine")
+    bench.storage().open(sweep, lambda: sweep)
+    StudyStorage(elsewhere).open(sweep, lambda: sweep)  # The same one, seen from another host.
+    elsewhere.identity_file.write_text("another")
+    with pytest.raises(
+        StudyError, match=r"'mine' in .* must be continued in the workspace of its trainings; got another"
+    ):
+        StudyStorage(elsewhere).open(sweep, lambda: sweep)
 
 
 @on_postgres

@@ -89,7 +89,7 @@ T = TypeVar("T")
 _SAMPLER_DRAWS = 100
 """After so many that do not fit, a sampler that insists on them is left alone."""
 _SWEEP, _RESOLVED, _PINS, _STARTED, _SPENT, _RETRIED = "sweep", "resolved", "pins", "started_ms", "spent", "retried"
-_STOPPED = "stopped"
+_STOPPED, _WORKSPACE = "stopped", "workspace"
 
 
 class StudyStorage:
@@ -144,11 +144,13 @@ class StudyStorage:
             resolve: Fills in what the sweep takes over from its parent model; called only if the study is new.
             extend: Let the study grow if the sweep has changed, as long as its trials keep their meaning.
         Raises:
-            StudyError: A study of this name was made from another sweep, or cannot be extended to this one.
+            StudyError: A study of this name was made from another sweep, or cannot be extended to this one; or it is
+                of another workspace.
         """
         recover(self._storage, sweep.study)
         note_use(self._workspace)
         self._make(sweep, resolve, extend=extend)
+        self._check_workspace(sweep.study)
         server = server_of(self._workspace)
         held = server.held.get(sweep.study) if server is not None else None
         study = StoredStudy(sweep.study, Mirror(self._storage, sweep.study, held=held), held=held)
@@ -179,6 +181,21 @@ class StudyStorage:
         # The sweep is written last: a study without it was interrupted during its creation, and is created again.
         for key, value in ((_STARTED, now_ms()), (_RESOLVED, resolved.identity()), (_SWEEP, sweep.identity())):
             new.set_user_attr(key, value)
+
+    def _check_workspace(self, name: str) -> None:
+        """Refuse a study whose trainings lie in another workspace, as that of others on the same server may."""
+        if not self._workspace.on_server:
+            return
+        study = self.load(name).optuna_study
+        own = self._workspace.identified()
+        if (known := study.user_attrs.get(_WORKSPACE)) is None:
+            study.set_user_attr(_WORKSPACE, own)
+        elif known != own:
+            raise StudyError(
+                f"study: {name!r} in {self._workspace.shown_storage} must be continued in the workspace of its "
+                f"trainings; got another one ({self._workspace.root}). Name that one with --workspace, or give the "
+                "sweep another study name."
+            )
 
     def with_first(self, sweep: Sweep, *, before: StoredStudy | None = None) -> Sweep:
         """Return a sweep with the settings themselves that it tries first, where it names a study of them.
