@@ -10,8 +10,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 DEMO := demo
-# One more than the cores that they are meant for: tests wait for processes a third of the time.
-TEST_WORKERS ?= 3
+TEST_WORKERS ?= 2
 ROUNDS ?= 100
 FAULTS_ARGS ?= --jobs 2
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,8 @@ def test_the_start_after_kill_9_leaves_nothing_temporary(
     getting_ready = start(ready.workspace, *other, faults=trains)
     # The server, the process that writes to MLflow, and one that the server has forked.
     wait_until(lambda: len(descendants(getting_ready.pid)) >= 3, "decoders start")
+    getting_ready.signal(signal.SIGSTOP)  # It asks for no more of them, so all can be waited for.
+    time.sleep(0.5)
     children = descendants(getting_ready.pid)
     getting_ready.signal(signal.SIGKILL)
     words += getting_ready.ends(-signal.SIGKILL)

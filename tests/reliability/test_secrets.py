@@ -82,7 +82,7 @@ def test_a_password_in_the_tracking_uri_is_told_to_nobody(place: Place, server: 
         ["models", "--debug", "--tracking-uri", dead],
         ["sync", "--to", dead],
         ["models", "--tracking-uri", slashed],
-        ["models", "--tracking-uri", f"postgresql://{USER}:{quote(PASSWORD, safe='')}@127.0.0.1:9/x"],
+        ["models", "--tracking-uri", f"postgresql+pg8000://{USER}:{quote(PASSWORD, safe='')}@127.0.0.1:9/x"],
         ["models", "--tracking-uri", f"mssql+nothing://h/d?password={quote(PASSWORD, safe='')}"],
     ]
     impatient = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "5", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
