@@ -108,12 +108,17 @@ def examine(
         try:
             found += check()
         except DeepcolorError as error:
-            said, _, remedy = str(error).partition(". ")
-            found.append(Finding(name, "wrong", said, remedy))
+            found.append(_wrong(name, str(error)))
         except Exception as error:  # noqa: BLE001  # one look that goes wrong must not hide what the others show
             said = without_secrets(" ".join(f"{type(error).__name__}: {error}".split()))
-            found.append(Finding(name, "wrong", f"could not be looked at; {said}", "Run it again with --debug."))
+            found.append(Finding(name, "wrong", f"could not be looked at; {said}"))
     return found
+
+
+def _wrong(name: str, message: str) -> Finding:
+    """What an error's one line says: what is wrong, and after its first sentence the remedy."""
+    said, _, remedy = message.partition(". ")
+    return Finding(name, "wrong", said, remedy)
 
 
 def _versions() -> Iterator[Finding]:
@@ -171,13 +176,14 @@ def _nearest(folder: Path) -> Path:
 
 
 def _file_system(workspace: Workspace) -> Iterator[Finding]:
+    from deepcolor.search.study.ownership import unkept_locks
+
     mount = mount_of(_nearest(workspace.studies))
     if mount is None:
         return
     said = f"on {mount.kind} ({mount.point})"
-    if (option := mount.local_locks) is not None:
-        said = f"{said}, mounted with {option}: its locks hold on one host only"
-        yield Finding("files", "wrong", said, "Let one host alone drive sweeps here, or mount it without that option.")
+    if (unkept := unkept_locks(workspace)) is not None:
+        yield _wrong("files", unkept)
     elif mount.is_network and not workspace.on_server:
         advice = "For several hosts keep the studies in PostgreSQL (docs/team.md)."
         yield Finding("files", "note", f"{said}, a network file system: SQLite is slow there", advice)
@@ -323,8 +329,7 @@ def _data(workspace: Workspace, reporter: Reporter) -> Iterator[Finding]:
             verify(manifest)
             yield Finding("data", "well", f"{name}: {counted(len(manifest.files), 'picture')}, as prepared")
         except DataError as error:
-            said, _, remedy = str(error).partition(". ")
-            yield Finding("data", "wrong", said, remedy)
+            yield _wrong("data", str(error))
         for folder in damaged_caches(workspace, name):
             said = f"{name}: decoded pictures have lost a part ({folder})"
             yield Finding("data", "note", said, "The next sweep builds them again.")

@@ -7,7 +7,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 from shlex import quote
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -172,38 +172,30 @@ ClusterOption = Annotated[
     ),
 ]
 _CERTIFICATES = "Certificates of a cluster"
-ClusterCaOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--cluster-ca",
+
+
+def _certificate(option: str, *, variable: str, meaning: str) -> Any:
+    return typer.Option(
+        option,
         metavar="FILE",
-        envvar="DEEPCOLOR_CLUSTER_CA",
-        help="Who may sign certificates (PEM).",
+        envvar=variable,
+        help=meaning,
         show_default="Dask's configuration",
         rich_help_panel=_CERTIFICATES,
-    ),
+    )
+
+
+ClusterCaOption = Annotated[
+    Path | None,
+    _certificate("--cluster-ca", variable="DEEPCOLOR_CLUSTER_CA", meaning="Who may sign certificates (PEM)."),
 ]
 ClusterCertOption = Annotated[
     Path | None,
-    typer.Option(
-        "--cluster-cert",
-        metavar="FILE",
-        envvar="DEEPCOLOR_CLUSTER_CERT",
-        help="The certificate to show (PEM).",
-        show_default="Dask's configuration",
-        rich_help_panel=_CERTIFICATES,
-    ),
+    _certificate("--cluster-cert", variable="DEEPCOLOR_CLUSTER_CERT", meaning="The certificate to show (PEM)."),
 ]
 ClusterKeyOption = Annotated[
     Path | None,
-    typer.Option(
-        "--cluster-key",
-        metavar="FILE",
-        envvar="DEEPCOLOR_CLUSTER_KEY",
-        help="The key of that certificate (PEM).",
-        show_default="Dask's configuration",
-        rich_help_panel=_CERTIFICATES,
-    ),
+    _certificate("--cluster-key", variable="DEEPCOLOR_CLUSTER_KEY", meaning="The key of that certificate (PEM)."),
 ]
 
 HERE = Path()

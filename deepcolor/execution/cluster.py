@@ -41,20 +41,7 @@ def local_cluster(*, posts: Sequence[Post], folder: Path) -> SpecCluster:
     # Any free port of this host only: two sweeps at once must not ask for the same one.
     common: dict[str, Any] = {"host": _HOST, "protocol": "tls://", "security": security, "dashboard": False}
     workers = {
-        number: {
-            "cls": Nanny,
-            "options": {
-                **common,
-                "worker_class": QuietWorker,
-                "post": post,
-                "env": dict(post.environment),
-                "nthreads": 1,
-                "resources": {SLOT: 1},
-                "memory_limit": 0,
-                "silence_logs": logging.CRITICAL,
-                "local_directory": str(folder),
-            },
-        }
+        number: {"cls": Nanny, "options": {**common, "worker_class": QuietWorker, **nanny_options(post, folder=folder)}}
         for number, post in enumerate(posts)
     }
     return SpecCluster(
@@ -63,6 +50,25 @@ def local_cluster(*, posts: Sequence[Post], folder: Path) -> SpecCluster:
         security=security,
         silence_logs=logging.CRITICAL,
     )
+
+
+def nanny_options(post: Post, *, folder: Path) -> dict[str, Any]:
+    """Return how a worker process of ours is started, with whatever cluster.
+
+    Args:
+        post: What it is given.
+        folder: For its files.
+    """
+    return {
+        "post": post,
+        "env": dict(post.environment),
+        "nthreads": 1,
+        "resources": {SLOT: 1},
+        "memory_limit": 0,
+        "dashboard": False,
+        "silence_logs": logging.CRITICAL,
+        "local_directory": str(folder),
+    }
 
 
 def throw_away_security() -> Security:

@@ -9,7 +9,6 @@ let running segments finish their epoch and save; end
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import platform
 import signal
@@ -22,7 +21,8 @@ from typing import TYPE_CHECKING, Any
 from deepcolor.counting import counted
 from deepcolor.errors import ExecutorError, UserError
 from deepcolor.execution.admission import DRIVERS, STATED_FOR_S, refusal
-from deepcolor.execution.post import SLOT, Post
+from deepcolor.execution.local import ENDED, WORKER_SETTINGS
+from deepcolor.execution.post import Post
 from deepcolor.execution.reach import Cluster
 from deepcolor.processes import TRAINING, start_server
 from deepcolor.scratch import temporary_folder
@@ -31,9 +31,7 @@ from deepcolor.workspace import Workspace
 if TYPE_CHECKING:
     from distributed import Nanny
 
-_CONNECT_S = 60
 _LOOK_EVERY_S = 0.2
-_ENDED = {"closed", "failed"}
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 STOPPING = "stopping: running segments finish their epoch and are saved; once more to stop at once"
 
@@ -82,15 +80,11 @@ def check_drivers(cluster: Cluster, *, root: Path, any_version: bool) -> None:
     Raises:
         UserError: With what the one that stated its needs last has against us.
     """
-    from distributed import Client
-
     from deepcolor.execution.worker import silence_dask
 
     silence_dask()
     try:
-        with Client(
-            cluster.address, security=cluster.security(), timeout=_CONNECT_S, set_as_default=False, name="deepcolor"
-        ) as client:
+        with cluster.client() as client:
             stated: dict[str, Any] = client.get_metadata([DRIVERS], default=None) or {}
     except OSError as error:
         raise UserError(
@@ -135,7 +129,7 @@ class _Hosting:
             if not self._asked:
                 self._say(f"worker: {self._slots()} at {self._cluster.address}")
             while not self._asked:
-                if all(nanny.status.name in _ENDED for nanny in self._nannies):
+                if all(nanny.status.name in ENDED for nanny in self._nannies):
                     raise ExecutorError(
                         f"worker: its scheduler at {self._cluster.address} has ended, or has sent it away. "
                         "All that was trained is kept up to the last checkpoint."
@@ -159,7 +153,7 @@ class _Hosting:
         import dask
         from distributed import Nanny
 
-        from deepcolor.execution.local import WORKER_SETTINGS
+        from deepcolor.execution.cluster import nanny_options
         from deepcolor.execution.worker import HostedWorker
 
         dask.config.set(WORKER_SETTINGS)
@@ -171,15 +165,8 @@ class _Hosting:
                 name=f"{platform.node()}-{os.getpid()}-{number}",
                 security=security,
                 worker_class=HostedWorker,
-                post=post,
                 leave=self._leave,
-                env=dict(post.environment),
-                nthreads=1,
-                resources={SLOT: 1},
-                memory_limit=0,
-                dashboard=False,
-                silence_logs=logging.CRITICAL,
-                local_directory=str(self._folder),
+                **nanny_options(post, folder=self._folder),
             )
             for number, post in enumerate(self._posts)
         ]
@@ -196,7 +183,7 @@ class _Hosting:
             await asyncio.sleep(_LOOK_EVERY_S)
 
     async def _is_busy(self) -> bool:
-        living = [nanny for nanny in self._nannies if nanny.status.name not in _ENDED and nanny.worker_address]
+        living = [nanny for nanny in self._nannies if nanny.status.name not in ENDED and nanny.worker_address]
         if not living:
             return False
         try:

@@ -24,7 +24,7 @@ _LOSSES_BESIDE_ALLOWED = 100
 _START_TIMEOUT_S = 120
 _NEVER_S = 10**7
 _RENEW_EVERY_S = 2.0
-_ENDED = {"closed", "failed"}
+ENDED = {"closed", "failed"}
 """The states of Dask's nannies that no longer watch over a worker."""
 
 WORKER_SETTINGS = {
@@ -135,7 +135,7 @@ class LocalExecutor(DaskExecutor):
         self._looked_at = now
 
         def renew() -> None:
-            ended = [name for name, nanny in cluster.workers.items() if nanny.status.name in _ENDED]
+            ended = [name for name, nanny in cluster.workers.items() if nanny.status.name in ENDED]
             for name in ended:
                 del cluster.workers[name]
             if ended:

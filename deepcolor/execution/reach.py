@@ -14,13 +14,13 @@ from deepcolor.errors import UserError
 from deepcolor.plainfile import read_plain
 
 if TYPE_CHECKING:
-    from distributed import Security
+    from distributed import Client, Security
 
 _ADDRESS = re.compile(
     r"(?P<protocol>tcp|tls)://(?:\[(?P<six>[0-9A-Fa-f:.]+)\]|(?P<host>[^\s/:\[\]]+)):(?P<port>[0-9]{1,5})"
 )
 _MOST_BYTES = 2**20
-_ANSWER_WITHIN_S = 10.0
+_ANSWER_WITHIN_S, _CONNECT_S = 10.0, 60
 _START_ONE = "Start it (dask scheduler), or check the address and the firewall."
 _CERTIFICATES = "--cluster-ca, --cluster-cert and --cluster-key"
 
@@ -102,6 +102,19 @@ class Cluster:
                 "or set distributed.comm.tls in Dask's configuration."
             )
         return made
+
+    def client(self) -> Client:
+        """Connect to the scheduler.
+
+        Raises:
+            UserError: As `security`.
+            OSError: It does not answer.
+        """
+        from distributed import Client
+
+        return Client(
+            self.address, security=self.security(), timeout=_CONNECT_S, set_as_default=False, name="deepcolor"
+        )
 
     def check(self) -> None:
         """Make sure that a scheduler answers, and accepts our certificate.

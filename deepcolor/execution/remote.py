@@ -29,7 +29,6 @@ from deepcolor.workspace import Workspace
 if TYPE_CHECKING:
     from distributed import Client
 
-_CONNECT_S = 60
 _LOOK_EVERY_S = 1.0
 _LOOK_LONGER_S = 0.01
 """A cluster of a thousand workers is asked every ten seconds: each answer names all."""
@@ -135,10 +134,7 @@ class ClusterExecutor(DaskExecutor):
             yield Path(made)
 
     def _connect(self) -> Client:
-        from distributed import Client
-
-        address, security = self._cluster.address, self._cluster.security()
-        client = Client(address, security=security, timeout=_CONNECT_S, set_as_default=False, name="deepcolor")
+        client = self._cluster.client()
         threading.Thread(target=self._watch, args=(client,), name="deepcolor-workers", daemon=True).start()
         return client
 
@@ -195,14 +191,8 @@ class ClusterExecutor(DaskExecutor):
             answers = client.run(admit, self._asked, workers=workers, on_error="return")
         except Exception as error:  # noqa: BLE001  # the connection is lost; they are asked again
             answers = dict.fromkeys(workers, error)
-        for address, answer in answers.items():
-            if isinstance(answer, OSError):
-                continue  # It has gone.
-            if isinstance(answer, Exception):
-                self._refuse(
-                    address, address, f"{type(answer).__name__}: {answer}. Is this version of deepcolor there?"
-                )
-            elif answer["refused"]:
+        for address, answer in _told(answers):
+            if answer["refused"]:
                 self._refuse(address, answer["host"], answer["refused"])
             else:
                 self._hands[address] = _Hand(answer["host"], answer["threads"], answer["device"])
@@ -259,22 +249,22 @@ def look_at_workers(cluster: Cluster, *, workspace: Workspace) -> list[Looked]:
         cluster: Its scheduler answers (`Cluster.check`).
         workspace: All workers must see it.
     """
-    from distributed import Client
-
     from deepcolor.execution.worker import silence_dask
 
     silence_dask()
-    address, security = cluster.address, cluster.security()
-    with Client(address, security=security, timeout=_CONNECT_S, set_as_default=False, name="deepcolor") as client:
+    with cluster.client() as client:
         answers = client.run(admit, statement(workspace), on_error="return")
-    found = []
+    return [Looked(answer["host"], answer["refused"]) for _, answer in _told(answers)]
+
+
+def _told(answers: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """What workers have answered to `admit`, by address; one that has gone is left out."""
     for address, answer in answers.items():
-        if isinstance(answer, OSError):
-            continue
-        failed = isinstance(answer, Exception)
-        refused = f"{type(answer).__name__}: {answer}" if failed else answer["refused"]
-        found.append(Looked(address if failed else answer["host"], refused))
-    return found
+        if isinstance(answer, Exception) and not isinstance(answer, OSError):
+            refused = f"{type(answer).__name__}: {answer}. Is this version of deepcolor there?"
+            yield address, {"host": address, "refused": refused}
+        elif not isinstance(answer, OSError):
+            yield address, answer
 
 
 def cluster_slots(

@@ -86,9 +86,7 @@ class Held:
         self._server.make_table()
         try:
             self._connection = self._locked()
-            since = time.strftime("%Y-%m-%d %H:%M:%S %z")
-            who = {"host": platform.node(), "pid": os.getpid(), "since": since}
-            _do(self._connection, _PUT, study=self._study, token=self._token, **who)
+            _do(self._connection, _PUT, study=self._study, token=self._token, **this_process())
         except SQLAlchemyError as error:
             raise self._server.refused(error) from error
         self._beating.start()
@@ -285,6 +283,21 @@ class Held:
                 raise
             if said == 0:
                 raise self._lose()
+
+
+def this_process() -> dict[str, Any]:
+    """Say who we are, for whoever we keep waiting."""
+    return {"host": platform.node(), "pid": os.getpid(), "since": time.strftime("%Y-%m-%d %H:%M:%S %z")}
+
+
+def already_driven(study: str, by: str) -> StudyError:
+    """The refusal of a second driver.
+
+    Args:
+        study: Its name.
+        by: Who the first one is: " on HOST by process PID since WHEN"; empty where that is not known.
+    """
+    return StudyError(f"study: {study!r} is already being run{by}. Wait for it, or stop it there with Ctrl-C.")
 
 
 def is_away(error: BaseException) -> bool:

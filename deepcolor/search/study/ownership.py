@@ -10,7 +10,6 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import platform
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -22,6 +21,7 @@ from deepcolor.atomic import write_atomically
 from deepcolor.errors import StudyError, WorkspaceError
 from deepcolor.mounts import NO_LOCKS, mount_of
 from deepcolor.plainfile import read_plain
+from deepcolor.search.study.held import already_driven, this_process
 from deepcolor.search.study.server import server_of
 from deepcolor.workspace import Workspace
 
@@ -141,26 +141,21 @@ def sole_server(workspace: Workspace) -> Iterator[None]:
 
 
 @contextmanager
-def driver_lock(
-    workspace: Workspace, name: str, *, named: bool = True, say: Callable[[str], None] = lambda _: None
-) -> Iterator[None]:
+def driver_lock(workspace: Workspace, name: str, *, say: Callable[[str], None] = lambda _: None) -> Iterator[None]:
     """Hold the lock that says that a study has its one driver.
 
     Args:
         workspace: Holds the study, or will.
         name: Of the study.
-        named: Whether to write down who holds it.
         say: Told when a database server has gone away, and when it is back.
     Raises:
         StudyError: Another driver owns the study; the message names it.
         WorkspaceError: The workspace cannot be written to.
     """
     server = server_of(workspace)
-    with folder_lock(workspace, name, named=named), ExitStack() as also:
-        if server is not None and named:
+    with folder_lock(workspace, name, named=True), ExitStack() as also:
+        if server is not None:
             also.enter_context(server.driving(name, wait_s=workspace.settings.storage_wait_s, say=say))
-        elif server is not None:
-            also.enter_context(server.undriven(name))
         yield
 
 
@@ -185,9 +180,7 @@ def folder_lock(workspace: Workspace, name: str, *, named: bool = False) -> Iter
         if _has_locks(folder, needed=not workspace.on_server):
             lock.acquire(timeout=_GLANCE_S, poll_interval=_GLANCE_S / 10)
     except Timeout:
-        raise StudyError(
-            f"study: {name!r} is already being run{_owner(owner)}. Wait for it, or stop it there with Ctrl-C."
-        ) from None
+        raise already_driven(name, _owner(owner)) from None
     try:
         if named:
             write_atomically(owner, _this_process())
@@ -298,8 +291,7 @@ def _refuse_driven(workspace: Workspace) -> None:
 
 
 def _this_process() -> bytes:
-    since = time.strftime("%Y-%m-%d %H:%M:%S %z")
-    return json.dumps({"host": platform.node(), "pid": os.getpid(), "since": since}).encode()
+    return json.dumps(this_process()).encode()
 
 
 def _owner(path: Path) -> str:

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 from deepcolor.errors import StudyError, WorkspaceError
 from deepcolor.printable import shown_uri
-from deepcolor.search.study.held import Held, answers, ask, reason_of
+from deepcolor.search.study.held import Held, already_driven, answers, ask, reason_of
 from deepcolor.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -296,10 +296,7 @@ class Server:
 
     def driven(self, connection: Connection, study: str) -> StudyError:
         """The refusal of a second driver; it names the first."""
-        record = self.record(connection, study)
-        return StudyError(
-            f"study: {study!r} is already being run{record or ''}. Wait for it, or stop it there with Ctrl-C."
-        )
+        return already_driven(study, str(self.record(connection, study) or ""))
 
     def record(self, connection: Connection, study: str) -> Record | None:
         return next((one for one in self._records(connection) if one.study == study), None)
