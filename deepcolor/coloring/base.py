@@ -74,6 +74,8 @@ class Colouring(Stage):
     )
     # Dropout keeps a GPU from replaying its recorded steps.
     weighs_if_set = ("ema", "clip_norm", "saturation_weight", "dropout")
+    heads: ClassVar[tuple[str, ...]] = ("regression", "bins")
+    """The values of `model.head` that mean something to it."""
     takes_whole: ClassVar[bool] = False
     """Whether it starts from all weights of its parent, not from its encoder alone."""
 
@@ -140,7 +142,7 @@ class Colouring(Stage):
         """Refuse freezing without weights to start from, a choice of colours beside a decoder that makes few of them,
         and momentum beside an optimizer that has none.
         """
-        _check_head(values)
+        cls._check_head(values)
         _check_hint(values)
         cls._check_half_size(values)
         freezing = [key for key, value in values("freeze") if value == "encoder"]
@@ -158,6 +160,24 @@ class Colouring(Stage):
             rule, got = "means something to sgd and rmsprop only", f"optimizer {others[0]} beside it"
             advice = f"Leave it out, or search it under the condition when: {{optimizer: [{names}]}}."
             raise Refusal(rule, got=got, key=moments[0], advice=advice)
+
+    @classmethod
+    def _check_head(cls, values: Values) -> None:
+        """Refuse another stage's head, one beside a decoder that makes too many pixels, and bins beside a term that is
+        about something else.
+        """
+        for key, head in values("head"):
+            if head not in cls.heads:
+                rule = f"must be {' or '.join(cls.heads)} in this stage"
+                raise Refusal(rule, got=str(head), key=key, advice="Choose one of these.")
+            if head != "regression" and any(decoder == "transposed" for _, decoder in values("decoder")):
+                advice = "Set model.decoder: bilinear, or leave head out."
+                raise Refusal(f"{head} needs another decoder", got="decoder: transposed", key=key, advice=advice)
+            heavy = [key for key, weight in values("saturation_weight") if weight]
+            if head == "bins" and heavy:
+                advice = "Leave one of them out; model.annealing makes their colours more vivid."
+                rule = "saturation_weight is of the regression alone"
+                raise Refusal(rule, got="head: bins", key=heavy[0], advice=advice)
 
     @classmethod
     def _check_half_size(cls, values: Values) -> None:
@@ -190,7 +210,7 @@ class Colouring(Stage):
             *([training.loss] if training.loss != "mse" else []),
             both if cls.target == "pixels" else model.output_activation,
         ]
-        if cls.target == "pixels" and model.decoder != "transposed":
+        if model.decoder != "transposed" and (cls.target == "pixels" or model.head == "pixel_mean"):
             parts.append(f"{model.decoder} {model.decoder_width}")
         if model.head != "regression":
             parts.append(model.head)
@@ -275,20 +295,6 @@ def _encoder(model: ModelConfig) -> str:
     if model.encoder is not None:
         return model.encoder if model.encoder_weights != RANDOM else f"{model.encoder} (random)"
     return f"fm={model.feature_maps}{' doubling' if model.growth == 'double' else ''}"
-
-
-def _check_head(values: Values) -> None:
-    """Refuse bins where they would be chosen for every pixel, or have a term that is about something else."""
-    chosen = [key for key, head in values("head") if head == "bins"]
-    if not chosen:
-        return
-    if any(decoder == "transposed" for _, decoder in values("decoder")):
-        advice = "Set model.decoder: bilinear, or leave head out."
-        raise Refusal("bins need another decoder", got="decoder: transposed", key=chosen[0], advice=advice)
-    heavy = [key for key, weight in values("saturation_weight") if weight]
-    if heavy:
-        advice = "Leave one of them out; model.annealing makes their colours more vivid."
-        raise Refusal("saturation_weight is of the regression alone", got="head: bins", key=heavy[0], advice=advice)
 
 
 def _check_hint(values: Values) -> None:

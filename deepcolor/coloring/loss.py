@@ -7,13 +7,13 @@ from functools import partial
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import l1_loss, mse_loss, smooth_l1_loss
+from torch.nn.functional import avg_pool2d, l1_loss, mse_loss, smooth_l1_loss
 
 from deepcolor.config.sections import TrainingConfig
 from deepcolor.errors import CodeError
 from deepcolor.fields.named import LOSSES
-from deepcolor.models.bins import Bins
-from deepcolor.models.networks import Colorizer, Network
+from deepcolor.models.bins import SHRINK, Bins
+from deepcolor.models.networks import Colorizer, Network, Regressor
 from deepcolor.plugins import Code
 
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -50,7 +50,8 @@ def build_loss(name: str, *, span: float, device: torch.device, code: Code) -> L
 
 
 def build_criterion(network: Network, training: TrainingConfig, *, device: torch.device, code: Code) -> Criterion:
-    """Return what a training minimises: its loss, with a term against desaturation, or the cross-entropy of bins.
+    """Return what a training minimises: its loss, with a term against desaturation or for the pixels whose mean is the
+    answer, or the cross-entropy of bins.
 
     Args:
         network: That is trained.
@@ -63,6 +64,8 @@ def build_criterion(network: Network, training: TrainingConfig, *, device: torch
     if isinstance(network, Colorizer) and network.bins is not None:
         return partial(_of_bins, network, network.bins, is_mse=training.loss == "mse")
     loss = build_loss(training.loss, span=network.span, device=device, code=code)
+    if isinstance(network, Regressor) and network.decoder is not None:
+        return partial(_of_pixel_mean, network, loss, is_mse=training.loss == "mse")
     if training.saturation_weight == 0:
         return partial(_plain, network, loss)
     # The metric of mse has its units whatever is added to it.
@@ -82,6 +85,13 @@ def _saturated(
     missing = (_chroma(target - network.neutral) - _chroma(output - network.neutral)).clamp_min(0).mean()
     total = value + weight * missing / network.output_range
     return total, value if is_mse else total
+
+
+def _of_pixel_mean(network: Network, loss: Loss, output: Tensor, ab: Tensor, *, is_mse: bool) -> tuple[Tensor, Tensor]:
+    target = network.native_target(avg_pool2d(ab, SHRINK))
+    of_mean = loss(output.mean(dim=(2, 3)), target.mean(dim=(2, 3)))
+    total = of_mean + loss(output, target)
+    return total, of_mean if is_mse else total
 
 
 def _chroma(output: Tensor) -> Tensor:

@@ -198,7 +198,7 @@ class NetworkSession(Session):
                 if step == 0 or not steadily:
                     lr = lr_at(training, epoch=epoch, done=step / len(parts))
                     set_lr(self.optimizer, lr, encoder=training.encoder_lr)
-                lightness_B1HW, ab = self._batch(train, rows, epoch=epoch, target=network.target)
+                lightness_B1HW, ab = self._batch(train, rows, epoch=epoch, target=network.trained_on)
                 loss = self._gradients.of(lightness_B1HW, ab)
                 if training.clip_norm is not None:
                     clip_grad_norm_(network.parameters(), training.clip_norm)

@@ -124,7 +124,7 @@ class ModelConfig(ModelSection):
     output_activation: Literal["sigmoid", "tanh"] = "sigmoid"
     """At the end; targets are scaled to its range. Metrics are in the same units for both."""
     skip_connections: bool = False
-    """Hand each encoder block's output to the decoder block of the same size (colorizer and transfer)."""
+    """Hand each encoder block's output to the decoder block of the same size (where there is a decoder)."""
     network: Annotated[str, NETWORKS] = "reports"
     """The course reports' six blocks down and six up; or your own, as `FILE.py:NAME` or `package.module:NAME`: made as
     Network(model, target=..., size_px=...), a torch `Module` from lightness to a* and b*."""
@@ -137,14 +137,16 @@ class ModelConfig(ModelSection):
     network, `.pth` or `.safetensors`, known from then on by its SHA-256."""
     decoder: Literal["transposed", "bilinear", "nearest"] = "transposed"
     """`transposed`: the reports' convolutions; `bilinear` and `nearest` double the size first, and convolve twice, 3 x
-    3, which leaves no checkerboard (colorizer and transfer)."""
+    3, which leaves no checkerboard (colorizer, transfer, and a regressor with `head: pixel_mean`)."""
     decoder_width: int = Field(default=256, ge=8, le=2048)
     """Channels of the first step of a `bilinear` or `nearest` decoder; each further one has half, and 16 at least."""
     output_scale: float | None = Field(default=None, ge=16, le=128)
     """The a* and b*, in CIELAB units, at the ends of the output's range: 110 holds all of sRGB. null: -128 and 127."""
-    head: Literal["regression", "bins"] = "regression"
-    """`bins`: the colour of each pixel is a choice between 10 x 10 squares of the a*b* plane, at a quarter of the size,
-    trained by cross-entropy whatever `loss` says (Zhang et al. 2016); needs another decoder than `transposed`."""
+    head: Literal["regression", "bins", "pixel_mean"] = "regression"
+    """`bins` (colorizer and transfer): the colour of each pixel is a choice between 10 x 10 squares of the a*b* plane,
+    at a quarter of the size, trained by cross-entropy whatever `loss` says (Zhang et al. 2016). `pixel_mean`
+    (regressor): a decoder predicts the picture's colours at a quarter of its size, is trained on those too, and their
+    mean is the answer. Both need another decoder than `transposed`."""
     annealing: float = Field(default=0.38, gt=0, le=1)
     """bins: 1 takes the mean of what is thought possible, less draws it towards the likeliest, which is more vivid."""
     mean_hint: bool = False
@@ -152,7 +154,7 @@ class ModelConfig(ModelSection):
     differs from it at each pixel; needs an `encoder`. With `init_from` a regressor of the same output, its last layer
     is taken over too (colorizer and transfer; not for `head: bins`)."""
     flip_at_test: bool = False
-    """Colour each picture and its mirror image, and take the mean: a little better, twice as slow. Not in training."""
+    """Predict each picture and its mirror image, and take the mean: a little better, twice as slow. Not in training."""
 
     @model_validator(mode="before")
     @classmethod

@@ -138,6 +138,11 @@ class Network(nn.Module):
         return denormalise_ab(normalised)
 
     @property
+    def trained_on(self) -> Target:
+        """What the loss compares what `trained` gives with."""
+        return self.target
+
+    @property
     def neutral(self) -> float:
         """What the output is where a* or b* is 0."""
         return self._offset
@@ -167,18 +172,28 @@ class Network(nn.Module):
 
 
 class Regressor(Network):
-    """Predict the mean colour of a picture: an encoder and one linear layer.
+    """Predict the mean colour of a picture: an encoder and one linear layer, or a decoder and the mean of its pixels.
 
     The reports' layer knows where in the picture each feature is; with a known network it is told their means.
     """
 
     target: Target = "mean"
+    encoder: Encoder | Backbone
 
     def __init__(self, model: ModelConfig, *, size_px: int) -> None:
         encoder = _encoder(model)
         super().__init__(model, size_px=size_px, encoder=encoder)
+        self.decoder: UpsampledDecoder | None = None
+        if model.head == "pixel_mean":
+            self.decoder = _upsampled(model, encoder.channels, outputs=2, stop=DOUBLINGS)
+            return
         side = size_px // SIZE_MULTIPLE_PX if model.encoder is None else 1
         self.mean_colour = nn.Linear(encoder.channels[-1] * side * side, 2)
+
+    @property
+    def trained_on(self) -> Target:
+        """Pixels, where their mean is the answer."""
+        return self.target if self.decoder is None else "pixels"
 
     def forward(self, lightness_B1HW: Tensor) -> Tensor:
         """Predict the mean a* and b*.
@@ -198,12 +213,29 @@ class Regressor(Network):
                 f"regressor input: height and width must be {self.size_px} px, the size it was built for; "
                 f"got {height} x {width} px. Resize the picture."
             )
-        features = self.encoder(lightness_B1HW)[-1]
+        out = self._mean_of(self.trained(lightness_B1HW))
+        if self.model.flip_at_test and not self.training:
+            out = (out + self._mean_of(self.trained(lightness_B1HW.flip(3)))) / 2
+        return out
+
+    def trained(self, lightness_B1HW: Tensor) -> Tensor:
+        """Return the output, or the colours at a quarter of the size whose mean it is: shape (B, 2, H / 4, W / 4)."""
+        encoded = self.encoder(lightness_B1HW)
+        if self.decoder is not None:
+            if self.dropout and self.training:
+                encoded = [*encoded[:-1], dropout2d(encoded[-1], self.dropout)]
+            painted: Tensor = self.output_activation(self.decoder(encoded, lightness_B1HW))
+            return painted
+        features = encoded[-1]
         flat = features.flatten(1) if self.model.encoder is None else features.mean(dim=(2, 3))
         if self.dropout and self.training:
             flat = dropout(flat, self.dropout)
         out: Tensor = self.output_activation(self.mean_colour(flat))
         return out
+
+    @staticmethod
+    def _mean_of(output: Tensor) -> Tensor:
+        return output.mean(dim=(2, 3)) if output.ndim == 4 else output
 
 
 class Colorizer(Network):
@@ -361,10 +393,25 @@ def load_encoder(network: Network, parent: Network) -> None:
             f"got {_widths_in(given)}. Choose a model with the same feature_maps and growth."
         )
     network.encoder_part.load_state_dict(given)
-    if not (isinstance(network, Colorizer) and isinstance(parent, Regressor) and network.model.mean_hint):
+    if not (isinstance(network, Colorizer) and isinstance(parent, Regressor)):
         return
-    if _scale_of(network) == _scale_of(parent):
+    if parent.decoder is not None:
+        _load_steps(network.decoder, parent.decoder, alike=_decoding(network) == _decoding(parent))
+    elif network.model.mean_hint and _scale_of(network) == _scale_of(parent):
         network.mean_colour.load_state_dict(parent.mean_colour.state_dict())
+
+
+def _load_steps(decoder: Decoder | UpsampledDecoder, given: UpsampledDecoder, *, alike: bool) -> None:
+    """Copy the steps of a decoder that ends at a quarter of the size into one that goes on from there."""
+    if not alike or not isinstance(decoder, UpsampledDecoder):
+        return
+    for step, other in zip(decoder.steps, given.steps, strict=False):
+        step.load_state_dict(other.state_dict())
+
+
+def _decoding(network: Network) -> tuple[object, ...]:
+    model = network.model
+    return model.decoder, model.decoder_width, model.skip_connections, model.hidden_activation
 
 
 def _scale_of(network: Network) -> tuple[str, float | None]:
@@ -379,17 +426,23 @@ def _encoder(model: ModelConfig) -> Encoder | Backbone:
 
 
 def _decoder(model: ModelConfig, channels: tuple[int, ...]) -> Decoder | UpsampledDecoder:
-    form = {"hidden_activation": model.hidden_activation, "skip_connections": model.skip_connections}
     if model.decoder == "transposed":
+        form = {"hidden_activation": model.hidden_activation, "skip_connections": model.skip_connections}
         return Decoder(channels, **form)  # type: ignore[arg-type]  # each by its name
     chosen = model.head == "bins"
+    return _upsampled(model, channels, outputs=BINS if chosen else 2, stop=DOUBLINGS if chosen else 0)
+
+
+def _upsampled(model: ModelConfig, channels: tuple[int, ...], *, outputs: int, stop: int) -> UpsampledDecoder:
+    assert model.decoder != "transposed"  # Refused with such a head, as a sweep is read.
     return UpsampledDecoder(
         channels,
-        outputs=BINS if chosen else 2,
+        outputs=outputs,
         width=model.decoder_width,
         mode=model.decoder,
-        stop=DOUBLINGS if chosen else 0,
-        **form,  # type: ignore[arg-type]  # as above
+        stop=stop,
+        hidden_activation=model.hidden_activation,
+        skip_connections=model.skip_connections,
     )
 
 

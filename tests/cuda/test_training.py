@@ -77,7 +77,8 @@ KNOWN_CASES: dict[str, dict[str, Any]] = {
     "dropout, mixed precision": {"dropout": 0.2, "mixed_precision": True},
     "bins": {"head": "bins"},
     "nearest, resnet18": {"encoder": "resnet18", "decoder": "nearest", "mixed_precision": True},
-    "regressor": {"stage": "regressor", "decoder": "transposed", "skip_connections": False, "dropout": 0.2},
+    "regressor": {"stage": "regressor", "decoder": "transposed", "decoder_width": 256, "skip_connections": False},
+    "pixel mean": {"stage": "regressor", "head": "pixel_mean", "flip_at_test": True},
 }
 LOSS = """
 import torch

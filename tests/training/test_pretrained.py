@@ -124,13 +124,64 @@ def test_a_colorizer_begins_with_the_mean_colour_that_a_regressor_tells(prepared
         assert (colorizer.mean_colour.weight.abs().sum() > 0) == (scale == 110)
 
 
+def test_a_regressor_may_be_the_mean_of_what_it_paints(prepared: Prepared, tmp_path: Path) -> None:
+    """It is trained on colours at a quarter of the size, the same in parts as at once; its answer is their mean, that
+    of a picture and its mirror image where it is asked for; and a colorizer of the same form goes on from its decoder.
+    """
+    form: dict[str, Any] = {"encoder": "efficientnet_lite0", "encoder_weights": "none", "output_activation": "tanh"}
+    decoding: dict[str, Any] = {"decoder": "bilinear", "decoder_width": 32, "skip_connections": True}
+    options = {**form, **decoding, "head": "pixel_mean", "flip_at_test": True, "batch_size": 16, "loss": "smooth_l1"}
+    whole = prepared.segment(tmp_path / "whole", to_epoch=2, **options)
+    at_once = advance(whole)
+    advance(prepared.segment(tmp_path / "cut", to_epoch=1, **options))
+    advance(prepared.segment(tmp_path / "cut", to_epoch=2, **options))
+    paths = [TrajectoryPaths(tmp_path / name, at_once.digest).checkpoint(2) for name in ("whole", "cut")]
+    assert paths[0].read_bytes() == paths[1].read_bytes()
+
+    assert at_once.result is not None
+    regressor, _ = load_model(at_once.result)
+    regressor.eval()
+    lightness_B1HW = torch.rand(3, 1, 64, 64)
+    with torch.no_grad():
+        painted = [regressor.trained(each) for each in (lightness_B1HW, lightness_B1HW.flip(3))]
+        told = regressor(lightness_B1HW)
+    assert painted[0].shape == (3, 2, 16, 16)
+    assert told.allclose((painted[0].mean((2, 3)) + painted[1].mean((2, 3))) / 2)
+
+    for other, same in ((decoding, True), ({**decoding, "skip_connections": False}, False)):
+        colorizer = build("pixels", ModelConfig(**form, **other), 64)
+        load_encoder(colorizer, regressor)
+        weights, given = (dict(network.named_parameters()) for network in (colorizer, regressor))
+        steps = [name for name in given if name.startswith("decoder.steps")]
+        assert len(steps) == 3 * 6
+        assert (
+            all(weights[name].equal(given[name]) for name in steps if ".1." not in name and ".4." not in name) == same
+        )
+        assert weights["decoder.steps.4.0.weight"].shape[0] == 16
+
+
 @pytest.mark.parametrize(
     ("fields", "rule"),
     [
-        ({"model": {"head": "bins"}}, "bins need another decoder"),
+        ({"model": {"head": "bins"}}, "bins needs another decoder"),
         (
             {"model": {"head": "bins", "decoder": "nearest"}, "training": {"saturation_weight": 0.1}},
             "saturation_weight is of the regression alone",
+        ),
+        ({"model": {"head": "pixel_mean"}}, "must be regression or bins in this stage; got pixel_mean"),
+        ({"stage": "regressor", "model": {"head": "bins"}}, "must be regression or pixel_mean in this stage; got bins"),
+        ({"stage": "regressor", "model": {"head": "pixel_mean"}}, "pixel_mean needs another decoder"),
+        (
+            {
+                "stage": "regressor",
+                "model": {"head": "pixel_mean", "decoder": "nearest"},
+                "training": {"saturation_weight": 0.1},
+            },
+            "saturation_weight is of the colorizers alone",
+        ),
+        (
+            {"stage": "regressor", "model": {"decoder_width": 16}},
+            "a regressor has a decoder with head: pixel_mean only, so decoder_width means nothing to it",
         ),
         ({"model": {"mean_hint": True}}, "mean_hint needs a known encoder"),
         (
