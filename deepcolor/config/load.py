@@ -67,7 +67,8 @@ def load_pipeline(path: Path | str, overrides: Sequence[str] = (), *, code: Path
     Args:
         path: The file. Each of its `sweeps` is a whole sweep, a path relative to the file, or a mapping with `file` and
             keys that are laid over that file's.
-        overrides: `key=value` each; keys start with `sweeps.N` (from 0) or a stage, or are the pipeline's own.
+        overrides: `key=value` each; keys start with `sweeps.N` (from 0) or a stage, are those of every sweep
+            (`training.KEY`), or the pipeline's own.
         code: As for `load_sweep`.
         code: As for `load_sweep`.
     Raises:
@@ -169,10 +170,17 @@ def _targets(override: Override, entries: Sequence[Sequence[Layer]]) -> list[tup
         return [(int(rest[0]), 2)]
     if head in Pipeline.model_fields and head != "sweeps" and not rest:
         return []
+    if head in _SECTIONS and rest:
+        return [(index, 0) for index in range(len(entries))]
     known = [f"sweeps.{index}.KEY" for index in range(len(entries))]
     known += [f"{stage}.KEY" for stage in dict.fromkeys(stages)]
+    known += [f"{section}.KEY" for section in _SECTIONS]
     names = ", ".join([*known, "pipeline", "description"])
     raise ConfigError(f"{'.'.join(override.key)}: must name a key of a sweep (-o {override.text}). Allowed: {names}.")
+
+
+_SECTIONS = ("data", "model", "training", "init", "search")
+"""Their keys, without a stage before them, are those of every sweep."""
 
 
 def _sweep_of(layers: Sequence[Layer]) -> Sweep:

@@ -116,7 +116,7 @@ sweeps:
 ```
 
 On the command line, `-o colorizer.training.epochs=5` reaches every sweep of that stage, and
-`-o sweeps.0.training.epochs=5` the first sweep.
+`-o sweeps.0.training.epochs=5` the first sweep; `-o training.epochs=5` is for all of them.
 """
 
 _SECTIONS: tuple[tuple[str, str, str, type[BaseModel]], ...] = (

@@ -27,7 +27,7 @@ def test_every_key_of_a_shipped_stage_is_told_as_in_the_reference() -> None:
     names = {name: {key.key for key in told[name].keys} for name in SHIPPED}
     assert "data.augment.mode" in names["regressor"]
     assert "init.init_from" in names["colorizer"] - names["regressor"]
-    assert "model.skip_connections" in names["colorizer"] - names["regressor"]
+    assert "model.mean_hint" in names["colorizer"] - names["regressor"]
 
 
 def test_a_stage_of_ones_own_is_told_from_its_docstrings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -311,12 +311,13 @@ def test_what_a_named_file_holds_is_cited_there(sweep_file: Path, write: Write) 
 
 
 @pytest.mark.parametrize(
-    "override", ["transfer.training.epochs=3", "sweeps.2.training.lr=1", "training.lr=1", "sweeps=[]"]
+    "override", ["transfer.training.epochs=3", "sweeps.2.training.lr=1", "trainings.lr=1", "training=1", "sweeps=[]"]
 )
 def test_an_override_that_reaches_no_sweep_lists_those_there_are(sweep_file: Path, write: Write, override: str) -> None:
     """An override for a stage or number that the pipeline has not is refused, with what can be addressed."""
     text = message(load_pipeline, write("experiments/p.yaml", PIPELINE), [override])
-    assert "Allowed: sweeps.0.KEY, sweeps.1.KEY, regressor.KEY, colorizer.KEY, pipeline, description." in text
+    allowed = "sweeps.0.KEY, sweeps.1.KEY, regressor.KEY, colorizer.KEY, data.KEY, model.KEY, training.KEY"
+    assert f"Allowed: {allowed}, init.KEY, search.KEY, pipeline, description." in text
 
 
 def test_sweep_and_pipeline_are_not_taken_for_each_other(sweep_file: Path, write: Write) -> None:

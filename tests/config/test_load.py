@@ -68,12 +68,15 @@ def test_a_pipeline_lays_its_keys_over_a_file(sweep_file: Path, write: Write) ->
 
 
 def test_a_pipeline_is_overridden_by_stage_and_by_number(sweep_file: Path, write: Write) -> None:
-    """`colorizer.` reaches the sweeps of that stage, `sweeps.0.` one sweep, and plain keys the pipeline itself."""
+    """`colorizer.` reaches the sweeps of that stage, `sweeps.0.` one sweep, a section all sweeps, and plain keys the
+    pipeline itself; the last one counts.
+    """
     path = write("experiments/p.yaml", PIPELINE)
-    overrides = ["colorizer.training.epochs=7", "sweeps.0.data.size_px=64", "description=short"]
+    overrides = ["training.lr=1e-2", "colorizer.training.epochs=7", "sweeps.0.data.size_px=64", "description=short"]
     pipeline = load_pipeline(path, overrides)
     assert [sweep.training.epochs for sweep in pipeline.sweeps] == [5, 7]
     assert [sweep.data.size_px for sweep in pipeline.sweeps] == [64, 128]
+    assert [sweep.training.lr for sweep in pipeline.sweeps] == [1e-2, 1e-2]
     assert pipeline.description == "short"
 
 
