@@ -32,6 +32,7 @@ from deepcolor.cli import console
 from deepcolor.cli.app import main
 from deepcolor.tracking import writer
 from tests.processes import WAIT_S, Forked, launch_writer
+from tests.reporting import draw_nothing
 
 _CONTEXT = multiprocessing.get_context("forkserver")
 _ANY_FILE = 0b1111
@@ -71,7 +72,7 @@ def run_commands(
 def run_command(
     words: Sequence[str], *, folder: Path, environment: Mapping[str, str]
 ) -> subprocess.CompletedProcess[str]:
-    """Run one command as the process's only one, in nothing but this environment."""
+    """Run one command as the process's only one, in nothing but this environment; a sweep's report is not drawn."""
     return _forked(_run_one, list(words), folder=folder, environment={"OMP_NUM_THREADS": "1", **environment})
 
 
@@ -274,6 +275,7 @@ def run_one(words: Sequence[str]) -> None:
 def _run_one(words: Sequence[str]) -> None:
     if words[0] in {"sweep", "pipeline"}:
         writer_stands_by()
+        draw_nothing()
     run_one(words)
 
 

@@ -28,8 +28,8 @@ class _ForkedProvisioner(LocalProvisioner):
     async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> KernelConnectionInfo:
         folder, words = Path(kwargs["cwd"]), cmd[cmd.index("ipykernel_launcher") :]
         process = start_forked(_become_kernel, words, folder=folder, environment=kwargs["env"], said=folder)
-        self.process = process  # type: ignore[assignment]  # handled like a `Popen`
-        self.pid = self.pgid = process.pid  # type: ignore[assignment]  # It makes a group of its own.
+        self.process = process  # type: ignore[assignment]  # Handled like a `Popen`.
+        self.pid = self.pgid = process.pid  # It makes a group of its own.
         return self.connection_info
 
 
