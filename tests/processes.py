@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Mapping
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
 from deepcolor.printable import environment_of_child
 from deepcolor.tracking import writer
@@ -42,6 +43,38 @@ def is_alive(pid: int) -> bool:
 
 launch_writer = writer._launch
 """How the product starts that process: with nothing imported yet."""
+
+
+class Forked:
+    """A process forked from the tests' server, handled like a `Popen`."""
+
+    stdin = stdout = stderr = None
+
+    def __init__(self, process: Any) -> None:
+        self._process = process
+
+    @property
+    def pid(self) -> int:
+        return int(self._process.pid)
+
+    def poll(self) -> int | None:
+        code: int | None = self._process.exitcode
+        return code
+
+    def wait(self, timeout: float | None = None) -> int:
+        self._process.join(timeout)
+        if (code := self.poll()) is None:
+            raise subprocess.TimeoutExpired("deepcolor", timeout or 0.0)
+        return code
+
+    def send_signal(self, number: int) -> None:
+        os.kill(self.pid, number)
+
+    def terminate(self) -> None:
+        self._process.terminate()
+
+    def kill(self) -> None:
+        self._process.kill()
 
 
 class ForkedWriter:

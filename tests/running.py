@@ -31,7 +31,8 @@ from typing import Any
 from deepcolor.cli import console
 from deepcolor.cli.app import main
 from deepcolor.tracking import writer
-from tests.processes import WAIT_S, launch_writer
+from tests.processes import WAIT_S, Forked, launch_writer
+from tests.reporting import draw_nothing
 
 _CONTEXT = multiprocessing.get_context("forkserver")
 _ANY_FILE = 0b1111
@@ -71,7 +72,7 @@ def run_commands(
 def run_command(
     words: Sequence[str], *, folder: Path, environment: Mapping[str, str]
 ) -> subprocess.CompletedProcess[str]:
-    """Run one command as the process's only one, in nothing but this environment."""
+    """Run one command as the process's only one, in nothing but this environment; a sweep's report is not drawn."""
     return _forked(_run_one, list(words), folder=folder, environment={"OMP_NUM_THREADS": "1", **environment})
 
 
@@ -141,11 +142,12 @@ def _received(pipe: socket.socket) -> tuple[bytes, list[int]]:
     return message, list(descriptors)
 
 
-def writer_stands_by(before: Callable[[], None] = lambda: None) -> None:
-    """Have a process at hand for the first sweep of this one, with MLflow imported, that writes to it.
+def writer_stands_by(before: Callable[[], None] = lambda: None, *, sweeps: int = 1) -> None:
+    """Have a process at hand for each of the first sweeps of this one, with MLflow imported, that writes to it.
 
     Args:
         before: What it does first.
+        sweeps: For how many.
     """
 
     def write(_: bytes, descriptors: list[int]) -> None:
@@ -156,10 +158,11 @@ def writer_stands_by(before: Callable[[], None] = lambda: None) -> None:
         writer.serve(descriptors[0])
         finalizers._exitfunc()  # As at the end of a program: the last to close a database puts it into one file.
 
-    ready = StandBy(write)
+    ready = [StandBy(write) for _ in range(sweeps)]
 
     def launch(pipe: Connection) -> Any:
-        return ready if ready.ask(b"-", [pipe.fileno()]) else launch_writer(pipe)
+        asked = ready.pop() if ready else None
+        return asked if asked and asked.ask(b"-", [pipe.fileno()]) else launch_writer(pipe)
 
     writer._launch = launch
 
@@ -222,15 +225,31 @@ def _forked(
     target: Any, what: Any, *, folder: Path, environment: Mapping[str, str]
 ) -> subprocess.CompletedProcess[str]:
     with tempfile.TemporaryDirectory(prefix="said-") as said:
-        process = _CONTEXT.Process(target=_begin, args=(target, what, folder, dict(environment), Path(said)))
-        process.start()
-        process.join(WAIT_S)
-        if process.exitcode is None:
+        process = start_forked(target, what, folder=folder, environment=environment, said=Path(said))
+        try:
+            code = process.wait(WAIT_S)
+        except subprocess.TimeoutExpired:
             process.kill()
-            process.join()
+            code = process.wait()
         out, err = ((Path(said) / name).read_text(encoding="utf-8") for name in ("out", "err"))
-        assert process.exitcode is not None
-        return subprocess.CompletedProcess([str(what)], process.exitcode, out, err)
+        return subprocess.CompletedProcess([str(what)], code, out, err)
+
+
+def start_forked(
+    target: Callable[[Any], None], what: Any, *, folder: Path, environment: Mapping[str, str], said: Path
+) -> Forked:
+    """Start a module's function in a process like a new one, with the server of its children at hand.
+
+    Args:
+        target: The function.
+        what: Its argument.
+        folder: Where it is started.
+        environment: All that it has.
+        said: Folder for what it writes, in `out` and `err`.
+    """
+    process = _CONTEXT.Process(target=_begin, args=(target, what, folder, dict(environment), said))
+    process.start()
+    return Forked(process)
 
 
 def _begin(target: Any, what: Any, folder: Path, environment: Mapping[str, str], said: Path) -> None:
@@ -256,6 +275,7 @@ def run_one(words: Sequence[str]) -> None:
 def _run_one(words: Sequence[str]) -> None:
     if words[0] in {"sweep", "pipeline"}:
         writer_stands_by()
+        draw_nothing()
     run_one(words)
 
 

@@ -1,12 +1,17 @@
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
+import runpy
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from tests.reliability.processes import start_call
 
 ROOT = Path(__file__).parent.parent
 SUITE = ROOT / "benchmarks" / "suite.py"
@@ -22,17 +27,6 @@ table = {"header": ["what", "ratio"], "rows": [["a|b", 2.5 if options.quick else
 results = {"host": platform.node(), "read": "/home/someone/photos/faces"}
 print(json.dumps({"title": "Tiny", "about": "As small as can be.", "table": table, "results": results,
                   "options": vars(options)}))
-"""
-# Parsing comes before anything is measured; one process for all, as most of them import the same libraries.
-HELP = """
-import contextlib, io, os, runpy, sys
-files = sys.argv[1:]
-sys.path.insert(0, os.path.dirname(files[0]))
-for path in files:
-    sys.argv, said = [path, "--help"], io.StringIO()
-    with contextlib.redirect_stdout(said), contextlib.suppress(SystemExit):
-        runpy.run_path(path, run_name="__main__")
-    print(path, "--quick" in said.getvalue())
 """
 
 
@@ -110,12 +104,21 @@ def test_a_wrong_name_or_document_is_one_line(place: Path) -> None:
     assert not (place / "benchmarks" / "results").exists()
 
 
-def test_every_benchmark_answers_help() -> None:
+def ask_for_help(files: list[str]) -> None:
+    """Print of each benchmark whether its help names the quick run: parsing comes before anything is measured."""
+    sys.path.insert(0, str(ROOT / "benchmarks"))
+    for path in files:
+        sys.argv, said = [path, "--help"], io.StringIO()
+        with contextlib.redirect_stdout(said), contextlib.suppress(SystemExit):
+            runpy.run_path(path, run_name="__main__")
+        print(path, "--quick" in said.getvalue(), flush=True)
+
+
+def test_every_benchmark_answers_help(tmp_path: Path) -> None:
     """Each script of the repository says what it measures, and has a quick run."""
     files = sorted(str(path) for path in (ROOT / "benchmarks").glob("*.py"))
-    command = [sys.executable, "-c", HELP, *files]
-    done = subprocess.run(command, cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, check=False)
-    assert done.stdout.splitlines() == [f"{path} True" for path in files], done.stderr
+    said = start_call(ask_for_help, files, folder=tmp_path).ends(0)
+    assert said.splitlines() == [f"{path} True" for path in files]
 
 
 def test_the_document_shows_the_recorded_results(tmp_path: Path) -> None:

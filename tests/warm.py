@@ -11,6 +11,7 @@ from optuna.storages import RDBStorage
 from sqlalchemy.orm import configure_mappers
 
 import deepcolor
+from deepcolor.registry.package import source_archive
 
 for _module in pkgutil.walk_packages(deepcolor.__path__, "deepcolor."):
     if not _module.name.endswith(".__main__"):
@@ -22,6 +23,7 @@ _storage.remove_session()
 _storage.engine.dispose()
 del _storage
 configure_mappers()
+source_archive()  # Packed once a process.
 
 # Nothing of all this is ever garbage: a search for it would only copy every page into each process that makes it.
 gc.collect()

@@ -105,7 +105,8 @@ def slots(*, workers: int | None, device: str, slots_per_gpu: int | None = None)
 def gpus_for(device: str) -> Gpus:
     """Look for GPUs, as far as the device asked for needs them."""
     listed = any(_is_there(sign) for sign in _SIGNS_OF_A_GPU)
-    asked = device.startswith("cuda") or (device == "auto" and listed)
+    known = _DEVICE.fullmatch(device)  # Torch, whose import takes seconds, is not asked because of a slip.
+    asked = known is not None and device != "cpu" and (listed or device != "auto")
     return Gpus(listed, usable_by_torch() if asked else 0)
 
 

@@ -6,6 +6,8 @@ artifacts/package.zip    deepcolor's own source, for a server that has PyTorch b
 
 from __future__ import annotations
 
+import functools
+import io
 import logging
 import shutil
 import warnings
@@ -55,7 +57,7 @@ def write_package(folder: Path, *, model_folder: Path, model_code: Path, stage: 
         shutil.copyfile(model_folder / name, model / name)
     if (model_folder / CODE_FOLDER).is_dir():
         shutil.copytree(model_folder / CODE_FOLDER, model / CODE_FOLDER)
-    _write_source(package)
+    package.write_bytes(source_archive())
     example = stage.example()
     with warnings.catch_warnings(), _told_only_of_trouble("mlflow.pyfunc"):
         # MLflow would like type hints, and trips over its own use of pandas.
@@ -103,13 +105,15 @@ def _told_only_of_trouble(name: str) -> Iterator[None]:
         logger.setLevel(before)
 
 
-def _write_source(archive: Path) -> None:
+@functools.cache
+def source_archive() -> bytes:
     """Pack deepcolor's modules; the same source gives the same bytes, and one file goes up faster than a hundred."""
-    source = Path(deepcolor.__file__).parent
+    source, archive = Path(deepcolor.__file__).parent, io.BytesIO()
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as packed:
         for path in sorted(source.rglob("*.py")):
             name = str(path.relative_to(source.parent))
             packed.writestr(zipfile.ZipInfo(name, date_time=_NO_DATE), path.read_bytes(), zipfile.ZIP_DEFLATED)
+    return archive.getvalue()
 
 
 def requirements(stage: type[Stage], form: ModelSection) -> list[str]:

@@ -19,6 +19,7 @@ from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
 
 import deepcolor
+from tests.api.kernels import forked_kernel
 from tests.processes import WAIT_S
 from tests.tracking.building import new_store, template_database
 
@@ -97,10 +98,11 @@ def kernel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kernel]:
     for slow, quick in QUICKER.items():
         (cell,) = (cell for cell in notebook.cells if slow in cell["source"])
         cell["source"] = cell["source"].replace(slow, quick)
-    run = Kernel(notebook, AsyncKernelManager(kernel_name="python3"))
-    runner = NotebookClient(notebook, km=run.manager, timeout=WAIT_S, resources={"metadata": {"path": str(folder)}})
+    run = Kernel(notebook, forked_kernel())
+    where = {"metadata": {"path": str(folder)}}
+    runner = NotebookClient(notebook, km=run.manager, timeout=WAIT_S, resources=where, shutdown_kernel="immediate")
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "IPYTHONDIR": str(folder / ".ipython")}
-    with runner.setup_kernel(env=environment):
+    with runner.setup_kernel(env=environment, cleanup_kc=True):
         run.client.load_connection_info(run.manager.get_connection_info())
         run.client.start_channels()
         run.client.wait_for_ready(timeout=WAIT_S)

@@ -83,7 +83,7 @@ def check(summary: dict[str, Any]) -> None:
     assert 3 <= summary["complete"] < 6
 
 
-def test_a_stage_is_searched_killed_promoted_and_served(cli: Cli) -> None:
+def test_a_stage_is_searched_killed_promoted_and_served(cli: Cli, mlflow_database: None) -> None:
     """Killed with its workers, its file gone, a study of something else than pictures goes on; its best is promoted,
     pulled, and answers where the file never was, through MLflow as through deepcolor.
     """

@@ -26,7 +26,7 @@ SWEEPS = {
 study: asha
 stage: regressor
 data: {name: faces, size_px: 64}
-training: {batch_size: 4, epochs: 81}
+training: {batch_size: 4, epochs: 9}
 search:
   sampler: tpe
   trials: 12

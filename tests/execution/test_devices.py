@@ -1,10 +1,9 @@
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from deepcolor.app.how import How
 from deepcolor.errors import UserError
@@ -12,6 +11,7 @@ from deepcolor.execution import devices
 from deepcolor.execution.devices import Gpus, cores, cut, gpus_for, make_executor, on_gpu, slots, usable_by_torch
 from deepcolor.execution.post import posts
 from deepcolor.workspace import Workspace
+from tests.reliability.processes import start_call
 from tests.reporting import Heard
 
 NONE, TWO, BROKEN = Gpus(listed=False, usable=0), Gpus(listed=True, usable=2), Gpus(listed=True, usable=0)
@@ -88,15 +88,13 @@ def test_unknown_devices_are_refused_by_every_executor(device: str, kind: str) -
         make_executor(kind, workers=None, device=device)
 
 
+def ask_torch() -> None:
+    print(torch.cuda.is_available(), flush=True)
+
+
 def test_a_gpu_without_a_torch_that_can_use_it_leaves_the_cpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The system lists one, but torch (the real one, asked in a process of its own) sees none: one line says so."""
-    seen = subprocess.run(
-        [sys.executable, "-c", "import torch; print(torch.cuda.is_available())"],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    if seen.stdout.strip() == "True":
+    if start_call(ask_torch, folder=tmp_path).ends(0) == "True\n":
         pytest.skip("torch can use a GPU here")
     (tmp_path / "gpus" / "0000:01:00.0").mkdir(parents=True)
     monkeypatch.setattr(devices, "_SIGNS_OF_A_GPU", (tmp_path / "gpus",))

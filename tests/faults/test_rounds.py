@@ -6,11 +6,9 @@ import atexit
 import json
 import shutil
 import sqlite3
-import subprocess
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -18,33 +16,13 @@ from tests.faults.checker import violations
 from tests.faults.hurting import Run, marked, own_environment
 from tests.faults.rounds import Outcome, World, build_world, run_round
 from tests.faults.sweeps import SMALL
+from tests.processes import Forked
 from tests.reliability.processes import Faults, start_call
 from tests.running import run_one
 from tests.tracking.building import template_database
 
-SEED = 30
-"""The disk is full while it trains, and then the driver is killed."""
-
-
-class Forked:
-    """A forked process, handled like a `Popen`."""
-
-    def __init__(self, process: Any) -> None:
-        self._process = process
-
-    @property
-    def pid(self) -> int:
-        return int(self._process.pid)
-
-    def poll(self) -> int | None:
-        code: int | None = self._process.exitcode
-        return code
-
-    def wait(self, timeout: float | None = None) -> int:
-        self._process.join(timeout)
-        if (code := self.poll()) is None:
-            raise subprocess.TimeoutExpired("deepcolor", timeout or 0.0)
-        return code
+SEED = 42029
+"""The disk is full while it trains, and then the driver is killed; each within two seconds of a checkpoint."""
 
 
 def run_whole(words: Sequence[str]) -> None:

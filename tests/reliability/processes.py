@@ -219,7 +219,7 @@ def _run(function: Callable[..., object], arguments: Sequence[Any], folder: Path
 def _arrange(faults: Faults) -> None:
     if faults.formula:
         devices.make_executor = functools.partial(devices.make_executor, run=trivial)
-        draw_nothing()
+    draw_nothing()
     if faults.largest_file_bytes is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (faults.largest_file_bytes,) * 2)
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

@@ -19,7 +19,7 @@ from deepcolor.stages.finding import label_of
 from deepcolor.training.advance import advance
 from deepcolor.training.trajectory import Segment, Trajectory
 from deepcolor.workspace import Workspace
-from tests.cli.conftest import Cli
+from tests.cli.conftest import Cli, mlflow_database  # noqa: F401  # a fixture
 
 FORMULA = (Path(__file__).parent / "formula.py").read_text()
 SWEEP = """
@@ -37,7 +37,7 @@ search:
 
 
 @pytest.fixture
-def cli(tmp_path: Path) -> Cli:
+def cli(tmp_path: Path, mlflow_database: None) -> Cli:  # noqa: F811
     """A workspace with the stage and a sweep of it."""
     made = Cli(tmp_path)
     made.write("own.py", FORMULA)
