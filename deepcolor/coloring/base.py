@@ -114,7 +114,8 @@ class Colouring(Stage):
     def make_ready(cls, values: Values, *, root: Path) -> None:
         """Fetch the weights of encoders, where something starts from them."""
         encoders = [str(encoder) for _, encoder in values("encoder") if encoder is not None]
-        if not encoders or all(ref is not None for _, ref in values("init_from")):
+        again = any(source == "weights" for _, source in values("encoder_from"))
+        if not encoders or (not again and all(ref is not None for _, ref in values("init_from"))):
             return
         from deepcolor.models.encoder_weights import ensure_weights
         from deepcolor.workspace import Workspace
@@ -144,6 +145,7 @@ class Colouring(Stage):
         """
         cls._check_head(values)
         _check_hint(values)
+        _check_encoder_from(values)
         cls._check_half_size(values)
         freezing = [key for key, value in values("freeze") if value == "encoder"]
         random = any(ref is None for _, ref in values("init_from")) and (
@@ -221,8 +223,10 @@ class Colouring(Stage):
         if training.half_size_share:
             parts.append(f"half size for {training.half_size_share:.0%}")
         if job.parent is not None:
-            frozen = " (encoder frozen)" if cast(InitConfig, init).freeze == "encoder" else ""
-            parts.append(f"from {job.parent.ref}{frozen}")
+            begun = cast(InitConfig, init)
+            notes = ["encoder anew"] if begun.encoder_from == "weights" else []
+            notes += ["encoder frozen"] if begun.freeze == "encoder" else []
+            parts.append(f"from {job.parent.ref}" + (f" ({', '.join(notes)})" if notes else ""))
         return "  ".join([*parts, f"seed={training.seed}"])
 
     @classmethod
@@ -308,6 +312,19 @@ def _check_hint(values: Values) -> None:
     if any(head == "bins" for _, head in values("head")):
         advice = "Leave one of them out."
         raise Refusal("mean_hint is of the regression alone", got="head: bins", key=hinted[0], advice=advice)
+
+
+def _check_encoder_from(values: Values) -> None:
+    """Refuse an encoder that begins anew where nothing else is taken over, or it would begin with random weights."""
+    again = [key for key, source in values("encoder_from") if source == "weights"]
+    if not again:
+        return
+    if any(ref is None for _, ref in values("init_from")):
+        advice = "Set init.init_from, or leave encoder_from out."
+        raise Refusal("needs a model to take the rest from", got="init_from: null", key=again[0], advice=advice)
+    if any(weights == RANDOM for _, weights in values("encoder_weights")):
+        advice = "Leave one of them out."
+        raise Refusal("needs weights to begin with", got="encoder_weights: none", key=again[0], advice=advice)
 
 
 def _short(value: float) -> str:

@@ -25,6 +25,7 @@ class Regressor(Colouring):
         "mean_hint": "a regressor predicts nothing but the mean colour",
         "rebalance": _NO_BINS,
         "init_from": _RANDOM_START,
+        "encoder_from": _RANDOM_START,
     }
     heads = ("regression", "pixel_mean")
 

@@ -299,6 +299,8 @@ def initial_network(job: Job, *, target: Target, size_px: int, whole: bool = Fal
         network = build(target, cast(ModelConfig, job.model), size_px, code=job.code)
     if job.parent is not None:
         _load_parent(network, job, whole=whole)
+        if cast(InitConfig, job.init).encoder_from == "weights":
+            _begin_anew(network, job)
     elif network.model.encoder is not None and network.model.network in NETWORKS.shipped and job.weights is not None:
         begin_with(network.encoder_part, network.model, job.weights)
     return network
@@ -332,6 +334,16 @@ def _load_parent(network: Network, job: Job, *, whole: bool) -> None:
         )
     else:
         network.load_state_dict(parent.state_dict())
+
+
+def _begin_anew(network: Network, job: Job) -> None:
+    if network.model.encoder is None or network.model.network not in NETWORKS.shipped:
+        raise ModelError(
+            "init.encoder_from: weights needs a known encoder; got the reports' or one of your own, in a model that "
+            f"starts from {job.parent.ref if job.parent else 'none'}. Leave encoder_from out."
+        )
+    if job.weights is not None:
+        begin_with(network.encoder_part, network.model, job.weights)
 
 
 def _form_of(model: ModelSection) -> dict[str, Any]:

@@ -279,3 +279,6 @@ class InitConfig(InitSection):
     regressor's encoder; a transfer takes a whole colorizer. null: random weights."""
     freeze: Literal["none", "encoder"] = "none"
     """`encoder`: only the decoder is trained (needs `init_from`, or a `model.encoder` with weights)."""
+    encoder_from: Literal["model", "weights"] = "model"
+    """`weights`: a known encoder begins with `model.encoder_weights` again, and only the rest is taken from the model
+    that `init_from` names. An encoder that was trained on one kind of pictures has forgotten some of the others."""

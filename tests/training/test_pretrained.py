@@ -104,6 +104,45 @@ def test_a_colorizer_takes_a_regressors_known_encoder(prepared: Prepared, tmp_pa
         advance(prepared.segment(tmp_path, stage="colorizer", init=init, init_from="regressor@1"))
 
 
+def test_an_encoder_can_begin_anew_while_the_rest_is_taken_over(
+    prepared: Prepared, weights: str, tmp_path: Path
+) -> None:
+    """Trained further from a colorizer with `encoder_from: weights`, a transfer begins with that one's decoder and the
+    encoder's first weights; the reports' encoder has none.
+    """
+    form: dict[str, Any] = {"encoder": "efficientnet_lite0", "encoder_weights": weights}
+    form |= {"decoder": "bilinear", "decoder_width": 16, "batch_size": 16}
+    parents = [
+        advance(prepared.segment(tmp_path, stage="colorizer", to_epoch=1, **options)).result for options in (form, {})
+    ]
+    assert all(parents)
+    refs = [InitWeights(read_description(each).weights_sha256, each, "colorizer@1") for each in parents if each]
+    again = {"stage": "transfer", "init_from": "colorizer@1", "encoder_from": "weights", "to_epoch": 1}
+    anew = prepared.segment(tmp_path, init=refs[0], freeze="encoder", **again, **form, lr=1e-9)
+    assert anew.trajectory.digest != replace_start(prepared, tmp_path, refs[0], form).trajectory.digest
+    result = advance(anew).result
+    assert result is not None
+    assert parents[0] is not None
+    (begun, _), (parent, _) = load_model(result), load_model(parents[0])
+    published = build("mean", ModelConfig(encoder="efficientnet_lite0", encoder_weights=weights), 64)
+    begin_with(published.encoder_part, published.model, tmp_path / "again")
+    given = published.encoder_part.state_dict()
+    assert all(value.equal(given[name]) for name, value in begun.encoder_part.state_dict().items())
+    assert not all(value.equal(given[name]) for name, value in parent.encoder_part.state_dict().items())
+    decoders = [
+        {name: value for name, value in each.named_parameters() if "decoder" in name} for each in (begun, parent)
+    ]
+    assert all(value.allclose(decoders[1][name]) for name, value in decoders[0].items())
+    with pytest.raises(ModelError, match="encoder_from: weights needs a known encoder"):
+        advance(prepared.segment(tmp_path, init=refs[1], **again))
+
+
+def replace_start(prepared: Prepared, store: Path, init: InitWeights, form: dict[str, Any]) -> Any:
+    """The same training with the encoder of its parent."""
+    options = {"stage": "transfer", "init_from": "colorizer@1", "freeze": "encoder", "lr": 1e-9, "to_epoch": 1}
+    return prepared.segment(store, init=init, **options, **form)
+
+
 def test_a_colorizer_begins_with_the_mean_colour_that_a_regressor_tells(prepared: Prepared, tmp_path: Path) -> None:
     """With a hint, a picture's first colours are nearly its regressor's one colour; a regressor whose output has
     another scale hands on its encoder alone.
@@ -191,6 +230,14 @@ def test_a_regressor_may_be_the_mean_of_what_it_paints(prepared: Prepared, tmp_p
         ({"data": {"name": "d", "size_px": 64}, "training": {"half_size_share": 0.5}}, "must be a multiple of 64"),
         ({"stage": "regressor", "training": {"half_size_share": 0.5}}, "the reports' regressor takes one size only"),
         ({"init": {"freeze": "encoder"}}, "freezing needs weights to start from"),
+        ({"init": {"encoder_from": "weights"}}, "needs a model to take the rest from; got init_from: null"),
+        (
+            {
+                "init": {"encoder_from": "weights", "init_from": "regressor@1"},
+                "model": {"encoder": "resnet18", "encoder_weights": "none"},
+            },
+            "needs weights to begin with",
+        ),
         (
             {"init": {"freeze": "encoder"}, "model": {"encoder": "resnet18", "encoder_weights": "none"}},
             "freezing needs weights to start from",
