@@ -113,7 +113,7 @@ def remove_left_behind(folder: Path) -> None:
     with suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
             owner = _OWNED.fullmatch(entry.name)
-            if owner and owner["place"] == _place() and started(int(owner["pid"])) != int(owner["start"]):
+            if owner and owner["place"] == process_place() and started(int(owner["pid"])) != int(owner["start"]):
                 if entry.is_dir(follow_symlinks=False):
                     shutil.rmtree(entry.path, ignore_errors=True)
                 else:
@@ -129,11 +129,11 @@ def temporary_beside(path: Path) -> Path:
 
 @cache
 def _owner(pid: int) -> str:
-    return f"{_place()}-{pid}-{started(pid)}"
+    return f"{process_place()}-{pid}-{started(pid)}"
 
 
 @cache
-def _place() -> str:
+def process_place() -> str:
     """Return what tells processes that can be seen from here apart from those of other machines and containers."""
     seen = [platform.node()]
     with suppress(OSError):

@@ -79,6 +79,12 @@ def note_secrets(uri: str) -> None:
     _all_known.cache_clear()
 
 
+def note_secret(secret: str) -> None:
+    """Remember a secret that stands alone, such as a token."""
+    _known.update(_forms(secret))
+    _all_known.cache_clear()
+
+
 def without_secrets(text: str) -> str:
     """Return a text without the secrets of the URIs in it, those noted before, and those of the environment."""
     text = _PARAMETER.sub(rf"\g<name>{HIDDEN}", _IN_A_TEXT.sub(_without_user, text))

@@ -11,7 +11,8 @@ An option comes before a variable of the environment, and that before this file.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -40,6 +41,8 @@ class Settings:
     """Whether SQLite keeps a write-ahead log; `auto`: not on a network file system, where it does not work."""
     storage_wait_s: float = 120.0
     """How long a driver waits for a database server that has gone away, before it ends."""
+    service: Mapping[str, Any] = field(default_factory=dict)
+    """Keys and values for `deepcolor service`, which checks them (`service.options`)."""
 
 
 def read_settings(root: Path) -> Settings:
@@ -104,6 +107,8 @@ def _rule(key: str, value: Any) -> str:
         return "" if fine else "must be seconds, 0 to 86400; got {got}"
     if key == "sqlite_journal":
         return "" if value in JOURNALS else f"must be one of {', '.join(JOURNALS)}; got {{got}}"
+    if key == "service":
+        return "" if isinstance(value, dict) else "must be KEY: VALUE lines, indented; got {got}"
     if not isinstance(value, str):
         return "must be a URI; got {got}"
     if has_secret(value):

@@ -293,6 +293,11 @@ class Workspace:
         return found
 
     @property
+    def queue(self) -> Path:
+        """What has been submitted to the service, what became of it, and which service is at work."""
+        return self.studies / ".queue"
+
+    @property
     def weights(self) -> Path:
         """Weights that networks begin with, beside those trained here; what is in it can be fetched again."""
         return weights_beside(self.trajectories)

@@ -39,6 +39,8 @@ class How:
     """Trainings that share a GPU; None: one."""
     cluster: Cluster | None = None
     """The cluster to train on, which makes `dask` the executor."""
+    part: Slots | None = None
+    """What may be used of this machine, or of the cluster's workers, where others share it; None: all."""
 
     @property
     def kind(self) -> str:
@@ -70,12 +72,12 @@ class How:
         from deepcolor.execution.devices import make_executor
 
         kind = self.kind
-        if kind in {"serial", "local"} and run is None and (note := self.slots().note):
+        if kind in {"serial", "local"} and run is None and self.part is None and (note := self.slots().note):
             self.reporter.warn(note)
         make = partial(make_executor, run=run) if run is not None else make_executor
         if kind == "dask":
             make = partial(make, cluster=self.cluster, workspace=self.workspace, say=self.reporter.note)
-        return make(kind, workers=self.workers, device=self.device, slots_per_gpu=self.slots_per_gpu)
+        return make(kind, workers=self.workers, device=self.device, slots_per_gpu=self.slots_per_gpu, part=self.part)
 
     def slots(self, executor: Executor | None = None) -> Slots:
         """How that executor is cut to its machines.
@@ -95,4 +97,6 @@ class How:
             return cluster_slots(self.cluster, workspace=self.workspace, say=self.reporter.note)
         if self.executor == "serial":
             return slots(workers=1, device=self.device)
+        if self.part is not None:
+            return self.part
         return slots(workers=self.workers, device=self.device, slots_per_gpu=self.slots_per_gpu)

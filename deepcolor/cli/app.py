@@ -53,6 +53,7 @@ def _register() -> None:
         pipeline,
         plan,
         promote,
+        service,
         stages,
         storage,
         studies,
@@ -66,6 +67,10 @@ def _register() -> None:
     for panel, commands in (
         ("Start", (demo.demo, doctor.doctor, benchmark.benchmark)),
         ("Search", (stages.stages, plan.plan, sweep.sweep, pipeline.pipeline, worker.worker, studies.studies, ui.ui)),
+        (
+            "Share a machine",
+            (service.service, service.submit, service.pause, service.resume, service.cancel, service.stop),
+        ),
         ("Models", (promote.promote, models.models, models.pull, models.rollback, colorize.colorize)),
         ("Keep in order", (sync.sync, gc_command.gc)),
     ):

@@ -198,6 +198,27 @@ ClusterKeyOption = Annotated[
     _certificate("--cluster-key", variable="DEEPCOLOR_CLUSTER_KEY", meaning="The key of that certificate (PEM)."),
 ]
 
+ServiceOption = Annotated[
+    str | None,
+    typer.Option(
+        "--service",
+        metavar="URL",
+        envvar="DEEPCOLOR_SERVICE",
+        help="A service elsewhere: http://HOST:PORT or https://HOST:PORT.",
+        show_default="that of the workspace",
+    ),
+]
+ServiceTokenOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--token-file",
+        metavar="FILE",
+        envvar="DEEPCOLOR_TOKEN_FILE",
+        help="Holds the token for it.",
+        show_default="that of the workspace's service",
+    ),
+]
+
 HERE = Path()
 
 

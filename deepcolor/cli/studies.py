@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -17,6 +17,8 @@ from deepcolor.cli.options import (
     DebugOption,
     JsonOption,
     QuietOption,
+    ServiceOption,
+    ServiceTokenOption,
     StorageOption,
     WorkspaceOption,
     workspace_at,
@@ -28,6 +30,7 @@ from deepcolor.workspace import Workspace
 if TYPE_CHECKING:
     from deepcolor.app.studies import ListedStudy, Standing
     from deepcolor.search.study.storage import StoredTrial
+    from deepcolor.service.listing import Submitted
 
 _TITLES = {
     "psnr_db": "PSNR dB",
@@ -52,6 +55,8 @@ def studies(
             help="Write the sweep that the study holds now to a new file, for `deepcolor sweep`; - prints it.",
         ),
     ] = None,
+    service: ServiceOption = None,
+    token_file: ServiceTokenOption = None,
     workspace: WorkspaceOption = HERE,
     storage: StorageOption = None,
     json: JsonOption = False,
@@ -62,6 +67,7 @@ def studies(
 
     A trial is running while it is trained. One that is open and is not trained now is waiting: at a rung, before its
     turn, or for the next start of a sweep that was stopped. A pruned one has ended at a rung, with its value there.
+    What was submitted to the service is shown with its state there, and by whom; with --service, that of one elsewhere.
 
     [bold]Examples[/bold]
 
@@ -76,10 +82,14 @@ def studies(
     from deepcolor.app.studies import list_studies, standing_of
 
     place = workspace_at(workspace, storage)
-    if write_sweep is not None:
+    if service is not None:
+        _elsewhere(service, name, token_file, place)
+    elif write_sweep is not None:
         _write_sweep(place, name, write_sweep)
     elif name is None:
-        _list(list_studies(place))
+        from deepcolor.service.listing import Submitted
+
+        _list(list_studies(place), Submitted.of(place))
     else:
         _show(standing_of(place, name), limit)
 
@@ -174,14 +184,26 @@ def _write_sweep(workspace: Workspace, study: str | None, file: Path) -> None:
     console.result(said, {"study": study, "file": str(file)})
 
 
-def _list(studies: list[ListedStudy]) -> None:
-    """Print a row for each study; columns of states that no trial is in are left out."""
+def _elsewhere(url: str, name: str | None, token_file: Path | None, place: Workspace) -> None:
+    from deepcolor.cli.service import submission_elsewhere, submissions_elsewhere
+
+    if name is None:
+        submissions_elsewhere(url, token_file, place)
+    else:
+        submission_elsewhere(url, name, token_file, place)
+
+
+def _list(studies: list[ListedStudy], submitted: Submitted) -> None:
+    """Print a row for each study, and for each that waits in the queue to begin; columns of states that no trial is in
+    are left out.
+    """
     from deepcolor.app.studies import STATES
 
     if console.settings.json:
-        console.result("", [study.as_dict() for study in studies])
+        console.result("", [*_as_dicts(studies, submitted)])
         return
-    if not studies:
+    queued = submitted.without([study.name for study in studies])
+    if not studies and not queued:
         console.result("No studies yet. Start one with: deepcolor sweep FILE", {})
         return
     states = [state for state in STATES if state == STATES[0] or any(study.trials[state] for study in studies)]
@@ -197,14 +219,29 @@ def _list(studies: list[ListedStudy]) -> None:
         ]
         for study in studies
     ]
+    rows += [[name, *["-"] * (len(states) + 5)] for name in queued]
+    columns = ["study", "stage", "data", "sampler", *states, "best", "setting"]
+    service = ("service", "by") if submitted else ()
+    for row in rows if submitted else ():
+        one = submitted.by_study.get(row[0])
+        row[1:1] = [one.state, one.user] if one is not None else ["-", "-"]
     console.table(
         "",
-        ["study", "stage", "data", "sampler", *states, "best", "setting"],
+        [columns[0], *service, *columns[1:]],
         rows,
         numeric=(*states, "best"),
-        whole=("study", "stage", "data", "sampler"),
+        whole=("study", *service, "stage", "data", "sampler"),
         spare=("sampler", "data", "stage", "setting"),
     )
+
+
+def _as_dicts(studies: list[ListedStudy], submitted: Submitted) -> Iterator[dict[str, Any]]:
+    """The studies as JSON objects, with what the service knows of each, where there is one."""
+    for study in studies:
+        extra = {"submission": submitted.as_dict(study.name)} if submitted else {}
+        yield {**study.as_dict(), **extra}
+    for name in submitted.without([study.name for study in studies]):
+        yield {"study": name, "submission": submitted.as_dict(name)}
 
 
 def _show(standing: Standing, limit: int) -> None:
@@ -221,7 +258,7 @@ def _show(standing: Standing, limit: int) -> None:
         console.result(line, {})
     for trial in standing.trials:
         if trial.error:
-            console.note(f"trial {trial.number} failed: {trial.error}")
+            console.note(f"trial {trial.number} {trial.state}: {trial.error}")
 
 
 def _epochs(trial: StoredTrial) -> str:

@@ -70,14 +70,32 @@ def load_pipeline(path: Path | str, overrides: Sequence[str] = (), *, code: Path
         overrides: `key=value` each; keys start with `sweeps.N` (from 0) or a stage, are those of every sweep
             (`training.KEY`), or the pipeline's own.
         code: As for `load_sweep`.
-        code: As for `load_sweep`.
     Raises:
         ConfigError: As for `load_sweep`.
     """
     path = Path(path)
     _know(code)
-    parsed = [parse_override(text) for text in overrides]
     root = Layer(_read(path, kind="pipeline"), str(path), folder=path.parent)
+    return _pipeline_of(root, overrides)
+
+
+def load_text(tree: Mapping[str, Any], *, where: str, code: Path | None = None) -> Sweep | Pipeline:
+    """Read a sweep or a pipeline that lies in no file of its own.
+
+    Args:
+        tree: The keys and values of its YAML (`yamlfile.parse`).
+        where: What messages call it.
+        code: As for `load_sweep`.
+    Raises:
+        ConfigError: As for `load_sweep`.
+    """
+    _know(code)
+    layer = Layer(tree, where)
+    return _pipeline_of(layer, ()) if kind_of_tree(tree, where=where) == "pipeline" else _sweep_of([layer])
+
+
+def _pipeline_of(root: Layer, overrides: Sequence[str]) -> Pipeline:
+    parsed = [parse_override(text) for text in overrides]
     entries = [_entry_layers(root, index, entry) for index, entry in enumerate(_entries(root))]
     own = []
     for override in parsed:
@@ -99,14 +117,18 @@ def kind_of(path: Path | str) -> Kind:
     Raises:
         ConfigError: The file cannot be read, or is neither.
     """
-    tree = read_mapping(Path(path), kind="sweep or pipeline")
+    return kind_of_tree(read_mapping(Path(path), kind="sweep or pipeline"), where=str(path))
+
+
+def kind_of_tree(tree: Mapping[str, Any], *, where: str) -> Kind:
+    """The same for what has been read already, which messages call `where`."""
     if "pipeline" in tree or "sweeps" in tree:
         return "pipeline"
     if any(key in Sweep.model_fields for key in tree):
         return "sweep"
     got = written(", ".join(tree) or "no keys")
     raise ConfigError(
-        f"file: must be a sweep or a pipeline; got {got} ({path}). See docs/sweep-files.md for their keys."
+        f"file: must be a sweep or a pipeline; got {got} ({where}). See docs/sweep-files.md for their keys."
     )
 
 

@@ -142,6 +142,7 @@ def make_executor(
     slots_per_gpu: int | None = None,
     cluster: Cluster | None = None,
     workspace: Workspace | None = None,
+    part: Slots | None = None,
     say: Callable[[str], None] = lambda _line: None,
 ) -> Executor:
     """Build `serial` (this process), `local` (worker processes), `dask` (a cluster elsewhere) or one of the user's, for
@@ -155,6 +156,7 @@ def make_executor(
         slots_per_gpu: See `cut`.
         cluster: Of `dask`: where its scheduler is.
         workspace: Of `dask`: the one that all workers see.
+        part: What may be used of the machine, or of the cluster's workers; None: all.
         say: Of `dask`: is told of workers that come and go.
     Raises:
         UserError: There is no executor of this name, no such device, a number is below 1, or no scheduler answers.
@@ -162,9 +164,9 @@ def make_executor(
         LimitError: This shell allows too few files or processes, or too little memory, for so many workers.
     """
     if kind not in EXECUTORS.shipped:
-        return _of_the_user(kind, slots(workers=workers, device=device, slots_per_gpu=slots_per_gpu), run)
+        return _of_the_user(kind, part or slots(workers=workers, device=device, slots_per_gpu=slots_per_gpu), run)
     if kind == "dask":
-        return _on_cluster(cluster, workspace, run, say)
+        return _on_cluster(cluster, workspace, run, say, at_most=part.workers if part else None)
     if kind == "serial":
         if device != "auto":  # On auto, the segment itself finds what there is.
             slots(workers=workers, device=device)
@@ -172,13 +174,18 @@ def make_executor(
         return SerialExecutor(run)
     from deepcolor.execution.local import LocalExecutor
 
-    made = slots(workers=workers, device=device, slots_per_gpu=slots_per_gpu)
+    made = part or slots(workers=workers, device=device, slots_per_gpu=slots_per_gpu)
     check_room(workers=made.workers)
     return LocalExecutor(run, workers=made.workers, threads=made.threads, devices=made.devices)
 
 
 def _on_cluster(
-    cluster: Cluster | None, workspace: Workspace | None, run: RunSegment, say: Callable[[str], None]
+    cluster: Cluster | None,
+    workspace: Workspace | None,
+    run: RunSegment,
+    say: Callable[[str], None],
+    *,
+    at_most: int | None,
 ) -> Executor:
     if cluster is None or workspace is None:
         raise UserError(
@@ -187,7 +194,7 @@ def _on_cluster(
     from deepcolor.execution.remote import ClusterExecutor
 
     cluster.check()
-    return ClusterExecutor(run, cluster=cluster, workspace=workspace, say=say)
+    return ClusterExecutor(run, cluster=cluster, workspace=workspace, say=say, at_most=at_most)
 
 
 def _of_the_user(kind: str, made: Slots, run: RunSegment) -> Executor:

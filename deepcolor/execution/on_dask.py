@@ -247,7 +247,7 @@ class DaskExecutor(ABC):
 
     def _is_called_off(self, key: str, segment: Segment) -> bool:
         """Whether a segment need not run any more that no worker has begun: it may have to wait for one for long."""
-        return key not in self._begun and segment.stop_file is not None and segment.stop_file.exists()
+        return key not in self._begun and segment.called_off
 
 
 def _result(client: Client, future: Any) -> Any:

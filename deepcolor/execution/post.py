@@ -122,6 +122,7 @@ def moved(segment: Segment, *, there: Path | None, here: Path | None) -> Segment
         store=place(segment.store),
         cache=place(segment.cache),
         stop_file=segment.stop_file and place(segment.stop_file),
+        trial_stop_file=segment.trial_stop_file and place(segment.trial_stop_file),
         code=segment.code and place(segment.code),
     )
 

@@ -59,6 +59,7 @@ class ClusterExecutor(DaskExecutor):
         cluster: Cluster,
         workspace: Workspace,
         say: Callable[[str], None] = lambda _line: None,
+        at_most: int | None = None,
     ) -> None:
         """Describe the executor; nothing is connected yet.
 
@@ -67,8 +68,10 @@ class ClusterExecutor(DaskExecutor):
             cluster: Where its scheduler is.
             workspace: All workers must see it.
             say: Is told of workers that come, go, or are not used, in whichever thread asks for events.
+            at_most: Segments at a time, where others share the cluster; None: one for each worker.
         """
         super().__init__(run, root=workspace.root)
+        self._at_most = at_most
         self._cluster = cluster
         self._workspace = workspace
         self._say = say
@@ -84,14 +87,14 @@ class ClusterExecutor(DaskExecutor):
 
     @property
     def slots(self) -> int:
-        return max(1, len(self._hands))
+        return max(1, min(len(self._hands), self._at_most or len(self._hands)))
 
     @property
     def cut(self) -> Slots:
         """How the cluster is divided now, by the worker that came first."""
         hands = list(self._hands.values())
         devices = tuple(hand.device for hand in hands if hand.device.startswith("cuda"))
-        return Slots(len(hands) or 1, hands[0].threads if hands else 1, devices)
+        return Slots(self.slots, hands[0].threads if hands else 1, devices)
 
     @property
     def _demand(self) -> Mapping[str, float]:

@@ -129,7 +129,8 @@ def trial_state_tags(record: TrialRecord) -> dict[str, str]:
         tags[layout.DIVERGED] = "true"
     if record.error:
         tags[layout.ERROR] = _cut(record.error.strip().splitlines()[0])
-        tags[layout.NOTE] = _cut(f"**Failed.**\n\n```\n{record.error.strip()}\n```")
+        what = "Failed" if record.state == "failed" else "Stopped"
+        tags[layout.NOTE] = _cut(f"**{what}.**\n\n```\n{record.error.strip()}\n```")
     if record.breaks:
         tags[layout.BREAKS] = _cut(record.breaks)
     if record.front:

@@ -163,7 +163,7 @@ class _Advance:
         segment = self.segment
         if segment.ends_early is not None and segment.ends_early():
             return True
-        return segment.stop_file is not None and segment.stop_file.exists()
+        return segment.called_off
 
     def _furthest(self, *, at_most: int | None = None) -> Training:
         """Resume from the furthest usable checkpoint, else begin."""

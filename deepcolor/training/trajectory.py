@@ -109,8 +109,15 @@ class Segment:
     """The folder of the files with a user's code that settings name (`Workspace.code`); None where they name none."""
     result: bool = True
     """Whether to leave the view's result; a trial that is only compared with others here needs none yet."""
+    trial_stop_file: Path | None = None
+    """The same as `stop_file`, for the trial alone that this segment serves."""
     ends_early: Callable[[], bool] | None = field(default=None, compare=False)
     """Asked after every epoch, too: True does what the stop file does. Said by the process that trains, for itself."""
+
+    @property
+    def called_off(self) -> bool:
+        """Whether one of the stop files is there."""
+        return any(file is not None and file.exists() for file in (self.stop_file, self.trial_stop_file))
 
 
 @dataclass(frozen=True)

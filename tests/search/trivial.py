@@ -54,7 +54,7 @@ def trivial(segment: Segment, on_epoch: Callable[[EpochMetrics], None] | None = 
         history.append(epoch_row(epoch, value, time_ms=int(time.time() * 1000)))
         if on_epoch:
             on_epoch(history[-1])
-        stopped = segment.stop_file is not None and segment.stop_file.exists()
+        stopped = segment.called_off
         time.sleep(float(os.environ.get("TRIVIAL_EPOCH_S", "0")))
     trained = len(history) - before
     if view is not None and trained == 0 and segment.result and not view.diverged:

@@ -4,6 +4,7 @@
     until every trial is finished, or a stop is asked for:
         while a slot is free: start the next segment; when every open trajectory is busy, let a waiting trial continue,
             or ask for one more
+        end the trials that somebody has asked to stop
         wait for an event; tell the trials whose view it completes, and let those that have reached a rung wait
         stop when the budget is spent
     confirm the winner: the same loop over the best settings, under other seeds
@@ -40,6 +41,7 @@ from deepcolor.search.driver.proposals import Proposals
 from deepcolor.search.driver.settling import Settling
 from deepcolor.search.driver.showing import Showing
 from deepcolor.search.driver.stopping import Stopping
+from deepcolor.search.driver.trial_stops import TrialStops
 from deepcolor.search.driver.warm_start import offer
 from deepcolor.search.recording import Projection
 from deepcolor.search.rules.budget import Account, exhausted, overspent
@@ -51,6 +53,7 @@ from deepcolor.search.rules.summary import Report, Snapshot, Summary, Watcher, s
 from deepcolor.search.study.attendance import Attendance
 from deepcolor.search.study.sizes import left_out
 from deepcolor.search.study.starts import failure_file
+from deepcolor.search.study.stops import trial_stop_file
 from deepcolor.search.study.storage import Place, Planned, StoredStudy, StoredTrial, now_ms
 from deepcolor.tracking.records import State, Tracker
 from deepcolor.training.early_stopping import view_of
@@ -137,6 +140,7 @@ class Driver:
             ending=self._ending,
             store=places.store,
         )
+        self._trial_stops = TrialStops(places.stop_file.parent, board=self._board, settling=self._settling)
         self._importing = threading.Thread(target=report.prepare, name="deepcolor-report")
         self._trajectories: dict[int, Trajectory] = {}
         """Of the trial that is being started, so that it is worked out once."""
@@ -198,6 +202,7 @@ class Driver:
 
     def _step(self) -> bool:
         self._check_budget()
+        self._trial_stops.heed()
         if not self._ending.due:
             self._fill()
         self._attendance.say([ask.number for ask in self._board.busy.values()])
@@ -263,6 +268,7 @@ class Driver:
         board.trained_now += outcome.trained_epochs
         for open_ in board.on(event.digest):
             self._settling.settle(open_, host=outcome.host, device=outcome.device)
+        self._trial_stops.heed(number=ask.number)
         if ask.result and outcome.view is not None and ask.number in board.open:
             # Asking for the same segment again would give the same result, forever.
             self._settling.fail(ask.number, f"its result cannot be read ({outcome.result})")
@@ -393,6 +399,7 @@ class Driver:
                 device=self._places.device,
                 checkpoint_every_s=self._places.checkpoint_every_s,
                 stop_file=self._places.stop_file,
+                trial_stop_file=trial_stop_file(self._places.stop_file.parent, ask.number),
                 code=self._places.code,
                 result=ask.result,
             )

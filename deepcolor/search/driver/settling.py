@@ -80,6 +80,20 @@ class Settling:
         """End a trial at the rung where it waits."""
         self._close(self._ladder.end(open_))
 
+    def stop(self, open_: OpenTrial, *, by: str) -> None:
+        """End a trial where it is, because somebody asked for it: pruned, or failed where nothing of it is trained.
+
+        Its value is the one at its last rung, so it is never the best by what it had not trained.
+        """
+        reached = min(len(self._board.history(open_.ask.trajectory)), open_.ask.epochs)
+        view = self._ladder.view(open_, epochs=reached) if reached else None
+        reason = f"stopped by {by}"
+        if view is None or open_.trial.confirms is not None:
+            self.fail(open_.trial.number, reason, epochs=reached)
+            return
+        outcome = Outcome(view, watched=self._ladder.watched(open_, view), figures=self._ladder.figures(open_, view))
+        self._close(self._study.prune(open_.trial.number, outcome, reason=reason))
+
     def end_waiting(self) -> None:
         """End every trial that waits at a rung there."""
         for open_ in sorted(self._board.waiting, key=lambda one: one.trial.number):

@@ -27,6 +27,7 @@ from deepcolor.config.schema import Setting, Sweep
 from deepcolor.errors import StudyError
 from deepcolor.fields.objective import Direction
 from deepcolor.search.study.space import distributions_of, misfits, params_of
+from deepcolor.search.study.trials import ERROR
 
 COPY_SUFFIX = "~extended"
 """No study's name can contain it."""
@@ -133,7 +134,8 @@ def rewritten(
     setting = _setting(old, trial)
     fits = setting is not None and not misfits(new, setting)
     own = not marks & trial.user_attrs.keys()
-    opened = own and fits and trial.state == TrialState.PRUNED and (new.search.pruner.resume or _unpruned(new))
+    pruned = trial.state == TrialState.PRUNED and ERROR not in trial.user_attrs  # Else somebody has stopped it.
+    opened = own and fits and pruned and (new.search.pruner.resume or _unpruned(new))
     state = TrialState.RUNNING if opened else trial.state
     if not fits and state == TrialState.COMPLETE:
         state = TrialState.FAIL  # Another study's, outside the new space: its number stays taken.

@@ -559,11 +559,19 @@ class StoredStudy:
         self._set(number, TARGET, to_epoch)
         return self._trial(number)
 
-    def prune(self, number: int, outcome: Outcome) -> StoredTrial:
-        """Finish a trial that does not continue; its value is the one at its last rung."""
+    def prune(self, number: int, outcome: Outcome, *, reason: str = "") -> StoredTrial:
+        """Finish a trial that does not continue; its value is the one at its last rung.
+
+        Args:
+            number: Of the trial.
+            outcome: What it has come to.
+            reason: Why, where it was not its pruner that ended it; such a trial stays ended when the study grows.
+        """
         steps = self._frozen(number).intermediate_values
         last = steps[max(steps)] if steps else math.nan
-        kept = {OUTCOME: self._written_outcome(outcome)}
+        kept: dict[str, Any] = {OUTCOME: self._written_outcome(outcome)}
+        if reason:
+            kept[ERROR] = {"reason": reason, "epochs": outcome.view.end_epoch}
         notes = self.aims.notes({self.aims.names[0]: outcome.view.value, **outcome.figures})
         values = None if math.isnan(last) else [last]
         return self._finish(number, TrialState.PRUNED, kept, values=values, notes=notes)
