@@ -11,7 +11,7 @@ import platform
 import sys
 import time
 import traceback
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -80,7 +80,7 @@ def carry_out(order: Order) -> None:
         return
     end = _run(submission, workspace, order)
     _LOG.info("%s %s", end.state, end.message)
-    queue.change(order.submission, lambda now: _ended(now, end), event="stopped" if end.state == "queued" else "")
+    queue.change(order.submission, lambda now: _ended(now, end))
 
 
 def _claimed(queue: Queue, order: Order, me: Process) -> Submission | None:
@@ -182,14 +182,10 @@ class LogReporter(Silent):
     def tell(self, message: str) -> None:
         self.note(message)
 
-    def watching(self, study: str) -> AbstractContextManager[Watcher]:
+    @contextmanager
+    def watching(self, study: str) -> Iterator[Watcher]:
         """Write a line for each trial that ends."""
-        return _logging_trials(study)
-
-
-@contextmanager
-def _logging_trials(study: str) -> Iterator[Watcher]:
-    yield _LoggingWatcher(study)
+        yield _LoggingWatcher(study)
 
 
 class _LoggingWatcher:

@@ -133,15 +133,14 @@ class Queue:
         Args:
             identity: Of the submission.
             change: Returns what it becomes; None: it stays as it is.
-            event: What has happened by that, if anything that is worth telling; "": the new state's name where that
-                has changed.
+            event: What has happened by that; "": what the new state says, where that has changed.
         """
         with self._changing():
             before = self.get(identity)
             after = change(before)
             if after is None:
                 return before
-            self._write(after, event=event or (after.state if after.state != before.state else ""))
+            self._write(after, event=event or _event(before, after))
         return after
 
     def happened(self, *, after: int = 0) -> list[Happening]:
@@ -195,6 +194,12 @@ class Queue:
         with self._events.open("ab") as file:
             # After a power cut the last line may be torn: it must not spoil this one.
             file.write((b"" if _ends_line(self._events) else b"\n") + _line(happening))
+
+
+def _event(before: Submission, after: Submission) -> str:
+    if after.state == before.state:
+        return ""
+    return {"queued": "stopped", "running": "started"}.get(after.state, after.state)
 
 
 def _read(file: Path) -> Submission:

@@ -61,6 +61,8 @@ class Scheduler:
         self._children: dict[int, Child] = {}
         self._asked: dict[str, int] = {}
         """Processes that have been asked to end, by submission."""
+        self._said: dict[str, float | None] = {}
+        """When those ended of whose end has been told here."""
         self._first_look = True
         self._stopping = False
 
@@ -100,22 +102,24 @@ class Scheduler:
             if self._stopping or one.wish:
                 self._ask_to_end(one)
             return
-        self._asked.pop(one.id, None)
-        self._queue.change(one.id, self._after_loss, event="stopped")
+        asked = one.process is not None and self._asked.pop(one.id, None) == one.process.pid
+        # Gone when the service came: the machine may have been switched off. Asked to end: it may not have listened yet.
+        blameless = self._first_look or asked
+        self._queue.change(one.id, lambda now: self._after_loss(now, blameless=blameless))
 
-    def _after_loss(self, now: Submission) -> Submission | None:
+    def _after_loss(self, now: Submission, *, blameless: bool) -> Submission | None:
         """What becomes of a submission whose process is gone, unless that has said so itself."""
         if now.state != "running" or (now.process is not None and is_alive(now.process)):
             return None
         freed = replace(now, wish="", slots=(), process=None, ended_at=time.time())
         if now.wish:
             return replace(freed, state="paused" if now.wish == "pause" else "cancelled")
-        # Gone when the service came: the machine may have been switched off, and it is not to blame.
-        crashes = now.crashes + (0 if self._first_look else 1)
+        if blameless:
+            return replace(freed, state="queued")
+        crashes = now.crashes + 1
         if crashes >= _MOST_CRASHES:
             log = self._queue.log(now.id)
             message = f"its process ended {crashes} times without a word, most likely for lack of memory; log: {log}"
-            self._reporter.warn(f"{now.name}: {message}")
             return replace(freed, state="failed", message=message, crashes=crashes, told=False)
         self._reporter.note(f"{now.name}: its process is gone; it is started again and continues where it was")
         return replace(freed, state="queued", crashes=crashes, message="its process was lost; it continues")
@@ -128,6 +132,10 @@ class Scheduler:
 
     def _tell(self, one: Submission) -> None:
         """Say that a submission has ended, on the terminal and to whom it may concern."""
+        if self._said.get(one.id) != one.ended_at:
+            self._said[one.id] = one.ended_at
+            say = self._reporter.warn if one.state == "failed" else self._reporter.note
+            say(f"{one.name} of {one.user}: {one.state}; {one.message}")
         if self._options.notify.webhook or self._options.notify.command:
             self._teller.tell(one)
         else:

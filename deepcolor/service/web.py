@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import uvicorn
 from fastapi import Body, Depends, FastAPI, Query, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.security import HTTPBearer
 from pydantic import BaseModel, ConfigDict, Field
@@ -123,6 +124,13 @@ def make_app(workspace: Workspace, *, options: Options, tokens: Tokens, wake: Ca
     def healthz() -> dict[str, str]:
         """Say that the service is up; needs no token."""
         return {"status": "ok", "version": __version__}
+
+    @api.exception_handler(RequestValidationError)
+    def explain(_: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, RequestValidationError)
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        return JSONResponse({"error": f"request: {where}: {first['msg']}. See /docs."}, status_code=422)
 
     return _Gate(api, tokens)
 

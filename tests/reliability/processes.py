@@ -6,6 +6,7 @@ Processes are forked from a server that has imported this module (`tests/conftes
 
 from __future__ import annotations
 
+import atexit
 import fcntl
 import functools
 import importlib
@@ -33,10 +34,11 @@ import deepcolor.report.writing
 import deepcolor.search.driver.loop
 import deepcolor.training.advance  # noqa: F401
 from deepcolor.execution import devices
+from deepcolor.service import child, orders
 from deepcolor.tracking import store
 from tests.processes import WAIT_S
 from tests.reporting import draw_nothing
-from tests.running import as_new_process, run_one, server_stands_by, writer_stands_by
+from tests.running import StandBy, as_new_process, run_one, server_stands_by, writer_stands_by
 from tests.search.trivial import trivial
 
 store.prepare_environment()
@@ -79,6 +81,8 @@ class Faults:
     environment: Mapping[str, str] = field(default_factory=dict)
     ignored: Sequence[int] = ()
     """Signals that are ignored when the command starts, as `nohup` does it."""
+    submissions: int = 0
+    """How many processes a service may start for what is submitted to it: they are forked, too."""
     formula: bool = True
     """Train by `tests.search.trivial` instead of with a network."""
 
@@ -228,10 +232,51 @@ def _arrange(faults: Faults) -> None:
     if faults.clock_shift_s:
         _shift_clock(faults.clock_shift_s)
     server_stands_by()
+    if faults.submissions:
+        _submissions_stand_by(faults.submissions)
     driver, moment = os.getpid(), faults.dies_at
     writer_stands_by(lambda: _die_at(moment, also=(driver,)) if moment is not None else None)
     if moment is not None:
         _die_at(moment)
+
+
+def _submissions_stand_by(count: int) -> None:
+    """Have processes at hand that become those of submissions, with all imported that they need."""
+
+    def become(message: bytes, descriptors: list[int]) -> None:
+        as_new_process()
+        for standard in (1, 2):
+            os.dup2(descriptors[0], standard)
+        server_stands_by()
+        writer_stands_by()
+        read, write = os.pipe()
+        with os.fdopen(write, "wb") as pipe:
+            pipe.write(message)
+        sys.stdin = os.fdopen(read)
+        try:
+            child.main()
+        finally:
+            atexit._run_exitfuncs()  # What is forked ends without.
+
+    ready = [_SubmissionStandsBy(become) for _ in range(count)]
+
+    def launch(content: bytes, log: Path) -> orders.Child:
+        with log.open("ab") as said:
+            taken = ready.pop()
+            assert taken.ask(content, [said.fileno()])
+            return taken
+
+    orders._launch = launch
+
+
+class _SubmissionStandsBy(StandBy):
+    """Like a `Popen`."""
+
+    def poll(self) -> int | None:
+        try:
+            return None if os.waitpid(self.pid, os.WNOHANG) == (0, 0) else 0
+        except ChildProcessError:
+            return 0
 
 
 def _shift_clock(shift_s: float) -> None:

@@ -1,0 +1,243 @@
+"""The service as a process of its own, driving real sweeps, restarted and killed while they run."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deepcolor.errors import StudyError
+from deepcolor.search.study.storage import StudyStorage
+from deepcolor.service.client import Service
+from deepcolor.service.queue import Queue
+from deepcolor.service.record import Submission
+from deepcolor.service.serving import service_of
+from deepcolor.service.submitting import read_draft
+from deepcolor.workspace import Workspace
+from tests.processes import is_alive
+from tests.reliability.conftest import EPOCHS, POINTS, Place
+from tests.reliability.processes import Command, Faults, wait_until
+
+TOKENS = "ann a-token-of-ann-0123456789\nbob a-token-of-bob-0123456789\n"
+SLOW = Faults(environment={"TRIVIAL_EPOCH_S": "0.4"}, submissions=12)
+STUDIES = {"one": "ann", "two": "ann", "three": "ann", "four": "bob", "five": "bob"}
+
+
+def start_service(place: Place, *words: str, faults: Faults = SLOW) -> tuple[Command, str]:
+    """Start a service with the users ann and bob, and return it with its URL."""
+    tokens = place.write("tokens", TOKENS)
+    tokens.chmod(0o600)
+    command = _started(place, "service", "--port", "0", "--token-file", "tokens", *words, faults=faults)
+    workspace = Workspace.at(place.root)
+    wait_until(lambda: (found := service_of(workspace)) is not None and found.pid == command.pid, "the service is up")
+    wait_until(lambda: "service at http" in command.text, "the service answers")
+    found = service_of(workspace)
+    assert found is not None
+    return command, found.url
+
+
+_services: list[tuple[Place, Command]] = []
+
+
+def _started(place: Place, *words: str, faults: Faults) -> Command:
+    command = place.start(*words, faults=faults)
+    _services.append((place, command))
+    return command
+
+
+@pytest.fixture(autouse=True)
+def _nothing_stays() -> Iterator[None]:
+    """A test that fails leaves no process behind."""
+    yield
+    while _services:
+        place, command = _services.pop()
+        running = [one.process.pid for one in submitted(place).values() if one.process is not None]
+        for pid in (command.pid, *running):
+            with suppress(ProcessLookupError):
+                os.killpg(pid, signal.SIGKILL)
+
+
+def client(url: str, user: str) -> Service:
+    return Service(url, f"a-token-of-{user}-0123456789")
+
+
+def submitted(place: Place) -> dict[str, Submission]:
+    return {one.name: one for one in Queue(Workspace.at(place.root)).all()}
+
+
+def states(place: Place) -> Counter[str]:
+    return Counter(one.state for one in submitted(place).values())
+
+
+def wait_for(place: Place, study: str, *wanted: str) -> Submission:
+    wait_until(lambda: submitted(place)[study].state in wanted, f"{study} is {' or '.join(wanted)}")
+    return submitted(place)[study]
+
+
+@contextmanager
+def webhook() -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """A server on loopback that refuses the first request, and remembers the others."""
+    heard: list[dict[str, Any]] = []
+    refused = threading.Event()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            content = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            first = not refused.is_set()
+            refused.set()
+            if not first:
+                heard.append(content)
+            self.send_response(500 if first else 204)
+            self.end_headers()
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/hooks/s3cr3t-part", heard
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def test_five_sweeps_of_two_users_through_a_restart_and_a_kill(place: Place) -> None:
+    """The service is stopped by SIGTERM, then killed with -9, in the midst of five sweeps; started again, each time it
+    goes on with what ran. Every trial is there once, nothing is trained twice, both users get their turn, and whoever
+    is to be told of the ends is told of all.
+    """
+    with webhook() as (url, heard):
+        place.write("deepcolor.yaml", f"service: {{notify: {{webhook: '{url}'}}, at_a_time: 2, workers: 2}}\n")
+        first, address = start_service(place)
+        for seed, (study, user) in enumerate(STUDIES.items()):
+            place.write_grid(study)
+            place.write(f"{study}.yaml", (place.root / f"{study}.yaml").read_text() + f"training: {{seed: {seed}}}\n")
+            client(address, user).submit(read_draft(place.root / f"{study}.yaml")[0])
+        place.wait_for_trials(2)
+        running = [one for one in submitted(place).values() if one.state == "running"]
+        assert sorted(one.user for one in running) == ["ann", "bob"]
+
+        first.signal(signal.SIGTERM)
+        text = first.ends(0)
+        assert "queued until it is started again" in text
+        assert states(place)["running"] == 0
+
+        second, _ = start_service(place)
+        before = place.finished_trials()
+        place.wait_for_trials(before + 2)
+        second.signal(signal.SIGKILL)
+        second.wait()
+        orphans = [one.process.pid for one in submitted(place).values() if one.process is not None]
+        assert orphans
+        assert all(is_alive(pid) for pid in orphans)
+
+        third, _ = start_service(place, faults=replace(SLOW, environment={}))
+        kept = [one.process.pid for one in submitted(place).values() if one.process is not None]
+        assert set(kept) & set(orphans) or states(place)["done"]
+        wait_until(lambda: states(place)["done"] == len(STUDIES), "all are done")
+        wait_until(lambda: len(heard) >= len(STUDIES), "the webhook has heard of all")
+        third.signal(signal.SIGTERM)
+        third.ends(0)
+    assert {one["name"]: one["event"] for one in heard} == dict.fromkeys(STUDIES, "done")
+    assert {one.told for one in submitted(place).values()} == {True}
+    for study in STUDIES:
+        trials = [trial for trial in place.trials(study) if trial.state == "complete"]
+        assert len({json.dumps(trial.params, sort_keys=True) for trial in trials}) == len(trials) == POINTS
+        place.assert_whole(study)
+        assert StudyStorage(Workspace.at(place.root)).load(study).spent.epochs == EPOCHS
+    said = "".join(command.text for command in (first, second, third))
+    assert "s3cr3t" not in said + "".join(path.read_text() for path in Workspace.at(place.root).queue.glob("*.*"))
+    assert "a-token-of" not in said
+
+
+def test_paused_resumed_cancelled_and_a_trial_stopped(place: Place) -> None:
+    """A running sweep is paused by its user and by nobody else, resumed, one of its trials is stopped, another sweep is
+    cancelled; every epoch trained is kept, the stopped trial is pruned and not the best, and the rest is complete.
+    """
+    service, url = start_service(place, "--workers", "1", "--at-a-time", "1")
+    ann, bob = client(url, "ann"), client(url, "bob")
+    place.write_grid("other")
+    ann.submit(read_draft(place.root / "grid.yaml")[0])
+    bob.submit(read_draft(place.root / "other.yaml")[0])
+    place.wait_for_trials(1)
+    assert submitted(place)["other"].state == "queued"
+    with pytest.raises(StudyError, match="must be your own; got grid, which ann has submitted"):
+        bob.request("grid", "pause")
+    assert bob.request("other", "cancel")["state"] == "cancelled"
+    assert ann.request("grid", "pause")["wish"] == "pause"
+    paused = wait_for(place, "grid", "paused")
+    assert paused.message == "stopped; finished work is kept"
+    assert ann.status("grid")["trials"]["grid"]["running"] == 0
+    done = place.finished_trials()
+    ann.request("grid", "resume")
+    wait_until(lambda: ann.status("grid")["trials"]["grid"]["running"] == 1, "a trial is trained again")
+    number = next(trial.number for trial in place.trials() if not trial.finished)
+    assert ann.stop_trial("grid", number).startswith(f"trial {number} of grid ends")
+    wait_for(place, "grid", "done")
+    trials = {trial.number: trial for trial in place.trials()}
+    assert place.finished_trials() >= done
+    assert trials[number].state in {"pruned", "failed"}
+    assert trials[number].error == "stopped by ann"
+    others = Counter(trial.state for trial in trials.values() if trial.number != number)
+    assert others == {"complete": POINTS - 1}
+    events = [one.event for one in Queue(Workspace.at(place.root)).happened()]
+    assert {"submitted", "started", "paused", "resumed", "cancelled", "done"} <= set(events)
+    service.signal(signal.SIGTERM)
+    service.ends(0)
+
+
+def test_a_lost_process_is_started_again(place: Place) -> None:
+    """The process of a submission that is killed hurts nothing else: it is started again and continues; a sweep that is
+    wrong fails with its message, and the next one runs.
+    """
+    place.write("deepcolor.yaml", "service: {workers: 1}\n")
+    broken = place.write("broken.yaml", (place.root / "grid.yaml").read_text().replace("name: faces", "name: nowhere"))
+    broken.write_text(broken.read_text().replace("study: grid", "study: broken"))
+    service, url = start_service(place)
+    ann = client(url, "ann")
+    ann.submit(read_draft(broken)[0])
+    ann.submit(read_draft(place.root / "grid.yaml")[0])
+    failed = wait_for(place, "broken", "failed")
+    assert "nowhere" in failed.message
+    place.wait_for_trials(1)
+    process = wait_for(place, "grid", "running").process
+    assert process is not None
+    os.kill(process.pid, signal.SIGKILL)
+    wait_until(lambda: submitted(place)["grid"].crashes == 1, "the loss is noticed")
+    wait_for(place, "grid", "done")
+    service.signal(signal.SIGTERM)
+    text = service.ends(0)
+    assert "grid: its process is gone" in text
+    assert "broken of ann: failed" in text
+    place.assert_whole()
+
+
+def test_a_trial_of_a_sweep_in_a_terminal_is_stopped(place: Place) -> None:
+    """`deepcolor stop` ends one trial of a study that nobody has submitted; the sweep goes on, and when it is grown or
+    started again that trial stays ended.
+    """
+    sweep = place.start("sweep", "grid.yaml", "--executor", "serial", faults=replace(SLOW, submissions=0))
+    place.wait_for_trials(1)
+    number = next(trial.number for trial in place.trials() if not trial.finished)
+    said = place.start("stop", "grid", "--trial", str(number)).ends(0)
+    assert f"trial {number} of grid ends" in said
+    sweep.ends(0)
+    stopped = next(trial for trial in place.trials() if trial.number == number)
+    assert stopped.state in {"pruned", "failed"}
+    assert stopped.error is not None
+    assert stopped.error.startswith("stopped by ")
+    assert [trial.state for trial in place.trials()].count("complete") == POINTS - 1
+    again = place.start("stop", "grid", "--trial", str(number)).ends(2)
+    assert "must be running or waiting" in again
+    assert not any((Path(place.root) / "studies/grid/stop-trials").iterdir())
