@@ -31,7 +31,7 @@ def check_tree(tree: Mapping[str, Any], *, allow_code: bool) -> None:
     """
     for key, value in _texts(tree, ()):
         dotted = ".".join(key)
-        if key[-1] == "file" and "sweeps" in key:
+        if key[-1] == "sweeps" or (key[-1] == "file" and "sweeps" in key):
             raise ConfigError(
                 f"{dotted}: must not be a file's name in what is sent to a service; got {value}. Send the whole sweep, "
                 "as deepcolor submit does."

@@ -118,9 +118,8 @@ class Service:
 
     def _refused(self, error: urllib.error.HTTPError) -> DeepcolorError:
         try:
-            content = json.loads(error.read(2**20))
-            said = str(content.get("error") or content["detail"])
-        except (OSError, ValueError, KeyError, AttributeError, TypeError):
+            said = str(json.loads(error.read(2**20))["error"])
+        except (OSError, ValueError, KeyError, TypeError):
             said = f"the service at {shown_uri(self.url)} must be one of deepcolor's; got HTTP status {error.code}."
         if error.code == 401:
             return UserError(f"--token-file: {said.removeprefix('token: ')} Ask whoever runs {shown_uri(self.url)}.")

@@ -103,7 +103,7 @@ class Scheduler:
                 self._ask_to_end(one)
             return
         asked = one.process is not None and self._asked.pop(one.id, None) == one.process.pid
-        # Gone when the service came: the machine may have been switched off. Asked to end: it may not have listened yet.
+        # Gone when the service came: the machine may have been off. Asked to end: it may not have listened yet.
         blameless = self._first_look or asked
         self._queue.change(one.id, lambda now: self._after_loss(now, blameless=blameless))
 
