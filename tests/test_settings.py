@@ -51,7 +51,10 @@ def test_a_storage_is_named_in_four_places(tmp_path: Path, monkeypatch: pytest.M
         ("tracking_uri: https://ann:pw@mlflow", "MLflow's own variables"),
         ("storage: mysql://db/x", "storage: must be a database of PostgreSQL or SQLite; got mysql://db/x"),
         ("storage: postgresql://db", "USER@HOST/DATABASE"),
-        ("storages: x", "must be one of storage, tracking_uri, sqlite_journal, storage_wait_s; got 'storages'"),
+        (
+            "storages: x",
+            "must be one of storage, tracking_uri, sqlite_journal, storage_wait_s, service; got 'storages'",
+        ),
         ("sqlite_journal: of", "sqlite_journal: must be one of auto, wal, delete; got of"),
         ("storage_wait_s: -1", "storage_wait_s: must be seconds, 0 to 86400; got -1"),
         ("- storage", "must be KEY: VALUE lines; got list"),
