@@ -7,25 +7,26 @@ import os
 import signal
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from deepcolor.errors import StudyError
+from deepcolor.search.study.attendance import running_trials
 from deepcolor.search.study.storage import StudyStorage
 from deepcolor.service.client import Service
 from deepcolor.service.queue import Queue
 from deepcolor.service.record import Submission
 from deepcolor.service.serving import service_of
 from deepcolor.service.submitting import read_draft
+from deepcolor.service.tokens import this_user
 from deepcolor.workspace import Workspace
 from tests.processes import is_alive
-from tests.reliability.conftest import EPOCHS, POINTS, Place
+from tests.reliability.conftest import EPOCHS, FORMULA_GRID, POINTS, Place
 from tests.reliability.processes import Command, Faults, wait_until
 
 TOKENS = "ann a-token-of-ann-0123456789\nbob a-token-of-bob-0123456789\n"
@@ -161,36 +162,58 @@ def test_five_sweeps_of_two_users_through_a_restart_and_a_kill(place: Place) -> 
     assert "a-token-of" not in said
 
 
+LONG = FORMULA_GRID.replace("[0.0, 0.1]", "[0.0]").replace("[2, 3]", "[2, 4000]")
+"""On each of two trajectories a trial that soon ends, and one that would take half an hour."""
+
+
+def stop_both_long(place: Place, stop: Callable[[int], str]) -> None:
+    """Stop the long trials while they are trained, one after the other."""
+    for short in (1, 2):
+        place.wait_for_trials(short)
+        wait_until(
+            lambda: bool(long_and_open(place) & running_trials(Workspace.at(place.root), "grid")), "it is trained"
+        )
+        (number,) = long_and_open(place) & running_trials(Workspace.at(place.root), "grid")
+        assert stop(number).startswith(f"trial {number} of grid ends after its epoch")
+        wait_until(lambda number=number: number not in long_and_open(place), "it has ended")  # type: ignore[misc]
+
+
+def long_and_open(place: Place) -> frozenset[int]:
+    return frozenset(t.number for t in place.trials() if not t.finished and t.params.get("epochs") == 4000)
+
+
+def assert_stopped(place: Place, *, by: str) -> None:
+    """Check that both long trials are pruned, and the short ones complete."""
+    for trial in place.trials():
+        expected = ("complete", None) if trial.params["epochs"] == 2 else ("pruned", f"stopped by {by}")
+        assert (trial.state, trial.error) == expected
+    assert len(place.trials()) == 4
+
+
 def test_paused_resumed_cancelled_and_a_trial_stopped(place: Place) -> None:
-    """A running sweep is paused by its user and by nobody else, resumed, one of its trials is stopped, another sweep is
-    cancelled; every epoch trained is kept, the stopped trial is pruned and not the best, and the rest is complete.
+    """A running sweep is paused by its user and by nobody else, and resumed; another one is cancelled. Two of its trials
+    are stopped: they are pruned, and the rest is complete.
     """
+    place.write("grid.yaml", LONG.format(study="grid"))
+    place.write_grid("other")
     service, url = start_service(place, "--workers", "1", "--at-a-time", "1")
     ann, bob = client(url, "ann"), client(url, "bob")
-    place.write_grid("other")
     ann.submit(read_draft(place.root / "grid.yaml")[0])
     bob.submit(read_draft(place.root / "other.yaml")[0])
     place.wait_for_trials(1)
     assert submitted(place)["other"].state == "queued"
     with pytest.raises(StudyError, match="must be your own; got grid, which ann has submitted"):
         bob.request("grid", "pause")
+    with pytest.raises(StudyError, match="must be your own; got grid, which ann has submitted"):
+        bob.stop_trial("grid", 0)
     assert bob.request("other", "cancel")["state"] == "cancelled"
     assert ann.request("grid", "pause")["wish"] == "pause"
-    paused = wait_for(place, "grid", "paused")
-    assert paused.message == "stopped; finished work is kept"
+    assert wait_for(place, "grid", "paused").message == "stopped; finished work is kept"
     assert ann.status("grid")["trials"]["grid"]["running"] == 0
-    done = place.finished_trials()
     ann.request("grid", "resume")
-    wait_until(lambda: ann.status("grid")["trials"]["grid"]["running"] == 1, "a trial is trained again")
-    number = next(trial.number for trial in place.trials() if not trial.finished)
-    assert ann.stop_trial("grid", number).startswith(f"trial {number} of grid ends")
+    stop_both_long(place, lambda number: ann.stop_trial("grid", number))
     wait_for(place, "grid", "done")
-    trials = {trial.number: trial for trial in place.trials()}
-    assert place.finished_trials() >= done
-    assert trials[number].state in {"pruned", "failed"}
-    assert trials[number].error == "stopped by ann"
-    others = Counter(trial.state for trial in trials.values() if trial.number != number)
-    assert others == {"complete": POINTS - 1}
+    assert_stopped(place, by="ann")
     events = [one.event for one in Queue(Workspace.at(place.root)).happened()]
     assert {"submitted", "started", "paused", "resumed", "cancelled", "done"} <= set(events)
     service.signal(signal.SIGTERM)
@@ -224,20 +247,13 @@ def test_a_lost_process_is_started_again(place: Place) -> None:
 
 
 def test_a_trial_of_a_sweep_in_a_terminal_is_stopped(place: Place) -> None:
-    """`deepcolor stop` ends one trial of a study that nobody has submitted; the sweep goes on, and when it is grown or
-    started again that trial stays ended.
+    """`deepcolor stop` ends trials of a study that nobody has submitted, and the sweep goes on; started again, it has
+    nothing left to train.
     """
+    place.write("grid.yaml", LONG.format(study="grid"))
     sweep = place.start("sweep", "grid.yaml", "--executor", "serial", faults=replace(SLOW, submissions=0))
-    place.wait_for_trials(1)
-    number = next(trial.number for trial in place.trials() if not trial.finished)
-    said = place.start("stop", "grid", "--trial", str(number)).ends(0)
-    assert f"trial {number} of grid ends" in said
+    stop_both_long(place, lambda number: place.start("stop", "grid", "--trial", str(number)).ends(0))
     sweep.ends(0)
-    stopped = next(trial for trial in place.trials() if trial.number == number)
-    assert stopped.state in {"pruned", "failed"}
-    assert stopped.error is not None
-    assert stopped.error.startswith("stopped by ")
-    assert [trial.state for trial in place.trials()].count("complete") == POINTS - 1
-    again = place.start("stop", "grid", "--trial", str(number)).ends(2)
-    assert "must be running or waiting" in again
-    assert not any((Path(place.root) / "studies/grid/stop-trials").iterdir())
+    assert_stopped(place, by=this_user())
+    assert "which is pruned" in place.start("stop", "grid", "--trial", str(place.trials()[-1].number)).ends(2)
+    assert place.sweep("--executor", "serial")["trained_now"] == 0
