@@ -87,8 +87,7 @@ def service(
     """Run sweeps and pipelines that are submitted, several at a time, until Ctrl-C or SIGTERM.
 
     Slots are shared evenly between users. Ended or killed, it loses nothing: started again, it continues where it was.
-    It is told what to do by `deepcolor submit` in the same workspace, or over HTTP (docs/service.md; the API's page is
-    /docs).
+    Submit with `deepcolor submit`, in the same workspace or over HTTP; docs/service.md describes both.
 
     [bold]Examples[/bold]
 
@@ -246,8 +245,8 @@ def stop(
 ) -> None:
     """End one trial of a study after its epoch; the study goes on, whoever drives it.
 
-    The trial counts as pruned, with its value at the last rung it has reached, if any: it is never the best one. One of
-    which nothing is trained yet has failed.
+    The trial counts as pruned, with its value at the last rung that it has reached, if any; it is never the best one. If
+    it has not finished an epoch, it has failed.
 
     [bold]Examples[/bold]
 

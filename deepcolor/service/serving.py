@@ -89,35 +89,44 @@ def run_service(
     """
     web = _web()
     tokens = read_tokens(options.token_file or own_token_file(workspace))
-    queue = Queue(workspace.create())
-    supply: Supply = (
-        ClusterSupply(cluster) if cluster is not None else MachineSupply.of(workers=options.workers, device=device)
-    )
-    woken = threading.Event()
-    with closing(supply), closing(web.listen_at(options.host, options.port)) as at:
-        url = _url(options.host, at.getsockname()[1])
-        with (
-            _alone(workspace, url),
-            closing(Teller(options.notify, queue, warn=reporter.warn)) as teller,
-        ):
-            scheduler = Scheduler(
-                queue,
-                supply=supply,
-                options=options,
-                order=_orders(workspace, options, cluster, tracking_uri=tracking_uri, device=device),
-                teller=teller,
-                reporter=reporter,
-                host=platform.node(),
-            )
-            app = web.make_app(workspace, options=options, tokens=tokens, wake=woken.set)
-            stop_signals = StopSignals(resume=resume, tell=reporter.tell)
-            with stop_signals as stop, web.serving(app, at):
-                started(url)
-                _warn(options, supply, reporter)
-                _until_stopped(scheduler, stop, woken=woken)
+    queue, woken = Queue(workspace.create()), threading.Event()
+    with (
+        _alone(workspace) as announce,
+        closing(_supply(options, cluster, device=device)) as supply,
+        closing(web.listen_at(options.host, options.port)) as at,
+        closing(Teller(options.notify, queue, warn=reporter.warn)) as teller,
+    ):
+        scheduler = Scheduler(
+            queue,
+            supply=supply,
+            options=options,
+            order=_orders(workspace, options, cluster, tracking_uri=tracking_uri, device=device),
+            teller=teller,
+            reporter=reporter,
+            host=platform.node(),
+        )
+        app = web.make_app(workspace, options=options, tokens=tokens, wake=woken.set)
+        stop_signals = StopSignals(resume=resume, tell=reporter.tell)
+        with stop_signals as stop, web.serving(app, at):
+            url = _url(options.host, at.getsockname()[1])
+            announce(url)
+            started(url)
+            _warn(options, supply, reporter)
+            _until_stopped(scheduler, stop, woken=woken)
     left = sum(one.state == "queued" for one in queue.all())
     waiting = f"; {counted(left, 'submission')} queued until it is started again" if left else ""
     reporter.note(f"service ended{waiting}")
+
+
+def _supply(options: Options, cluster: Cluster | None, *, device: str) -> Supply:
+    if cluster is None:
+        return MachineSupply.of(workers=options.workers, device=device)
+    if options.workers is not None:
+        raise UserError(
+            f"--workers: must be said where the workers are started; got {options.workers} with --cluster "
+            f"{cluster.address}. Use deepcolor worker --slots, and leave it out here."
+        )
+    return ClusterSupply(cluster)
 
 
 def _until_stopped(scheduler: Scheduler, stop: StopSignals, *, woken: threading.Event) -> None:
@@ -134,6 +143,7 @@ def _until_stopped(scheduler: Scheduler, stop: StopSignals, *, woken: threading.
             scheduler.look()
             woken.wait(_LOOK_EVERY_S)
             woken.clear()
+        scheduler.look()  # Who ended last is told of, too.
     except Interrupted:  # A second signal: what runs ends at once.
         scheduler.stop_at_once()
         deadline = time.monotonic() + _AT_ONCE_S
@@ -173,8 +183,8 @@ def _warn(options: Options, supply: Supply, reporter: Reporter) -> None:
 
 
 @contextmanager
-def _alone(workspace: Workspace, url: str) -> Iterator[None]:
-    """Be the one service of a workspace.
+def _alone(workspace: Workspace) -> Iterator[Callable[[str], None]]:
+    """Be the one service of a workspace; the function that is given says where it answers.
 
     Raises:
         WorkspaceError: There is one; the message names it.
@@ -192,19 +202,18 @@ def _alone(workspace: Workspace, url: str) -> Iterator[None]:
             f"service: one at a time may work in a workspace; got {other or 'another one'} ({workspace.root}). "
             "Submit to that one, or stop it first."
         ) from None
-    state = {
-        "host": platform.node(),
-        "pid": os.getpid(),
-        "since": time.strftime("%Y-%m-%d %H:%M:%S %z"),
-        "url": url,
-    }
-    file = _state_file(workspace)
+
+    def announce(url: str) -> None:
+        since = time.strftime("%Y-%m-%d %H:%M:%S %z")
+        state = {"host": platform.node(), "pid": os.getpid(), "since": since, "url": url}
+        write_atomically(_state_file(workspace), json.dumps(state).encode())
+
     try:
-        write_atomically(file, json.dumps(state).encode())
-        yield
+        _state_file(workspace).unlink(missing_ok=True)  # Of one that was killed.
+        yield announce
     finally:
         with suppress(OSError):
-            file.unlink(missing_ok=True)
+            _state_file(workspace).unlink(missing_ok=True)
         lock.release()
 
 

@@ -80,6 +80,10 @@ def states(place: Place) -> Counter[str]:
     return Counter(one.state for one in submitted(place).values())
 
 
+def running_users(place: Place) -> list[str]:
+    return sorted(one.user for one in submitted(place).values() if one.state == "running")
+
+
 def wait_for(place: Place, study: str, *wanted: str) -> Submission:
     wait_until(lambda: submitted(place)[study].state in wanted, f"{study} is {' or '.join(wanted)}")
     return submitted(place)[study]
@@ -126,8 +130,7 @@ def test_five_sweeps_of_two_users_through_a_restart_and_a_kill(place: Place) -> 
             place.write(f"{study}.yaml", (place.root / f"{study}.yaml").read_text() + f"training: {{seed: {seed}}}\n")
             client(address, user).submit(read_draft(place.root / f"{study}.yaml")[0])
         place.wait_for_trials(2)
-        running = [one for one in submitted(place).values() if one.state == "running"]
-        assert sorted(one.user for one in running) == ["ann", "bob"]
+        wait_until(lambda: running_users(place) == ["ann", "bob"], "both users have their turn")
 
         first.signal(signal.SIGTERM)
         text = first.ends(0)
@@ -170,12 +173,14 @@ def stop_both_long(place: Place, stop: Callable[[int], str]) -> None:
     """Stop the long trials while they are trained, one after the other."""
     for short in (1, 2):
         place.wait_for_trials(short)
-        wait_until(
-            lambda: bool(long_and_open(place) & running_trials(Workspace.at(place.root), "grid")), "it is trained"
-        )
-        (number,) = long_and_open(place) & running_trials(Workspace.at(place.root), "grid")
+        wait_until(lambda: len(long_and_trained(place)) == 1, "a long one is trained")
+        (number,) = long_and_trained(place)
         assert stop(number).startswith(f"trial {number} of grid ends after its epoch")
         wait_until(lambda number=number: number not in long_and_open(place), "it has ended")  # type: ignore[misc]
+
+
+def long_and_trained(place: Place) -> frozenset[int]:
+    return long_and_open(place) & running_trials(Workspace.at(place.root), "grid")
 
 
 def long_and_open(place: Place) -> frozenset[int]:
@@ -191,8 +196,8 @@ def assert_stopped(place: Place, *, by: str) -> None:
 
 
 def test_paused_resumed_cancelled_and_a_trial_stopped(place: Place) -> None:
-    """A running sweep is paused by its user and by nobody else, and resumed; another one is cancelled. Two of its trials
-    are stopped: they are pruned, and the rest is complete.
+    """A running sweep is paused by its user and by nobody else, and resumed; another one is cancelled. Two of its
+    trials are stopped: they are pruned, and the rest is complete.
     """
     place.write("grid.yaml", LONG.format(study="grid"))
     place.write_grid("other")
@@ -257,3 +262,20 @@ def test_a_trial_of_a_sweep_in_a_terminal_is_stopped(place: Place) -> None:
     assert_stopped(place, by=this_user())
     assert "which is pruned" in place.start("stop", "grid", "--trial", str(place.trials()[-1].number)).ends(2)
     assert place.sweep("--executor", "serial")["trained_now"] == 0
+
+
+def test_one_service_works_in_a_workspace(place: Place) -> None:
+    """A second one is refused and told of the first; once that is gone, killed or not, another one can start."""
+    first, url = start_service(place)
+    said = place.start("service", "--port", "0", "--token-file", "tokens").ends(2)
+    assert f"one at a time may work in a workspace; got process {first.pid} on " in said
+    assert url in said
+    first.signal(signal.SIGKILL)
+    first.wait()
+    assert service_of(Workspace.at(place.root)) is None
+    port = url.rpartition(":")[2]
+    second, again = start_service(place, "--port", port)
+    assert again == url
+    second.signal(signal.SIGINT)
+    second.ends(0)
+    assert not (Workspace.at(place.root).queue / ".service").exists()
