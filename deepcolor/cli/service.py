@@ -245,8 +245,8 @@ def stop(
 ) -> None:
     """End one trial of a study after its epoch; the study goes on, whoever drives it.
 
-    The trial counts as pruned, with its value at the last rung that it has reached, if any; it is never the best one. If
-    it has not finished an epoch, it has failed.
+    The trial counts as pruned, with its value at the last rung it has reached, if any, and is never the best. If it has
+    not finished an epoch, it has failed.
 
     [bold]Examples[/bold]
 

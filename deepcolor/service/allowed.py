@@ -41,7 +41,7 @@ def check_tree(tree: Mapping[str, Any], *, allow_code: bool) -> None:
                 f"{dotted}: must not be a file of the service's own disk; got {value}. Submit the file with: "
                 "deepcolor submit FILE"
             )
-        if not allow_code and Reference.of(value) is not None and key[-1] != "first":
+        if not allow_code and Reference.of(value) is not None and not _names_study(key, value):
             raise ConfigError(f"{dotted}: must name what is installed on the service; got {value}. {_ALLOW}")
     if not allow_code:
         _check_code(tree)
@@ -69,6 +69,11 @@ def code_places(tree: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         for place, digest in code.items() if isinstance(code, Mapping) else ():
             if str(place).endswith(".py") and isinstance(digest, str):
                 yield str(place), digest
+
+
+def _names_study(key: tuple[str, ...], value: str) -> bool:
+    """Whether a text names a study where one may be named; elsewhere it would be a module of that name."""
+    return value.startswith("study:") and not {"init_from", "first", "warm_start"}.isdisjoint(key)
 
 
 def _check_code(tree: Mapping[str, Any]) -> None:

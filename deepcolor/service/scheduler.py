@@ -20,10 +20,12 @@ from deepcolor.service.options import Options
 from deepcolor.service.orders import Child, Order, is_alive, launch
 from deepcolor.service.queue import Queue
 from deepcolor.service.record import Process, Submission
-from deepcolor.service.shares import Claim, settle
+from deepcolor.service.shares import Claim, settle, worth_growing
 from deepcolor.service.telling import Teller
 
 _MOST_CRASHES = 3
+_GROW_AFTER_S = 300.0
+"""Since the last start of any: who has just come may soon end, or not be alone for long."""
 
 
 class Scheduler:
@@ -82,6 +84,8 @@ class Scheduler:
         for one in self.running:
             self._look_after(one)
         everything = self._queue.all()
+        running = {one.id for one in everything if one.state == "running"}
+        self._asked = {identity: pid for identity, pid in self._asked.items() if identity in running}
         for one in everything:
             if not one.told:
                 self._tell(one)
@@ -147,7 +151,7 @@ class Scheduler:
         running = [one for one in everything if one.state == "running"]
         queued = [one for one in everything if one.state == "queued"]
         total = self._supply.slots
-        if not queued or not total:
+        if not total:
             return
         claims = [
             Claim(one.id, one.user, one.priority, one.submitted_at, holds=len(one.slots) if one in running else 0)
@@ -155,10 +159,21 @@ class Scheduler:
         ]
         at_a_time = self._options.most_at_a_time(total)
         due = settle(claims, slots=total, at_a_time=at_a_time, limit_a_user=self._options.limit_a_user)
+        if not queued:
+            self._let_grow(running, worth_growing(claims, due, slots=total))
         free = sorted(set(range(total)) - {number for one in running for number in one.slots})
         for one in queued:
             if one.id in due:
                 free = self._start_or_wait(one, due, free, running)
+
+    def _let_grow(self, running: Sequence[Submission], claim: Claim | None) -> None:
+        """Let a submission that could use slots which have become free start again with them."""
+        starts = [one.started_at or 0.0 for one in running]
+        settled = not self._asked and time.time() - max(starts, default=0.0) > _GROW_AFTER_S
+        for one in running:
+            if settled and claim is not None and one.id == claim.id:
+                self._reporter.note(f"{one.name} of {one.user}: ends its epoch, and starts again with more slots")
+                self._ask_to_end(one)
 
     def _start_or_wait(
         self, one: Submission, due: Mapping[str, int], free: list[int], running: Sequence[Submission]

@@ -7,8 +7,11 @@ What runs is never sent away for another one, but it may have to do with fewer s
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+
+_WORTH_IT = 0.5
+"""A share that grows by less than this part of itself is not worth a new start."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,20 @@ def settle(claims: Sequence[Claim], *, slots: int, at_a_time: int, limit_a_user:
         chosen.append(following)
         waiting.remove(following)
     return _divided(chosen, slots)
+
+
+def worth_growing(running: Sequence[Claim], due: Mapping[str, int], *, slots: int) -> Claim | None:
+    """Return the submission that would gain most from starting again with its due, if that is worth it for any.
+
+    Args:
+        running: All that run; nothing waits.
+        due: Their slots, as `settle` gives them.
+        slots: How many there are.
+    """
+    free = slots - sum(claim.holds for claim in running)
+    gains = {claim.id: due.get(claim.id, 0) - claim.holds for claim in running}
+    able = [claim for claim in running if free >= gains[claim.id] >= max(1, _WORTH_IT * claim.holds)]
+    return max(able, key=lambda one: (gains[one.id] / one.holds, -one.at, one.id), default=None)
 
 
 def _divided(chosen: Sequence[Claim], slots: int) -> dict[str, int]:

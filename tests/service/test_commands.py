@@ -55,6 +55,15 @@ def test_a_pipeline_is_submitted_with_all_its_sweeps(api: Api) -> None:
     assert "both" in [one["name"] for one in listed]
 
 
+def test_a_sweep_may_start_from_a_study(tmp_path: Path) -> None:
+    """`study:NAME` is the name of a study where one can be named, and is taken for no module there."""
+    file = tmp_path / "colours.yaml"
+    sweep = SWEEP.format(study="colours").replace("stage: regressor", "stage: colorizer")
+    sweep = sweep.replace("}}", "}, first: 'study:faces', warm_start: [faces]}", 1).replace("grid", "tpe")
+    file.write_text(sweep.replace("first:", "sampler: tpe, trials: 3, first:") + "init: {init_from: 'study:faces'}\n")
+    assert said(tmp_path, "submit", str(file))["state"] == "queued"
+
+
 def test_code_comes_along_where_it_is_allowed(tmp_path: Path) -> None:
     """A loss in a file of the user's is refused, unless the workspace allows it: then its content is kept there, and
     the file may go.

@@ -5,7 +5,8 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deepcolor.service.shares import Claim, settle
+from deepcolor.app.supply import MachineSupply, Slots
+from deepcolor.service.shares import Claim, settle, worth_growing
 
 CLAIMS = st.lists(
     st.builds(
@@ -76,3 +77,24 @@ def test_what_runs_goes_on_with_less() -> None:
     running = claims("ann", holds=4)
     due = settle([*running, Claim("new", "bob", 100, 5.0)], slots=4, at_a_time=4, limit_a_user=None)
     assert due == {"ann-0": 2, "new": 2}
+
+
+def test_a_share_grows_where_that_is_worth_a_start() -> None:
+    """One that holds two of eight slots alone starts again with all; one that holds seven does not, nor does anyone
+    while there is nothing free.
+    """
+    for holds, grows in ((2, True), (5, True), (6, False), (7, False), (8, False)):
+        running = claims("ann", holds=holds)
+        due = settle(running, slots=8, at_a_time=4, limit_a_user=None)
+        assert (worth_growing(running, due, slots=8) is not None) == grows
+    two = [Claim("a", "ann", 0, 0.0, holds=1), Claim("b", "bob", 0, 1.0, holds=7)]
+    assert worth_growing(two, settle(two, slots=8, at_a_time=4, limit_a_user=None), slots=8) is None
+
+
+def test_a_part_of_a_machine_has_its_own_gpus_and_the_threads_of_the_whole() -> None:
+    """Two submissions on different slots never share a GPU that is one slot's, and what decides the last bits of a
+    figure does not hang on the share.
+    """
+    machine = MachineSupply(Slots(4, 3, ("cuda:0", "cuda:1", "cuda:2", "cuda:3")))
+    assert machine.part((1, 3)) == Slots(2, 3, ("cuda:1", "cuda:3"))
+    assert MachineSupply(Slots(4, 3, ())).part((0,)) == Slots(1, 3, ())

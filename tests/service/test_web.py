@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import sys
 import urllib.error
 import urllib.request
 from typing import Any
@@ -10,6 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from deepcolor.errors import DeepcolorError, StudyError, UserError
+from deepcolor.service import serving
 from deepcolor.service.client import Service
 from deepcolor.service.submitting import Draft, read_draft
 from tests.service.conftest import SWEEP, Api, token
@@ -85,6 +87,15 @@ def test_what_is_not_installed_cannot_be_submitted(api: Api, text: str, said: st
     with pytest.raises(UserError, match=said):
         api.of("bob").submit(Draft(text.replace("{study}", "refused").replace("{{", "{").replace("}}", "}")))
     assert "refused" not in [one.name for one in api.queue.all()]
+
+
+def test_without_its_libraries_the_service_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A package that is missing is one line with the command that installs it."""
+    monkeypatch.delitem(sys.modules, "deepcolor.service.web")
+    monkeypatch.delattr("deepcolor.service.web")
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    with pytest.raises(UserError, match=r"got no uvicorn. Install them with: pip install 'deepcolor\[service\]'"):
+        serving._web()
 
 
 def test_what_is_no_request_is_refused_in_a_line(api: Api) -> None:
