@@ -54,7 +54,7 @@ class End:
 
 def main() -> None:
     """Carry out the order that stands on standard input."""
-    sys.stdout, sys.stderr = Guarded(sys.stdout), Guarded(sys.stderr)  # type: ignore[assignment]
+    sys.stdout, sys.stderr = Guarded(sys.stdout), Guarded(sys.stderr)
     logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(message)s", level=logging.WARNING)
     _LOG.setLevel(logging.INFO)
     try:

@@ -35,7 +35,7 @@ def test_nothing_is_lost_when_many_write_at_once(tmp_path: Path) -> None:
             queue.change(made.id, lambda now: replace(now, priority=now.priority + 1))
         queue.change(made.id, lambda now: replace(now, state="paused"))
 
-    at_once(*(lambda name=f"s{number}": work(name) for number in range(8)))  # type: ignore[misc]
+    at_once(*(lambda name=f"s{number}": work(name) for number in range(8)))
     queue = Queue(Workspace.at(tmp_path))
     found = queue.all()
     assert sorted(one.name for one in found) == [f"s{number}" for number in range(8)]

@@ -117,9 +117,12 @@ def test_an_encoder_can_begin_anew_while_the_rest_is_taken_over(
     ]
     assert all(parents)
     refs = [InitWeights(read_description(each).weights_sha256, each, "colorizer@1") for each in parents if each]
-    again = {"stage": "transfer", "init_from": "colorizer@1", "encoder_from": "weights", "to_epoch": 1}
+    again: dict[str, Any] = {"stage": "transfer", "init_from": "colorizer@1", "encoder_from": "weights", "to_epoch": 1}
     anew = prepared.segment(tmp_path, init=refs[0], freeze="encoder", **again, **form, lr=1e-9)
-    assert anew.trajectory.digest != replace_start(prepared, tmp_path, refs[0], form).trajectory.digest
+    same = prepared.segment(
+        tmp_path, init=refs[0], freeze="encoder", **{**again, "encoder_from": "model"}, **form, lr=1e-9
+    )
+    assert anew.trajectory.digest != same.trajectory.digest
     result = advance(anew).result
     assert result is not None
     assert parents[0] is not None
@@ -135,12 +138,6 @@ def test_an_encoder_can_begin_anew_while_the_rest_is_taken_over(
     assert all(value.allclose(decoders[1][name]) for name, value in decoders[0].items())
     with pytest.raises(ModelError, match="encoder_from: weights needs a known encoder"):
         advance(prepared.segment(tmp_path, init=refs[1], **again))
-
-
-def replace_start(prepared: Prepared, store: Path, init: InitWeights, form: dict[str, Any]) -> Any:
-    """The same training with the encoder of its parent."""
-    options = {"stage": "transfer", "init_from": "colorizer@1", "freeze": "encoder", "lr": 1e-9, "to_epoch": 1}
-    return prepared.segment(store, init=init, **options, **form)
 
 
 def test_a_colorizer_begins_with_the_mean_colour_that_a_regressor_tells(prepared: Prepared, tmp_path: Path) -> None:
