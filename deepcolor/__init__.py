@@ -10,6 +10,7 @@ folder.
 __version__ = "0.1.0"
 __all__ = [
     "Cluster",
+    "SlurmProfile",
     "Study",
     "__version__",
     "colorize",
@@ -27,7 +28,7 @@ __all__ = [
 if TYPE_CHECKING:
     from typing import Any
 
-    from deepcolor.api import Cluster, draw, pipeline, plan, prepare, promote, pull, sweep
+    from deepcolor.api import Cluster, SlurmProfile, draw, pipeline, plan, prepare, promote, pull, sweep
     from deepcolor.inference import colorize, load
     from deepcolor.study import Study, open_study
 

@@ -17,7 +17,7 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deepcolor.app.how import Cluster, How
+from deepcolor.app.how import Cluster, How, SlurmProfile, cluster_at
 from deepcolor.app.reporter import Reporter
 from deepcolor.config.load import load_pipeline, sweep_of
 from deepcolor.config.schema import Sweep
@@ -32,7 +32,19 @@ if TYPE_CHECKING:
     from deepcolor.registry.promotion import Promotion
     from deepcolor.search.plan.price import Cost
 
-__all__ = ["Cluster", "Study", "draw", "open_study", "pipeline", "plan", "prepare", "promote", "pull", "sweep"]
+__all__ = [
+    "Cluster",
+    "SlurmProfile",
+    "Study",
+    "draw",
+    "open_study",
+    "pipeline",
+    "plan",
+    "prepare",
+    "promote",
+    "pull",
+    "sweep",
+]
 
 if in_kernel():
     without_widgets()
@@ -50,7 +62,7 @@ def sweep(
     workers: int | None = None,
     device: str = "auto",
     slots_per_gpu: int | None = None,
-    cluster: str | Cluster | None = None,
+    cluster: str | Cluster | SlurmProfile | None = None,
     extend: bool = False,
     storage: str | None = None,
     tracking_uri: str | None = None,
@@ -67,7 +79,7 @@ def sweep(
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
         slots_per_gpu: Trainings that share each GPU; None: one.
         cluster: A Dask cluster to train on: `tcp://HOST:PORT`, `tls://HOST:PORT` or its scheduler file; a `Cluster`
-            where certificates must be named.
+            where certificates must be named. Or jobs of SLURM's: `slurm`, `slurm:NAME`, or a `SlurmProfile`.
         extend: Let a study grow to a sweep that has changed.
         storage: Where studies are kept, such as `postgresql+psycopg://USER@HOST/DATABASE`; None: as DEEPCOLOR_STORAGE
             says, or the workspace's settings, else in a file of its own.
@@ -112,7 +124,7 @@ def pipeline(
     workers: int | None = None,
     device: str = "auto",
     slots_per_gpu: int | None = None,
-    cluster: str | Cluster | None = None,
+    cluster: str | Cluster | SlurmProfile | None = None,
     name: str | None = None,
     force: bool = False,
     storage: str | None = None,
@@ -169,7 +181,7 @@ def plan(
     workers: int | None = None,
     device: str = "auto",
     slots_per_gpu: int | None = None,
-    cluster: str | Cluster | None = None,
+    cluster: str | Cluster | SlurmProfile | None = None,
     extend: bool = False,
     storage: str | None = None,
     reporter: Reporter | None = None,
@@ -342,5 +354,5 @@ def pull(ref: str, folder: Where, *, workspace: Where = ".", tracking_uri: str |
     return pull_version(ref, Path(folder), tracking_uri=Workspace.at(Path(workspace)).store_uri(tracking_uri))
 
 
-def _cluster(named: str | Cluster | None) -> Cluster | None:
-    return Cluster.at(named) if isinstance(named, str) else named
+def _cluster(named: str | Cluster | SlurmProfile | None) -> Cluster | SlurmProfile | None:
+    return cluster_at(named) if isinstance(named, str) else named

@@ -246,7 +246,7 @@ def study_view(title: str, snapshot: Snapshot, *, ended: bool = False) -> _Shown
         ended: It is the last one: nothing is running any more.
     """
     if ended:
-        snapshot = replace(snapshot, running=())
+        snapshot = replace(snapshot, running=(), workers="")
         took = f"took {duration(snapshot.elapsed_s)}"
         said = f"{took}, {snapshot.epochs_per_s:.2g} epochs/s" if snapshot.trained_epochs else took
     else:
@@ -255,9 +255,9 @@ def study_view(title: str, snapshot: Snapshot, *, ended: bool = False) -> _Shown
     total = snapshot.total + snapshot.to_confirm
     head = f"<b>{_html(title)}</b> {_progress(snapshot.done, total)} {_html(counts(snapshot))}"
     rows = [_running(trial, objective=snapshot.objective) for trial in snapshot.running]
-    lines = [head, *(_html(line) for line in (said, found) if line)]
+    lines = [head, *(_html(line) for line in (said, found, snapshot.workers) if line)]
     html = "".join(f"<div>{line}</div>" for line in lines) + (table_html((), rows) if rows else "")
-    text = [f"{title}: {counts(snapshot)}", said, found, *("  ".join(row).rstrip() for row in rows)]
+    text = [f"{title}: {counts(snapshot)}", said, found, snapshot.workers, *("  ".join(row).rstrip() for row in rows)]
     return _Shown(html, _plain("\n".join(line for line in text if line)))
 
 

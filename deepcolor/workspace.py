@@ -271,6 +271,11 @@ class Workspace:
         """Tells this workspace from every other one, wherever it is mounted."""
         return self.studies / ".store-id"
 
+    @property
+    def job_logs(self) -> Path:
+        """What jobs of SLURM's have said; of those that ended well nothing is kept."""
+        return self.studies / ".jobs"
+
     def identified(self) -> str:
         """Return what that file says; the first call makes it.
 

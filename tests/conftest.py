@@ -14,8 +14,11 @@ from hypothesis import HealthCheck, settings
 
 from deepcolor.cli import console
 from deepcolor.tracking import writer
-from tests.postgres import HOW, MISSING, Postgres, needed, shared_postgres
+from tests import postgres as a_postgres
+from tests import slurm as a_slurm
+from tests.postgres import Postgres, shared_postgres
 from tests.processes import ForkedWriter
+from tests.slurm import Slurm, start_slurm
 
 # How long a machine takes says nothing about what is tested; tests must not fail on a busy one.
 # Examples are new ones each time, in CI too.
@@ -46,19 +49,28 @@ def pytest_collection_finish() -> None:
 def pytest_terminal_summary(terminalreporter: TerminalReporter) -> Iterator[None]:
     """Say last what was not tested for want of a program."""
     yield
-    missing = [report for report in terminalreporter.stats.get("skipped", ()) if MISSING in str(report.longrepr)]
-    if missing:
-        terminalreporter.write_line(
-            f"NOT TESTED: PostgreSQL is missing, {len(missing)} tests were skipped. Install it: {HOW}.",
-            red=True,
-            bold=True,
-        )
+    for part in (a_postgres, a_slurm):
+        skipped = terminalreporter.stats.get("skipped", ())
+        missing = [report for report in skipped if part.MISSING in str(report.longrepr)]
+        if missing:
+            terminalreporter.write_line(
+                f"NOT TESTED: {part.MISSING}, {len(missing)} tests were skipped. Install it: {part.HOW}.",
+                red=True,
+                bold=True,
+            )
 
 
 @pytest.fixture(scope="session")
 def postgres(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Postgres:
     """The PostgreSQL that all tests share."""
-    return shared_postgres(tmp_path_factory, needed())
+    return shared_postgres(tmp_path_factory, a_postgres.needed())
+
+
+@pytest.fixture(scope="session")
+def slurm_cluster() -> Slurm:
+    """The SLURM that the tests of this process share."""
+    a_slurm.needed()
+    return start_slurm()
 
 
 @pytest.fixture(autouse=True)

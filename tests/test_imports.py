@@ -18,7 +18,7 @@ FACES = ("cli/", "service/")
 PRINT_TOO = {
     "__main__.py": "the command line has not been imported yet",
     "app/signals.py": "the last words of a process that cannot end in any other way",
-    "execution/admission.py": "a worker process says why a driver does not use it, to whoever reads its job's log",
+    "execution/admission.py": "a worker process says what its driver will not hear of, to whoever reads its job's log",
     "config/reference.py": "a program of its own: `make docs`",
     "notebook.py": "a cell's output is to a notebook what a terminal is to the command line",
     "tracking/writer.py": "what libraries print in its process is printed without secrets",

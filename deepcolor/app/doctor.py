@@ -21,9 +21,11 @@ from deepcolor.errors import DeepcolorError
 from deepcolor.limits import check_room
 from deepcolor.mounts import mount_of
 from deepcolor.printable import shown_uri, tracking_option, without_secrets
+from deepcolor.words import duration
 from deepcolor.workspace import STATE_FOLDERS, Workspace
 
 if TYPE_CHECKING:
+    from deepcolor.execution.profile import SlurmProfile
     from deepcolor.execution.reach import Cluster
 
 State = Literal["well", "note", "wrong"]
@@ -75,7 +77,7 @@ def examine(
     *,
     tracking_uri: str,
     device: str = "auto",
-    cluster: Cluster | None = None,
+    cluster: Cluster | SlurmProfile | None = None,
     reporter: Reporter = SILENT,
 ) -> list[Finding]:
     """Look at folders, databases, the tracking store, devices, versions and data, and say what each needs.
@@ -100,7 +102,7 @@ def examine(
         ("tracking", partial(_tracking, workspace, tracking_uri)),
         ("devices", partial(_devices, device))
         if cluster is None
-        else ("cluster", partial(_workers, cluster, workspace)),
+        else ("cluster", partial(_cluster, cluster, workspace)),
         ("data", partial(_data, workspace, reporter)),
     )
     found: list[Finding] = []
@@ -293,6 +295,35 @@ def _devices(device: str) -> Iterator[Finding]:
     where = ", ".join(dict.fromkeys(found.devices)) or f"the CPU, {counted(cores(), 'core')}"
     said = f"{counted(found.workers, 'worker')} on {where}; {counted(found.threads, 'thread')} each"
     yield Finding("devices", "note" if found.note else "well", said, found.note)
+
+
+def _cluster(cluster: Cluster | SlurmProfile, workspace: Workspace) -> Iterator[Finding]:
+    from deepcolor.execution.reach import Cluster
+
+    yield from _workers(cluster, workspace) if isinstance(cluster, Cluster) else _jobs(cluster, workspace)
+
+
+def _jobs(profile: SlurmProfile, workspace: Workspace) -> Iterator[Finding]:
+    """Whether SLURM answers, and would take the jobs of a profile; none is submitted."""
+    from deepcolor.execution.profile import time_s
+    from deepcolor.execution.site import check_installed, try_jobs
+    from deepcolor.execution.squeue import ask
+
+    check_installed()
+    yield Finding("slurm", "well", f"{ask('sinfo', '--version').strip()} answers")
+    gpus = f", {counted(profile.gpus_a_job, 'GPU')}" if profile.gpus_a_job else ""
+    each = f"{counted(profile.cpus, 'CPU')}{gpus} for {duration(time_s(profile.time))}"
+    at_once = f"{counted(profile.slots_a_job, 'training')} at a time"
+    said = f"up to {counted(profile.max_jobs, 'job')}, each of {each}, {at_once}"
+    refused = try_jobs(profile, workspace)
+    if refused:
+        yield Finding("profile", "wrong", f"{said}; sbatch refuses them: {refused}", "Correct the profile.")
+    else:
+        yield Finding("profile", "well", said)
+    mount = mount_of(_nearest(workspace.studies))
+    if mount is not None and not mount.is_network:
+        said = f"the workspace is on {mount.kind} ({mount.point})"
+        yield Finding("nodes", "note", said, "Make sure that the nodes see it, too.")
 
 
 def _workers(cluster: Cluster, workspace: Workspace) -> Iterator[Finding]:

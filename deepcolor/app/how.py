@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deepcolor.app.reporter import SILENT, Reporter
 from deepcolor.errors import UserError
+from deepcolor.execution.profile import SlurmProfile, find_profile, is_slurm
 from deepcolor.execution.reach import Cluster
 from deepcolor.workspace import Workspace
 
@@ -16,7 +18,36 @@ if TYPE_CHECKING:
     from deepcolor.execution.post import Slots
 
 
-__all__ = ["Cluster", "How"]
+__all__ = ["Cluster", "How", "SlurmProfile", "cluster_at"]
+
+
+def cluster_at(
+    named: str | None,
+    *,
+    profile: Path | None = None,
+    ca: Path | None = None,
+    cert: Path | None = None,
+    key: Path | None = None,
+) -> Cluster | SlurmProfile:
+    """Return the cluster that a user has named.
+
+    Args:
+        named: The address of a Dask scheduler, its scheduler file, or `slurm`, `slurm:NAME`.
+        profile: A file with the profile of a site with SLURM.
+        ca: See `Cluster`, and so are the others.
+        cert: As there.
+        key: As there.
+    Raises:
+        UserError: It is none of these, a file is missing or wrong, or an address and a profile are given.
+    """
+    if named is None or is_slurm(named):
+        return find_profile(named, file=profile)
+    if profile is not None:
+        raise UserError(
+            f"--cluster-profile: must be given with --cluster slurm, or alone; got it with --cluster {named}. "
+            "Leave one of them out."
+        )
+    return Cluster.at(named, ca=ca, cert=cert, key=key)
 
 
 @dataclass(frozen=True)
@@ -37,8 +68,8 @@ class How:
     reporter: Reporter = SILENT
     slots_per_gpu: int | None = None
     """Trainings that share a GPU; None: one."""
-    cluster: Cluster | None = None
-    """The cluster to train on, which makes `dask` the executor."""
+    cluster: Cluster | SlurmProfile | None = None
+    """The cluster to train on, which makes `dask` the executor; or the profile of one with SLURM, and then `slurm`."""
     part: Slots | None = None
     """What may be used of this machine, or of the cluster's workers, where others share it; None: all."""
 
@@ -51,17 +82,22 @@ class How:
         """
         if self.cluster is None:
             return self.executor
-        if self.executor not in {"local", "dask"}:
+        kind = "slurm" if isinstance(self.cluster, SlurmProfile) else "dask"
+        if self.executor not in {"local", kind}:
             raise UserError(
-                f"--cluster: must be used by the executor dask; got --executor {self.executor}. Leave one of them out."
+                f"--cluster: must be used by the executor {kind}; got --executor {self.executor}. "
+                "Leave one of them out."
             )
+        where, better = "slurm", "processes in its profile"
+        if isinstance(self.cluster, Cluster):
+            where, better = self.cluster.address, "deepcolor worker --slots"
         for option, number in (("--workers", self.workers), ("--slots-per-gpu", self.slots_per_gpu)):
             if number is not None:
                 raise UserError(
                     f"{option}: must be said where the workers are started; got {number} with --cluster "
-                    f"{self.cluster.address}. Use deepcolor worker --slots, and leave it out here."
+                    f"{where}. Use {better}, and leave it out here."
                 )
-        return "dask"
+        return kind
 
     def make_executor(self, run: RunSegment | None = None) -> Executor:
         """The executor asked for; its processes start with the first segment.
@@ -75,9 +111,17 @@ class How:
         if kind in {"serial", "local"} and run is None and self.part is None and (note := self.slots().note):
             self.reporter.warn(note)
         make = partial(make_executor, run=run) if run is not None else make_executor
-        if kind == "dask":
+        if kind in {"dask", "slurm"}:
             make = partial(make, cluster=self.cluster, workspace=self.workspace, say=self.reporter.note)
         return make(kind, workers=self.workers, device=self.device, slots_per_gpu=self.slots_per_gpu, part=self.part)
+
+    def measured_on(self, slots: int) -> int:
+        """How many of an executor's slots a measurement takes: on SLURM those of one job, for jobs share nothing.
+
+        Args:
+            slots: How many there are in all.
+        """
+        return self.cluster.slots_a_job if isinstance(self.cluster, SlurmProfile) else slots
 
     def slots(self, executor: Executor | None = None) -> Slots:
         """How that executor is cut to its machines.
@@ -90,11 +134,13 @@ class How:
         if self.kind == "dask":
             from deepcolor.execution.remote import ClusterExecutor, cluster_slots
 
-            assert self.cluster is not None
+            assert isinstance(self.cluster, Cluster)
             if isinstance(executor, ClusterExecutor):
                 return executor.cut
             self.cluster.check()
             return cluster_slots(self.cluster, workspace=self.workspace, say=self.reporter.note)
+        if isinstance(self.cluster, SlurmProfile):
+            return self.cluster.slots
         if self.executor == "serial":
             return slots(workers=1, device=self.device)
         if self.part is not None:

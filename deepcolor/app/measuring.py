@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -188,7 +189,7 @@ class Calibration:
         setting = job.work.forms()[form]
         first = self._executor is None
         if first:
-            self._how.reporter.note(f"measuring on {counted(machine.workers, 'worker')}")
+            self._how.reporter.note(f"measuring on {counted(self._how.measured_on(machine.workers), 'worker')}")
         started = time.perf_counter()
         outcomes = self._run(job, setting, machine=machine)
         elapsed_s = time.perf_counter() - started
@@ -212,12 +213,15 @@ class Calibration:
 
         keep(Code(setting.code, self._how.workspace.code))
         executor = self._executor = self._executor or self._start()
-        for seed in range(machine.workers):
+        wanted = self._how.measured_on(machine.workers)
+        for seed in range(wanted):
             executor.submit(self._segment(job, setting, seed=seed))
         outcomes: list[SegmentOutcome] = []
-        deadline = time.monotonic() + _CALIBRATION_TIMEOUT_S
-        while len(outcomes) < machine.workers:
+        # A job may wait in its queue for hours.
+        deadline = math.inf if self._how.kind == "slurm" else time.monotonic() + _CALIBRATION_TIMEOUT_S
+        while len(outcomes) < wanted:
             for event in executor.events(1.0):
+                deadline = min(deadline, time.monotonic() + _CALIBRATION_TIMEOUT_S)
                 if isinstance(event, Failed):
                     raise SegmentError(f"calibration: {event.reason}")
                 if isinstance(event, Finished):

@@ -54,6 +54,7 @@ def _register() -> None:
         plan,
         promote,
         service,
+        slurm,
         stages,
         storage,
         studies,
@@ -66,7 +67,19 @@ def _register() -> None:
 
     for panel, commands in (
         ("Start", (demo.demo, doctor.doctor, benchmark.benchmark)),
-        ("Search", (stages.stages, plan.plan, sweep.sweep, pipeline.pipeline, worker.worker, studies.studies, ui.ui)),
+        (
+            "Search",
+            (
+                stages.stages,
+                plan.plan,
+                sweep.sweep,
+                pipeline.pipeline,
+                worker.worker,
+                slurm.slurm,
+                studies.studies,
+                ui.ui,
+            ),
+        ),
         (
             "Share a machine",
             (service.service, service.submit, service.pause, service.resume, service.cancel, service.stop),

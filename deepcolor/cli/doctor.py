@@ -11,6 +11,7 @@ from deepcolor.cli.options import (
     ClusterCertOption,
     ClusterKeyOption,
     ClusterOption,
+    ClusterProfileOption,
     DebugOption,
     DeviceOption,
     JsonOption,
@@ -31,6 +32,7 @@ _SIGNS = {"well": "ok", "note": "note", "wrong": "WRONG"}
 def doctor(
     device: DeviceOption = "auto",
     cluster: ClusterOption = None,
+    cluster_profile: ClusterProfileOption = None,
     cluster_ca: ClusterCaOption = None,
     cluster_cert: ClusterCertOption = None,
     cluster_key: ClusterKeyOption = None,
@@ -59,7 +61,7 @@ def doctor(
         place,
         tracking_uri=tracking_uri(place, tracking),
         device=device,
-        cluster=cluster_of(cluster, ca=cluster_ca, cert=cluster_cert, key=cluster_key),
+        cluster=cluster_of(cluster, profile=cluster_profile, ca=cluster_ca, cert=cluster_cert, key=cluster_key),
         reporter=ConsoleReporter(),
     )
     wrong = [each for each in found if each.state == "wrong"]

@@ -231,6 +231,8 @@ def view(title: str, snapshot: Snapshot) -> RenderableType:
         lines.append(_line(f"  {said}"))
     if snapshot.best is not None:
         lines.append(_line(f"  {best(snapshot)}  {params_line(snapshot.best.params)}"))
+    if snapshot.workers:
+        lines.append(_line(f"  {snapshot.workers}"))
     lines += [_line(row) for row in _running(snapshot)]
     return Group(*lines)
 
@@ -295,4 +297,5 @@ def _line(text: str, *, style: str = "") -> Any:
 
 
 def _all(snapshot: Snapshot) -> str:
-    return ", ".join(part for part in (counts(snapshot), best(snapshot), pace(snapshot)) if part)
+    parts = (counts(snapshot), best(snapshot), pace(snapshot), snapshot.workers)
+    return ", ".join(part for part in parts if part)

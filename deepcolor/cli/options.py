@@ -30,7 +30,7 @@ from deepcolor.settings import SETTINGS_FILE, STORAGE_VARIABLE
 from deepcolor.workspace import Workspace, check_store_uri
 
 if TYPE_CHECKING:
-    from deepcolor.app.how import Cluster
+    from deepcolor.app.how import Cluster, SlurmProfile
 
 COMMON = "Common options"
 
@@ -142,9 +142,9 @@ ExecutorOption = Annotated[
     str,
     typer.Option(
         "--executor",
-        metavar="serial|local|dask|FILE.py:NAME",
-        help="Train in this process, on worker processes of this machine, on a Dask cluster (--cluster), or with an "
-        "executor of your own (docs/extending.md).",
+        metavar="serial|local|dask|slurm|FILE.py:NAME",
+        help="Train in this process, on worker processes of this machine, on a Dask cluster or in jobs of SLURM's "
+        "(--cluster), or with an executor of your own (docs/extending.md).",
     ),
 ]
 WorkersOption = Annotated[
@@ -166,9 +166,18 @@ ClusterOption = Annotated[
     str | None,
     typer.Option(
         "--cluster",
-        metavar="ADDRESS",
-        help="Train on the workers of a Dask cluster: tcp://HOST:PORT, tls://HOST:PORT, or its scheduler file (.json); "
-        "see docs/cluster.md.",
+        metavar="ADDRESS|slurm[:NAME]",
+        help="Train on the workers of a Dask cluster: tcp://HOST:PORT, tls://HOST:PORT, or its scheduler file (.json). "
+        "Or in jobs of SLURM's, as ~/.config/deepcolor/slurm.yaml (NAME.yaml) says; see docs/cluster.md.",
+    ),
+]
+ClusterProfileOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--cluster-profile",
+        metavar="FILE",
+        help="Train in jobs of SLURM's, as this file says.",
+        show_default="~/.config/deepcolor/slurm.yaml with --cluster slurm",
     ),
 ]
 _CERTIFICATES = "Certificates of a cluster"
@@ -234,6 +243,11 @@ def workspace_at(root: Path, storage: str | None) -> Workspace:
     return place
 
 
+def on_command_line(value: str | None) -> str | None:
+    """Return a storage or tracking URI if it was given there; None where a variable named it."""
+    return value if value in _on_command_line else None
+
+
 def with_storage(workspace: Workspace) -> str:
     """Return the options that a command needs to find the same workspace and the same studies."""
     named = workspace.named_storage
@@ -241,17 +255,19 @@ def with_storage(workspace: Workspace) -> str:
     return in_workspace(workspace.root) + storage
 
 
-def cluster_of(address: str | None, *, ca: Path | None, cert: Path | None, key: Path | None) -> Cluster | None:
+def cluster_of(
+    named: str | None, *, profile: Path | None, ca: Path | None, cert: Path | None, key: Path | None
+) -> Cluster | SlurmProfile | None:
     """Return the cluster that the options name; None where they name none.
 
     Raises:
-        UserError: The address or a file is wrong.
+        UserError: The address, the profile or a file is wrong.
     """
-    if address is None:
+    if named is None and profile is None:
         return None
-    from deepcolor.app.how import Cluster
+    from deepcolor.app.how import cluster_at
 
-    return Cluster.at(address, ca=ca, cert=cert, key=key)
+    return cluster_at(named, profile=profile, ca=ca, cert=cert, key=key)
 
 
 def in_workspace(root: Path) -> str:

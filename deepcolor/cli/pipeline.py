@@ -17,6 +17,7 @@ from deepcolor.cli.options import (
     ClusterCertOption,
     ClusterKeyOption,
     ClusterOption,
+    ClusterProfileOption,
     DebugOption,
     DeviceOption,
     ExecutorOption,
@@ -64,6 +65,7 @@ def pipeline(
     device: DeviceOption = "auto",
     slots_per_gpu: SlotsPerGpuOption = None,
     cluster: ClusterOption = None,
+    cluster_profile: ClusterProfileOption = None,
     cluster_ca: ClusterCaOption = None,
     cluster_cert: ClusterCertOption = None,
     cluster_key: ClusterKeyOption = None,
@@ -104,7 +106,7 @@ def pipeline(
         resume=resume,
         reporter=reporter,
         slots_per_gpu=slots_per_gpu,
-        cluster=cluster_of(cluster, ca=cluster_ca, cert=cluster_cert, key=cluster_key),
+        cluster=cluster_of(cluster, profile=cluster_profile, ca=cluster_ca, cert=cluster_cert, key=cluster_key),
     )
     results = run_pipeline(parsed, how, own_name=own_name, force=force)
     show_pipeline(parsed, results, place)

@@ -14,6 +14,7 @@ from deepcolor.cli.options import (
     ClusterCertOption,
     ClusterKeyOption,
     ClusterOption,
+    ClusterProfileOption,
     DebugOption,
     DeviceOption,
     ExecutorOption,
@@ -49,6 +50,7 @@ def plan(
     device: DeviceOption = "auto",
     slots_per_gpu: SlotsPerGpuOption = None,
     cluster: ClusterOption = None,
+    cluster_profile: ClusterProfileOption = None,
     cluster_ca: ClusterCaOption = None,
     cluster_cert: ClusterCertOption = None,
     cluster_key: ClusterKeyOption = None,
@@ -87,7 +89,7 @@ def plan(
         device,
         reporter=ConsoleReporter(),
         slots_per_gpu=slots_per_gpu,
-        cluster=cluster_of(cluster, ca=cluster_ca, cert=cluster_cert, key=cluster_key),
+        cluster=cluster_of(cluster, profile=cluster_profile, ca=cluster_ca, cert=cluster_cert, key=cluster_key),
     )
     _show(plan_file(file, how, overrides=override or (), extend=extend))
 

@@ -24,7 +24,6 @@ from deepcolor.cli.options import (
     StorageOption,
     TrackingOption,
     WorkspaceOption,
-    cluster_of,
     command_lines,
     in_workspace,
     tracking_uri,
@@ -97,6 +96,7 @@ def service(
 
       deepcolor service --cluster tcp://login1:8786 --host 0.0.0.0 --token-file tokens.txt
     """
+    from deepcolor.app.how import Cluster
     from deepcolor.service.options import options_of
     from deepcolor.service.serving import run_service
 
@@ -110,7 +110,9 @@ def service(
     run_service(
         place,
         options=options,
-        cluster=cluster_of(options.cluster, ca=cluster_ca, cert=cluster_cert, key=cluster_key),
+        cluster=None
+        if options.cluster is None
+        else Cluster.at(options.cluster, ca=cluster_ca, cert=cluster_cert, key=cluster_key),
         tracking_uri=tracking_uri(place, tracking),
         device=device,
         reporter=ConsoleReporter(),

@@ -17,6 +17,7 @@ from deepcolor.cli.options import (
     ClusterCertOption,
     ClusterKeyOption,
     ClusterOption,
+    ClusterProfileOption,
     DebugOption,
     DeviceOption,
     ExecutorOption,
@@ -60,6 +61,7 @@ def sweep(
     device: DeviceOption = "auto",
     slots_per_gpu: SlotsPerGpuOption = None,
     cluster: ClusterOption = None,
+    cluster_profile: ClusterProfileOption = None,
     cluster_ca: ClusterCaOption = None,
     cluster_cert: ClusterCertOption = None,
     cluster_key: ClusterKeyOption = None,
@@ -108,7 +110,7 @@ def sweep(
         resume=resume,
         reporter=ConsoleReporter(),
         slots_per_gpu=slots_per_gpu,
-        cluster=cluster_of(cluster, ca=cluster_ca, cert=cluster_cert, key=cluster_key),
+        cluster=cluster_of(cluster, profile=cluster_profile, ca=cluster_ca, cert=cluster_cert, key=cluster_key),
     )
     summary = run_sweep(parsed, how)
     show_summary(summary, how.workspace, how.tracking_uri)

@@ -47,6 +47,29 @@ def worker(
             show_default="the one that leads to the scheduler",
         ),
     ] = None,
+    lifetime: Annotated[
+        float | None,
+        typer.Option(
+            "--lifetime",
+            metavar="SECONDS",
+            help="End after this long, as when asked to, such as before a job's time limit.",
+            show_default="when asked to",
+        ),
+    ] = None,
+    lifetime_stagger: Annotated[
+        float,
+        typer.Option("--lifetime-stagger", metavar="SECONDS", help="End up to this much earlier, at a random moment."),
+    ] = 0.0,
+    scratch: Annotated[
+        str | None,
+        typer.Option(
+            "--scratch",
+            metavar="FOLDER",
+            help="Copy decoded pictures to this folder of the machine's own disk, once, and train from there; may hold "
+            "variables, such as '$TMPDIR'.",
+            show_default="train from the workspace",
+        ),
+    ] = None,
     allow_versions: Annotated[
         bool,
         typer.Option(
@@ -86,5 +109,8 @@ def worker(
         slots_per_gpu=slots_per_gpu,
         threads=threads,
         interface=interface,
+        lifetime_s=lifetime,
+        stagger_s=lifetime_stagger,
+        scratch=scratch,
         allow_versions=allow_versions,
     )

@@ -30,21 +30,20 @@ _MAX_DEPTH = 32
 _MAX_NODES = 100_000
 
 
-def read_mapping(path: Path, *, kind: str) -> dict[str, Any]:
+def read_mapping(path: Path, *, kind: str, see: str = "docs/sweep-files.md") -> dict[str, Any]:
     """Read a YAML file whose outermost level is a mapping.
 
     Args:
         path: The file.
         kind: What it should be, for messages: "sweep", "pipeline".
+        see: The page that explains it.
     Raises:
         ConfigError: The file is missing, unreadable, too large, no valid YAML, or no mapping.
     """
     tree = parse(_text_of(path, kind=kind), where=str(path))
     if not isinstance(tree, dict):
         got = "an empty file" if tree is None else f"a {'list' if isinstance(tree, list) else 'single value'}"
-        raise ConfigError(
-            f"{kind} file: must be a mapping of keys and values; got {got} ({path}). See docs/sweep-files.md."
-        )
+        raise ConfigError(f"{kind} file: must be a mapping of keys and values; got {got} ({path}). See {see}.")
     return tree
 
 

@@ -26,6 +26,16 @@ STATED_FOR_S = 120.0
 """A driver repeats its statement more often than that; older ones are of drivers that were killed."""
 
 
+def tell(line: str) -> None:
+    """Say something on this worker's terminal, or in its job's log."""
+    print(f"worker: {line}", file=sys.stderr, flush=True)  # noqa: T201  # nobody else would hear of it
+
+
+def job_here() -> str:
+    """Return the number of the job of SLURM's that this process is a part of; empty outside of one."""
+    return os.environ.get("SLURM_JOB_ID", "")
+
+
 def versions_here() -> dict[str, str]:
     """Return the versions that numbers depend on, and without which nothing can be exchanged.
 
@@ -96,7 +106,7 @@ async def admit(asked: Mapping[str, Any], *, dask_worker: Any) -> dict[str, Any]
     """Let this worker work for a driver, if it may; runs in its event loop.
 
     Returns:
-        `refused` (empty if it may), `host`, `threads` and `device`.
+        `refused` (empty if it may), `host`, `threads`, `device`, and the `job` of SLURM's that it is a part of.
     """
     post = getattr(dask_worker, "post", None)
     root = post.root if post else None
@@ -104,6 +114,7 @@ async def admit(asked: Mapping[str, Any], *, dask_worker: Any) -> dict[str, Any]
         "host": platform.node(),
         "threads": post.threads if post else dask_worker.state.nthreads,
         "device": (post.label or post.device or "") if post else "",
+        "job": job_here(),
         "refused": "",
     }
     if getattr(dask_worker, "leaves", False):
@@ -111,7 +122,7 @@ async def admit(asked: Mapping[str, Any], *, dask_worker: Any) -> dict[str, Any]
     refused = refusal(asked, root=root, any_version=post is not None and post.any_version)
     if refused:
         if post is not None:
-            print(f"worker: not used by the driver on {asked['host']}: {refused}", file=sys.stderr, flush=True)  # noqa: T201  # its terminal, or its job's log
+            tell(f"not used by the driver on {asked['host']}: {refused}")
         return {**answer, "refused": refused}
     plugins.look_in(Workspace.at(root or asked["root"]).code)
     keep_freed_memory()

@@ -26,7 +26,7 @@ _VALID = datetime.timedelta(days=1000)
 _CLOCKS_DIFFER = datetime.timedelta(days=2)
 
 
-class _QuietScheduler(NoWebPages, Scheduler):
+class QuietScheduler(NoWebPages, Scheduler):
     """A scheduler without web pages."""
 
 
@@ -46,7 +46,7 @@ def local_cluster(*, posts: Sequence[Post], folder: Path) -> SpecCluster:
     }
     return SpecCluster(
         workers=workers,
-        scheduler={"cls": _QuietScheduler, "options": {**common, "port": 0}},
+        scheduler={"cls": QuietScheduler, "options": {**common, "port": 0}},
         security=security,
         silence_logs=logging.CRITICAL,
     )

@@ -20,6 +20,7 @@ from deepcolor.counting import counted
 from deepcolor.errors import CodeError, DeepcolorError, UserError
 from deepcolor.execution.executor import Executor, RunSegment, run_segment
 from deepcolor.execution.post import Slots
+from deepcolor.execution.profile import SlurmProfile
 from deepcolor.execution.reach import Cluster
 from deepcolor.execution.serial import SerialExecutor
 from deepcolor.fields.named import EXECUTORS
@@ -140,13 +141,13 @@ def make_executor(
     device: str,
     run: RunSegment = run_segment,
     slots_per_gpu: int | None = None,
-    cluster: Cluster | None = None,
+    cluster: Cluster | SlurmProfile | None = None,
     workspace: Workspace | None = None,
     part: Slots | None = None,
     say: Callable[[str], None] = lambda _line: None,
 ) -> Executor:
-    """Build `serial` (this process), `local` (worker processes), `dask` (a cluster elsewhere) or one of the user's, for
-    segments run by `run`.
+    """Build `serial` (this process), `local` (worker processes), `dask` (a cluster elsewhere), `slurm` (jobs) or one of
+    the user's, for segments run by `run`.
 
     Args:
         kind: A shipped one, `FILE.py:NAME` (from the current folder), `package.module:NAME`, or an entry point.
@@ -154,12 +155,13 @@ def make_executor(
         device: See `cut`.
         run: Runs a segment.
         slots_per_gpu: See `cut`.
-        cluster: Of `dask`: where its scheduler is.
-        workspace: Of `dask`: the one that all workers see.
+        cluster: Of `dask`: where its scheduler is. Of `slurm`: what the jobs are like.
+        workspace: Of these two: the one that all workers see.
         part: What may be used of the machine, or of the cluster's workers; None: all.
-        say: Of `dask`: is told of workers that come and go.
+        say: Of these two: is told of workers that come and go.
     Raises:
-        UserError: There is no executor of this name, no such device, a number is below 1, or no scheduler answers.
+        UserError: There is no executor of this name, no such device, a number is below 1, no scheduler answers, or
+            what SLURM needs is missing.
         CodeError: The user's executor cannot be imported, or lacks a part of an `Executor`.
         LimitError: This shell allows too few files or processes, or too little memory, for so many workers.
     """
@@ -167,6 +169,8 @@ def make_executor(
         return _of_the_user(kind, part or slots(workers=workers, device=device, slots_per_gpu=slots_per_gpu), run)
     if kind == "dask":
         return _on_cluster(cluster, workspace, run, say, at_most=part.workers if part else None)
+    if kind == "slurm":
+        return _in_jobs(cluster, workspace, run, say)
     if kind == "serial":
         if device != "auto":  # On auto, the segment itself finds what there is.
             slots(workers=workers, device=device)
@@ -180,14 +184,14 @@ def make_executor(
 
 
 def _on_cluster(
-    cluster: Cluster | None,
+    cluster: Cluster | SlurmProfile | None,
     workspace: Workspace | None,
     run: RunSegment,
     say: Callable[[str], None],
     *,
     at_most: int | None,
 ) -> Executor:
-    if cluster is None or workspace is None:
+    if not isinstance(cluster, Cluster) or workspace is None:
         raise UserError(
             "--executor: dask needs a cluster; got none. Give its address: --cluster tcp://HOST:PORT (docs/cluster.md)."
         )
@@ -195,6 +199,24 @@ def _on_cluster(
 
     cluster.check()
     return ClusterExecutor(run, cluster=cluster, workspace=workspace, say=say, at_most=at_most)
+
+
+def _in_jobs(
+    profile: Cluster | SlurmProfile | None,
+    workspace: Workspace | None,
+    run: RunSegment,
+    say: Callable[[str], None],
+) -> Executor:
+    if not isinstance(profile, SlurmProfile) or workspace is None:
+        raise UserError(
+            "--executor: slurm needs the profile of a site; got none. Write one and give --cluster slurm "
+            "(docs/cluster.md)."
+        )
+    from deepcolor.execution.site import check_installed
+    from deepcolor.execution.slurm import SlurmExecutor
+
+    check_installed()
+    return SlurmExecutor(run, profile=profile, workspace=workspace, say=say)
 
 
 def _of_the_user(kind: str, made: Slots, run: RunSegment) -> Executor:

@@ -88,7 +88,11 @@ _SIGNS_OF_NO_MEMORY = (
 
 
 class Executor(Protocol):
-    """Runs segments, at most `slots` at a time and at most one per trajectory."""
+    """Runs segments, at most `slots` at a time and at most one per trajectory.
+
+    One whose workers come and go may have a property `standing`, too: how they are now, in a few words for whoever
+    watches.
+    """
 
     @property
     def slots(self) -> int:
@@ -115,6 +119,11 @@ class Executor(Protocol):
 
     def close(self) -> None:
         """Release threads and processes without waiting for running segments."""
+
+
+def standing_of(executor: Executor) -> str:
+    """Return how an executor's workers are, in a few words; empty where there is nothing to say of them."""
+    return str(getattr(executor, "standing", ""))
 
 
 def run_segment(segment: Segment, on_epoch: Callable[[EpochMetrics], None] | None = None) -> SegmentOutcome:

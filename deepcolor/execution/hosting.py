@@ -43,6 +43,7 @@ def host_workers(
     posts: Sequence[Post],
     interface: str | None,
     say: Callable[[str], None],
+    lifetime_s: float | None = None,
 ) -> None:
     """Work for the drivers of a cluster until a signal asks to end.
 
@@ -53,10 +54,12 @@ def host_workers(
         interface: Network interface that drivers and other workers reach this machine by; None: the one that leads to
             the scheduler.
         say: Is told what goes on.
+        lifetime_s: End by itself after this many seconds, as when asked to; None: never.
     Raises:
         UserError: There is no workspace, the scheduler does not answer, or no driver there would take us.
         ExecutorError: The processes could not be started, or the scheduler has ended.
     """
+    ends_at = None if lifetime_s is None else time.monotonic() + lifetime_s
     if not workspace.studies.is_dir():
         raise UserError(
             f"--workspace: must be the workspace of the driver, as this machine sees it; got {workspace.root}, which "
@@ -71,7 +74,8 @@ def host_workers(
     finally:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
     with temporary_folder("worker") as folder:
-        asyncio.run(_Hosting(cluster, posts=posts, interface=interface, folder=folder, say=say).run())
+        hosting = _Hosting(cluster, posts=posts, interface=interface, folder=folder, say=say, ends_at=ends_at)
+        asyncio.run(hosting.run())
 
 
 def check_drivers(cluster: Cluster, *, root: Path, any_version: bool) -> None:
@@ -108,6 +112,7 @@ class _Hosting:
         interface: str | None,
         folder: Path,
         say: Callable[[str], None],
+        ends_at: float | None,
     ) -> None:
         self._cluster = cluster
         self._posts = posts
@@ -115,6 +120,7 @@ class _Hosting:
         self._folder = folder
         self._leave = folder / "leave"
         self._say = say
+        self._ends_at = ends_at
         self._asked = 0
         self._nannies: list[Nanny] = []
 
@@ -134,6 +140,9 @@ class _Hosting:
                         f"worker: its scheduler at {self._cluster.address} has ended, or has sent it away. "
                         "All that was trained is kept up to the last checkpoint."
                     )
+                if self._ends_at is not None and time.monotonic() >= self._ends_at:
+                    self._asked = 1
+                    self._say(f"its time is over: {STOPPING}")
                 await asyncio.sleep(_LOOK_EVERY_S)
             await self._let_finish()
         finally:

@@ -101,6 +101,10 @@ class DaskExecutor(ABC):
     def _lost(self) -> str:
         """Say what it means that the cluster is gone for good."""
 
+    def _is_in_vain(self) -> str:
+        """Say why no worker will ever come for a segment that none has begun; empty while one may."""
+        return ""
+
     # Not every executor has something to do at these moments.
 
     def _get_ready(self) -> None:  # noqa: B027  # see above
@@ -236,6 +240,8 @@ class DaskExecutor(ABC):
                     return None
                 if self._is_called_off(key, segment):
                     return Finished(segment.trajectory.digest, _untouched(segment))
+                if key not in self._begun and (reason := self._is_in_vain()):
+                    return Failed(segment.trajectory.digest, reason=reason, store_failed=True)
             event = pickle.loads(answer)  # noqa: S301  # from a worker of our own
         finally:
             for keys in (self._open, self._begun, self._stranded):

@@ -45,6 +45,8 @@ class Post:
     """The workspace as it sees it; None: as the driver does."""
     any_version: bool = False
     """Work for drivers of other versions, too."""
+    scratch: Path | None = None
+    """Where decoded pictures are copied to, on its machine's own disk; None: they are read from the workspace."""
 
 
 def posts(
@@ -55,6 +57,7 @@ def posts(
     root: Path | None = None,
     any_version: bool = False,
     environment: Mapping[str, str] | None = None,
+    scratch: Path | None = None,
 ) -> tuple[Post, ...]:
     """Divide a machine between worker processes.
 
@@ -65,6 +68,7 @@ def posts(
         root: See `Post`.
         any_version: See `Post`.
         environment: This process's; None: the real one.
+        scratch: See `Post`.
     """
     found = []
     for number in range(workers):
@@ -78,6 +82,7 @@ def posts(
                 environment=showing(name, environment=environment) if name is not None and on_gpu else {},
                 root=root,
                 any_version=any_version,
+                scratch=scratch,
             )
         )
     return tuple(found)

@@ -45,6 +45,8 @@ class _Hand:
     host: str
     threads: int
     device: str
+    job: str = ""
+    """The job of SLURM's that it is a part of."""
 
 
 class ClusterExecutor(DaskExecutor):
@@ -56,7 +58,7 @@ class ClusterExecutor(DaskExecutor):
         self,
         run: RunSegment = run_segment,
         *,
-        cluster: Cluster,
+        cluster: Cluster | None,
         workspace: Workspace,
         say: Callable[[str], None] = lambda _line: None,
         at_most: int | None = None,
@@ -65,7 +67,7 @@ class ClusterExecutor(DaskExecutor):
 
         Args:
             run: Runs a segment; a module-level function, as it is sent to the workers by name.
-            cluster: Where its scheduler is.
+            cluster: Where its scheduler is; None: it is known once the cluster has been started.
             workspace: All workers must see it.
             say: Is told of workers that come, go, or are not used, in whichever thread asks for events.
             at_most: Segments at a time, where others share the cluster; None: one for each worker.
@@ -84,6 +86,8 @@ class ClusterExecutor(DaskExecutor):
         self._came = threading.Event()
         self._idle_since: float | None = time.monotonic()
         self._missing: set[str] = set()
+        self._jobs_seen: set[str] = set()
+        """Jobs of SLURM's of which a worker has been used."""
 
     @property
     def slots(self) -> int:
@@ -136,18 +140,28 @@ class ClusterExecutor(DaskExecutor):
         with TemporaryDirectory(prefix="marks-", dir=process_folder(folder), ignore_cleanup_errors=True) as made:
             yield Path(made)
 
+    def _reach(self) -> Cluster:
+        """Say where the cluster is, or start it."""
+        assert self._cluster is not None
+        return self._cluster
+
+    @property
+    def _address(self) -> str:
+        return self._cluster.address if self._cluster is not None else "an address not yet known"
+
     def _connect(self) -> Client:
+        self._cluster = self._reach()
         client = self._cluster.client()
         threading.Thread(target=self._watch, args=(client,), name="deepcolor-workers", daemon=True).start()
         return client
 
     def _not_started(self, error: Exception) -> str:
         reason = f"{type(error).__name__}: {error}".rstrip(".")
-        return f"--cluster: the scheduler at {self._cluster.address} must answer; got {reason}. Run the command again."
+        return f"--cluster: the scheduler at {self._address} must answer; got {reason}. Run the command again."
 
     def _lost(self) -> str:
         return (
-            f"cluster: the scheduler at {self._cluster.address} cannot be reached any more. Start it and its workers, "
+            f"cluster: the scheduler at {self._address} cannot be reached any more. Start it and its workers, "
             "then run the same command again: it continues from the last checkpoint"
         )
 
@@ -198,12 +212,15 @@ class ClusterExecutor(DaskExecutor):
             if answer["refused"]:
                 self._refuse(address, answer["host"], answer["refused"])
             else:
-                self._hands[address] = _Hand(answer["host"], answer["threads"], answer["device"])
+                self._jobs_seen.add(str(answer.get("job", "")))
+                self._hands[address] = _Hand(
+                    answer["host"], answer["threads"], answer["device"], str(answer.get("job", ""))
+                )
         if self._hands:
             if self._idle_since is not None:
                 hosts = sorted({hand.host for hand in list(self._hands.values())})
                 where = ", ".join(hosts[:4]) + (f" and {len(hosts) - 4} more" if len(hosts) > 4 else "")
-                self._news.put(f"cluster: {counted(len(self._hands), 'worker')} at {self._cluster.address}, on {where}")
+                self._news.put(f"cluster: {counted(len(self._hands), 'worker')} at {self._address}, on {where}")
             self._idle_since = None
             self._came.set()
 
@@ -230,10 +247,15 @@ class ClusterExecutor(DaskExecutor):
             self._idle_since = now
         if self._idle_since >= 0 and now - self._idle_since >= _PATIENCE_S:
             self._idle_since = -1.0
-            self._news.put(
-                f"cluster: waiting for workers at {self._cluster.address}; none that can be used is there. Start one: "
-                f"deepcolor worker --cluster {self._cluster.address}"
-            )
+            if line := self._waits():
+                self._news.put(line)
+
+    def _waits(self) -> str:
+        """What to say where there has been no worker for a while; empty: nothing."""
+        return (
+            f"cluster: waiting for workers at {self._address}; none that can be used is there. Start one: "
+            f"deepcolor worker --cluster {self._address}"
+        )
 
 
 @dataclass(frozen=True)

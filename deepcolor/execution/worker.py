@@ -23,7 +23,9 @@ from distributed.http.routing import RoutingApplication
 from distributed.versions import VersionMismatchWarning
 from tornado.httpserver import HTTPServer
 
+from deepcolor.data.cache.copied import ensure_copy
 from deepcolor.errors import SegmentError, StoreError
+from deepcolor.execution.admission import job_here, tell
 from deepcolor.execution.executor import MEMORY_HINT, Finished, Left, RunSegment, failure, gpu_is_lost
 from deepcolor.execution.post import SLOT, Post, moved, path_below
 from deepcolor.memory import keep_freed_memory
@@ -35,6 +37,8 @@ PROGRESS_EVERY_S = 0.25
 WORKER_LOSSES_ALLOWED = 2
 """Workers that a segment may lose at the same epoch while it runs on them; the next loss fails it."""
 _LOOK_EVERY_S = 0.5
+_WORKS = {"running", "paused"}
+"""The states of a worker of Dask's that has not begun to close."""
 
 
 class NoWebPages:
@@ -136,6 +140,8 @@ def run_on_worker(run: RunSegment, segment: Segment, marks: Path, topic: str, ro
     here = replace(
         moved(segment, there=root, here=post.root), threads=post.threads, device=post.device or segment.device
     )
+    if post.scratch is not None:
+        here = replace(here, cache=ensure_copy(here.cache, post.scratch, say=tell))
     if gpu_is_lost(here.device):
         os._exit(1)  # Another process takes this one's place, and the segment, which has not begun and loses nothing.
     running = _Running(worker, here, topic)
@@ -163,6 +169,7 @@ def _marked(marks: Path, segment: Segment) -> Iterator[None]:
 
     A file, because it exists at once and stays when the process is killed; a message would be lost with its sender.
     It says at which epoch the run began: where a later one began further on, the training is not to blame for the loss.
+    And it holds the job of SLURM's in which it runs: if that was ended from outside, its driver removes the file.
 
     Raises:
         SegmentError: The segment's own runs have lost more workers than is allowed.
@@ -177,7 +184,7 @@ def _marked(marks: Path, segment: Segment) -> Iterator[None]:
                 f"the worker process died {lost} times on this segment, most likely for lack of memory; {MEMORY_HINT}"
             )
         mark = marks / f"{len(before)}-{token_hex(4)}-e{epoch}"
-        mark.touch()
+        mark.write_text(job_here(), encoding="ascii")
     except OSError as error:
         raise StoreError(
             f"segment: its start could not be recorded; got {error.strerror or error} ({marks}). "
@@ -225,9 +232,10 @@ class _Running:
         return self._is_over
 
     def _is_awaited(self) -> bool:
-        # Its driver has gone, or has had the segment run elsewhere: Dask lets a run end that it no longer wants.
+        # Its driver has gone, or has had the segment run elsewhere: Dask lets a run end that it no longer wants. If the
+        # scheduler has gone, too, the worker is closing, and waits for this run.
         task = self._worker.state.tasks.get(self._key)
-        return task is not None and task.state != "cancelled"
+        return task is not None and task.state != "cancelled" and self._worker.status.name in _WORKS
 
     def left(self, trained_epochs: int, train_s: float) -> bytes:
         """Say that the segment must go on elsewhere, once this worker takes no other."""

@@ -13,7 +13,7 @@ from deepcolor.training.trajectory import EpochMetrics, Segment, SegmentOutcome
 
 def run(segment: Segment, on_epoch: Callable[[EpochMetrics], None] | None = None) -> SegmentOutcome:
     """Do what the number of epochs says: 13 raises, 99 loses its worker the first time, 66 always; 7 takes a while, and
-    77 until it is told to end early.
+    77 until it is told to end early, or a file is there.
     """
     if segment.to_epoch == 13:
         raise ValueError("unlucky\nnumber")
@@ -26,6 +26,8 @@ def run(segment: Segment, on_epoch: Callable[[EpochMetrics], None] | None = None
     if segment.to_epoch == 7:
         time.sleep(0.5)
     while segment.to_epoch == 77:
+        if (segment.store / f"stop-{segment.trajectory.setting.training.lr}").exists():
+            break
         (segment.store / f"trains-{segment.trajectory.setting.training.lr}").touch()
         if segment.ends_early is not None and segment.ends_early():
             (segment.store / f"ended-{segment.trajectory.setting.training.lr}").touch()

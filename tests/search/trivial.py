@@ -33,6 +33,12 @@ def luck(lr: float, seed: int) -> float:
     return 0.0 if seed == 0 else 0.02 * math.sin(1000 * lr + 7 * seed)
 
 
+def _epoch_s() -> float:
+    """How long an epoch takes; nothing once the file is gone that a test may have named."""
+    held = os.environ.get("TRIVIAL_WHILE")
+    return float(os.environ.get("TRIVIAL_EPOCH_S", "0")) if held is None or os.path.exists(held) else 0.0  # noqa: PTH110
+
+
 def trivial(segment: Segment, on_epoch: Callable[[EpochMetrics], None] | None = None) -> SegmentOutcome:
     """Advance a trajectory by formula; fails at lr 0.5 while the file `broken` is next to the store."""
     training = segment.trajectory.setting.training
@@ -54,8 +60,8 @@ def trivial(segment: Segment, on_epoch: Callable[[EpochMetrics], None] | None = 
         history.append(epoch_row(epoch, value, time_ms=int(time.time() * 1000)))
         if on_epoch:
             on_epoch(history[-1])
-        stopped = segment.called_off
-        time.sleep(float(os.environ.get("TRIVIAL_EPOCH_S", "0")))
+        stopped = segment.called_off or (segment.ends_early is not None and segment.ends_early())
+        time.sleep(_epoch_s())
     trained = len(history) - before
     if view is not None and trained == 0 and segment.result and not view.diverged:
         # The figures are there; the weights may have to be trained again, as far as the store does not hold them.

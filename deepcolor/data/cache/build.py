@@ -6,6 +6,7 @@ No torch in here: the children have it, and the process that drives a search nee
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import shutil
 from collections.abc import Generator, Iterator, Mapping, Sequence
@@ -200,12 +201,17 @@ def _write_index(folder: Path, rows: _Rows, config: DataConfig, *, digest: str) 
         fresh=config.augment.mode == "fresh",
         names={split: tuple(file.path for file in members) for split, members in rows.items()},
         sha256s={split: tuple(file.sha256 for file in members) for split, members in rows.items()},
-        files={path.name: ArrayFile(bytes=path.stat().st_size) for path in arrays},
+        files={path.name: ArrayFile(bytes=path.stat().st_size, sha256=_digest(path)) for path in arrays},
     )
     with (folder / INDEX_NAME).open("wb") as stream:
         stream.write(index.model_dump_json().encode())
         stream.flush()
         os.fsync(stream.fileno())
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _sync(path: Path) -> None:

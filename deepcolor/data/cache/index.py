@@ -24,6 +24,8 @@ class ArrayFile(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")  # Written by any version.
 
     bytes: int
+    sha256: str = ""
+    """Empty where an earlier version wrote it."""
 
 
 class CacheIndex(BaseModel):

@@ -21,7 +21,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -30,7 +30,7 @@ from deepcolor.atomic import write_atomically
 from deepcolor.config.schema import Limit, Setting
 from deepcolor.errors import DeepcolorError, ExecutorError, WorkspaceError
 from deepcolor.execution.devices import on_gpu
-from deepcolor.execution.executor import Event, Executor, Failed, Progress
+from deepcolor.execution.executor import Event, Executor, Failed, Progress, standing_of
 from deepcolor.search.driver.board import Board
 from deepcolor.search.driver.confirming import Confirming
 from deepcolor.search.driver.ending import Ending
@@ -167,7 +167,7 @@ class Driver:
 
     def snapshot(self) -> Snapshot:
         """Say where the study stands."""
-        return self._settling.snapshot()
+        return replace(self._settling.snapshot(), workers=standing_of(self._executor))
 
     # --- the loop
 

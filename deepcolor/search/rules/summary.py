@@ -68,6 +68,8 @@ class Snapshot:
     objective: str = "val/mse"
     front: int = 0
     """Trials on the front of several objectives; the best is the one of them that is chosen."""
+    workers: str = ""
+    """How the workers are, where they come and go: such as how many jobs wait, and why."""
 
     @property
     def done(self) -> int:
