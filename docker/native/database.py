@@ -15,6 +15,8 @@ from native.settings import HERE, Settings, StackError
 
 OWNER = "postgres"
 """The role that owns the server, and the user of the machine that it runs as where root starts it."""
+_WHO_MAY_CONNECT = "host all all all scram-sha-256\n"
+"""From wherever `BIND` lets them: everybody is asked for a password."""
 
 
 class Database:
@@ -75,6 +77,7 @@ class Database:
             _give(fresh, Path(password.name))
             words = ["-D", str(fresh), "-U", OWNER, "-A", "scram-sha-256", "-E", "UTF8", "--locale=C.UTF-8"]
             self._run("initdb", *words, "--pwfile", password.name)
+        (fresh / "pg_hba.conf").write_text(_WHO_MAY_CONNECT, encoding="utf-8")
         fresh.rename(self._data)
 
     def _execute(self, script: Path) -> None:
