@@ -35,6 +35,10 @@ PROGRESS_EVERY_S = 0.25
 WORKER_LOSSES_ALLOWED = 2
 """Workers that a segment may lose at the same epoch while it runs on them; the next loss fails it."""
 _LOOK_EVERY_S = 0.5
+_CUT_OFF = {"worker-handle-scheduler-connection-broken", "worker-heartbeat-error", "worker-heartbeat-missing"}
+"""Dask's reasons for the end of a worker that nobody has asked to end."""
+CUT_OFF_FILE = "cut-off"
+"""Beside the file that asks a hosted worker to end: that it has lost its scheduler."""
 
 
 class NoWebPages:
@@ -84,6 +88,12 @@ class HostedWorker(QuietWorker):
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)
         return await super().start_unsafe()  # type: ignore[no-untyped-call]  # Dask says no more of it
+
+    async def close(self, *args: Any, reason: str = "worker-close", **kwargs: Any) -> Any:
+        """End; what hosts it learns whether that is because the connection to the scheduler was lost."""
+        if self.leave is not None and self.status.name == "running" and reason in _CUT_OFF:
+            self.leave.with_name(CUT_OFF_FILE).touch()
+        return await super().close(*args, reason=reason, **kwargs)
 
 
 def silence_dask() -> None:

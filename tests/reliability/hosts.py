@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -64,12 +64,22 @@ class Host:
             _ip("-n", self.name, "link", "set", self.cable, "up")
 
 
+def can_have_hosts() -> bool:
+    """Whether hosts can be made: that takes root, and the command `ip`."""
+    return os.geteuid() == 0 and shutil.which("ip") is not None
+
+
+def needed_hosts() -> NoReturn:
+    """Skip a test that needs hosts where none can be made; fail in CI."""
+    reason = "network namespaces are missing: they need root, and apt-get install iproute2"
+    if os.environ.get("CI"):
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
 @contextmanager
 def two_hosts() -> Iterator[tuple[Host, Host]]:
-    """Make two hosts that reach each other and nothing else; skip the test where that cannot be done, except in CI."""
-    if os.geteuid() != 0 or shutil.which("ip") is None:
-        reason = "network namespaces are missing: root, and apt-get install iproute2"
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
+    """Make two hosts that reach each other and nothing else."""
     # Interfaces have at most 15 letters, and all test processes share one list of namespaces.
     mark = f"dc{os.getpid()}"
     hosts = [Host(f"{mark}-{end}", f"10.231.7.{number}", f"{mark}{end}") for number, end in ((1, "a"), (2, "b"))]

@@ -28,9 +28,14 @@ class Stack:
     """A stack in a folder of its own; all of it is readable there by who runs PostgreSQL, too."""
 
     folder: Path
+    ports: dict[str, int]
     host: Host | None = None
     """Where its processes run; None: on this machine itself."""
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    @property
+    def address(self) -> str:
+        return self.host.address if self.host else "127.0.0.1"
 
     @property
     def environment(self) -> dict[str, str]:
@@ -113,16 +118,17 @@ def stack_in(folder: Path, *, host: Host | None = None, workers: int) -> Iterato
         workers: Beside the other parts.
     """
     with ExitStack() as held:
-        ports = [held.enter_context(socket.socket()) for _ in _PORTS]
-        for port in ports:
-            port.bind(("127.0.0.1", 0))
-        lines = [f"{name}={port.getsockname()[1]}" for name, port in zip(_PORTS, ports, strict=True)]
+        sockets = {name: held.enter_context(socket.socket()) for name in _PORTS}
+        for each in sockets.values():
+            each.bind(("127.0.0.1", 0))
+        ports = {name: int(each.getsockname()[1]) for name, each in sockets.items()}
+    lines = [f"{name}={port}" for name, port in ports.items()]
     lines += [f"WORKERS={workers}", "MLFLOW_PROCESSES=1", "WORKER_SLOTS=1", "WORKER_THREADS=1"]
     lines += ["SECRETS=secrets", "STATE=state", "WORKSPACE=workspace"]
     if host is not None:
         lines += [f"BIND={host.address}", f"MLFLOW_ALLOWED_HOSTS={host.address}:*"]
     (folder / "env").write_text("\n".join(lines) + "\n")
-    stack = Stack(folder, host)
+    stack = Stack(folder, ports, host)
     try:
         stack.script("up")
         yield stack

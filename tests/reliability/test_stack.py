@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
@@ -12,18 +13,17 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+import psycopg
 import pytest
 
-from deepcolor.search.study.storage import StudyStorage
-from deepcolor.workspace import Workspace
 from tests.postgres import needed
 from tests.reliability.conftest import POINTS, Place
-from tests.reliability.hosts import Host, two_hosts
-from tests.reliability.processes import Faults, wait_until
+from tests.reliability.hosts import Host, can_have_hosts, needed_hosts, two_hosts
+from tests.reliability.processes import Faults, start, wait_until
 from tests.reliability.stacks import Stack, stack_in
 from tests.reliability.test_cluster import results
 
-REAL = Faults(formula=False)
+ALONE = Faults(formula=False, environment={"SLOW_FILE": ""})
 AWAY_S, CUT_S = 30, 60
 """The faults themselves: how long MLflow's server is stopped, and how long the cable is out."""
 PATIENT = '''
@@ -34,7 +34,7 @@ from pathlib import Path
 
 
 def patient(output, target):
-    file = Path(os.environ.get("SLOW_FILE", "/nowhere"))
+    file = Path(os.environ.get("SLOW_FILE") or "/nowhere")
     if file.exists():
         time.sleep(float(file.read_text()))
     return (output - target).square().mean()
@@ -57,7 +57,7 @@ search:
 
 @dataclass(frozen=True)
 class Team:
-    """A stack, the host of further workers where there are two, and how slowly is trained."""
+    """A stack with one worker of its own, and two more: on another host, where there can be two."""
 
     stack: Stack
     far: Host | None
@@ -71,11 +71,41 @@ class Team:
         (self.stack.folder / "slow.new").write_text(str(seconds))
         (self.stack.folder / "slow.new").replace(self.stack.folder / "slow")
 
-    def states(self, study: str) -> list[str]:
-        workspace = Workspace.at(self.place.root, storage=self.stack.environment["DEEPCOLOR_STORAGE"])
-        return list(
-            self.stack.call(lambda: [trial.state for trial in StudyStorage(workspace).load(study).trials()])
-        )
+    def sweep(self, study: str, lr: str) -> subprocess.Popen[bytes]:
+        """Start a sweep on the stack."""
+        file = self.place.write(f"{study}.yaml", GRID.format(study=study, lr=lr))
+        return self.stack.start("sweep", file.name, "--cluster", self.stack.environment["CLUSTER"], log=study)
+
+    def complete(self, study: str) -> int:
+        """How many trials of a study the database holds as complete; none while it does not answer."""
+        query = "SELECT count(*) FROM trials JOIN studies USING (study_id) WHERE study_name = %s AND state = 'COMPLETE'"
+        place = f"host={self.stack.address} port={self.stack.ports['DATABASE_PORT']} user=deepcolor dbname=deepcolor"
+
+        def asked() -> int:
+            try:
+                with psycopg.connect(place, connect_timeout=5) as connection:
+                    return int(connection.execute(query, [study]).fetchall()[0][0])
+            except psycopg.Error:  # It is away, or has no tables yet.
+                return 0
+
+        time.sleep(0.2)
+        return int(self.stack.call(asked))
+
+    def assert_as_serial(self, study: str, folder: Path, template: Path) -> None:
+        """Every trial is there once, every run is whole, and all is, to the last bit, what one process gives."""
+        alone = Place(shutil.copytree(template, folder / "alone"))
+        for name in ("losses.py", f"{study}.yaml"):
+            shutil.copy(self.place.root / name, alone.root)
+        start(alone.root, "sweep", f"{study}.yaml", "--executor", "serial", faults=ALONE).ends(0)
+        uri = self.stack.environment["MLFLOW_TRACKING_URI"]
+        self.stack.call(lambda: self.place.assert_whole(study, uri=uri))
+        with pytest.MonkeyPatch.context() as patch:
+            trials = self.stack.call(lambda: self.place.trials(study))
+            patch.delenv("DEEPCOLOR_STORAGE")
+            assert [(t.params, t.value) for t in trials] == [(t.params, t.value) for t in alone.trials(study)]
+        mine, theirs = results(self.place.root), results(alone.root)
+        assert len(theirs) >= POINTS
+        assert {name: mine.get(name) for name in theirs} == theirs
 
 
 @pytest.fixture(scope="module")
@@ -88,39 +118,70 @@ def team(template: Path) -> Iterator[Team]:
     with pytest.MonkeyPatch.context() as patch, ExitStack() as all_of_it:
         all_of_it.callback(shutil.rmtree, folder)
         patch.setenv("SLOW_FILE", str(folder / "slow"))
-        near, far = all_of_it.enter_context(two_hosts())
+        near, far = all_of_it.enter_context(two_hosts()) if can_have_hosts() else (None, None)
         stack = all_of_it.enter_context(stack_in(folder, host=near, workers=1))
-        for name in ("PGPASSFILE", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"):
+        for name in ("DEEPCOLOR_STORAGE", "PGPASSFILE", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"):
             patch.setenv(name, stack.environment[name])
+        words = ("worker", "--cluster", stack.environment["CLUSTER"], "--slots", "1", "--threads", "1")
+        for number in (1, 2):
+            stack.start(*words, log=f"far-{number}", host=far)
         yield Team(stack, far)
 
 
-def test_cut(team: Team) -> None:
-    """x"""
+def test_a_stack_whose_parts_fail(team: Team, tmp_path: Path, template: Path) -> None:
+    """One sweep on three workers: one of them is killed with -9, PostgreSQL is restarted, and MLflow's server is
+    stopped for 30 s. Every trial is there once, every run is whole, the result is the serial one to the last bit, and
+    no password is in a log or a file.
+    """
     stack = team.stack
-    team.place.write("cut.yaml", GRID.format(study="cut", lr="[0.1, 0.01]"))
+    team.slow(0.3)
+    sweep = team.sweep("faults", "[0.1, 0.01]")
+    wait_until(lambda: team.complete("faults") > 0, f"a trial is complete\n{stack.text('faults')}")
+    team.slow(2)
+    stack.script("down", "mlflow")
+    stopped = time.monotonic()
+    os.killpg(stack.pid("worker-1"), signal.SIGKILL)
+    stack.script("down", "database")
+    stack.script("up", "database")
+    assert "is down" in stack.script("status", code=1)
+    time.sleep(max(0.0, AWAY_S - (time.monotonic() - stopped)))
+    stack.script("up", "mlflow")
+    assert 0 < team.complete("faults") < POINTS
+    team.slow(0)
+    said = stack.ends(sweep, 0, log="faults")
+    assert "the studies database is back after" in said
+    assert said.count("Training continues") == 1
+    team.assert_as_serial("faults", tmp_path, template)
+    told = [file for file in stack.folder.rglob("*") if file.is_file() and _tells(file, stack)]
+    assert told == []
+
+
+def test_two_hosts_and_a_cable(team: Team, tmp_path: Path, template: Path) -> None:
+    """The workers are on another host than all the rest, and the cable between them is out for 60 s: the sweep goes on
+    with them, and the result is the serial one to the last bit. Once the scheduler has ended, they end, too.
+    """
+    far, stack = team.far or needed_hosts(), team.stack
     stack.script("down", "worker-1")
-    team.slow(0.2)
-    cluster = stack.environment["CLUSTER"]
-    workers = [stack.start("worker", "--cluster", cluster, "--slots", "1", "--threads", "1", log=f"far-{n}", host=team.far) for n in range(2)]
-    sweep = stack.start("sweep", "cut.yaml", "--cluster", cluster, log="sweep")
-    try:
-        wait_until(lambda: "complete" in team.states("cut") if (team.place.root/"studies"/"cut").exists() else False, "a trial")
-        team.slow(1)
-        print(time.ctime(), team.states("cut"))
-        with team.far.cut_off():
-            time.sleep(CUT_S)
-        print(time.ctime(), team.states("cut"), [w.poll() for w in workers])
-        team.slow(0.5)
-        for _ in range(15):
-            time.sleep(4)
-            print(time.ctime(), team.states("cut"), [w.poll() for w in workers])
-        team.slow(0)
-        for _ in range(20):
-            time.sleep(3)
-            print(time.ctime(), team.states("cut"), [w.poll() for w in workers], sweep.poll())
-            if sweep.poll() is not None: break
-    finally:
-        print("SWEEP", stack.text("sweep"))
-        print("far0", stack.text("far-0"), "far1", stack.text("far-1"))
-        print((stack.folder/"state/logs/scheduler.log").read_text()[-6000:])
+    team.slow(0.3)
+    sweep = team.sweep("cable", "[0.2, 0.02]")
+    wait_until(lambda: team.complete("cable") > 0, f"a trial is complete\n{stack.text('cable')}")
+    team.slow(2)
+    with far.cut_off():
+        time.sleep(CUT_S)
+    assert 0 < team.complete("cable") < POINTS
+    team.slow(0)
+    stack.ends(sweep, 0, log="cable")
+    team.assert_as_serial("cable", tmp_path, template)
+    workers = {number: stack.processes[number - 1] for number in (1, 2)}
+    assert [worker.poll() for worker in workers.values()] == [None, None]
+    stack.script("down", "scheduler")
+    for number, worker in workers.items():
+        assert "has ended, or has sent it away" in stack.ends(worker, 1, log=f"far-{number}")
+
+
+def _tells(file: Path, stack: Stack) -> bool:
+    """Whether a file that is not itself a secret, or the database of MLflow's users, holds a password."""
+    if file.is_relative_to(stack.folder / "secrets"):
+        return False
+    content = file.read_bytes()
+    return any(secret.encode() in content for secret in stack.secrets.values())
