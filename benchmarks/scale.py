@@ -2,7 +2,7 @@
 
 The driver runs a thousand workers in virtual time. Real Dask workers (their tasks sleep instead of training) exchange
 real messages with a real scheduler, and the executor that the driver uses hands them their segments. Trials of a
-formula are written to PostgreSQL, and to MLflow's server with users and PostgreSQL behind it: the team's stack of docker/.
+formula are written to PostgreSQL, and to MLflow's server with users and PostgreSQL behind it: the stack of docker/.
 
     python benchmarks/scale.py [--quick]
 """
