@@ -53,8 +53,13 @@ def main() -> None:
 
 def parts_of(settings: Settings) -> list[Part]:
     """Return all parts, in the order in which they start."""
-    workers = [_worker(settings, number) for number in range(1, settings.count("WORKERS") + 1)]
-    return [Database(settings), _mlflow(settings), _scheduler(settings), *workers, *_service(settings)]
+    asked = settings.count("WORKERS")
+    # More of them may run than are asked for now; they must be seen, and stopped, too.
+    records = (settings.state / "run").glob("worker-*.json")
+    known = sorted({*range(1, asked + 1), *(int(file.stem.removeprefix("worker-")) for file in records)})
+    workers = [_worker(settings, number) for number in known]
+    wanted = [part for number, part in zip(known, workers, strict=True) if number <= asked or part.pid is not None]
+    return [Database(settings), _mlflow(settings), _scheduler(settings), *wanted, *_service(settings)]
 
 
 def up(parts: Sequence[Part]) -> bool:

@@ -63,6 +63,18 @@ class Stack:
         assert got == code, f"exit code {got}\n{text}"
         return text
 
+    @property
+    def owner(self) -> tuple[str, ...]:
+        """How `psql` reaches the server as its owner, whose password is in `PGPASSWORD` of what `run` starts."""
+        return ("-h", self.address, "-p", str(self.ports["DATABASE_PORT"]), "-U", "postgres", "-q")
+
+    def run(self, *words: str | Path) -> None:
+        """Run a command where the stack is; it must succeed."""
+        secret = {"PGPASSWORD": self.secrets["database-owner"]}
+        with (self.folder / "run.txt").open("wb") as said:
+            process = self._popen([str(word) for word in words], said, variables=secret)
+        assert process.wait() == 0, (self.folder / "run.txt").read_text()
+
     def pid(self, part: str) -> int:
         """The process of a part, as `status` says it."""
         process = self._popen([sys.executable, str(SCRIPT), "status", part, "--env", str(self.folder / "env")], -1)

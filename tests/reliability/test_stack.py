@@ -20,7 +20,7 @@ from tests.postgres import needed
 from tests.reliability.conftest import POINTS, Place
 from tests.reliability.hosts import Host, can_have_hosts, needed_hosts, two_hosts
 from tests.reliability.processes import Faults, start, wait_until
-from tests.reliability.stacks import Stack, stack_in
+from tests.reliability.stacks import ROOT, Stack, stack_in
 from tests.reliability.test_cluster import results
 
 ALONE = Faults(formula=False, environment={"SLOW_FILE": ""})
@@ -154,6 +154,20 @@ def test_a_stack_whose_parts_fail(team: Team, tmp_path: Path, template: Path) ->
     team.assert_as_serial("faults", tmp_path, template)
     told = [file for file in stack.folder.rglob("*") if file.is_file() and _tells(file, stack)]
     assert told == []
+
+
+def test_a_backup_brings_everything_back(team: Team, tmp_path: Path, template: Path) -> None:
+    """What has been saved while the stack runs comes back after trials, runs, weights and artifacts have been lost."""
+    stack, backup = team.stack, team.stack.folder / "backup"
+    assert team.complete("faults") == POINTS
+    stack.run(ROOT / "docker" / "backup.sh", "save", backup, stack.folder / "env")
+    stack.run("psql", *stack.owner, "-d", "deepcolor", "-c", "DROP TABLE trials, studies CASCADE")
+    stack.run("psql", *stack.owner, "-d", "mlflow", "-c", "DELETE FROM metrics")
+    shutil.rmtree(team.place.root / "studies" / "trajectories")
+    shutil.rmtree(stack.folder / "state" / "artifacts")
+    stack.run(ROOT / "docker" / "backup.sh", "restore", backup, stack.folder / "env")
+    team.assert_as_serial("faults", tmp_path, template)
+    assert list((stack.folder / "state" / "artifacts").rglob("metrics.json"))
 
 
 def test_two_hosts_and_a_cable(team: Team, tmp_path: Path, template: Path) -> None:
