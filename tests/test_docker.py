@@ -77,7 +77,7 @@ def test_secrets_are_made_once_and_kept_from_others(secrets: Path) -> None:
 def test_a_command_gets_its_passwords_from_files(secrets: Path, tmp_path: Path) -> None:
     """In a container a variable that names a file becomes the password in it; a file that is missing is one line."""
     script, show = DOCKER / "with-secrets.sh", 'echo "$PGPASSWORD ${PGPASSWORD_FILE:-gone}"'
-    command = [script, "sh", "-c", show]
+    command = [str(script), "sh", "-c", show]
     environment = {"PATH": "/usr/bin:/bin", "PGPASSWORD_FILE": str(secrets / "database-studies")}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     assert done.stdout.split() == [(secrets / "database-studies").read_text().strip(), "gone"]
@@ -94,7 +94,7 @@ def test_docker_reads_the_file(secrets: Path) -> None:
         or subprocess.run(["docker", "compose", "version"], capture_output=True, check=False).returncode
     ):
         return  # The tests above hold without it.
-    words = ["--env-file", secrets.parent / "stack.env", "--file", DOCKER / "compose.yaml"]
+    words = ["--env-file", str(secrets.parent / "stack.env"), "--file", str(DOCKER / "compose.yaml")]
     subprocess.run(["docker", "compose", *words, "--profile", "gpu", "config", "--quiet"], check=True)
 
 
@@ -108,7 +108,7 @@ def test_docker_reads_the_file(secrets: Path) -> None:
 def test_a_wrong_setting_is_one_line(tmp_path: Path, change: str, said: str) -> None:
     """It names the key, what was given, and the file; nothing has been made."""
     (tmp_path / "env").write_text(f"{change}\n")
-    command = [sys.executable, DOCKER / "stack.py", "up", "--env", tmp_path / "env"]
+    command = [sys.executable, str(DOCKER / "stack.py"), "up", "--env", str(tmp_path / "env")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert said in done.stderr

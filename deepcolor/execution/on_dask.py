@@ -255,8 +255,8 @@ class DaskExecutor(ABC):
 def _result(future: Any, ended: threading.Event) -> Any:
     """Wait for a result for a moment; one that its worker has taken with it is awaited as if it had never been.
 
-    While nothing has ended, only this thread wakes now and then: a question to Dask from each of a thousand of them would
-    keep its event loop from everything else.
+    While nothing has ended, only this thread wakes now and then: a question to Dask from each of a thousand of them
+    would keep its event loop from everything else.
     """
     if not (ended.wait(_LOOK_EVERY_S) or future.done()):
         return None

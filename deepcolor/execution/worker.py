@@ -89,11 +89,12 @@ class HostedWorker(QuietWorker):
             signal.signal(number, signal.SIG_IGN)
         return await super().start_unsafe()  # type: ignore[no-untyped-call]  # Dask says no more of it
 
-    async def close(self, *args: Any, reason: str = "worker-close", **kwargs: Any) -> Any:
+    async def close(self, *args: Any, **kwargs: Any) -> Any:
         """End; what hosts it learns whether that is because the connection to the scheduler was lost."""
+        reason = kwargs.get("reason")
         if self.leave is not None and self.status.name == "running" and reason in _CUT_OFF:
             self.leave.with_name(CUT_OFF_FILE).touch()
-        return await super().close(*args, reason=reason, **kwargs)
+        return await super().close(*args, **kwargs)
 
 
 def silence_dask() -> None:
