@@ -12,7 +12,9 @@ usage() { echo "error: backup: must be called as docker/backup.sh save|restore F
 here=$(cd "$(dirname "$0")" && pwd)
 env=${3:-$here/stack.env}
 [ -f "$env" ] || { echo "error: backup: the environment file must exist; got $env" >&2; exit 2; }
+env=$(cd "$(dirname "$env")" && pwd)/$(basename "$env")
 value() { eval "given=\${$1:-}"; [ -n "$given" ] || given=$(sed -n "s/^$1=//p" "$env" "$here/stack.env.example" | head -n 1); printf '%s' "$given"; }
+# A folder that the environment file names, which a first start has made.
 place() { cd "$(dirname "$env")" && cd "$(value "$1")" && pwd; }
 
 if [ -n "${CONTAINERS:-}" ]; then
@@ -23,6 +25,8 @@ if [ -n "${CONTAINERS:-}" ]; then
   unpack() { compose run --rm -T --no-deps --entrypoint tar "$1" -C "$2" -xf -; }
   artifacts="mlflow /artifacts"; workspace="deepcolor /workspace"
 else
+  (place SECRETS && place STATE && place WORKSPACE) >/dev/null 2>&1 \
+    || { echo "error: backup: the stack must have been started once; got no SECRETS, STATE or WORKSPACE of $env" >&2; exit 2; }
   host=$(value BIND); case $host in 0.0.0.0 | ::) host=127.0.0.1 ;; esac
   export PGHOST="$host" PGUSER=postgres PGPORT PGPASSWORD
   PGPORT=$(value DATABASE_PORT); PGPASSWORD=$(cat "$(place SECRETS)/database-owner")
