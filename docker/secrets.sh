@@ -44,6 +44,9 @@ fi
 host=$(value BIND)
 case $host in 0.0.0.0 | ::) host=$(hostname) ;; esac
 printf '*:*:deepcolor:deepcolor:%s\n' "$(cat database-studies)" >pgpass.new; mv pgpass.new pgpass
+# The service and its clients refuse a file that others may read.
+printf '%s %s\n' "$(value MLFLOW_USER)" "$(cat service-token)" >service-tokens.new; mv service-tokens.new service-tokens
+cp service-token client-token.new; chmod 600 client-token.new; mv client-token.new client-token
 cat >client.new <<CLIENT
 export DEEPCOLOR_STORAGE=postgresql+psycopg://deepcolor@$host:$(value DATABASE_PORT)/deepcolor
 export PGPASSFILE='$folder/pgpass'
@@ -53,6 +56,8 @@ export MLFLOW_TRACKING_PASSWORD=$(cat mlflow-password)
 export DEEPCOLOR_CLUSTER_CA='$folder/ca.pem'
 export DEEPCOLOR_CLUSTER_CERT='$folder/team.pem'
 export DEEPCOLOR_CLUSTER_KEY='$folder/team.key'
+export DEEPCOLOR_TOKEN_FILE='$folder/client-token'
+export SERVICE=http://$host:$(value SERVICE_PORT)
 export CLUSTER=tls://$host:$(value SCHEDULER_PORT)
 CLIENT
 mv client.new client.env

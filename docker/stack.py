@@ -16,7 +16,6 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from importlib.util import find_spec
 from itertools import groupby
 from pathlib import Path
 
@@ -157,8 +156,6 @@ def _worker(settings: Settings, number: int) -> Process:
 
 
 def _service(settings: Settings) -> list[Process]:
-    if find_spec("deepcolor.cli.service") is None:
-        return []
     host, port = settings["BIND"], settings["SERVICE_PORT"]
     return [
         Process(
@@ -167,7 +164,7 @@ def _service(settings: Settings) -> list[Process]:
             command=[
                 *(sys.executable, "-P", "-m", "deepcolor", "service", "--workspace", str(settings.workspace)),
                 *("--cluster", settings.cluster, "--host", host, "--port", port),
-                *("--token-file", str(settings.secrets / "service-token")),
+                *("--token-file", str(settings.secrets / "service-tokens")),
             ],
             environment={
                 **settings.certificates,

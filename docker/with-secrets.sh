@@ -10,4 +10,9 @@ for name in PGPASSWORD MLFLOW_TRACKING_PASSWORD MLFLOW_AUTH_ADMIN_PASSWORD MLFLO
     unset "${name}_FILE"
   fi
 done
+# The service wants users and their tokens in a file that nobody else can read, which a mounted one is not.
+if [ -n "${SERVICE_TOKEN_FILE:-}" ]; then
+  (umask 077; printf '%s %s\n' "${MLFLOW_TRACKING_USERNAME:-team}" "$(cat "$SERVICE_TOKEN_FILE")" >"$HOME/service-tokens")
+  unset SERVICE_TOKEN_FILE
+fi
 exec "$@"
