@@ -13,11 +13,12 @@ DEMO := demo
 TEST_WORKERS ?= 2
 ROUNDS ?= 100
 FAULTS_ARGS ?= --jobs 2
+COMPOSE := docker compose --env-file docker/stack.env --file docker/compose.yaml
 
-.PHONY: help install demo test faults check format docs bench constraints clean
+.PHONY: help install demo test faults check format docs bench constraints clean up down stack stack-down stack-status
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install: $(INSTALLED) ## Create .venv and install deepcolor into it
 
@@ -63,6 +64,25 @@ docs: $(INSTALLED) ## Write the documents that are generated from code and recor
 
 bench: $(INSTALLED) ## Run the benchmarks and record their results; BENCH='driver stages' for some, QUICK=1 to try them
 	$(BIN)/python benchmarks/suite.py $(if $(QUICK),--quick) $(BENCH) $(if $(ARGS),-- $(ARGS))
+
+docker/stack.env:
+	cp docker/stack.env.example $@
+
+up: docker/stack.env ## A team's stack in containers: database, MLflow, scheduler, workers, service; GPU=1 for its GPUs
+	docker/secrets.sh docker/stack.env
+	$(COMPOSE) $(if $(GPU),--profile gpu) up --build --detach --wait
+
+down: docker/stack.env ## Stop the containers; volumes stay
+	$(COMPOSE) --profile gpu down
+
+stack: docker/stack.env $(INSTALLED) ## The same stack as processes of this machine (PostgreSQL must be installed)
+	$(BIN)/python docker/stack.py up
+
+stack-down: docker/stack.env ## Stop those
+	$(BIN)/python docker/stack.py down
+
+stack-status: docker/stack.env ## What of them runs, and where
+	$(BIN)/python docker/stack.py status
 
 constraints: $(INSTALLED) ## Rewrite constraints.txt from what is installed now
 	@{ sed -n '/^#/p' constraints.txt; \

@@ -2,7 +2,7 @@
 
 check that the scheduler answers, and that a driver at work there would take us
 start a process for each post, each watched over by Dask's nanny
-until asked to end, or the scheduler ends: wait
+until asked to end, or the scheduler ends: wait; start anew where only the network had failed
 let running segments finish their epoch and save; end
 """
 
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from distributed import Nanny
 
 _LOOK_EVERY_S = 0.2
+_AWAY_S, _TRY_EVERY_S = 600.0, 2.0
+"""How long a worker that has lost its scheduler tries to reach it again, and how often."""
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 STOPPING = "stopping: running segments finish their epoch and are saved; once more to stop at once"
 
@@ -136,10 +138,7 @@ class _Hosting:
                 self._say(f"worker: {self._slots()} at {self._cluster.address}")
             while not self._asked:
                 if all(nanny.status.name in ENDED for nanny in self._nannies):
-                    raise ExecutorError(
-                        f"worker: its scheduler at {self._cluster.address} has ended, or has sent it away. "
-                        "All that was trained is kept up to the last checkpoint."
-                    )
+                    await self._reach_again()
                 if self._ends_at is not None and time.monotonic() >= self._ends_at:
                     self._asked = 1
                     self._say(f"its time is over: {STOPPING}")
@@ -184,6 +183,46 @@ class _Hosting:
         except Exception as error:
             said = " ".join(f"{type(error).__name__}: {error}".split()).rstrip(".")
             raise ExecutorError(f"worker: its processes could not be started; {said}.") from error
+
+    async def _reach_again(self) -> None:
+        """Start anew once the scheduler can be reached again, if it is the network that has failed.
+
+        Raises:
+            ExecutorError: The scheduler has ended, or cannot be reached for too long.
+        """
+        from deepcolor.execution.worker import CUT_OFF_FILE
+
+        cut_off, until, said = self._leave.with_name(CUT_OFF_FILE), time.monotonic() + _AWAY_S, False
+        until = min(until, self._ends_at or until)
+        fault = await asyncio.to_thread(self._fault) if cut_off.exists() else None
+        # A host that is there refuses what nobody listens to; a network that is not there answers nothing.
+        while cut_off.exists() and fault is not None and not isinstance(fault.__cause__, ConnectionRefusedError):
+            if self._asked or time.monotonic() > until:
+                break
+            if not said:
+                minutes = counted(round(_AWAY_S / 60), "minute")
+                self._say(f"worker: {self._cluster.address} cannot be reached; trying again for {minutes}")
+                said = True
+            await asyncio.sleep(_TRY_EVERY_S)
+            fault = await asyncio.to_thread(self._fault)
+        if self._asked:
+            return
+        if fault is not None or not cut_off.exists():
+            raise ExecutorError(
+                f"worker: its scheduler at {self._cluster.address} has ended, or has sent it away. "
+                "All that was trained is kept up to the last checkpoint."
+            )
+        await self._end()
+        cut_off.unlink()
+        await self._start()
+        self._say(f"worker: back at {self._cluster.address} with {self._slots()}")
+
+    def _fault(self) -> UserError | None:
+        try:
+            self._cluster.check()
+        except UserError as error:
+            return error
+        return None
 
     async def _let_finish(self) -> None:
         """Wait until no segment runs here any more, or a second signal wants it at once."""

@@ -233,9 +233,11 @@ class DaskExecutor(ABC):
             pure=False,
             resources=dict(self._demand),
         )
+        ended = threading.Event()
+        future.add_done_callback(lambda _: ended.set())
         self._open.add(key)
         try:
-            while (answer := _result(client, future)) is None:
+            while (answer := _result(future, ended)) is None:
                 if key in self._stranded:
                     return None
                 if self._is_called_off(key, segment):
@@ -256,17 +258,21 @@ class DaskExecutor(ABC):
         return key not in self._begun and segment.called_off
 
 
-def _result(client: Client, future: Any) -> Any:
-    """Wait for a result for a moment; one that its worker has taken with it is awaited as if it had never been."""
-    from distributed import wait
+def _result(future: Any, ended: threading.Event) -> Any:
+    """Wait for a result for a moment; one that its worker has taken with it is awaited as if it had never been.
 
+    While nothing has ended, only this thread wakes now and then: a question to Dask from each of a thousand of them
+    would keep its event loop from everything else.
+    """
+    if not (ended.wait(_LOOK_EVERY_S) or future.done()):
+        return None
     try:
-        with client.as_current():
-            wait(future, timeout=_LOOK_EVERY_S)
         return future.result(timeout=_LOOK_EVERY_S)
     except TimeoutError:
         if future.status == "error":
             raise
+        return None
+    except UnboundLocalError:  # As `distributed.utils.sync` tells that its wait was cancelled: the loop is too busy.
         return None
 
 

@@ -39,6 +39,10 @@ WORKER_LOSSES_ALLOWED = 2
 _LOOK_EVERY_S = 0.5
 _WORKS = {"running", "paused"}
 """The states of a worker of Dask's that has not begun to close."""
+_CUT_OFF = {"worker-handle-scheduler-connection-broken", "worker-heartbeat-error", "worker-heartbeat-missing"}
+"""Dask's reasons for the end of a worker that nobody has asked to end."""
+CUT_OFF_FILE = "cut-off"
+"""Beside the file that asks a hosted worker to end: that it has lost its scheduler."""
 
 
 class NoWebPages:
@@ -88,6 +92,13 @@ class HostedWorker(QuietWorker):
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)
         return await super().start_unsafe()  # type: ignore[no-untyped-call]  # Dask says no more of it
+
+    async def close(self, *args: Any, **kwargs: Any) -> Any:
+        """End; what hosts it learns whether that is because the connection to the scheduler was lost."""
+        reason = kwargs.get("reason")
+        if self.leave is not None and self.status.name == "running" and reason in _CUT_OFF:
+            self.leave.with_name(CUT_OFF_FILE).touch()
+        return await super().close(*args, **kwargs)
 
 
 def silence_dask() -> None:

@@ -39,6 +39,11 @@ _ENVIRONMENT = {
 }
 _TALKATIVE = ("alembic", "mlflow.store.db.utils", "urllib3.connectionpool", "sqlalchemy.pool")
 """Loggers that print migrations, tracebacks and retries for what deepcolor reports in one line."""
+_REFUSED = {
+    401: "401: it does not know this user and password (MLFLOW_TRACKING_USERNAME, MLFLOW_TRACKING_PASSWORD)",
+    403: "403: this user may not do that, or the server was not told the name that it is called by (--allowed-hosts)",
+}
+"""What a server that asks who one is says at length, and with a page's address."""
 _LASTING = {
     "BAD_REQUEST",
     "ENDPOINT_NOT_FOUND",
@@ -249,6 +254,9 @@ def is_lasting(error: BaseException) -> bool:
 def first_line(error: BaseException) -> str:
     """Return an error's message in one short line, without passwords."""
     text = without_secrets(str(error).strip() or type(error).__name__)
+    for status, said in _REFUSED.items():
+        if f"failed with error code {status} " in text:
+            return said
     # SQLAlchemy may put a note about itself before what the database said.
     lines = text.splitlines()
     line = next((line for line in lines if not line.startswith("(raised as a result of")), lines[0])

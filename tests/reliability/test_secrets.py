@@ -89,6 +89,8 @@ def test_a_password_in_the_tracking_uri_is_told_to_nobody(place: Place, server: 
     done = run_commands([*commands, *failing], folder=place.root, environment=impatient)
     assert [said.code for said in done[: len(commands)]] == [0] * len(commands), [said.err for said in done]
     assert all(said.code for said in done[len(commands) :]), done
+    stranger = done[len(commands) + 2].err
+    assert "401: it does not know this user and password (MLFLOW_TRACKING_USERNAME" in stranger, stranger
     for said in done:
         assert "in the list of processes" in said.err, said
     assert json.loads((place.root / "studies" / "tiny" / "start.json").read_text())["command"].endswith(server.uri)

@@ -165,17 +165,19 @@ class Server:
 
     def refused(self, error: BaseException) -> WorkspaceError:
         """Say in one line why it does not answer, or does not do what it was asked."""
-        reason = reason_of(error)
-        advice = "Start it, or correct --storage."
+        reason, rule, advice = reason_of(error), "must answer", "Start it, or correct --storage."
         if "password" in reason or "authentication" in reason:
             advice = "Set PGPASSWORD, or add a line for it to ~/.pgpass."
         elif "does not exist" in reason:
             advice = "Create it (createdb, createuser), or correct --storage."
-        elif "permission denied" in reason or "read-only" in reason:
+        elif "permission denied" in reason:
             advice = "Let this user write there (GRANT), or name another one in --storage."
+        elif "read-only" in reason:
+            rule = "must take what is written"
+            advice = "Name the primary server in --storage where this is its standby, or end its being read-only."
         elif "No space left" in reason:
-            advice = "Free disk space on its host, then run the same command again."
-        return WorkspaceError(f"studies database: {self.shown} must answer; got {reason}. {advice}")
+            rule, advice = "must have room", "Free disk space on its host, then run the same command again."
+        return WorkspaceError(f"studies database: {self.shown} {rule}; got {reason}. {advice}")
 
     # --- who drives what
 
