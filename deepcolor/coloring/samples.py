@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -29,6 +29,7 @@ _LABEL_PX = 76
 _MARGIN_PX = 10
 _TITLE_PX = 30
 _FONT_PX = 14
+_LINE_PX = 18
 _COMPRESSION = 1
 """Of a PNG file: quick to write is worth more here than the last tenth of the size."""
 _INK = "#222222"
@@ -121,21 +122,37 @@ def draw_sheet(
 
     Args:
         rows: By name: INPUT, TRUTH, PREDICTION in every sheet. Shape (B, H, W, 3) with the same B, W 128, range [0, 1].
-        title: One line.
+        title: In parts that two spaces divide; it is broken between them where it is too long.
         captions: For a row, what is written on each of its pictures.
     """
     mosaic, middles = _mosaic(list(rows.values()))
     height, width = mosaic.shape[:2]
-    sheet = Image.new("RGB", (_LABEL_PX + width + _MARGIN_PX, _TITLE_PX + height + _MARGIN_PX), "white")
-    sheet.paste(Image.fromarray(to_uint8(mosaic)), (_LABEL_PX, _TITLE_PX))
-    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(_FONT_PX)
+    font = ImageFont.load_default(_FONT_PX)
+    lines = _wrapped(title, width_px=width, length=font.getlength)
+    top = _TITLE_PX + (len(lines) - 1) * _LINE_PX
+    sheet = Image.new("RGB", (_LABEL_PX + width + _MARGIN_PX, top + height + _MARGIN_PX), "white")
+    sheet.paste(Image.fromarray(to_uint8(mosaic)), (_LABEL_PX, top))
+    draw = ImageDraw.Draw(sheet)
     for name, middle in zip(rows, middles, strict=True):
-        draw.text((_LABEL_PX - 6, _TITLE_PX + middle), name, fill=_INK, font=font, anchor="rm")
+        draw.text((_LABEL_PX - 6, top + middle), name, fill=_INK, font=font, anchor="rm")
         for column, text in enumerate(captions.get(name, ())):
-            corner = (_LABEL_PX + column * (_TILE_PX + _GAP_PX) + 5, _TITLE_PX + middle + rows[name].shape[1] / 2 - 5)
+            corner = (_LABEL_PX + column * (_TILE_PX + _GAP_PX) + 5, top + middle + rows[name].shape[1] / 2 - 5)
             draw.text(corner, text, fill="white", font=font, anchor="ls", stroke_width=2, stroke_fill=_INK)
-    draw.text((_LABEL_PX, _TITLE_PX / 2), title, fill=_INK, font=font, anchor="lm")
+    for number, line in enumerate(lines):
+        draw.text((_LABEL_PX, _TITLE_PX / 2 + number * _LINE_PX), line, fill=_INK, font=font, anchor="lm")
     return sheet
+
+
+def _wrapped(title: str, *, width_px: int, length: Callable[[str], float]) -> list[str]:
+    """Break a title between its parts, which two spaces divide, so that each line fits if a part does."""
+    lines: list[str] = []
+    for part in title.split("  "):
+        longer = f"{lines[-1]}  {part}" if lines else part
+        if lines and length(longer) <= width_px:
+            lines[-1] = longer
+        else:
+            lines.append(part)
+    return lines
 
 
 def png(picture: Image.Image) -> bytes:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
 from deepcolor.app.overview import Row, overview_png
-from deepcolor.coloring.samples import contact_sheet, extreme_rows, sample_rows
+from deepcolor.coloring.samples import contact_sheet, draw_sheet, extreme_rows, sample_rows
 from deepcolor.config.schema import ModelConfig
 from deepcolor.fields.objective import DEFAULT_OBJECTIVE
 from deepcolor.models import build
@@ -57,6 +57,18 @@ def test_sheets_have_a_column_for_each_image(target: Target, prepared: Prepared)
     columns = min(len(val), 8)
     assert picture.shape[1] == pytest.approx(76 + columns * 132 - 4 + 10, abs=1)
     assert picture[-40:-20, 76:-10].mean() < 250
+
+
+def test_a_title_that_is_too_long_goes_on_below() -> None:
+    """It is broken between its parts, the sheet is as much taller, and nothing is written over its edge."""
+    rows = {"truth": np.ones((2, 128, 128, 3), np.float32)}
+    short, long = (
+        np.asarray(draw_sheet(rows, title="  ".join(["part=0.001"] * count)).convert("L")) for count in (1, 8)
+    )
+    assert long.shape[1] == short.shape[1]
+    assert long.shape[0] > short.shape[0]
+    assert (short < 128).any()
+    assert (long[:, -2:] == 255).all()
 
 
 def test_the_loss_curve_of_one_epoch_and_of_many() -> None:
