@@ -30,10 +30,11 @@ class Blank:
 
 
 def draw_nothing(put: Callable[[object, str, object], None] = setattr) -> None:
-    """Let reports have files in place of their pictures, which would take longer than all else together.
+    """Let reports have files in place of their pictures, and no page, which would take longer than all else together.
 
     Args:
         put: Puts a function into a module, as `setattr` does.
     """
     for name in ("history_figure", "slices_figure", "parallel_figure", "importances_figure"):
         put(writing, name, lambda *_: Blank())
+    put(writing.ReportFolder, "_write_page", lambda *_, **__: None)

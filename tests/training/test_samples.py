@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw
 
 from deepcolor.app.overview import Row, overview_png
 from deepcolor.coloring.samples import contact_sheet, extreme_rows, sample_rows
+from deepcolor.coloring.sheet import INPUT, PREDICTION, TRUE_MEAN, TRUTH, cut_sheet
 from deepcolor.config.schema import ModelConfig
 from deepcolor.fields.objective import DEFAULT_OBJECTIVE
 from deepcolor.models import build
@@ -105,3 +106,18 @@ def test_what_is_written_on_a_sheet_is_named_alike_everywhere(
     assert written[:2] == ["input", "truth"]
     assert written[2:5] == ["prediction", "100.0 dB", f"{psnr_db:.1f} dB"]
     assert f"mean PSNR {(100 + psnr_db) / 2:.1f} dB" in written[5]
+
+
+@pytest.mark.parametrize("target", ["mean", "pixels"])
+def test_a_sheet_is_taken_apart_as_it_was_put_together(target: Target, prepared: Prepared) -> None:
+    """Its rows come back by name, a true mean colour beside a predicted one; what is no sheet is left whole."""
+    val = prepared.open().val
+    sheet = Image.open(io.BytesIO(contact_sheet(build(target, ModelConfig(feature_maps=1), 64), val, title="t")))
+    rows = cut_sheet(sheet)
+    assert rows is not None
+    assert list(rows) == [INPUT, TRUTH, *([TRUE_MEAN] if target == "mean" else []), PREDICTION]
+    assert {len(tiles) for tiles in rows.values()} == {min(len(val), 8)}
+    assert {rows[PREDICTION][0].height} == {64 if target == "mean" else 128}
+    grey, truth = (np.asarray(rows[name][0].convert("RGB")).astype(int) for name in (INPUT, TRUTH))
+    assert (grey.max(axis=2) - grey.min(axis=2)).max() <= 1 < (truth.max(axis=2) - truth.min(axis=2)).max()
+    assert cut_sheet(sheet.crop((0, 0, sheet.width - 1, sheet.height))) is None
