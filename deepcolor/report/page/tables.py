@@ -91,7 +91,8 @@ def leaderboard_table(sweep: Sweep, trials: Sequence[StoredTrial], *, most_rows:
                 Cell(_epochs(trial), float(trial.outcome.view.end_epoch) if trial.outcome else None),
             )
         )
-    cut = f"The best {most_rows:,} of {len(order):,} trials; `deepcolor report {sweep.study} --format csv` has all of them."
+    whole = f"`deepcolor report {sweep.study} --format csv` has all of them."
+    cut = f"The best {most_rows:,} of {len(order):,} trials; {whole}"
     note = cut if len(order) > most_rows else ""
     caption = f"Trials by {objectives[0]}, the best first"
     return Table(caption, tuple(columns), tuple(rows), note, sortable=True)
