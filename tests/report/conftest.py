@@ -23,7 +23,8 @@ sweeps:
   - study: painted
     stage: colorizer
     description: '<script>alert("told")</script> & <b>more</b>'
-    data: &faces {name: faces, size_px: 64}
+    data: &faces {name: faces, size_px: 64, augment: {random_crop: null, random_vertical_flip: null,
+                  random_rotation: null, random_adjust_sharpness: null, random_horizontal_flip: null}}
     model: {feature_maps: 1}
     training: {batch_size: 32}
     search:
