@@ -14,6 +14,7 @@ from deepcolor.tracking import writer
 from deepcolor.workspace import Workspace
 from tests.cli.conftest import decoded  # noqa: F401  # a fixture
 from tests.processes import ForkedWriter
+from tests.reporting import draw_nothing
 from tests.shared import shared
 from tests.tracking.building import new_store, template_database
 
@@ -54,6 +55,7 @@ def reported(tmp_path_factory: pytest.TempPathFactory, decoded: Path) -> Workspa
         how = How(workspace, workspace.mlflow_uri, executor="serial", command="deepcolor pipeline whole.yaml")
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(writer, "_launch", ForkedWriter)
+            draw_nothing(patch.setattr, page=True)
             run_pipeline(load_pipeline(file), how, force=True)
 
     return Workspace.at(shared(tmp_path_factory, "reported", make) / "workspace")
