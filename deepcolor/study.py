@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
+    from deepcolor.app.report import Form
     from deepcolor.config.schema import Sweep
     from deepcolor.registry.promotion import Promotion
     from deepcolor.report.figures import Pictured
@@ -154,6 +155,23 @@ class Study:
             why = "no trial is on the front yet" if several else "one objective has no front: its best is Study.best"
             raise StudyError(f"the front of {self.name}: {why}.")
         return front_figure(of)
+
+    def report(self, path: Where = "report.html", *, form: Form | None = None) -> Path:
+        """Write its report as one file that can be mailed, as `deepcolor report` does.
+
+        Args:
+            path: The file, replaced if there is one.
+            form: `html`, `csv`, `json` or `md`; None: as the file's name ends, else `html`.
+        Returns:
+            The path of the file.
+        Raises:
+            ConfigError: The file cannot be written, or there is no such form.
+        """
+        from deepcolor.app.report import form_of, write_report
+
+        file = Path(path)
+        write_report(self.workspace, [self.name], to=file, form=form_of(form, to=file))
+        return file
 
     def promote(
         self,

@@ -29,11 +29,14 @@ class Blank:
         return b"blank"
 
 
-def draw_nothing(put: Callable[[object, str, object], None] = setattr) -> None:
-    """Let reports have files in place of their pictures, which would take longer than all else together.
+def draw_nothing(put: Callable[[object, str, object], None] = setattr, *, page: bool = False) -> None:
+    """Let reports have files in place of their pictures, and no page, which would take longer than all else together.
 
     Args:
         put: Puts a function into a module, as `setattr` does.
+        page: Whether the page is written none the less.
     """
     for name in ("history_figure", "slices_figure", "parallel_figure", "importances_figure"):
         put(writing, name, lambda *_: Blank())
+    if not page:
+        put(writing.ReportFolder, "_write_page", lambda *_, **__: None)

@@ -27,7 +27,8 @@ def overview_png(rows: Sequence[Row]) -> bytes:
     from PIL import Image
 
     from deepcolor.coloring.measuring import psnr_db_of
-    from deepcolor.coloring.samples import INPUT, PREDICTION, TRUTH, draw_sheet, png, tiles
+    from deepcolor.coloring.samples import draw_sheet, png, tiles
+    from deepcolor.coloring.sheet import INPUT, PREDICTION, TRUTH
 
     sheets = []
     for row in rows:

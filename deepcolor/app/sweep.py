@@ -130,7 +130,7 @@ def _drive(
         write_start(folder, start)
         if data.manifest is not None:
             note_pictures(workspace, sweep.study, data.manifest)
-        report = ReportFolder(workspace.report(sweep.study))
+        report = ReportFolder(workspace.report(sweep.study), store=workspace.trajectories)
         projection = Projection(
             study=study,
             provenance=start.provenance,

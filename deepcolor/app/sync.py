@@ -52,7 +52,7 @@ def sync_studies(workspace: Workspace, uri: str, *, study: str | None = None, re
     for name in [study] if study is not None else storage.names():
         try:
             stored = storage.load(name)
-            report = ReportFolder(workspace.report(name))
+            report = ReportFolder(workspace.report(name), store=workspace.trajectories)
             with owned(workspace, name, on_wait=reporter.note):
                 records = replay(workspace, stored, report=report)
                 done[name] = rebuild(records, tracking_uri=uri, artifact_root=artifact_root)

@@ -182,7 +182,7 @@ def _summary_text(summary: Summary, workspace: Workspace, link: str) -> str:
     )
     if summary.failed:
         lines.append(f"{console.bold('failed')}    why, with tracebacks: {workspace.failures(summary.study)}")
-    lines.append(f"{console.bold('report')}    {workspace.report(summary.study)}")
+    lines.append(f"{console.bold('report')}    {workspace.report(summary.study) / 'report.html'}")
     lines.append(f"{console.bold('compare')}   {link}")
     if best is not None:
         lines.append(f"{console.bold('promote')}   deepcolor promote {summary.study}{with_storage(workspace)}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -16,20 +16,23 @@ from torch.nn.functional import interpolate
 
 from deepcolor.color import denormalise_lightness, lab_to_rgb, to_uint8
 from deepcolor.coloring.measuring import coloured, grey
+from deepcolor.coloring.sheet import (
+    GAP_PX,
+    INPUT,
+    LABEL_PX,
+    MARGIN_PX,
+    PREDICTION,
+    TILE_PX,
+    TITLE_PX,
+    TRUE_MEAN,
+    TRUTH,
+)
 from deepcolor.data.cache.arrays import Split
 from deepcolor.models.networks import Network
 
 SHEET_IMAGES = 8
-INPUT, TRUTH, PREDICTION = "input", "truth", "prediction"
-"""The rows of every picture that compares, in this order."""
-
-_TILE_PX = 128
-_GAP_PX = 4
-_LABEL_PX = 76
-_MARGIN_PX = 10
-_TITLE_PX = 30
 _FONT_PX = 14
-_LINE_PX = 18
+_LEAST_FONT_PX = 10
 _COMPRESSION = 1
 """Of a PNG file: quick to write is worth more here than the last tenth of the size."""
 _INK = "#222222"
@@ -58,7 +61,7 @@ def contact_sheet(network: Network, split: Split, *, title: str) -> bytes:
     lightness = tiles(grey(split, rows=rows))
     if network.target == "mean":
         true_mean, guessed_mean = _swatches(network, split, rows=rows)
-        rows_of = {INPUT: lightness, TRUTH: truth, "its mean": true_mean, PREDICTION: guessed_mean}
+        rows_of = {INPUT: lightness, TRUTH: truth, TRUE_MEAN: true_mean, PREDICTION: guessed_mean}
     else:
         rows_of = {INPUT: lightness, TRUTH: truth, PREDICTION: guess}
     return png(draw_sheet(rows_of, title=title))
@@ -99,7 +102,7 @@ def _swatches(network: Network, split: Split, *, rows: Tensor) -> tuple[Picture,
     lightness_B1HW, mean_B2 = split.batch(rows, seed=0, epoch=0, target="mean")
     guess_B2 = network.to_ab(network(lightness_B1HW))
     lightness_B = denormalise_lightness(lightness_B1HW.mean(dim=(1, 2, 3)).cpu().numpy())
-    shape = (len(rows), _TILE_PX // 2, _TILE_PX, 3)
+    shape = (len(rows), TILE_PX // 2, TILE_PX, 3)
     true, guessed = (
         np.broadcast_to(lab_to_rgb(lightness_B, ab_B2.cpu().numpy())[:, None, None, :], shape)
         for ab_B2 in (mean_B2, guess_B2)
@@ -110,7 +113,7 @@ def _swatches(network: Network, split: Split, *, rows: Tensor) -> tuple[Picture,
 def tiles(rgb_BHW3: Picture) -> Picture:
     """Bring pictures to the size of a tile. Shape (B, 128, 128, 3), range [0, 1]."""
     rgb_B3HW = torch.from_numpy(rgb_BHW3).permute(0, 3, 1, 2)
-    resized = interpolate(rgb_B3HW, size=(_TILE_PX, _TILE_PX), mode="bilinear", antialias=True, align_corners=False)
+    resized = interpolate(rgb_B3HW, size=(TILE_PX, TILE_PX), mode="bilinear", antialias=True, align_corners=False)
     array: Picture = resized.clamp(0, 1).permute(0, 2, 3, 1).numpy()
     return array
 
@@ -122,37 +125,33 @@ def draw_sheet(
 
     Args:
         rows: By name: INPUT, TRUTH, PREDICTION in every sheet. Shape (B, H, W, 3) with the same B, W 128, range [0, 1].
-        title: In parts that two spaces divide; it is broken between them where it is too long.
+        title: One line; a long one is written smaller, and then cut short.
         captions: For a row, what is written on each of its pictures.
     """
     mosaic, middles = _mosaic(list(rows.values()))
     height, width = mosaic.shape[:2]
-    font = ImageFont.load_default(_FONT_PX)
-    lines = _wrapped(title, width_px=width, length=font.getlength)
-    top = _TITLE_PX + (len(lines) - 1) * _LINE_PX
-    sheet = Image.new("RGB", (_LABEL_PX + width + _MARGIN_PX, top + height + _MARGIN_PX), "white")
-    sheet.paste(Image.fromarray(to_uint8(mosaic)), (_LABEL_PX, top))
-    draw = ImageDraw.Draw(sheet)
+    sheet = Image.new("RGB", (LABEL_PX + width + MARGIN_PX, TITLE_PX + height + MARGIN_PX), "white")
+    sheet.paste(Image.fromarray(to_uint8(mosaic)), (LABEL_PX, TITLE_PX))
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(_FONT_PX)
     for name, middle in zip(rows, middles, strict=True):
-        draw.text((_LABEL_PX - 6, top + middle), name, fill=_INK, font=font, anchor="rm")
+        draw.text((LABEL_PX - 6, TITLE_PX + middle), name, fill=_INK, font=font, anchor="rm")
         for column, text in enumerate(captions.get(name, ())):
-            corner = (_LABEL_PX + column * (_TILE_PX + _GAP_PX) + 5, top + middle + rows[name].shape[1] / 2 - 5)
+            corner = (LABEL_PX + column * (TILE_PX + GAP_PX) + 5, TITLE_PX + middle + rows[name].shape[1] / 2 - 5)
             draw.text(corner, text, fill="white", font=font, anchor="ls", stroke_width=2, stroke_fill=_INK)
-    for number, line in enumerate(lines):
-        draw.text((_LABEL_PX, _TITLE_PX / 2 + number * _LINE_PX), line, fill=_INK, font=font, anchor="lm")
+    line, size = _fitting(title, width_px=width)
+    draw.text((LABEL_PX, TITLE_PX / 2), line, fill=_INK, font=ImageFont.load_default(size), anchor="lm")
     return sheet
 
 
-def _wrapped(title: str, *, width_px: int, length: Callable[[str], float]) -> list[str]:
-    """Break a title between its parts, which two spaces divide, so that each line fits if a part does."""
-    lines: list[str] = []
-    for part in title.split("  "):
-        longer = f"{lines[-1]}  {part}" if lines else part
-        if lines and length(longer) <= width_px:
-            lines[-1] = longer
-        else:
-            lines.append(part)
-    return lines
+def _fitting(title: str, *, width_px: int) -> tuple[str, float]:
+    """Return what of a title fits into a line, and its size: smaller down to a limit, and from there on cut short."""
+    size: float = _FONT_PX
+    while size > _LEAST_FONT_PX and ImageFont.load_default(size).getlength(title) > width_px:
+        size -= 1
+    font, line = ImageFont.load_default(size), title
+    while line and font.getlength(line) > width_px:
+        line = line[:-2].rstrip() + "…"
+    return line, size
 
 
 def png(picture: Image.Image) -> bytes:
@@ -165,16 +164,16 @@ def png(picture: Image.Image) -> bytes:
 def _mosaic(rows: list[Picture]) -> tuple[Picture, list[float]]:
     """Put rows of equally wide pictures under each other on white; return it and the middle of each row in pixels."""
     count = len(rows[0])
-    width = count * (_TILE_PX + _GAP_PX) - _GAP_PX
+    width = count * (TILE_PX + GAP_PX) - GAP_PX
     strips: list[npt.NDArray[Any]] = []
     middles, top = [], 0
     for pictures in rows:
         height = pictures.shape[1]
         strip = np.ones((height, width, 3), np.float32)
         for column, picture in enumerate(pictures):
-            left = column * (_TILE_PX + _GAP_PX)
-            strip[:, left : left + _TILE_PX] = picture
-        strips += [strip, np.ones((_GAP_PX, width, 3), np.float32)]
+            left = column * (TILE_PX + GAP_PX)
+            strip[:, left : left + TILE_PX] = picture
+        strips += [strip, np.ones((GAP_PX, width, 3), np.float32)]
         middles.append(top + height / 2)
-        top += height + _GAP_PX
+        top += height + GAP_PX
     return np.concatenate(strips[:-1]), middles

@@ -1,4 +1,6 @@
-"""A study's report: the leaderboard as CSV, the summary, and pictures, as files in the study's folder."""
+"""A study's report: the leaderboard as CSV, the summary, pictures, and a page with all of it, as files in the study's
+folder.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +8,7 @@ import hashlib
 import importlib
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,6 +31,7 @@ from deepcolor.search.rules.summary import Summary, best_of
 from deepcolor.search.study.aims import Aims
 from deepcolor.search.study.importances import importances
 from deepcolor.search.study.storage import StoredStudy, StoredTrial
+from deepcolor.search.study.trials import now_ms
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,12 +43,25 @@ CONFIRMATION = "confirmation.csv"
 NULL = "null"
 SUMMARY = "summary.json"
 FRONT = "front.png"
+PAGE = "report.html"
 _STAMP = ".report"
+_IMPORTS = (
+    "matplotlib.figure",
+    "matplotlib.backends.backend_agg",
+    "pandas",
+    "sklearn.ensemble",
+    "jinja2",
+    "deepcolor.report.page.rendering",
+)
 _ENOUGH_TRIALS = 20
 """On a function of three fields, whose most important one is known from 600 trials, fANOVA found it in 3 of 4 draws of
 15 trials; PED-ANOVA, which looks at the best tenth, in none of 25 draws of 10."""
-_FORM = 4
+_FORM = 5
 """Increased when the form of the reports changes, so that older ones are written again."""
+
+
+AllShares = dict[str, dict[str, dict[str, float]]]
+"""Importances by objective, evaluator and field."""
 
 
 @dataclass(frozen=True)
@@ -53,10 +69,13 @@ class ReportFolder:
     """A study's report in a folder of its own."""
 
     folder: Path
+    """In the study's own."""
+    store: Path | None = None
+    """The trajectory store, where the page finds epochs and pictures; None: no page is written."""
 
     def prepare(self) -> None:
         """Import what draws the pictures, which takes seconds."""
-        for name in ("matplotlib.figure", "matplotlib.backends.backend_agg", "pandas", "sklearn.ensemble"):
+        for name in _IMPORTS:
             importlib.import_module(name)
 
     def write(self, study: StoredStudy, summary: Summary) -> None:
@@ -75,10 +94,25 @@ class ReportFolder:
             return
         write_atomically(folder / LEADERBOARD, leaderboard_csv(trials).encode(errors="surrogateescape"))
         write_atomically(folder / SUMMARY, json.dumps(summary.as_dict(), indent=2).encode())
-        _draw_all(study, trials, folder)
+        of = pictured(study.sweep, trials)
+        reason = too_little(of)
+        shares = {} if reason else all_importances(study, of)
+        _draw_all(of, folder, shares=shares, reason=reason)
         _draw_front(study, trials, folder)
         _write_confirmation(study, summary, folder)
+        if self.store is not None:
+            self._write_page(study, summary, shares=shares, reason=reason)
         write_atomically(stamp_file, stamp.encode())
+
+    def _write_page(self, study: StoredStudy, summary: Summary, *, shares: AllShares, reason: str) -> None:
+        """Write all of it as one page, which can be mailed."""
+        from deepcolor.report.page.rendering import html
+        from deepcolor.report.page.study import Sources, study_page
+
+        assert self.store is not None, "asked for a page"
+        sources = Sources(self.folder.parent, self.store)
+        page = study_page(study, summary, sources=sources, shares=shares, no_importances=reason)
+        write_atomically(self.folder / PAGE, html([page], written_ms=now_ms()))
 
 
 def leaderboard(trials: Sequence[StoredTrial]) -> pd.DataFrame:
@@ -114,12 +148,33 @@ def leaderboard(trials: Sequence[StoredTrial]) -> pd.DataFrame:
 
 def leaderboard_csv(trials: Sequence[StoredTrial]) -> str:
     """The same as comma-separated values: a cell of a parameter is empty if its trial does not have it."""
+    return str(_written_out(trials).to_csv(index=False))
+
+
+def leaderboards_csv(boards: Mapping[str, Sequence[StoredTrial]]) -> str:
+    """The same of several studies under each other, with the study's name in the first column.
+
+    Args:
+        boards: The trials by study; a column that one of them does not have is empty there.
+    """
+    import pandas as pd
+
+    tables = []
+    for name, trials in boards.items():
+        table = _written_out(trials).astype(object)
+        table.insert(0, "study", name)
+        tables.append(table)
+    return str(pd.concat(tables, ignore_index=True).to_csv(index=False))
+
+
+def _written_out(trials: Sequence[StoredTrial]) -> pd.DataFrame:
+    """The leaderboard, with a word for null: it is something else than no value."""
     table = leaderboard(trials)
     for name in {name for trial in trials for name in trial.params}:
         cells = [NULL if name in trial.params and trial.params[name] is None else None for trial in ranked(trials)]
         if any(cells):
             table[name] = [cell or value for cell, value in zip(cells, table[name], strict=True)]
-    return str(table.to_csv(index=False))
+    return table
 
 
 def _judged(trial: StoredTrial, *, front: bool, chosen: bool) -> dict[str, object]:
@@ -146,22 +201,20 @@ def _write_confirmation(study: StoredStudy, summary: Summary, folder: Path) -> N
         _write_or_remove(folder / name, content)
 
 
-def _draw_all(study: StoredStudy, trials: Sequence[StoredTrial], folder: Path) -> None:
-    of = pictured(study.sweep, trials)
+def _draw_all(of: Pictured, folder: Path, *, shares: AllShares, reason: str) -> None:
     searched_over = bool(of.axes and of.trials)
-    reason = too_little(of)
     _write_or_remove(folder / "importances.txt", f"{reason}\n".encode() if reason and len(of.axes) > 1 else None)
     drawings: dict[str, Callable[[], ShownFigure] | None] = {
         "optimization_history": (lambda: history_figure(of)) if of.trials else None,
         "parallel_coordinates": (lambda: parallel_figure(of)) if searched_over else None,
         "slices": (lambda: slices_figure(of)) if searched_over else None,
-        "importances": (lambda: importances_figure(of, all_importances(study, of))) if not reason else None,
+        "importances": (lambda: importances_figure(of, shares)) if shares else None,
     }
     for name, draw in drawings.items():
         _write_or_remove(folder / f"{name}.png", draw().png() if draw else None)
 
 
-def all_importances(study: StoredStudy, of: Pictured) -> dict[str, dict[str, dict[str, float]]]:
+def all_importances(study: StoredStudy, of: Pictured) -> AllShares:
     """The share of each searched field in each objective, by objective, evaluator and field."""
     objectives = study.sweep.search.objectives
     return {name: importances(study, of.varying, objective=place) for place, name in enumerate(objectives)}

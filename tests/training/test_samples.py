@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw
 
 from deepcolor.app.overview import Row, overview_png
 from deepcolor.coloring.samples import contact_sheet, draw_sheet, extreme_rows, sample_rows
+from deepcolor.coloring.sheet import INPUT, PREDICTION, TRUE_MEAN, TRUTH, cut_sheet
 from deepcolor.config.schema import ModelConfig
 from deepcolor.fields.objective import DEFAULT_OBJECTIVE
 from deepcolor.models import build
@@ -59,16 +60,13 @@ def test_sheets_have_a_column_for_each_image(target: Target, prepared: Prepared)
     assert picture[-40:-20, 76:-10].mean() < 250
 
 
-def test_a_title_that_is_too_long_goes_on_below() -> None:
-    """It is broken between its parts, the sheet is as much taller, and nothing is written over its edge."""
+@pytest.mark.parametrize("parts", [1, 3, 40])
+def test_a_long_title_stays_on_the_sheet(parts: int) -> None:
+    """It is written smaller, and cut short where that does not do; nothing is written over the sheet's edge."""
     rows = {"truth": np.ones((2, 128, 128, 3), np.float32)}
-    short, long = (
-        np.asarray(draw_sheet(rows, title="  ".join(["part=0.001"] * count)).convert("L")) for count in (1, 8)
-    )
-    assert long.shape[1] == short.shape[1]
-    assert long.shape[0] > short.shape[0]
-    assert (short < 128).any()
-    assert (long[:, -2:] == 255).all()
+    sheet = np.asarray(draw_sheet(rows, title="  ".join(["part=0.001"] * parts)).convert("L"))
+    assert (sheet < 128).any()
+    assert (sheet[:, -2:] == 255).all()
 
 
 def test_the_loss_curve_of_one_epoch_and_of_many() -> None:
@@ -117,3 +115,18 @@ def test_what_is_written_on_a_sheet_is_named_alike_everywhere(
     assert written[:2] == ["input", "truth"]
     assert written[2:5] == ["prediction", "100.0 dB", f"{psnr_db:.1f} dB"]
     assert f"mean PSNR {(100 + psnr_db) / 2:.1f} dB" in written[5]
+
+
+@pytest.mark.parametrize("target", ["mean", "pixels"])
+def test_a_sheet_is_taken_apart_as_it_was_put_together(target: Target, prepared: Prepared) -> None:
+    """Its rows come back by name, a true mean colour beside a predicted one; what is no sheet is left whole."""
+    val = prepared.open().val
+    sheet = Image.open(io.BytesIO(contact_sheet(build(target, ModelConfig(feature_maps=1), 64), val, title="t")))
+    rows = cut_sheet(sheet)
+    assert rows is not None
+    assert list(rows) == [INPUT, TRUTH, *([TRUE_MEAN] if target == "mean" else []), PREDICTION]
+    assert {len(tiles) for tiles in rows.values()} == {min(len(val), 8)}
+    assert {rows[PREDICTION][0].height} == {64 if target == "mean" else 128}
+    grey, truth = (np.asarray(rows[name][0].convert("RGB")).astype(int) for name in (INPUT, TRUTH))
+    assert (grey.max(axis=2) - grey.min(axis=2)).max() <= 1 < (truth.max(axis=2) - truth.min(axis=2)).max()
+    assert cut_sheet(sheet.crop((0, 0, sheet.width - 1, sheet.height))) is None

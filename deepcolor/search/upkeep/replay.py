@@ -11,7 +11,7 @@ from deepcolor.search.recording import Projection
 from deepcolor.search.rules.completion import has_ended
 from deepcolor.search.rules.confirmation import confirmation_of
 from deepcolor.search.rules.front import front_of
-from deepcolor.search.rules.summary import Report, summarise
+from deepcolor.search.rules.summary import Report, Summary, summarise
 from deepcolor.search.study.sizes import left_out
 from deepcolor.search.study.starts import Start, read_start
 from deepcolor.search.study.storage import StoredStudy, StoredTrial
@@ -57,24 +57,41 @@ def _parent(
     report: Report,
 ) -> StudyRecord:
     study = projection.study
-    sweep, spent = study.sweep, study.spent
     finished = has_ended(study, trials)
-    ended = {trial.place.trajectory for trial in trials if trial.place and trial.finished}
-    epoch_s = {digest: sum(row.epoch_s for row in rows) / len(rows) for digest in ended if (rows := histories[digest])}
-    summary = summarise(
-        study.name,
-        trials,
-        interrupted=not finished,
-        trained_now=0,
-        wall_s=spent.wall_s,
-        epoch_s=epoch_s,
-        confirmation=confirmation_of(sweep, trials, spent=spent),
-        left_out=str(left_out(sweep) or ""),
-    )
+    summary = summary_of(study, trials, histories=histories)
     if not report.folder.is_dir():
         report.write(study, summary)
     ended_ms = max((trial.ended_ms or 0 for trial in trials), default=study.started_ms)
     return projection.parent(trials, summary, state="complete" if finished else "interrupted", ended_ms=ended_ms)
+
+
+def summary_of(
+    study: StoredStudy, trials: Sequence[StoredTrial], *, histories: Mapping[str, Sequence[EpochMetrics]]
+) -> Summary:
+    """Sum up a study as it is stored: what its driver said when it ended, or would say now.
+
+    Args:
+        study: The study.
+        trials: All of its trials.
+        histories: Epochs by trajectory, which tell their pace; what was saved on others is priced by the mean of these.
+    """
+    ended = {trial.place.trajectory for trial in trials if trial.place and trial.finished}
+    known = {digest: rows for digest in ended if (rows := histories.get(digest))}
+    epoch_s = {digest: sum(row.epoch_s for row in rows) / len(rows) for digest, rows in known.items()}
+    mean_s = sum(epoch_s.values()) / len(epoch_s) if epoch_s else 0.0
+    spent = study.spent
+    return summarise(
+        study.name,
+        trials,
+        interrupted=not has_ended(study, trials),
+        trained_now=0,
+        wall_s=spent.wall_s,
+        epoch_s={
+            digest: epoch_s.get(digest, mean_s) for digest in ended if digest in epoch_s or digest not in histories
+        },
+        confirmation=confirmation_of(study.sweep, trials, spent=spent),
+        left_out=str(left_out(study.sweep) or ""),
+    )
 
 
 _MOST_BYTES = 2**24

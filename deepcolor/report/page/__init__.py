@@ -1,0 +1,1 @@
+"""A study's report as one HTML page that needs nothing beside it."""
