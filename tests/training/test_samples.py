@@ -110,11 +110,11 @@ def test_what_is_written_on_a_sheet_is_named_alike_everywhere(
     written.clear()
     photo = np.full((128, 128, 3), 100, np.uint8)
     off = photo + np.uint8(10)
-    overview_png([Row("colorizer@1", grey=[photo, photo], truth=[photo, photo], coloured=[photo, off])])
+    overview_png([Row("colorizer@1", grey=[photo] * 4, truth=[photo] * 4, coloured=[photo, off] * 2)])
     psnr_db = 20 * np.log10(255 / 10)
     assert written[:2] == ["input", "truth"]
-    assert written[2:5] == ["prediction", "100.0 dB", f"{psnr_db:.1f} dB"]
-    assert f"mean PSNR {(100 + psnr_db) / 2:.1f} dB" in written[5]
+    assert written[2:7] == ["prediction", *["100.0 dB", f"{psnr_db:.1f} dB"] * 2]
+    assert f"mean PSNR {(100 + psnr_db) / 2:.1f} dB" in written[7]
 
 
 @pytest.mark.parametrize("target", ["mean", "pixels"])
