@@ -53,6 +53,7 @@ def _register() -> None:
         pipeline,
         plan,
         promote,
+        serve,
         stages,
         storage,
         studies,
@@ -66,7 +67,10 @@ def _register() -> None:
     for panel, commands in (
         ("Start", (demo.demo, doctor.doctor, benchmark.benchmark)),
         ("Search", (stages.stages, plan.plan, sweep.sweep, pipeline.pipeline, worker.worker, studies.studies, ui.ui)),
-        ("Models", (promote.promote, models.models, models.pull, models.rollback, colorize.colorize)),
+        (
+            "Models",
+            (promote.promote, models.models, models.pull, models.rollback, colorize.colorize, serve.serve),
+        ),
         ("Keep in order", (sync.sync, gc_command.gc)),
     ):
         for command in commands:
