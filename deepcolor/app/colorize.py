@@ -229,7 +229,7 @@ def one_champion(tracking_uri: str, reporter: Reporter) -> str:
         ModelError: There is none, or there are several; the message lists them.
         TrackingError: The store cannot be read.
     """
-    from deepcolor.inference.loading import the_champion
+    from deepcolor.registry.champion import the_champion
 
     name = the_champion(tracking_uri)
     reporter.note(f"colouring with {name}, the one champion that colours")

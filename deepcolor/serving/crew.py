@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from importlib import import_module
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any
@@ -20,9 +21,9 @@ from deepcolor.processes import METHOD, start_server
 from deepcolor.serving.models import Model
 from deepcolor.serving.tally import Tally
 from deepcolor.serving.work import Answer, Batch, Bounds, Order, Refused
-from deepcolor.serving.worker import work
 
-_MODULES = ("deepcolor.serving.worker",)
+_WORKER = "deepcolor.serving.worker"
+"""Imported by the processes alone: torch has no business in the server."""
 _START_S = 120
 _STOP_S = 3
 _SMALL_BYTES = 2**20
@@ -80,7 +81,7 @@ class Crew:
         Raises:
             ExecutorError: One did not come up.
         """
-        start_server(*_MODULES)
+        start_server(_WORKER)
         await asyncio.gather(*(member.start() for member in self._members))
         self._tasks = [asyncio.create_task(self._attend(member)) for member in self._members]
 
@@ -258,7 +259,7 @@ class _Member:
         self.end()
         context: Any = multiprocessing.get_context(METHOD)
         ours, theirs = context.Pipe()
-        self._process = context.Process(target=work, args=(theirs, self.device), daemon=True, name="deepcolor-serving")
+        self._process = context.Process(target=_work, args=(theirs, self.device), daemon=True, name="deepcolor-serving")
         self._process.start()
         theirs.close()
         self._connection = ours
@@ -313,6 +314,11 @@ class _Member:
         process.join(_STOP_S)
         if connection is not None:
             connection.close()
+
+
+def _work(connection: Connection, device: str) -> None:
+    """Run in a process that colours."""
+    import_module(_WORKER).work(connection, device)
 
 
 def _settle(waiting: _Waiting, answer: Answer) -> None:

@@ -63,7 +63,15 @@ class Picture {
     this.turn = 0;
     this.element = find("#picture").content.firstElementChild.cloneNode(true);
     this.part("h2").textContent = file.name || "pasted picture";
+    // By keyboard the divider is a slider; by finger or mouse, the whole picture is its handle.
     this.part(".divider").addEventListener("input", (event) => this.moveTo(event.target.value));
+    const stage = this.part(".stage");
+    const follow = (event) => {
+      const { left, width } = stage.getBoundingClientRect();
+      this.moveTo(Math.min(100, Math.max(0, (100 * (event.clientX - left)) / width)));
+    };
+    stage.addEventListener("pointerdown", (event) => { stage.setPointerCapture(event.pointerId); follow(event); });
+    stage.addEventListener("pointermove", (event) => { if (stage.hasPointerCapture(event.pointerId)) follow(event); });
     this.part(".save").addEventListener("click", () => this.save());
     this.part(".remove").addEventListener("click", () => this.remove());
     this.part(".vote").addEventListener("click", (event) => this.vote(event.target.dataset.better));
@@ -73,7 +81,10 @@ class Picture {
 
   part(selector) { return find(selector, this.element); }
 
-  moveTo(percent) { this.part(".stage").style.setProperty("--at", `${percent}%`); }
+  moveTo(percent) {
+    this.part(".divider").value = percent;
+    this.part(".stage").style.setProperty("--at", `${percent}%`);
+  }
 
   show(what, url) {
     if (this.urls[what]) URL.revokeObjectURL(this.urls[what]);
