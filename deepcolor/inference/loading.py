@@ -11,7 +11,7 @@ from deepcolor.coloring.color_model import ColorModel
 from deepcolor.coloring.manner import Manner
 from deepcolor.coloring.picture import ImageInput
 from deepcolor.data.images import Pixels
-from deepcolor.errors import ModelError, UserError
+from deepcolor.errors import UserError
 from deepcolor.models.description import DESCRIPTION_FILE
 from deepcolor.models.saved import open_saved
 from deepcolor.registry.champion import the_champion

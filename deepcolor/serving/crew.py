@@ -216,8 +216,8 @@ class Crew:
                 _settle(each, answer)
 
     async def _after_a_death(self, member: _Member, waiting: list[_Waiting], *, late: bool) -> None:
-        """Try each picture of a batch once more alone; which of them ended the process shows then."""
-        if len(waiting) == 1:
+        """Try each picture once more, alone: then it shows which of them ended the process, and the others are saved."""
+        if len(waiting) == 1 and (late or waiting[0].alone):
             why = f"took more than {self._bounds.seconds:g} s" if late else "ended the process that coloured it"
             _settle(
                 waiting[0], Refused(f"picture: must be one that can be coloured; got one that {why}. Save it anew.")
