@@ -110,6 +110,11 @@ class Crew:
         """Pictures that wait."""
         return len(self._queue)
 
+    @property
+    def held(self) -> int:
+        """Pictures for which there is room: those that arrive, wait or are being coloured."""
+        return self._held_pictures
+
     @contextmanager
     def room(self, *, pictures: int, size_bytes: int) -> Iterator[None]:
         """Hold room for a request, from before its body is read until it is answered.
@@ -216,7 +221,7 @@ class Crew:
                 _settle(each, answer)
 
     async def _after_a_death(self, member: _Member, waiting: list[_Waiting], *, late: bool) -> None:
-        """Try each picture once more, alone: then it shows which of them ended the process, and the others are saved."""
+        """Try each picture once more, alone: it shows then which of them ended the process, and the rest is saved."""
         if len(waiting) == 1 and (late or waiting[0].alone):
             why = f"took more than {self._bounds.seconds:g} s" if late else "ended the process that coloured it"
             _settle(

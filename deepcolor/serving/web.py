@@ -239,6 +239,7 @@ def _add_models(app: FastAPI, models: Models, follower: Follower, votes: Votes) 
 
 def _add_watching(app: FastAPI, crew: Crew, tally: Tally) -> None:
     tally.watch("deepcolor_waiting_pictures", "Pictures that wait.", lambda: crew.waiting)
+    tally.watch("deepcolor_held_pictures", "Pictures that arrive, wait or are being coloured.", lambda: crew.held)
     tally.watch("deepcolor_processes", "Processes that colour.", lambda: crew.alive)
 
     @app.get("/healthz")

@@ -215,7 +215,7 @@ def test_the_death_of_a_process_costs_no_request(served: Served) -> None:
         os.kill(pid, signal.SIGSTOP)
     with many(4) as submit:
         asked = [submit(client.colorize, photo(seed=seed)) for seed in range(4)]
-        wait_until(lambda: client.metric("deepcolor_waiting_pictures") == 0, "all pictures are with the processes")
+        wait_until(lambda: client.metric("deepcolor_held_pictures") == 4, "the pictures have arrived")
         for pid in processes:
             os.kill(pid, signal.SIGKILL)
         assert [each.result().status for each in asked] == [200] * 4
@@ -338,7 +338,7 @@ def test_the_command_serves_a_folder_to_those_with_the_token_and_ends_with_its_p
     file.chmod(0o600)
     words = ("serve", "model", "--port", "0", "--workers", "1", "--device", "cpu", "--token-file", "token", "--json")
     command = start(tmp_path, *words)
-    wait_until(lambda: "Ctrl-C" in command.text, "the server says where it is")
+    wait_until(lambda: "\n" in command.text, "the server says where it is")
     said = json.loads(command.text.partition("\n")[0])
     client = Client(said["url"])
     wait_until(lambda: _answers(client), "the server answers")
@@ -350,7 +350,7 @@ def test_the_command_serves_a_folder_to_those_with_the_token_and_ends_with_its_p
     assert b"<title>deepcolor" in client.get("/").content
     started = descendants(command.pid)
     command.signal(signal.SIGINT)
-    assert "ended" in command.ends(0)
+    command.ends(0)
     wait_until(lambda: not any(is_alive(pid) for pid in started), "its processes end")
     assert "correct-horse" not in command.text
 
