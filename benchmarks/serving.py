@@ -202,7 +202,7 @@ def running(command: list[str], health: str, environment: dict[str, str] | None 
 
 
 def memory_mb(pid: int) -> float:
-    """Memory of a process and all below it, each page divided among those that share it."""
+    """Memory that a process and all below it have set aside: what others share of files, and when, changes nothing."""
     below, kilobytes = [pid], 0
     for each in below:
         process = Path(f"/proc/{each}")
@@ -211,7 +211,7 @@ def memory_mb(pid: int) -> float:
             lines = (process / "smaps_rollup").read_text().splitlines()
         except OSError:
             continue  # It has ended meanwhile.
-        kilobytes += sum(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+        kilobytes += sum(int(line.split()[1]) for line in lines if line.startswith("Anonymous:"))
     return kilobytes / 1024
 
 

@@ -159,7 +159,8 @@ class _Patient(H11Protocol):
     take the room of all others.
     """
 
-    _silent_before = False
+    _last: Any = None
+    """The request that was the last one when it was looked at before."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -171,11 +172,10 @@ class _Patient(H11Protocol):
 
     def _look(self) -> None:
         cycle: Any = self.cycle  # None until a request has come, whatever its annotation says.
-        silent = cycle is None or cycle.response_complete
-        if silent and (self._silent_before or cycle is None):
+        if cycle is self._last and (cycle is None or cycle.response_complete):
             self.transport.close()
             return
-        self._silent_before = silent
+        self._last = cycle
         self._look_again = self.loop.call_later(_HEAD_S, self._look)
 
 
