@@ -78,14 +78,14 @@ def colorize_files(
     """
     manner = Manner(saturation, flip)
     if model is not None:
-        _check_model(model, tracking_uri=tracking_uri)  # Though there may be nothing to do: a slip shows at once.
+        check_model(model, tracking_uri=tracking_uri)  # Though there may be nothing to do: a slip shows at once.
     jobs = find_jobs(paths, out, reporter=reporter)
     kept = () if overwrite else tuple(job for job in jobs if os.path.lexists(job.output))
     known = set(kept)
     open_jobs = [job for job in jobs if job not in known]
     if not open_jobs:
         return Coloured(model or "", kept=kept)
-    named = model if model is not None else _the_champion(tracking_uri, reporter)
+    named = model if model is not None else one_champion(tracking_uri, reporter)
     from deepcolor.inference import load
 
     loaded = load(named, tracking_uri=tracking_uri, device=device)
@@ -196,8 +196,13 @@ def _found(path: Path, out: Path, homes: Mapping[Path, Path], reporter: Reporter
     yield from ((path / below, homes[path] / below) for below in found.pictures)
 
 
-def _check_model(name: str, *, tracking_uri: str) -> None:
-    """Make sure that a model exists and colours pictures, without loading its weights."""
+def check_model(name: str, *, tracking_uri: str) -> None:
+    """Make sure that a model exists and colours pictures, without loading its weights.
+
+    Raises:
+        ModelError: There is none, or it is a regressor, or of another stage that does not colour.
+        TrackingError: The store cannot be read.
+    """
     from deepcolor.models.description import DESCRIPTION_FILE, read_description
     from deepcolor.registry.names import is_ref
     from deepcolor.registry.versions import resolve
@@ -217,8 +222,14 @@ def _check_model(name: str, *, tracking_uri: str) -> None:
         )
 
 
-def _the_champion(tracking_uri: str, reporter: Reporter) -> str:
-    from deepcolor.inference.loading import the_champion
+def one_champion(tracking_uri: str, reporter: Reporter) -> str:
+    """Return the reference of the one champion that colours pictures, and say which it is.
+
+    Raises:
+        ModelError: There is none, or there are several; the message lists them.
+        TrackingError: The store cannot be read.
+    """
+    from deepcolor.registry.champion import the_champion
 
     name = the_champion(tracking_uri)
     reporter.note(f"colouring with {name}, the one champion that colours")

@@ -54,6 +54,7 @@ def _register() -> None:
         plan,
         promote,
         report,
+        serve,
         service,
         slurm,
         stages,
@@ -86,7 +87,10 @@ def _register() -> None:
             "Share a machine",
             (service.service, service.submit, service.pause, service.resume, service.cancel, service.stop),
         ),
-        ("Models", (promote.promote, models.models, models.pull, models.rollback, colorize.colorize)),
+        (
+            "Models",
+            (promote.promote, models.models, models.pull, models.rollback, colorize.colorize, serve.serve),
+        ),
         ("Keep in order", (sync.sync, gc_command.gc)),
     ):
         for command in commands:
