@@ -80,7 +80,7 @@ def own_token_file(workspace: Workspace) -> Path:
     file.parent.mkdir(parents=True, exist_ok=True)
     with suppress(FileExistsError):
         descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "w") as new:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as new:
             new.write(f"{this_user()} {token_urlsafe(32)}\n")
     return file
 

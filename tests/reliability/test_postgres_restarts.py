@@ -32,8 +32,8 @@ def test_a_server_restarted_during_a_sweep_costs_nothing(place: Place, postgres:
     sweep = place.start("sweep", "grid.yaml", "--workers", "2", "--storage", url, faults=slow)
     wait_until(lambda: complete() >= 1, "a trial is complete")
     server.stop()
-    refused = place.start("sweep", "grid.yaml", "--executor", "serial")
     server.start()
+    refused = place.start("sweep", "grid.yaml", "--executor", "serial")
     assert "already being run" in refused.ends(2)
     text = sweep.ends(0)
     assert "the studies database is back after" in text, text

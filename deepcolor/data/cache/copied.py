@@ -101,7 +101,8 @@ def _copy(folder: Path, copy: Path, index: CacheIndex) -> None:
                 )
         if any(_digest(temporary / name) != digest for name, digest in read.items()):
             raise OSError(0, "what was written there came back changed")
-        (temporary / DIGESTS_NAME).write_text("".join(f"{digest}  {name}\n" for name, digest in read.items()))
+        digests = "".join(f"{digest}  {name}\n" for name, digest in read.items())
+        (temporary / DIGESTS_NAME).write_text(digests, encoding="utf-8")
         shutil.copyfile(folder / INDEX_NAME, temporary / INDEX_NAME)
         temporary.rename(copy)
     finally:
