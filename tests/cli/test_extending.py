@@ -146,7 +146,7 @@ def test_an_executor_that_is_none_is_refused(cli: Cli) -> None:
     cli.write("x.py", "class Empty:\n    def __init__(self, run, **_): ...\n\nclass Other: ...\n")
     cli.write("s.yaml", "study: s\nstage: regressor\ndata: {name: faces}\nsearch: {}\n")
     for kind, problem in {
-        "lokal": "--executor: must be one of serial, local, dask, slurm, or FILE.py:NAME or package.module:NAME of your own",
+        "lokal": "--executor: must be one of serial, local, dask, slurm, or FILE.py:NAME or package.module:NAME of",
         "y.py:Empty": "y.py must be a file that can be read; got no such file or directory",
         "x.py:Nothing": "x.py must have something called Nothing",
         "x.py:Empty": "x.py:Empty must have slots, child_imports, prepare, submit, events, close",
