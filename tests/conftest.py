@@ -14,11 +14,12 @@ from hypothesis import HealthCheck, settings
 
 from deepcolor.cli import console
 from deepcolor.tracking import writer
-from tests import postgres as a_postgres
-from tests import slurm as a_slurm
+from tests.needs import NEEDS
 from tests.postgres import Postgres, shared_postgres
+from tests.postgres import needed as needed_postgres
 from tests.processes import ForkedWriter
 from tests.slurm import Slurm, start_slurm
+from tests.slurm import needed as needed_slurm
 
 # How long a machine takes says nothing about what is tested; tests must not fail on a busy one.
 # Examples are new ones each time, in CI too.
@@ -49,12 +50,12 @@ def pytest_collection_finish() -> None:
 def pytest_terminal_summary(terminalreporter: TerminalReporter) -> Iterator[None]:
     """Say last what was not tested for want of a program."""
     yield
-    for part in (a_postgres, a_slurm):
+    for need in NEEDS:
         skipped = terminalreporter.stats.get("skipped", ())
-        missing = [report for report in skipped if part.MISSING in str(report.longrepr)]
+        missing = [report for report in skipped if need.missing in str(report.longrepr)]
         if missing:
             terminalreporter.write_line(
-                f"NOT TESTED: {part.MISSING}, {len(missing)} tests were skipped. Install it: {part.HOW}.",
+                f"NOT TESTED: {need.missing}, {len(missing)} tests were skipped. To have it: {need.how}.",
                 red=True,
                 bold=True,
             )
@@ -63,13 +64,13 @@ def pytest_terminal_summary(terminalreporter: TerminalReporter) -> Iterator[None
 @pytest.fixture(scope="session")
 def postgres(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Postgres:
     """The PostgreSQL that all tests share."""
-    return shared_postgres(tmp_path_factory, a_postgres.needed())
+    return shared_postgres(tmp_path_factory, needed_postgres())
 
 
 @pytest.fixture(scope="session")
 def slurm_cluster() -> Slurm:
     """The SLURM that the tests of this process share."""
-    a_slurm.needed()
+    needed_slurm()
     return start_slurm()
 
 

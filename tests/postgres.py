@@ -21,6 +21,7 @@ import pytest
 from deepcolor.search.study.server import server_of
 from deepcolor.search.study.storage import StudyStorage
 from deepcolor.workspace import Workspace
+from tests.needs import POSTGRESQL
 from tests.shared import shared
 
 USER, PASSWORD = "ann", "correct horse"
@@ -29,8 +30,6 @@ _HBA = "local all all trust\nlocal replication all trust\nhost all all 127.0.0.1
 _QUICK = (
     "-c fsync=off -c full_page_writes=off -c max_connections=60 -c shared_buffers=16MB -c listen_addresses=127.0.0.1"
 )
-HOW = "apt-get install postgresql, and pip install 'psycopg[binary]'"
-MISSING = "PostgreSQL is missing"
 
 
 def programs() -> Path | None:
@@ -47,9 +46,7 @@ def needed() -> Path:
     """Return the folder of PostgreSQL's programs; skip the test where there are none, except in CI."""
     found = programs()
     if found is None:
-        if os.environ.get("CI"):
-            pytest.fail(f"{MISSING}: {HOW}")
-        pytest.skip(f"{MISSING}: {HOW}")
+        POSTGRESQL.lacking()
     return found
 
 

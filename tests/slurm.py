@@ -16,14 +16,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import pytest
-
+from tests.needs import SLURM
 from tests.processes import WAIT_S
 
 NODES = ("n1", "n2")
 PROGRAMS = ("slurmctld", "slurmd", "munged", "sbatch", "squeue", "scancel", "scontrol")
-HOW = "apt-get install slurm-wlm munge, and pip install dask-jobqueue"
-MISSING = "SLURM is missing"
 _SYSTEM = ("/usr/sbin", "/usr/local/sbin")
 _CONF = """
 ClusterName=tests
@@ -72,11 +69,8 @@ def programs_are_there() -> bool:
 
 def needed() -> None:
     """Skip the test where SLURM is missing; in CI it fails."""
-    if programs_are_there():
-        return
-    if os.environ.get("CI"):
-        pytest.fail(f"{MISSING}: {HOW}")
-    pytest.skip(f"{MISSING}: {HOW}")
+    if not programs_are_there():
+        SLURM.lacking()
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ import psycopg
 import pytest
 
 from deepcolor.settings import SETTINGS_FILE
+from tests.needs import SMALL_DISK
 from tests.postgres import Postgres, kill_backends
 from tests.reliability.conftest import FORMULA_GRID, POINTS, Place
 from tests.reliability.processes import Faults, wait_until
@@ -63,8 +64,7 @@ def test_a_database_that_can_only_be_read(place: Place, postgres: Postgres) -> N
 def small(postgres: Postgres) -> Iterator[str]:
     """A database on a disk that can be filled."""
     if os.geteuid() != 0:
-        reason = "a small disk is missing: it needs root"
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
+        SMALL_DISK.lacking()
     disk = postgres.folder / "small"
     disk.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m,mode=0700", "tmpfs", disk], check=True)

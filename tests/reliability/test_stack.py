@@ -16,9 +16,10 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from tests.needs import HOSTS
 from tests.postgres import needed
 from tests.reliability.conftest import POINTS, Place
-from tests.reliability.hosts import Host, can_have_hosts, needed_hosts, two_hosts
+from tests.reliability.hosts import Host, can_have_hosts, two_hosts
 from tests.reliability.processes import Faults, start, wait_until
 from tests.reliability.stacks import ROOT, Stack, stack_in
 from tests.reliability.test_cluster import results
@@ -174,7 +175,7 @@ def test_two_hosts_and_a_cable(team: Team, tmp_path: Path, template: Path) -> No
     """The workers are on another host than all the rest, and the cable between them is out for 60 s: the sweep goes on
     with them, and the result is the serial one to the last bit. Once the scheduler has ended, they end, too.
     """
-    far, stack = team.far or needed_hosts(), team.stack
+    far, stack = team.far or HOSTS.lacking(), team.stack
     stack.script("down", "worker-1")
     team.slow(0.3)
     sweep = team.sweep("cable", "[0.2, 0.02]")

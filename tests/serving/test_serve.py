@@ -27,6 +27,7 @@ from deepcolor.registry.names import Line
 from deepcolor.registry.versions import rollback
 from deepcolor.serving.work import Bounds
 from deepcolor.workspace import Workspace
+from tests.needs import CHROMIUM
 from tests.processes import WAIT_S, descendants, is_alive
 from tests.registry.world import World, make_model, shared_world
 from tests.reliability.processes import start, wait_until
@@ -35,7 +36,6 @@ from tests.serving.asking import FORM, JSON, Answer, Client, form_of, many
 
 BOUNDS = Bounds(request_bytes=2**18, megapixels=1, seconds=60, pictures=6, waiting=12)
 WORKERS = 2
-HOW_TO_GET_A_BROWSER = "apt-get install chromium, and pip install playwright"
 
 
 @dataclass(frozen=True)
@@ -391,7 +391,7 @@ def browser() -> Iterator[Any]:
     """A real Chromium; the tests that need one are skipped where there is none, except in CI."""
     program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if program is None or find_spec("playwright") is None:
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(f"Chromium is missing: {HOW_TO_GET_A_BROWSER}")
+        CHROMIUM.lacking()
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as started:
