@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from deepcolor.addresses import LOOPBACK
 from deepcolor.app.colorize import check_model, one_champion
 from deepcolor.app.reporter import SILENT, Reporter
 from deepcolor.errors import UserError
@@ -94,7 +95,7 @@ def serving(
     from deepcolor.serving.crew import Crew
     from deepcolor.serving.following import Follower
     from deepcolor.serving.models import Models
-    from deepcolor.serving.running import LOCAL, Address, Running, others_reach
+    from deepcolor.serving.running import Address, Running, others_reach
     from deepcolor.serving.tally import Tally
     from deepcolor.serving.votes import VOTES_FILE, Votes
     from deepcolor.serving.web import make_app
@@ -113,7 +114,7 @@ def serving(
             votes=Votes(workspace.root / VOTES_FILE),
             tally=tally,
             token=token,
-            hosts=LOCAL if address.is_local else None,
+            hosts=frozenset(LOOPBACK) if address.is_local else None,
             fault=reporter.warn,
         )
         given_port: int = listening.getsockname()[1]

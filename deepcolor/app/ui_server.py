@@ -15,16 +15,15 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from deepcolor.addresses import EVERYWHERE, LOOPBACK, bracketed, listening, url_here
 from deepcolor.app.reporter import SILENT, Reporter
-from deepcolor.errors import TrackingError, UserError
+from deepcolor.errors import TrackingError
 from deepcolor.scratch import process_folder
 from deepcolor.workspace import Workspace
 
 _START_S = 90
 _STOP_S = 3
 _POLL_S = 0.2
-_LOCAL = ("127.0.0.1", "localhost", "::1")
-_EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104  # to be told apart, not to be served on
 _ALLOWED_HOSTS, _ALLOWED_ORIGINS = "MLFLOW_SERVER_ALLOWED_HOSTS", "MLFLOW_SERVER_CORS_ALLOWED_ORIGINS"
 """MLflow answers 403 to any other name in a request, and blocks what a page of any other origin would search for."""
 _LOG = "ui.log"
@@ -61,29 +60,20 @@ class PagesServer:
     @property
     def url(self) -> str:
         """Where a browser on this machine finds it."""
-        return f"http://{_bracketed('127.0.0.1' if self.host in _EVERYWHERE else self.host)}:{self.port}"
+        return url_here(self.host, self.port)
 
     @property
     def exposed(self) -> str:
         """What others than this machine's users could do there, and where; empty where they cannot reach it."""
         host, port = self.host, self.port
-        if host in _LOCAL:
+        if host in LOOPBACK:
             return ""
-        others = f" at http://{_bracketed(socket.gethostname())}:{port}" if host in _EVERYWHERE else ""
+        others = f" at http://{bracketed(socket.gethostname())}:{port}" if host in EVERYWHERE else ""
         return f"{host} is open to others{others}: who reaches port {port} can see, change and delete every run"
 
     def check_address(self) -> None:
         """Raise UserError where its host and port are in use, or not of this machine."""
-        family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
-        with socket.socket(family, socket.SOCK_STREAM) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((self.host, self.port))
-            except OSError as error:
-                raise UserError(
-                    f"ui: host and port must be free to serve on; got {self.host}:{self.port} ({error.strerror}). "
-                    "Choose another --port; perhaps the pages are served already."
-                ) from error
+        listening(self.host, self.port, command="ui", perhaps="the pages are served already").close()
 
     @contextmanager
     def running(self, *, aloud: bool = False, reporter: Reporter = SILENT) -> Iterator[RunningServer]:
@@ -147,8 +137,8 @@ def _log_file(place: Workspace) -> Path:
 def _environment(host: str, port: int) -> dict[str, str]:
     """What the server is told beside its command line: whom it answers to, by the names it may be called by."""
     settings = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    if host not in _LOCAL:
-        named = [_bracketed(name) for name in (*_LOCAL, *_names(host))]
+    if host not in LOOPBACK:
+        named = [bracketed(name) for name in (*LOOPBACK, *_names(host))]
         with_port = [f"{name}:{port}" for name in named]
         origins = [f"http://{name}" for name in (*with_port, *(named if port == 80 else ()))]
         for variable, ours in ((_ALLOWED_HOSTS, [*named, *with_port]), (_ALLOWED_ORIGINS, origins)):
@@ -157,13 +147,9 @@ def _environment(host: str, port: int) -> dict[str, str]:
     return os.environ | settings
 
 
-def _bracketed(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
-
-
 def _names(host: str) -> list[str]:
     """What a browser may call the server by that serves on this address."""
-    if host not in _EVERYWHERE:
+    if host not in EVERYWHERE:
         return list(dict.fromkeys((host, host.lower())))
     names = [socket.gethostname(), socket.getfqdn()]
     with suppress(OSError):

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
+from deepcolor.addresses import LOOPBACK
 from deepcolor.errors import DeepcolorError, StudyError, UserError
 from deepcolor.printable import note_secrets, shown_uri
 from deepcolor.service.requests import Action
@@ -22,7 +23,6 @@ from deepcolor.workspace import Workspace
 
 _ANSWER_WITHIN_S = 60.0
 _MOST_BYTES = 2**26
-_LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Service:
     def is_open(self) -> bool:
         """Whether the token can be read along on its way."""
         parts = urlsplit(self.url)
-        return parts.scheme == "http" and parts.hostname not in _LOOPBACK
+        return parts.scheme == "http" and parts.hostname not in LOOPBACK
 
     def submit(self, draft: Draft) -> dict[str, Any]:
         """Put a draft into its queue, and return the submission."""
@@ -112,7 +112,7 @@ class Service:
             ) from error
 
     def _opener(self) -> urllib.request.OpenerDirector:
-        here = urlsplit(self.url).hostname in _LOOPBACK
+        here = urlsplit(self.url).hostname in LOOPBACK
         handlers: list[urllib.request.BaseHandler] = [_NoRedirects()]
         return urllib.request.build_opener(*handlers, *([urllib.request.ProxyHandler({})] if here else []))
 

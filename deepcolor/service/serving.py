@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
+from deepcolor.addresses import LOOPBACK, bracketed, listening
 from deepcolor.app.how import Cluster
 from deepcolor.app.reporter import Reporter
 from deepcolor.app.signals import StopSignals
@@ -33,7 +35,6 @@ from deepcolor.workspace import Workspace
 _LOOK_EVERY_S = 0.5
 _AT_ONCE_S = 20.0
 _STATE = ".service"
-_LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ def run_service(
     with (
         _alone(workspace) as announce,
         closing(_supply(options, cluster, device=device)) as supply,
-        closing(web.listen_at(options.host, options.port)) as at,
+        closing(_listening(options)) as at,
         closing(Teller(options.notify, queue, warn=reporter.warn)) as teller,
     ):
         scheduler = Scheduler(
@@ -173,7 +174,7 @@ def _orders(
 
 
 def _warn(options: Options, supply: Supply, reporter: Reporter) -> None:
-    if options.host not in _LOOPBACK:
+    if options.host not in LOOPBACK:
         reporter.warn(
             f"{options.host} is open to others, and tokens and sweeps can be read along on the way: put a server that "
             "speaks TLS in front (docs/service.md)"
@@ -230,7 +231,11 @@ def _read_state(workspace: Workspace) -> ServiceState | None:
 
 def _url(host: str, port: int) -> str:
     there = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104  # to be told apart
-    return f"http://{f'[{there}]' if ':' in there else there}:{port}"
+    return f"http://{bracketed(there)}:{port}"
+
+
+def _listening(options: Options) -> socket.socket:
+    return listening(options.host, options.port, command="service", perhaps="a service runs there already")
 
 
 def _web() -> ModuleType:

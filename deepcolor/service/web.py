@@ -259,27 +259,6 @@ def _trials_of(workspace: Workspace, one: Submission) -> dict[str, dict[str, int
     return found
 
 
-def listen_at(host: str, port: int) -> socket.socket:
-    """Return a socket that listens.
-
-    Raises:
-        UserError: Host and port are in use, or not of this machine.
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    made = socket.socket(family, socket.SOCK_STREAM)
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        made.bind((host, port))
-        made.listen(128)
-    except OSError as error:
-        made.close()
-        raise UserError(
-            f"service: host and port must be free to serve on; got {host}:{port} ({error.strerror or error}). "
-            "Choose another --port; perhaps a service runs there already."
-        ) from error
-    return made
-
-
 @contextmanager
 def serving(app: App, at: socket.socket) -> Iterator[None]:
     """Answer requests in a thread while the block runs."""

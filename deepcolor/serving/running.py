@@ -13,11 +13,10 @@ from typing import Any
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from deepcolor.errors import DeepcolorError, ExecutorError, UserError
+from deepcolor.addresses import EVERYWHERE, LOOPBACK, bracketed, listening, url_here
+from deepcolor.errors import DeepcolorError, ExecutorError
 from deepcolor.serving.guard import App, Receive, Scope, Send
 
-LOCAL = frozenset({"127.0.0.1", "localhost", "::1"})
-_EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104  # to be told apart, not to be served on
 _HEAD_S = 10.0
 """How long a connection may be silent, or be busy with the head of a request."""
 _KEEP_ALIVE_S = 15
@@ -37,11 +36,11 @@ class Address:
     @property
     def is_local(self) -> bool:
         """Whether only this machine's users can reach it."""
-        return self.host in LOCAL
+        return self.host in LOOPBACK
 
     def url(self, port: int) -> str:
         """Return where a browser on this machine finds it."""
-        return f"http://{_bracketed('127.0.0.1' if self.host in _EVERYWHERE else self.host)}:{port}"
+        return url_here(self.host, port)
 
     def bound(self) -> socket.socket:
         """Return a socket that listens there.
@@ -49,19 +48,7 @@ class Address:
         Raises:
             UserError: It is in use, or not of this machine.
         """
-        family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
-        listening = socket.socket(family, socket.SOCK_STREAM)
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listening.bind((self.host, self.port))
-        except OSError as error:
-            listening.close()
-            raise UserError(
-                f"serve: host and port must be free to serve on; got {self.host}:{self.port} "
-                f"({error.strerror or error}). Choose another --port."
-            ) from error
-        listening.listen(_BACKLOG)
-        return listening
+        return listening(self.host, self.port, command="serve")
 
 
 class Running:
@@ -183,9 +170,5 @@ def others_reach(address: Address, port: int) -> str:
     """Return where others reach a server; empty where they cannot."""
     if address.is_local:
         return ""
-    host = socket.gethostname() if address.host in _EVERYWHERE else address.host
-    return f"http://{_bracketed(host)}:{port}"
-
-
-def _bracketed(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
+    host = socket.gethostname() if address.host in EVERYWHERE else address.host
+    return f"http://{bracketed(host)}:{port}"

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from deepcolor.addresses import listening
 from deepcolor.service.client import Service
 from deepcolor.service.options import Options
 from deepcolor.service.queue import Queue
 from deepcolor.service.tokens import read_tokens
-from deepcolor.service.web import listen_at, make_app, serving
+from deepcolor.service.web import make_app, serving
 from deepcolor.workspace import Workspace
 
 SWEEP = """
@@ -56,5 +57,5 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
     tokens.chmod(0o600)
     options = Options(admins=("eve",))
     app = make_app(workspace, options=options, tokens=read_tokens(tokens), wake=lambda: None)
-    with closing(listen_at("127.0.0.1", 0)) as at, serving(app, at):
+    with closing(listening("127.0.0.1", 0, command="service")) as at, serving(app, at):
         yield Api(workspace, f"http://127.0.0.1:{at.getsockname()[1]}")
