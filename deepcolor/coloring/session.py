@@ -39,6 +39,7 @@ from deepcolor.models.networks import Colorizer, Network, Target, build, build_f
 from deepcolor.stages.sections import ModelSection
 from deepcolor.stages.session import Arrays, Job, Result, Session
 from deepcolor.training.conditions import Conditions
+from deepcolor.training.device import computes_in_bfloat16
 from deepcolor.training.result_files import CATEGORIES_FILE, EXTREMES_FILE, SAMPLES_FILE
 
 _NETWORK, _OPTIMIZER, _AVERAGE = "network/", "optimizer/", "average/"
@@ -177,8 +178,9 @@ class NetworkSession(Session):
         keep = self.training.ema
         self.average = Average(self._built_from(averaged), of=network, keep=keep) if keep is not None else None
         on_gpu = self.device.type == "cuda"
+        amp = self.training.mixed_precision and computes_in_bfloat16(self.device)
         self._gradients = Gradients(
-            _work(network, self.criterion, device=self.device, amp=self.training.mixed_precision and on_gpu),
+            _work(network, self.criterion, device=self.device, amp=amp),
             network.parameters(),
             batch_size=self.training.batch_size,
             # What a user's code does is not known, and what is left out at random is drawn anew each time.

@@ -232,7 +232,8 @@ class TrainingConfig(TrainingSection):
     seed: int = Field(default=0, ge=0, lt=2**31)
     """Of weights, shuffling and fresh augmentation."""
     mixed_precision: bool = False
-    """bfloat16 autocast on CUDA; no effect on the CPU."""
+    """bfloat16 autocast, on CUDA and on CPUs with AVX-512 BF16 or AMX; no effect elsewhere. Validation is always in
+    float32."""
     warmup_epochs: float | None = Field(default=None, ge=0, le=10_000)
     """Epochs in which the learning rate rises to `lr`, from step to step. null: none, and three tenths of all epochs
     for one_cycle."""

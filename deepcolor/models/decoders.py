@@ -70,10 +70,21 @@ class UpsampledDecoder(nn.Module):
         for step, skip in zip(self.steps, same_size[: len(self.steps)], strict=True):
             features = doubled(features, mode=self.mode)
             if self.skip_connections:
-                features = torch.cat((features, skip), dim=1)
+                features = torch.cat((features, _laid_out_like(features, skip)), dim=1)
             features = step(features)
         out: Tensor = self.last(features)
         return out
+
+
+def _laid_out_like(features: Tensor, skip: Tensor) -> Tensor:
+    """One channel may lie in memory in either order: joined as it is, it would turn all others around, and mixed
+    precision back into a full one.
+    """
+    channels_last = features.is_contiguous(memory_format=torch.channels_last)
+    if skip.dtype == features.dtype and (skip.shape[1] > 1 or not channels_last):
+        return skip
+    layout = torch.channels_last if channels_last else torch.contiguous_format
+    return torch.empty_like(skip, dtype=features.dtype, memory_format=layout).copy_(skip)
 
 
 class _Step(nn.Sequential):

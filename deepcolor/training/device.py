@@ -32,6 +32,16 @@ def pick_device(name: str) -> torch.device:
     return torch.device(name)
 
 
+def computes_in_bfloat16(device: torch.device) -> bool:
+    """Return whether mixed precision makes a device faster: a GPU, or a CPU with AVX-512 BF16 or AMX. Others would
+    only imitate it, several times as slowly.
+    """
+    if device.type != "cpu":
+        return True
+    # torch has no public name for these.
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())  # noqa: SLF001
+
+
 @contextmanager
 def torch_set_up(*, threads: int | None, reduced_precision: bool) -> Iterator[None]:
     """Set torch up so that the same segment gives the same numbers, and leave it as it was.

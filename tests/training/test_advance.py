@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from deepcolor.coloring.base import PICTURE_METRICS
 from deepcolor.config.schema import AugmentConfig
@@ -19,6 +20,7 @@ from deepcolor.models import load_model
 from deepcolor.models.description import read_description
 from deepcolor.training.advance import advance
 from deepcolor.training.checkpoint import read_history
+from deepcolor.training.device import computes_in_bfloat16
 from deepcolor.training.result_files import RESULT_FILES, read_threads
 from deepcolor.training.trajectory import EpochMetrics, InitWeights, Segment, SegmentOutcome, TrajectoryPaths
 from tests.reliability.processes import start_call
@@ -60,6 +62,14 @@ CASES: dict[str, dict[str, Any]] = {
         "clip_norm": 1.0,
         "dropout": 0.2,
         "saturation_weight": 0.1,
+    },
+    "mixed precision": {
+        "stage": "colorizer",
+        "decoder": "bilinear",
+        "decoder_width": 16,
+        "skip_connections": True,
+        "mixed_precision": True,
+        "ema": 0.9,
     },
     "bins, warm-up": {
         "stage": "colorizer",
@@ -415,3 +425,14 @@ def test_a_cache_of_other_data_is_refused(prepared: Prepared, tmp_path: Path) ->
     other = replace(segment, trajectory=replace(segment.trajectory, data_digest="f" * 32))
     with pytest.raises(DataError, match="must hold the data of the training"):
         advance(other)
+
+
+def test_mixed_precision_is_what_the_processor_makes_of_it(prepared: Prepared, tmp_path: Path) -> None:
+    """Where the CPU computes in bfloat16 a training is another one, nearly as good; elsewhere it is the same."""
+    options: dict[str, Any] = {"stage": "colorizer", "decoder": "bilinear", "decoder_width": 16}
+    mixed, full = (
+        advance(prepared.segment(tmp_path / str(on), mixed_precision=on, to_epoch=3, **options)) for on in (True, False)
+    )
+    values = [[row.metrics["val/mse"] for row in outcome.history] for outcome in (mixed, full)]
+    assert (values[0] != values[1]) == computes_in_bfloat16(torch.device("cpu"))
+    assert values[0] == pytest.approx(values[1], rel=0.1)
