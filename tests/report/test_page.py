@@ -8,6 +8,7 @@ import hashlib
 import io
 import json
 import re
+import shutil
 import sqlite3
 from pathlib import Path
 
@@ -16,6 +17,8 @@ import pytest
 from PIL import Image
 
 import deepcolor
+from deepcolor.app.how import How
+from deepcolor.app.pipeline_report import leave_report
 from deepcolor.app.report import MOST_STUDIES, form_of, report_of, write_report
 from deepcolor.errors import ConfigError, StudyError
 from deepcolor.report.page.rendering import html
@@ -27,6 +30,7 @@ from deepcolor.search.upkeep.replay import summary_of
 from deepcolor.workspace import Workspace
 from tests.cli.conftest import Cli
 from tests.report.reading import Element, read_page
+from tests.reporting import Heard
 
 PARTS = (
     "asked",
@@ -161,6 +165,27 @@ def test_the_sweep_itself_leaves_the_page(reported: Workspace) -> None:
     assert read_page(page.read_bytes()).all("h1")[0].text == "Study painted"
     kept = [file.read_bytes() for file in reported.artifacts.rglob("report/report.html")]
     assert page.read_bytes() in kept
+
+
+def test_the_pipeline_itself_leaves_the_page(reported: Workspace, tmp_path: Path) -> None:
+    """It lies in the pipeline's folder, and with the run of its last study in MLflow; a second time, and where MLflow
+    does not answer, nothing is lost.
+    """
+    page = reported.pipeline_page("whole")
+    assert read_page(page.read_bytes()).all("h1")[0].text == "Pipeline whole"
+    assert page.read_bytes() in [file.read_bytes() for file in reported.artifacts.rglob("report/pipeline-whole.html")]
+    shutil.copytree(reported.root, tmp_path / "copy", symlinks=True)
+    copy = Workspace.at(tmp_path / "copy")
+    (tmp_path / "file").touch()
+    heard = Heard()
+    how = How(copy, f"sqlite:///{tmp_path / 'file' / 'mlflow.db'}", reporter=heard)
+    leave_report("whole", how)
+    assert copy.pipeline_page("whole").read_bytes() == page.read_bytes()
+    copy.pipeline_page("whole").unlink()
+    leave_report("whole", how)
+    assert read_page(copy.pipeline_page("whole").read_bytes()).all("h1")[0].text == "Pipeline whole"
+    (warning,) = heard.warnings
+    assert warning.startswith("moved: the pipeline's report is not in MLflow yet. deepcolor sync brings it there. ")
 
 
 def test_tables_come_in_other_forms(reported: Workspace, tmp_path: Path) -> None:
