@@ -84,6 +84,21 @@ def test_a_page_has_every_part_without_scripts(painted: Element) -> None:
     assert "torch" in section(painted, "provenance").text
 
 
+def test_several_objectives_come_first(reported: Workspace) -> None:
+    """The answer gives the chosen trial's value in each; they stand side by side, and their front is drawn first."""
+    page = read_page(report_of(reported, ["moved"]))
+    (answer,) = page.all("p", **{"class": "answer"})
+    told = r"The one chosen of the front, of 1 complete trial, is trial 0: lr=0.001, with val/mse .*, parameters .*; .*"
+    assert re.fullmatch(told, answer.text)
+    board = section(page, "leaderboard").all("table")[0]
+    assert board.all("caption")[0].text == "Trials by val/mse, those of the front first"
+    columns = [cell.text for cell in board.all("thead")[0].all("th")]
+    assert columns[:7] == ["rank", "trial", "state", "front", "val/mse", "parameters", "lr"]
+    assert columns.count("parameters") == 1
+    drawn = section(page, "curves").all("figcaption")
+    assert drawn[0].text == "the front of val/mse and parameters"
+
+
 def test_a_page_needs_nothing_beside_it(reported: Workspace, painted: Element) -> None:
     """It loads nothing, lets no script run but its own two, and is small."""
     content = report_of(reported, ["painted"])
