@@ -28,6 +28,7 @@ from deepcolor.search.study.importances import importance_ranges, importances
 from deepcolor.search.study.storage import StudyStorage
 from deepcolor.search.upkeep.replay import summary_of
 from deepcolor.workspace import Workspace
+from tests.browsing import assert_accessible, chromium
 from tests.cli.conftest import Cli
 from tests.report.reading import Element, read_page
 from tests.reporting import Heard
@@ -136,6 +137,26 @@ def test_a_page_is_made_for_all_readers(painted: Element) -> None:
     assert len(ids) == len(set(ids))
     assert all(named in ids for one in painted.all("section") for named in one.attributes["aria-labelledby"].split())
     assert [one.attributes["lang"] for one in painted.all("html")] == ["en"]
+
+
+def test_a_browser_finds_nothing_serious(reported: Workspace, tmp_path: Path) -> None:
+    """In Chromium without a network, as wide as a desk and as a phone: the pages of a study and of a pipeline make no
+    complaint, fit the screen, and pass an accessibility check.
+    """
+    (tmp_path / "painted.html").write_bytes(report_of(reported, ["painted"]))
+    shutil.copy(reported.pipeline_page("whole"), tmp_path / "whole.html")
+    with chromium() as browser:
+        for name, width in (("painted", 390), ("whole", 1280)):
+            context = browser.new_context(viewport={"width": width, "height": 800}, offline=True)
+            page, said = context.new_page(), []
+            page.on("console", lambda message, said=said: said.append(message.text))
+            page.on("pageerror", lambda error, said=said: said.append(str(error)))
+            page.goto((tmp_path / f"{name}.html").as_uri())
+            page.locator(".zoomable button").first.wait_for()
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+            assert said == []
+            assert_accessible(page)
+            context.close()
 
 
 def test_charts_can_be_zoomed_and_pictures_compared(painted: Element) -> None:
