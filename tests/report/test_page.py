@@ -145,12 +145,13 @@ def test_a_browser_finds_nothing_serious(reported: Workspace, tmp_path: Path) ->
     """
     (tmp_path / "painted.html").write_bytes(report_of(reported, ["painted"]))
     shutil.copy(reported.pipeline_page("whole"), tmp_path / "whole.html")
+    said: list[str] = []
     with chromium() as browser:
         for name, width in (("painted", 390), ("whole", 1280)):
             context = browser.new_context(viewport={"width": width, "height": 800}, offline=True)
-            page, said = context.new_page(), []
-            page.on("console", lambda message, said=said: said.append(message.text))
-            page.on("pageerror", lambda error, said=said: said.append(str(error)))
+            page = context.new_page()
+            page.on("console", lambda message: said.append(message.text))
+            page.on("pageerror", lambda error: said.append(str(error)))
             page.goto((tmp_path / f"{name}.html").as_uri())
             page.locator(".zoomable button").first.wait_for()
             assert page.evaluate("document.documentElement.scrollWidth") <= width

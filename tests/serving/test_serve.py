@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import deepcolor
 from deepcolor.app.serve import Server, serving
 from deepcolor.errors import ModelError, UserError
 from deepcolor.inference import load
@@ -374,6 +375,24 @@ def _answers(client: Client) -> bool:
     with suppress(OSError):
         return client.get("/healthz").status == 200
     return False
+
+
+def test_a_model_is_served_from_python(tmp_path: Path) -> None:
+    """For the time of a block: a picture is coloured by whoever shows the token, and all processes end with it."""
+    make_model(tmp_path / "model", seed=1)
+    token = "correct-horse-battery"
+    before = set(descendants(os.getpid()))
+    with deepcolor.serve(tmp_path / "model", workers=1, device="cpu", token=token, workspace=tmp_path) as server:
+        client = Client(server.url)
+        assert (server.model, server.processes) == ("model", 1)
+        assert client.colorize(photo()).status == 401
+        shown = {"Authorization": f"Bearer {token}"}
+        assert client.ask("POST", "/colorize", photo(), kind="image/png", headers=shown).image.mode == "RGB"
+        own = {pid for pid in descendants(os.getpid()) if _is_of_serving(pid)} - before
+        assert own
+    wait_until(lambda: not any(is_alive(pid) for pid in own), "its processes end")
+    with pytest.raises(ConnectionRefusedError):
+        client.get("/healthz")
 
 
 def test_what_cannot_be_served_is_refused_before_anything_starts(served: Served, tmp_path: Path) -> None:
