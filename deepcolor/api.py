@@ -12,7 +12,8 @@ one of them imports it; `executor="serial"` trains in the script's own process.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,7 @@ from deepcolor.workspace import Workspace
 
 if TYPE_CHECKING:
     from deepcolor.app.pipeline import StageResult
+    from deepcolor.app.serve import Server
     from deepcolor.data.drawn import DrawnKind
     from deepcolor.data.manifest import Manifest
     from deepcolor.registry.promotion import Promotion
@@ -43,6 +45,7 @@ __all__ = [
     "prepare",
     "promote",
     "pull",
+    "serve",
     "sweep",
 ]
 
@@ -352,6 +355,62 @@ def pull(ref: str, folder: Where, *, workspace: Where = ".", tracking_uri: str |
     from deepcolor.registry.pull import pull as pull_version
 
     return pull_version(ref, Path(folder), tracking_uri=Workspace.at(Path(workspace)).store_uri(tracking_uri))
+
+
+@contextmanager
+def serve(
+    model: str | PathLike[str] | None = None,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    workers: int | None = None,
+    device: str = "auto",
+    token: str | None = None,
+    workspace: Where = ".",
+    tracking_uri: str | None = None,
+    reporter: Reporter | None = None,
+) -> Iterator[Server]:
+    """Serve a model over HTTP for the time of a `with` block, as `deepcolor serve` does: with its page, in a thread.
+
+        with deepcolor.serve("colorizer@champion") as server:
+            requests.post(f"{server.url}/colorize", data=photo)
+
+    Args:
+        model: `colorizer@champion`, which is followed when the alias moves; `transfer@2`, or a model folder; None: the
+            one champion that colours pictures.
+        host: Address to serve on; others than this machine's own are warned of.
+        port: Port to serve on; 0: any that is free.
+        workers: Processes that colour; None: one a core, or four a GPU.
+        device: `auto`, `cpu`, `cuda` or `cuda:N`.
+        token: What clients must show, 16 characters or more; None: nothing.
+        workspace: Where votes are kept.
+        tracking_uri: As for `sweep`.
+        reporter: As for `sweep`.
+    Yields:
+        Where it is (`url`), what it serves first (`model`), and how many `processes` colour.
+    Raises:
+        ModelError: There is no such model, or it does not colour pictures.
+        TrackingError: The store cannot be read.
+        UserError: The extra `serve` is not installed, host and port are in use, or the token is too short.
+    """
+    from deepcolor.app.serve import serving
+
+    place = Workspace.at(Path(workspace))
+    with (
+        serving(
+            None if model is None else fspath(model),
+            workspace=place,
+            tracking_uri=place.store_uri(tracking_uri),
+            host=host,
+            port=port,
+            workers=workers,
+            device=device,
+            token=token,
+            reporter=told(reporter),
+        ) as server,
+        server.running.in_background(),
+    ):
+        yield server
 
 
 def _cluster(named: str | Cluster | SlurmProfile | None) -> Cluster | SlurmProfile | None:

@@ -327,6 +327,14 @@ class Workspace:
         """The folder of one study's report."""
         return self.study(study) / "report"
 
+    def pipeline_summary(self, name: str) -> Path:
+        """What the stages of one pipeline came to."""
+        return self.study(name) / "pipeline.json"
+
+    def pipeline_page(self, name: str) -> Path:
+        """The page of one pipeline: its studies side by side."""
+        return self.study(name) / "report.html"
+
     def dataset(self, name: str) -> Path:
         """The folder of one prepared data set (manifest, caches)."""
         return self.datasets / checked_name(name, kind="data set")

@@ -32,7 +32,7 @@ class Need:
 
 POSTGRESQL = Need("PostgreSQL", "apt-get install postgresql, and pip install 'psycopg[binary]'")
 SLURM = Need("SLURM", "apt-get install slurm-wlm munge, and pip install dask-jobqueue")
-CHROMIUM = Need("Chromium", "apt-get install chromium, and pip install playwright")
+CHROMIUM = Need("Chromium", "apt-get install chromium, and pip install playwright axe-playwright-python")
 HOSTS = Need("a network of hosts", "it takes root, and apt-get install iproute2")
 SMALL_DISK = Need("a small disk", "it takes root")
 NEEDS = (POSTGRESQL, SLURM, CHROMIUM, HOSTS, SMALL_DISK)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from deepcolor.app import pipeline
 from deepcolor.app.reporter import Silent
 from deepcolor.report import writing
 
@@ -40,3 +41,4 @@ def draw_nothing(put: Callable[[object, str, object], None] = setattr, *, page: 
         put(writing, name, lambda *_: Blank())
     if not page:
         put(writing.ReportFolder, "_write_page", lambda *_, **__: None)
+        put(pipeline, "leave_report", lambda *_: None)

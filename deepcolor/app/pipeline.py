@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json as jsonlib
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deepcolor.app.data import data_of
 from deepcolor.app.how import How
+from deepcolor.app.pipeline_report import leave_report
 from deepcolor.app.promote import conditions_of, promote_trial
 from deepcolor.app.succession import check_succession
 from deepcolor.app.sweep import run_sweep
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from deepcolor.config.schema import Pipeline, Sweep
     from deepcolor.registry.promotion import Promotion
     from deepcolor.search.rules.summary import Summary
-
-SUMMARY_FILE = "pipeline.json"
 
 
 @dataclass(frozen=True)
@@ -49,7 +47,7 @@ class StageResult:
 
 
 def run_pipeline(parsed: Pipeline, how: How, *, own_name: str | None = None, force: bool = False) -> list[StageResult]:
-    """Run every sweep of a pipeline and promote its best trial; write the summary after each.
+    """Run every sweep of a pipeline and promote its best trial; write a summary after each, and a page in the end.
 
     Raises:
         ModelError: A sweep starts from a champion that the pipeline's own stage before it did not become.
@@ -78,6 +76,7 @@ def run_pipeline(parsed: Pipeline, how: How, *, own_name: str | None = None, for
             _write(parsed, results, how.workspace)
     finally:
         executor.close()
+    leave_report(parsed.pipeline, how)
     return results
 
 
@@ -117,13 +116,10 @@ def _before(how: How, sweep: Sweep, promotion: Promotion) -> dict[str, float] | 
     return figures
 
 
-def summary_path(parsed: Pipeline, workspace: Workspace) -> Path:
-    """Where a pipeline's summary is."""
-    return workspace.study(parsed.pipeline) / SUMMARY_FILE
-
-
 def _write(parsed: Pipeline, results: list[StageResult], workspace: Workspace) -> None:
     from deepcolor.atomic import write_atomically
 
     content = {"pipeline": parsed.pipeline, "stages": [result.as_dict() for result in results]}
-    write_atomically(summary_path(parsed, workspace), jsonlib.dumps(content, indent=2, default=str).encode() + b"\n")
+    write_atomically(
+        workspace.pipeline_summary(parsed.pipeline), jsonlib.dumps(content, indent=2, default=str).encode() + b"\n"
+    )

@@ -128,12 +128,11 @@ def _asked(workspace: Workspace, storage: StudyStorage, names: Sequence[str]) ->
 
 def _pipeline(workspace: Workspace, name: str) -> tuple[PipelineShown, list[str]] | None:
     """What a pipeline's own summary says of its studies; None where there is no such pipeline."""
-    from deepcolor.app.pipeline import SUMMARY_FILE
     from deepcolor.report.page.rendering import PipelineShown
     from deepcolor.workspace import checked_name
 
     try:
-        file = workspace.study(checked_name(name, kind="pipeline")) / SUMMARY_FILE
+        file = workspace.pipeline_summary(checked_name(name, kind="pipeline"))
         stages: list[dict[str, Any]] = json.loads(read_plain(file, most_bytes=_MOST_BYTES))["stages"]
         tests = {stage["study"]: _figures(stage["promotion"]["test"]) for stage in stages}
         before = {stage["study"]: _figures(stage["before"]) for stage in stages if stage["before"]}

@@ -65,3 +65,24 @@ def sync_studies(workspace: Workspace, uri: str, *, study: str | None = None, re
     for reason in skipped.values():
         reporter.warn(reason)
     return Synced(done, skipped)
+
+
+def sync_parent(workspace: Workspace, uri: str, *, study: str) -> None:
+    """Bring the parent run of a study up to date, and with it the files of its report; its trials are left as they are.
+
+    Raises:
+        StudyError: There is no such study, or a driver is at work on it.
+        TrackingError: The store cannot be reached, or refuses the record.
+    """
+    from itertools import islice
+
+    from deepcolor.report.writing import ReportFolder
+    from deepcolor.search.study.storage import StudyStorage, owned
+    from deepcolor.search.upkeep.replay import replay
+    from deepcolor.tracking.rebuild import rebuild
+
+    stored = StudyStorage(workspace).load(study)
+    report = ReportFolder(workspace.report(study), store=workspace.trajectories)
+    with owned(workspace, study):
+        parent = islice(replay(workspace, stored, report=report), 1)
+        rebuild(parent, tracking_uri=uri, artifact_root=workspace.artifacts if uri == workspace.mlflow_uri else None)

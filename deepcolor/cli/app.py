@@ -49,6 +49,7 @@ def _register() -> None:
         data,
         demo,
         doctor,
+        export,
         models,
         pipeline,
         plan,
@@ -89,7 +90,15 @@ def _register() -> None:
         ),
         (
             "Models",
-            (promote.promote, models.models, models.pull, models.rollback, colorize.colorize, serve.serve),
+            (
+                promote.promote,
+                models.models,
+                models.pull,
+                models.rollback,
+                colorize.colorize,
+                serve.serve,
+                export.export,
+            ),
         ),
         ("Keep in order", (sync.sync, gc_command.gc)),
     ):

@@ -138,9 +138,9 @@ def show_pipeline(parsed: Pipeline, results: list[StageResult], workspace: Works
     trained = sum(result.summary.trained_now for result in results)
     wall_s = sum(result.summary.wall_s for result in results)
     lines.append(f"{console.bold('epochs')}    {trained} trained now, in {duration(wall_s)}")
-    from deepcolor.app.pipeline import summary_path
-
-    lines.append(f"{console.bold('summary')}   {summary_path(parsed, workspace)}")
+    lines.append(f"{console.bold('summary')}   {workspace.pipeline_summary(parsed.pipeline)}")
+    if (page := workspace.pipeline_page(parsed.pipeline)).exists():
+        lines.append(f"{console.bold('report')}    {page}")
     where = with_storage(workspace)
     usable = [result.promotion.version for result in results if result.promotion.version.colours]
     model = f" --model {reference(usable[-1])}" if usable else ""

@@ -78,7 +78,9 @@ class _Up(torch.autograd.Function):
 
 
 def _pays(values: Tensor, *, channels: int) -> bool:
-    return values.device.type == "cpu" and values.dtype == torch.float32 and channels <= MOST_CHANNELS
+    # What a trace records must be what other programs know: a transposed convolution.
+    fits = values.device.type == "cpu" and values.dtype == torch.float32 and channels <= MOST_CHANNELS
+    return fits and not torch.jit.is_tracing()
 
 
 def _apply(function: type[torch.autograd.Function], values: Tensor, weight: Tensor) -> Tensor:

@@ -44,7 +44,8 @@ NULL = "null"
 SUMMARY = "summary.json"
 FRONT = "front.png"
 PAGE = "report.html"
-_STAMP = ".report"
+STAMP = ".report"
+"""File in a study's folder that says of which trials, in which state, its report is."""
 _IMPORTS = (
     "matplotlib.figure",
     "matplotlib.backends.backend_agg",
@@ -89,7 +90,7 @@ class ReportFolder:
         judged = [] if study.aims == Aims(study.aims.objectives[:1]) else [study.aims, *(t.breaks for t in trials)]
         known = (_FORM, [(t.number, t.state, t.latest) for t in trials], study.sweep.search.confirm, *judged)
         stamp = hashlib.sha256(repr(known).encode()).hexdigest()
-        stamp_file = folder.parent / _STAMP
+        stamp_file = folder.parent / STAMP
         if (folder / SUMMARY).exists() and _holds(stamp_file, stamp):
             return
         write_atomically(folder / LEADERBOARD, leaderboard_csv(trials).encode(errors="surrogateescape"))

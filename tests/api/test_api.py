@@ -115,7 +115,9 @@ def test_what_a_user_gets_wrong_is_said(workspace: Path) -> None:
 
 def test_what_there_is_can_be_seen() -> None:
     """`deepcolor.` offers every use case, and importing it imports nothing that takes long."""
-    assert {"sweep", "plan", "pipeline", "promote", "pull", "load", "colorize", "open_study"} <= set(dir(deepcolor))
+    assert {"sweep", "plan", "pipeline", "promote", "pull", "serve", "load", "colorize", "open_study"} <= set(
+        dir(deepcolor)
+    )
     program = "import sys, deepcolor; print({'torch', 'mlflow', 'optuna', 'pydantic'} & sys.modules.keys())"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"

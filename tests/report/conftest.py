@@ -36,7 +36,7 @@ sweeps:
     data: *faces
     init: {init_from: "study:painted"}
     training: {epochs: 1}
-    search: {space: {lr: [1.0e-3]}}
+    search: {space: {lr: [1.0e-3]}, objective: [val/mse, parameters]}
 """
 """Of the searches, only the colorizer's has as many trials as importances need."""
 

@@ -8,6 +8,7 @@ import hashlib
 import io
 import json
 import re
+import shutil
 import sqlite3
 from pathlib import Path
 
@@ -16,6 +17,8 @@ import pytest
 from PIL import Image
 
 import deepcolor
+from deepcolor.app.how import How
+from deepcolor.app.pipeline_report import leave_report
 from deepcolor.app.report import MOST_STUDIES, form_of, report_of, write_report
 from deepcolor.errors import ConfigError, StudyError
 from deepcolor.report.page.rendering import html
@@ -25,8 +28,10 @@ from deepcolor.search.study.importances import importance_ranges, importances
 from deepcolor.search.study.storage import StudyStorage
 from deepcolor.search.upkeep.replay import summary_of
 from deepcolor.workspace import Workspace
+from tests.browsing import assert_accessible, chromium
 from tests.cli.conftest import Cli
 from tests.report.reading import Element, read_page
+from tests.reporting import Heard
 
 PARTS = (
     "asked",
@@ -80,6 +85,21 @@ def test_a_page_has_every_part_without_scripts(painted: Element) -> None:
     assert "torch" in section(painted, "provenance").text
 
 
+def test_several_objectives_come_first(reported: Workspace) -> None:
+    """The answer gives the chosen trial's value in each; they stand side by side, and their front is drawn first."""
+    page = read_page(report_of(reported, ["moved"]))
+    (answer,) = page.all("p", **{"class": "answer"})
+    told = r"The one chosen of the front, of 1 complete trial, is trial 0: lr=0.001, with val/mse .*, parameters .*; .*"
+    assert re.fullmatch(told, answer.text)
+    board = section(page, "leaderboard").all("table")[0]
+    assert board.all("caption")[0].text == "Trials by val/mse, those of the front first"
+    columns = [cell.text for cell in board.all("thead")[0].all("th")]
+    assert columns[:7] == ["rank", "trial", "state", "front", "val/mse", "parameters", "lr"]
+    assert columns.count("parameters") == 1
+    drawn = section(page, "curves").all("figcaption")
+    assert drawn[0].text == "the front of val/mse and parameters"
+
+
 def test_a_page_needs_nothing_beside_it(reported: Workspace, painted: Element) -> None:
     """It loads nothing, lets no script run but its own two, and is small."""
     content = report_of(reported, ["painted"])
@@ -117,6 +137,27 @@ def test_a_page_is_made_for_all_readers(painted: Element) -> None:
     assert len(ids) == len(set(ids))
     assert all(named in ids for one in painted.all("section") for named in one.attributes["aria-labelledby"].split())
     assert [one.attributes["lang"] for one in painted.all("html")] == ["en"]
+
+
+def test_a_browser_finds_nothing_serious(reported: Workspace, tmp_path: Path) -> None:
+    """In Chromium without a network, as wide as a desk and as a phone: the pages of a study and of a pipeline make no
+    complaint, fit the screen, and pass an accessibility check.
+    """
+    (tmp_path / "painted.html").write_bytes(report_of(reported, ["painted"]))
+    shutil.copy(reported.pipeline_page("whole"), tmp_path / "whole.html")
+    said: list[str] = []
+    with chromium() as browser:
+        for name, width in (("painted", 390), ("whole", 1280)):
+            context = browser.new_context(viewport={"width": width, "height": 800}, offline=True)
+            page = context.new_page()
+            page.on("console", lambda message: said.append(message.text))
+            page.on("pageerror", lambda error: said.append(str(error)))
+            page.goto((tmp_path / f"{name}.html").as_uri())
+            page.locator(".zoomable button").first.wait_for()
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+            assert said == []
+            assert_accessible(page)
+            context.close()
 
 
 def test_charts_can_be_zoomed_and_pictures_compared(painted: Element) -> None:
@@ -161,6 +202,27 @@ def test_the_sweep_itself_leaves_the_page(reported: Workspace) -> None:
     assert read_page(page.read_bytes()).all("h1")[0].text == "Study painted"
     kept = [file.read_bytes() for file in reported.artifacts.rglob("report/report.html")]
     assert page.read_bytes() in kept
+
+
+def test_the_pipeline_itself_leaves_the_page(reported: Workspace, tmp_path: Path) -> None:
+    """It lies in the pipeline's folder, and with the run of its last study in MLflow; a second time, and where MLflow
+    does not answer, nothing is lost.
+    """
+    page = reported.pipeline_page("whole")
+    assert read_page(page.read_bytes()).all("h1")[0].text == "Pipeline whole"
+    assert page.read_bytes() in [file.read_bytes() for file in reported.artifacts.rglob("report/pipeline-whole.html")]
+    shutil.copytree(reported.root, tmp_path / "copy", symlinks=True)
+    copy = Workspace.at(tmp_path / "copy")
+    (tmp_path / "file").touch()
+    heard = Heard()
+    how = How(copy, f"sqlite:///{tmp_path / 'file' / 'mlflow.db'}", reporter=heard)
+    leave_report("whole", how)
+    assert copy.pipeline_page("whole").read_bytes() == page.read_bytes()
+    copy.pipeline_page("whole").unlink()
+    leave_report("whole", how)
+    assert read_page(copy.pipeline_page("whole").read_bytes()).all("h1")[0].text == "Pipeline whole"
+    (warning,) = heard.warnings
+    assert warning.startswith("moved: the pipeline's report is not in MLflow yet. deepcolor sync brings it there. ")
 
 
 def test_tables_come_in_other_forms(reported: Workspace, tmp_path: Path) -> None:

@@ -5,14 +5,12 @@ import io
 import json
 import os
 import random
-import shutil
 import signal
 import socket
 import zipfile
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +18,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import deepcolor
 from deepcolor.app.serve import Server, serving
 from deepcolor.errors import ModelError, UserError
 from deepcolor.inference import load
 from deepcolor.registry.names import Line
 from deepcolor.registry.versions import rollback
+from deepcolor.serving import running
 from deepcolor.serving.work import Bounds
 from deepcolor.workspace import Workspace
-from tests.needs import CHROMIUM
+from tests.browsing import assert_accessible, chromium
 from tests.processes import WAIT_S, descendants, is_alive
 from tests.registry.world import World, make_model, shared_world
 from tests.reliability.processes import start, wait_until
@@ -308,6 +308,22 @@ def test_hostile_clients_leave_the_server_answering(served: Served) -> None:
     assert not [warning for warning in served.heard.warnings if "fault" in warning]
 
 
+def test_silent_connections_are_closed(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One on which no request comes is closed, and so is one that has had its answer and asks nothing more."""
+    monkeypatch.setattr(running, "_HEAD_S", 0.1)
+    with socket.create_connection(served.client.address, timeout=WAIT_S) as silent:
+        assert silent.recv(1) == b""
+
+    def is_answered_then_closed() -> bool:
+        with suppress(OSError), socket.create_connection(served.client.address, timeout=WAIT_S) as asking:
+            asking.sendall(b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+            said = b"".join(iter(lambda: asking.recv(65536), b""))
+            return said.startswith(b"HTTP/1.1 200")
+        return False
+
+    wait_until(is_answered_then_closed, "a connection has its answer, and is closed for its silence")
+
+
 def test_votes_are_kept_counted_and_exported(served: Served) -> None:
     """A vote names two versions of the registry; anything else is refused and not written."""
     client = served.client
@@ -361,6 +377,24 @@ def _answers(client: Client) -> bool:
     return False
 
 
+def test_a_model_is_served_from_python(tmp_path: Path) -> None:
+    """For the time of a block: a picture is coloured by whoever shows the token, and all processes end with it."""
+    make_model(tmp_path / "model", seed=1)
+    token = "correct-horse-battery"
+    before = set(descendants(os.getpid()))
+    with deepcolor.serve(tmp_path / "model", workers=1, device="cpu", token=token, workspace=tmp_path) as server:
+        client = Client(server.url)
+        assert (server.model, server.processes) == ("model", 1)
+        assert client.colorize(photo()).status == 401
+        shown = {"Authorization": f"Bearer {token}"}
+        assert client.ask("POST", "/colorize", photo(), kind="image/png", headers=shown).image.mode == "RGB"
+        own = {pid for pid in descendants(os.getpid()) if _is_of_serving(pid)} - before
+        assert own
+    wait_until(lambda: not any(is_alive(pid) for pid in own), "its processes end")
+    with pytest.raises(ConnectionRefusedError):
+        client.get("/healthz")
+
+
 def test_what_cannot_be_served_is_refused_before_anything_starts(served: Served, tmp_path: Path) -> None:
     """A regressor, an unknown version, a port in use, a short token; an address of others' is warned of."""
     world = served.world
@@ -388,16 +422,8 @@ def test_what_cannot_be_served_is_refused_before_anything_starts(served: Served,
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    """A real Chromium; the tests that need one are skipped where there is none, except in CI."""
-    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if program is None or find_spec("playwright") is None:
-        CHROMIUM.lacking()
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as started:
-        opened = started.chromium.launch(executable_path=program, args=["--no-sandbox"], timeout=WAIT_S * 1000)
+    with chromium() as opened:
         yield opened
-        opened.close()
 
 
 def test_the_page_shows_grey_coloured_and_truth_and_takes_a_blind_vote(
@@ -453,6 +479,47 @@ def test_the_page_shows_grey_coloured_and_truth_and_takes_a_blind_vote(
         assert archive.read("grey-coloured.png") == expected
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     assert said == []
+    context.close()
+
+
+def test_photos_are_pasted_and_dropped(served: Served, browser: Any, tmp_path: Path) -> None:
+    """In Chromium: a picture in the clipboard is pasted by keyboard, files are dropped on the page, and are coloured;
+    with both shown, an accessibility check of the page finds nothing serious.
+    """
+    from playwright.sync_api import expect
+
+    expect.set_options(timeout=WAIT_S * 1000)
+    (tmp_path / "dropped.png").write_bytes(in_colour())
+    (tmp_path / "words.txt").write_text("no picture")
+    context = browser.new_context(permissions=["clipboard-read", "clipboard-write"])
+    context.set_default_timeout(WAIT_S * 1000)
+    page = context.new_page()
+    page.goto(served.client.url)
+    expect(page.locator("#version option")).to_have_count(2)
+    copy = """async (base64) => {
+        const blob = await (await fetch("data:image/png;base64," + base64)).blob();
+        await navigator.clipboard.write([new ClipboardItem({ "image/png": blob })]);
+    }"""
+    # The page's own policy lets it fetch from its server alone.
+    elsewhere = context.new_page()
+    elsewhere.goto(f"{served.client.url}/healthz")
+    elsewhere.evaluate(copy, base64.b64encode(photo()).decode())
+    page.bring_to_front()
+    page.keyboard.press("Control+V")
+    done = page.locator(".picture:not(.working) img.right[src^=blob]")
+    expect(done).to_have_count(1)
+    box = page.locator("#drop").bounding_box()
+    at = {"x": box["x"] + box["width"] / 2, "y": box["y"] + box["height"] / 2}
+    files = [str(tmp_path / name) for name in ("dropped.png", "words.txt")]
+    data = {"items": [], "files": files, "dragOperationsMask": 1}
+    hand = context.new_cdp_session(page)
+    for kind in ("dragEnter", "dragOver"):
+        hand.send("Input.dispatchDragEvent", {"type": kind, **at, "data": data})
+    expect(page.locator("#drop.over")).to_have_count(1)
+    hand.send("Input.dispatchDragEvent", {"type": "drop", **at, "data": data})
+    expect(done).to_have_count(2)
+    expect(page.locator("#drop.over")).to_have_count(0)
+    assert_accessible(page)
     context.close()
 
 

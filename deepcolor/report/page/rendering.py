@@ -17,7 +17,7 @@ from deepcolor.printable import as_unicode
 from deepcolor.report.page.charts import Chart
 from deepcolor.report.page.comparing import together_chart
 from deepcolor.report.page.study import StudyPage
-from deepcolor.report.page.tables import Cell, Table, figures_table, value_cell
+from deepcolor.report.page.tables import TITLES, Cell, Table, figures_table, value_cell
 from deepcolor.report.page.telling import moment
 from deepcolor.words import duration, params_line, percent, plus_minus
 
@@ -100,7 +100,7 @@ def comparison(pages: Sequence[StudyPage]) -> Table:
         n for one in summaries if one.best and one.best.outcome for n in one.best.outcome.metrics
     ):
         known = [one.best.outcome.metrics if one.best and one.best.outcome else {} for one in summaries]
-        put(f"best trial: {name}", [value_cell(metrics.get(name)) for metrics in known])
+        put(f"best trial: {TITLES.get(name, name)}", [value_cell(metrics.get(name)) for metrics in known])
     rows = tuple((Cell(name), *cells) for name, cells in lines.items())
     return Table("The studies side by side", ("study", *(page.name for page in pages)), rows)
 

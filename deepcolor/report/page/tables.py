@@ -72,9 +72,10 @@ def leaderboard_table(sweep: Sweep, trials: Sequence[StoredTrial], *, most_rows:
     order, front, best = ranked(trials), {trial.number for trial in front_of(trials)}, best_of(trials)
     shown, objectives = order[:most_rows], sweep.search.objectives
     names = list(sweep.search_names)[:MOST_COLUMNS]
-    figures = _figures(sweep, shown)
+    others = objectives[1:]
+    figures = [name for name in _figures(sweep, shown) if name not in others]
     judged = [*(["front"] if front else []), *(["breaks"] if any(trial.breaks for trial in shown) else [])]
-    columns = ["rank", "trial", "state", *judged, objectives[0], *names, *(TITLES.get(f, f) for f in figures), "epochs"]
+    columns = ["rank", "trial", "state", *judged, *map(_title, objectives), *names, *map(_title, figures), "epochs"]
     rows = []
     for rank, trial in enumerate(shown, start=1):
         place = "chosen" if best and trial.number == best.number else "front" if trial.number in front else ""
@@ -86,6 +87,7 @@ def leaderboard_table(sweep: Sweep, trials: Sequence[StoredTrial], *, most_rows:
                 Cell(trial.state),
                 *(said[name] for name in judged),
                 value_cell(trial.latest),
+                *(value_cell(_figure(trial, name)) for name in others),
                 *(_param(trial, name) for name in names),
                 *(value_cell(_figure(trial, name)) for name in figures),
                 Cell(_epochs(trial), float(trial.outcome.view.end_epoch) if trial.outcome else None),
@@ -94,7 +96,7 @@ def leaderboard_table(sweep: Sweep, trials: Sequence[StoredTrial], *, most_rows:
     whole = f"`deepcolor report {sweep.study} --format csv` has all of them."
     cut = f"The best {most_rows:,} of {len(order):,} trials; {whole}"
     note = cut if len(order) > most_rows else ""
-    caption = f"Trials by {objectives[0]}, the best first"
+    caption = f"Trials by {objectives[0]}, {'those of the front' if front else 'the best'} first"
     return Table(caption, tuple(columns), tuple(rows), note, sortable=True)
 
 
@@ -124,8 +126,7 @@ def figures_table(caption: str, columns: Mapping[str, Mapping[str, float]], *, f
     """
     names = list(dict.fromkeys(name for figures in columns.values() for name in figures))
     rows = tuple(
-        (Cell(TITLES.get(name, name)), *(value_cell(figures.get(name)) for figures in columns.values()))
-        for name in names
+        (Cell(_title(name)), *(value_cell(figures.get(name)) for figures in columns.values())) for name in names
     )
     return Table(caption, (first, *columns), rows)
 
@@ -138,6 +139,10 @@ def number(value: int) -> Cell:
 def value_cell(value: float | None) -> Cell:
     """A measured figure; a value that is not finite is that of a training that diverged."""
     return Cell("-") if value is None or math.isnan(value) else Cell(value_text(value), _finite(value))
+
+
+def _title(figure: str) -> str:
+    return TITLES.get(figure, figure)
 
 
 def _figures(sweep: Sweep, trials: Sequence[StoredTrial]) -> list[str]:

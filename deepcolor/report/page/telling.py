@@ -80,7 +80,9 @@ def answer(study: StoredStudy, trials: Sequence[StoredTrial], summary: Summary) 
         mean = plus_minus(winner.mean, winner.std)
         sure = f"; {confirmation.difference.verdict}" if confirmation.difference else ""
         seeds = counted(len(winner.values), "other seed")
-        return f"The best setting is {setting} (trial {winner.trial}), with {objective} {mean} over {seeds}{sure}."
+        which = "The setting chosen of the front" if study.aims.several else "The best setting"
+        others = _others(best) if best is not None and best.number == winner.trial else ""
+        return f"{which} is {setting} (trial {winner.trial}), with {objective} {mean} over {seeds}{others}{sure}."
     if best is None:
         said = judged_lines(trials)
         return said[-1] if said else _no_answer(trials)
@@ -92,8 +94,14 @@ def answer(study: StoredStudy, trials: Sequence[StoredTrial], summary: Summary) 
     so_far = "" if summary.state == "complete" else " so far"
     luck = "one training says nothing of how much of that is luck"
     sure = f"the winner is not confirmed: {confirmation.missing}" if confirmation else luck
-    told = f"{which} {complete}{so_far} is trial {best.number}: {setting}"
+    told = f"{which} {complete}{so_far}{',' if study.aims.several else ''} is trial {best.number}: {setting}"
     return f"{told}, with {values or f'{objective} {value_text(best.value)}'}{epoch}; {sure}."
+
+
+def _others(chosen: StoredTrial) -> str:
+    """What else than the first objective a search was after, and what the chosen trial is worth in it."""
+    pairs = list(zip(chosen.aims.names, chosen.values, strict=False))[1:]
+    return f", and in the search {', '.join(f'{name} {value_text(value)}' for name, value in pairs)}" if pairs else ""
 
 
 def _no_answer(trials: Sequence[StoredTrial]) -> str:

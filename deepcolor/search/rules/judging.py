@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from deepcolor.counting import counted
 from deepcolor.search.rules.front import chosen_of, front_of, nearest_to_choice
 from deepcolor.search.study.trials import StoredTrial, finite, nearest_of
+from deepcolor.words import value_text
 
 
 def judged_lines(trials: Sequence[StoredTrial]) -> tuple[str, ...]:
@@ -37,5 +38,5 @@ def front_line(front: Sequence[StoredTrial]) -> str:
 
 
 def figures_line(trial: StoredTrial) -> str:
-    """Return what a trial is worth in each objective: `val/mse 0.0012, epoch_s 1.8`."""
-    return ", ".join(f"{name} {value:.4g}" for name, value in zip(trial.aims.names, trial.values, strict=False))
+    """Return what a trial is worth in each objective: `val/mse 6.100e-04, epoch_s 1.8`."""
+    return ", ".join(f"{name} {value_text(value)}" for name, value in zip(trial.aims.names, trial.values, strict=False))
