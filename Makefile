@@ -59,7 +59,7 @@ format: $(INSTALLED) ## Format the code and mend what ruff can mend
 docs: documents site ## Write the documents that are generated, and build the site of the documentation
 
 site: $(INSTALLED) ## Build the documentation as a site into build/site/; every warning is an error
-	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 documents: $(INSTALLED) ## Write the documents that are generated from code and recorded results
 	$(BIN)/python -m deepcolor.config.reference --write docs/sweep-files.md

@@ -20,8 +20,13 @@ _LOG = logging.getLogger("mkdocs.hooks.website")
 _PAGES = {"CHANGELOG.md": "changelog.md", "CONTRIBUTING.md": "contributing.md", "README.md": "index.md"}
 """Files beside the folder of the documentation that are pages of the site."""
 _LINK = re.compile(r"(?<=\]\()(?P<to>[^)#\s:]+)(?P<anchor>#[^)\s]*)?(?=\))")
-_FETCHED = re.compile(r"""<(?:script|img|iframe|link)\b[^>]*?(?:src|href)=["']?(?:https?:)?//[^>]*>""")
-"""What a browser would fetch from elsewhere; a link that a reader follows is none of it."""
+_CODE = re.compile(r"<code>[^<]*</code>")
+_FETCHED = re.compile(
+    r"""<(?:script|img|iframe|link)\b[^>]*?(?:src|href)=["']?(?:https?:)?//[^>]*>|"polyfills":\s*\[[^]]+|class="mermaid\""""
+)
+"""What a browser would fetch from elsewhere, or the theme's own scripts would; a link that a reader follows is none of
+it.
+"""
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
@@ -64,6 +69,11 @@ def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
         return relpath(to, Path(here).parent.as_posix()) + (link["anchor"] or "")
 
     return _LINK.sub(led, markdown)
+
+
+def on_page_content(html: str, **_: Any) -> str:
+    """Show a pipe in a table's code as one: the code host wants it escaped there, and Markdown's own tables do not."""
+    return _CODE.sub(lambda code: code[0].replace("\\|", "|"), html)
 
 
 def on_post_page(output: str, page: Page, **_: Any) -> str:

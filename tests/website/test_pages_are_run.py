@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Iterable
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import deepcolor
 import pytest
@@ -90,8 +91,9 @@ def test_the_tutorial_and_moving_it_elsewhere(
     assert len(list((old / "coloured").glob("*.png"))) == 2
     monkeypatch.chdir(old)
     (shown,) = re.findall(r"```python\n(.*?)```", (DOCS / "tutorial.md").read_text(encoding="utf-8"), re.DOTALL)
-    exec(shown, found := {})
-    assert found["coloured"].size == (64, 64)
+    found: dict[str, Any] = {}
+    exec(shown, found)
+    assert found["coloured"].shape == (64, 64, 3)
 
     shutil.move(tmp_path / "old" / "my-colorizer", tmp_path / "left-behind")
     said = run(DOCS / "moving.md", folder=tmp_path, quicker={})
