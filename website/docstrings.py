@@ -1,4 +1,4 @@
-"""Docstrings as mkdocstrings reads them: their sections stand close together in the code, and it wants a line between."""
+"""Docstrings as mkdocstrings reads them: sections stand close together in the code, and it wants lines between."""
 
 from __future__ import annotations
 

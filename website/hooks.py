@@ -41,7 +41,8 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the pages that are written from code, those that lie elsewhere, and the files that pages link to."""
     reference = (_ROOT / "website" / "python.md").read_text(encoding="utf-8")
-    for name in set(deepcolor.__all__) - {"__version__"} - set(re.findall(r"^::: deepcolor\.(\w+)", reference, re.M)):
+    placed = set(re.findall(r"^::: deepcolor\.(\w+)", reference, re.MULTILINE))
+    for name in sorted({*deepcolor.__all__} - placed - {"__version__"}):
         _LOG.warning("deepcolor.%s must have its place in website/python.md", name)
     made = {"reference/commands.md": commands.page(), "reference/python.md": reference}
     for name in ("CHANGELOG.md", "CONTRIBUTING.md"):

@@ -39,11 +39,11 @@ def _keep(folder: Path) -> None:
     _smaller(report / "optimization_history.png", _IMAGES / "tutorial-history.png")
     _smaller(report / "slices.png", _IMAGES / "tutorial-slices.png")
     drawn = sorted((folder / "pictures").iterdir())[:_SHOWN]
-    _side_by_side([[Image.open(path) for path in drawn]], _IMAGES / "tutorial-drawn.jpg")
+    _side_by_side([[Image.open(path).convert("RGB") for path in drawn]], _IMAGES / "tutorial-drawn.jpg")
     unseen = sorted((folder / "unseen").iterdir())[:_SHOWN]
     truth = [Image.open(path).convert("RGB") for path in unseen]
     grey = [picture.convert("L").convert("RGB") for picture in truth]
-    coloured = [Image.open(folder / "coloured" / path.name) for path in unseen]
+    coloured = [Image.open(folder / "coloured" / path.name).convert("RGB") for path in unseen]
     _side_by_side([grey, coloured, truth], _IMAGES / "tutorial-coloured.jpg")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
@@ -59,7 +59,7 @@ def _side_by_side(rows: list[list[Image.Image]], path: Path) -> None:
     sheet = Image.new("RGB", (step * _SHOWN - _GAP_PX, step * len(rows) - _GAP_PX), "white")
     for y, row in enumerate(rows):
         for x, picture in enumerate(row):
-            shown = picture.convert("RGB").resize((_SIDE_PX, _SIDE_PX), Image.Resampling.BICUBIC)
+            shown = picture.resize((_SIDE_PX, _SIDE_PX), Image.Resampling.BICUBIC)
             sheet.paste(shown, (x * step, y * step))
     sheet.save(path, quality=90)
 

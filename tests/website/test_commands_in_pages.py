@@ -83,7 +83,7 @@ def test_every_command_can_be_given(page: Path, tmp_path: Path) -> None:
     for where, words in given(page):
         try:
             name, options, arguments = parsed(words)
-        except Exception as error:  # The parser's own errors say which option.
+        except Exception as error:  # noqa: BLE001  # The parser's errors have no class of their own; they say which option.
             pytest.fail(f"{where}: deepcolor {' '.join(words)}: {error}")
         if name in {"sweep", "plan", "pipeline", "submit", "slurm"} and arguments:
             check_sweep(where, arguments[0], options.get("override") or [], shown=shown, folder=tmp_path)

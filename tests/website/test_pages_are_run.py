@@ -11,10 +11,10 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-import deepcolor
 import pytest
 from PIL import Image
 
+import deepcolor
 from tests.running import run_commands
 from tests.tracking.building import new_store, template_database
 from website.blocks import Line, calls, lines, write_files
@@ -30,8 +30,8 @@ QUICKER_SWEEP = {
 }
 """What is learnt does not matter here."""
 SERVERS = ("http://", "postgresql", "rsync")
-"""What needs a server or another machine is checked as far as it can be parsed (test_commands_in_pages.py), and run where
-there is one (tests/search/test_server.py, tests/reliability/test_secrets.py).
+"""What needs a server or another machine is parsed only (test_commands_in_pages.py); it is run where there is one
+(tests/search/test_server.py, tests/reliability/test_secrets.py).
 """
 
 
