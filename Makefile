@@ -15,7 +15,7 @@ ROUNDS ?= 100
 FAULTS_ARGS ?= --jobs 2
 COMPOSE := docker compose --env-file docker/stack.env --file docker/compose.yaml
 
-.PHONY: help install demo test faults check format docs bench constraints clean up down stack stack-down stack-status
+.PHONY: help install demo test faults check format docs documents site bench constraints clean up down stack stack-down stack-status
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -56,7 +56,12 @@ format: $(INSTALLED) ## Format the code and mend what ruff can mend
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-docs: $(INSTALLED) ## Write the documents that are generated from code and recorded results
+docs: documents site ## Write the documents that are generated, and build the site of the documentation
+
+site: $(INSTALLED) ## Build the documentation as a site into build/site/; every warning is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
+documents: $(INSTALLED) ## Write the documents that are generated from code and recorded results
 	$(BIN)/python -m deepcolor.config.reference --write docs/sweep-files.md
 	$(BIN)/python -m tests.data.picture_layouts docs/pictures.md
 	$(BIN)/python -m tests.data.picture_profiles docs/pictures.md
@@ -91,4 +96,4 @@ constraints: $(INSTALLED) ## Rewrite constraints.txt from what is installed now
 
 clean: ## Remove .venv, caches and the demo's workspace; studies/ and mlruns/ stay
 	rm -rf $(VENV) $(DEMO) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
-	find deepcolor tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+	find deepcolor tests benchmarks website -name __pycache__ -type d -prune -exec rm -rf {} +

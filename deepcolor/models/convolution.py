@@ -80,7 +80,7 @@ class _Up(torch.autograd.Function):
 def _pays(values: Tensor, *, channels: int) -> bool:
     # What a trace records must be what other programs know: a transposed convolution.
     fits = values.device.type == "cpu" and values.dtype == torch.float32 and channels <= MOST_CHANNELS
-    return fits and not torch.jit.is_tracing()
+    return fits and not torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]  # torch leaves it so
 
 
 def _apply(function: type[torch.autograd.Function], values: Tensor, weight: Tensor) -> Tensor:

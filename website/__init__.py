@@ -1,0 +1,1 @@
+"""The documentation as a site, as far as it is written from code: what mkdocs.yml does not say."""
