@@ -115,6 +115,11 @@ def fail(message: str) -> None:
     _print(f"{red('error:')} {line}", to_stderr=True)
 
 
+def plain(text: str) -> None:
+    """Print what another program will read, on stdout as it is: neither wrapped nor styled."""
+    print(fit_to_print(without_secrets(text)), end="")
+
+
 def result(human: str, data: Mapping[str, Any] | Sequence[Any]) -> None:
     """Print a command's result: `human`, or `data` as one JSON object with --json, where no number is not finite."""
     if settings.json:
