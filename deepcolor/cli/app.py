@@ -46,6 +46,7 @@ def _register() -> None:
     from deepcolor.cli import (
         benchmark,
         colorize,
+        compare,
         data,
         demo,
         doctor,
@@ -79,6 +80,7 @@ def _register() -> None:
                 worker.worker,
                 slurm.slurm,
                 studies.studies,
+                compare.compare,
                 report.report,
                 ui.ui,
             ),
