@@ -48,6 +48,7 @@ def _register() -> None:
         colorize,
         compare,
         data,
+        delete,
         demo,
         doctor,
         models,
@@ -93,7 +94,7 @@ def _register() -> None:
             "Models",
             (promote.promote, models.models, models.pull, models.rollback, colorize.colorize, serve.serve),
         ),
-        ("Keep in order", (sync.sync, gc_command.gc)),
+        ("Keep in order", (sync.sync, gc_command.gc, delete.delete)),
     ):
         for command in commands:
             app.command(rich_help_panel=panel)(command)
