@@ -17,6 +17,7 @@ from deepcolor.errors import StudyError, UserError
 from deepcolor.registry.references import References
 from deepcolor.search.study.storage import StudyStorage, owned
 from deepcolor.search.upkeep import deletion
+from deepcolor.search.upkeep.collection import remove_folder
 from deepcolor.search.upkeep.deletion import find_deletion
 from deepcolor.tracking import layout, store
 from deepcolor.workspace import Workspace
@@ -72,7 +73,7 @@ def test_a_deletion_that_is_interrupted_is_continued(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Wherever it ends, between any two removals, the same call removes the rest; until then the study is listed."""
-    uri, removing = bench.workspace.mlflow_uri, deletion.remove_folder
+    uri, removing = bench.workspace.mlflow_uri, remove_folder
     for last in (0, 2, 9):
         bench.run(sweep_of({"lr": [0.1, 0.01, 0.001]}))
         removed: list[Path] = []
@@ -136,6 +137,8 @@ def test_runs_are_deleted_as_mlflow_deletes(whole: Workspace) -> None:
     client = store.open_client(whole.mlflow_uri)
     (version,) = client.search_model_versions("name = 'deepcolor-transfer'")
     experiment = client.get_experiment_by_name(layout.experiment_name("transfer"))
+    assert experiment is not None
+    assert version.run_id is not None
     spare = client.create_run(experiment.experiment_id, tags=dict(client.get_run(version.run_id).data.tags)).info.run_id
     client.delete_tag(spare, layout.REGISTERED_AS)
 
