@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from deepcolor.cli import console
+from deepcolor.cli import completing, console
 from deepcolor.cli.options import (
     HERE,
     DebugOption,
@@ -29,7 +29,12 @@ _SECONDS = {"wall_s": "time of the sweep", "gpu_s": "GPU time", "training_s": "t
 def compare(
     names: Annotated[
         list[str],
-        typer.Argument(metavar="NAME...", help="Studies, or trials as STUDY#NUMBER; two or more.", show_default=False),
+        typer.Argument(
+            metavar="NAME...",
+            help="Studies, or trials as STUDY#NUMBER; two or more.",
+            show_default=False,
+            autocompletion=completing.trials,
+        ),
     ],
     workspace: WorkspaceOption = HERE,
     storage: StorageOption = None,

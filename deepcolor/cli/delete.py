@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from deepcolor.cli import console
+from deepcolor.cli import completing, console
 from deepcolor.cli.options import (
     HERE,
     DebugOption,
@@ -37,7 +37,9 @@ _WHY = {
 
 
 def delete(
-    study: Annotated[str, typer.Argument(help="The study to delete.", show_default=False)],
+    study: Annotated[
+        str, typer.Argument(help="The study to delete.", show_default=False, autocompletion=completing.studies)
+    ],
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
     workspace: WorkspaceOption = HERE,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from deepcolor.cli import console
+from deepcolor.cli import completing, console
 from deepcolor.cli.options import (
     HERE,
     DebugOption,
@@ -34,7 +34,12 @@ _MOST_CURVES = 8
 def show(
     trial: Annotated[
         str,
-        typer.Argument(metavar="STUDY[#TRIAL]", help="A trial, such as tpe-colorizer#3.", show_default="the best one"),
+        typer.Argument(
+            metavar="STUDY[#TRIAL]",
+            help="A trial, such as tpe-colorizer#3.",
+            show_default="the best one",
+            autocompletion=completing.trials,
+        ),
     ],
     workspace: WorkspaceOption = HERE,
     storage: StorageOption = None,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from deepcolor.cli import console
+from deepcolor.cli import completing, console
 from deepcolor.cli.confirmation import confirmation_lines, show_confirmation
 from deepcolor.cli.options import (
     HERE,
@@ -45,7 +45,12 @@ _PRINTED = Path("-")
 
 
 def studies(
-    name: Annotated[str | None, typer.Argument(help="Show the leaderboard of this study.", show_default=False)] = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            help="Show the leaderboard of this study.", show_default=False, autocompletion=completing.studies
+        ),
+    ] = None,
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="Trials to show.")] = 20,
     write_sweep: Annotated[
         Path | None,
