@@ -51,6 +51,7 @@ def _register() -> None:
         delete,
         demo,
         doctor,
+        init,
         models,
         pipeline,
         plan,
@@ -76,6 +77,7 @@ def _register() -> None:
             "Search",
             (
                 stages.stages,
+                init.init,
                 plan.plan,
                 sweep.sweep,
                 pipeline.pipeline,
