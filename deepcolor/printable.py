@@ -19,8 +19,11 @@ HIDDEN = "***"
 USERNAME, PASSWORD, TRACKING_URI = "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_URI"
 """MLflow's own variables; it reads a server's user and password from the first two."""
 
+NOTIFY_OPTION, NOTIFY_VARIABLE = "--notify", "DEEPCOLOR_NOTIFY"
+"""Who is told when a sweep has ended: a webhook's URL may be all secret."""
 _SECRET_VARIABLES = (
     PASSWORD,
+    NOTIFY_VARIABLE,
     "MLFLOW_TRACKING_TOKEN",
     "MLFLOW_FLASK_SERVER_SECRET_KEY",
     "DATABRICKS_TOKEN",
@@ -100,13 +103,16 @@ def shown_command(arguments: Sequence[str]) -> str:
 
     Args:
         arguments: The program and its arguments. A store whose secret MLflow cannot take from variables of its own (a
-            database's password, a token in the query) is left out, together with its option.
+            database's password, a token in the query) is left out, together with its option; so is who is told of the
+            end, which may be all secret.
     """
     shown: list[str] = []
     for option, argument in zip(("", *arguments), arguments, strict=False):
         name, _, value = argument.partition("=")
-        if option in _URI_OPTIONS and _is_whole_secret(argument):
+        if option == NOTIFY_OPTION or (option in _URI_OPTIONS and _is_whole_secret(argument)):
             shown.pop()
+        elif name == NOTIFY_OPTION and "=" in argument:
+            continue
         elif not (name in _URI_OPTIONS and _is_whole_secret(value)):
             shown.append(_shown_argument(argument))
     return shlex.join(shown)

@@ -52,7 +52,7 @@ def collect_garbage(
         return Collected(Garbage(()), asked)
     # A study that has moved to another database, or that others keep there, needs its trainings too.
     places = all_used(workspace)
-    storage, *others = _opened(places)
+    storage, *others = open_all(places)
     references = registered(asked)
 
     def find() -> Garbage:
@@ -74,8 +74,8 @@ def collect_garbage(
         return Collected(garbage, asked)
 
 
-def _opened(places: Sequence[Workspace]) -> list[StudyStorage]:
-    """Every database that holds studies of a workspace.
+def open_all(places: Sequence[Workspace]) -> list[StudyStorage]:
+    """Open every database that holds studies of a workspace (`all_used`), the one that is used now first.
 
     Raises:
         StudyError: One of the others does not answer.

@@ -104,6 +104,18 @@ class Standing:
         return {"study": name, "stage": stage, "trials": trials, "confirmation": confirmation, **several}
 
 
+def trials_csv_of(workspace: Workspace, study: str) -> str:
+    """Return all trials of a study as comma-separated values, by number, with all of their parameters and figures.
+
+    Raises:
+        StudyError: There is no such study; the message names the nearest.
+    """
+    from deepcolor.report.trials import trials_csv
+
+    standing = standing_of(workspace, study)
+    return trials_csv(standing.study.sweep, standing.trials, state_of=standing.state)
+
+
 def list_studies(workspace: Workspace) -> list[ListedStudy]:
     """Return every study of a workspace, in the order in which they were begun."""
     from deepcolor.search.rules.summary import best_of

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from deepcolor.cli import console
+from deepcolor.cli import completing, console
 from deepcolor.cli.options import (
     HERE,
     DebugOption,
@@ -37,6 +37,7 @@ def colorize(
         typer.Option(
             "--model",
             "-m",
+            autocompletion=completing.models,
             help="STAGE@ALIAS, STAGE@VERSION, or a model folder.",
             show_default="the champion, where one alone colours pictures",
         ),

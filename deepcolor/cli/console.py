@@ -25,7 +25,9 @@ _END, _BOLD, _RED, _YELLOW = "\ue000\ue001\ue002\ue003"
 """Characters of no meaning of their own; a text from outside that holds one is a little coloured, and no more."""
 _STYLES = {_BOLD: "bold", _RED: "red", _YELLOW: "yellow"}
 _IN_ASCII = "deepcolor.in_ascii"
-_SAID = {"±": "+-", "…": "...", "→": "->", "·": "-", "━": "-", "╸": "-", "╺": "-"}
+_SAID = {"±": "+-", "…": "...", "→": "->", "·": "-", "━": "-", "╸": "-", "╺": "-"} | dict(
+    zip("▁▂▃▄▅▆▇█", "_.-=+*%#", strict=True)
+)
 _GAP = 2
 """Between two columns of a table."""
 
@@ -113,6 +115,11 @@ def fail(message: str) -> None:
     """Print an error as one line on stderr."""
     line = " ".join(message.split())
     _print(f"{red('error:')} {line}", to_stderr=True)
+
+
+def plain(text: str) -> None:
+    """Print what another program will read, on stdout as it is: neither wrapped nor styled."""
+    print(fit_to_print(without_secrets(text)), end="")
 
 
 def result(human: str, data: Mapping[str, Any] | Sequence[Any]) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from deepcolor.cli import console
+from deepcolor.cli import completing, console
 from deepcolor.cli.options import (
     HERE,
     DebugOption,
@@ -35,7 +35,11 @@ _ANY_COLUMNS = ("model", "alias", "data", "test error", "baseline", "PSNR dB", "
 def models(
     stage: Annotated[
         str | None,
-        typer.Argument(help="A stage, such as colorizer; or one such as colorizer-fruits.", show_default="all"),
+        typer.Argument(
+            help="A stage, such as colorizer; or one such as colorizer-fruits.",
+            show_default="all",
+            autocompletion=completing.lines,
+        ),
     ] = None,
     workspace: WorkspaceOption = HERE,
     tracking: TrackingOption = None,
@@ -68,7 +72,12 @@ def models(
 
 def pull(
     ref: Annotated[
-        str, typer.Argument(help="STAGE@ALIAS or STAGE@VERSION, such as colorizer@champion.", show_default=False)
+        str,
+        typer.Argument(
+            help="STAGE@ALIAS or STAGE@VERSION, such as colorizer@champion.",
+            show_default=False,
+            autocompletion=completing.models,
+        ),
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write to.", show_default=False)],
     registry_stage: Annotated[
@@ -118,7 +127,11 @@ def _use(version: ModelVersion, folder: Path) -> str:
 def rollback(
     stage: Annotated[
         str,
-        typer.Argument(help="A stage, such as colorizer; or one such as colorizer-fruits.", show_default=False),
+        typer.Argument(
+            help="A stage, such as colorizer; or one such as colorizer-fruits.",
+            show_default=False,
+            autocompletion=completing.lines,
+        ),
     ],
     workspace: WorkspaceOption = HERE,
     tracking: TrackingOption = None,

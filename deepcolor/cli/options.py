@@ -14,6 +14,8 @@ import typer
 from deepcolor.cli import console
 from deepcolor.data.decoding.bounds import LOCAL, MEGAPIXELS_OPTION, MEGAPIXELS_VARIABLE
 from deepcolor.printable import (
+    NOTIFY_OPTION,
+    NOTIFY_VARIABLE,
     PASSWORD,
     TRACKING_URI,
     USERNAME,
@@ -25,12 +27,14 @@ from deepcolor.printable import (
     secrets_of_environment,
     shown_command,
     shown_uri,
+    without_secrets,
 )
 from deepcolor.settings import SETTINGS_FILE, STORAGE_VARIABLE
 from deepcolor.workspace import Workspace, check_store_uri
 
 if TYPE_CHECKING:
     from deepcolor.app.how import Cluster, SlurmProfile
+    from deepcolor.notify import Notify
 
 COMMON = "Common options"
 
@@ -228,6 +232,16 @@ ServiceTokenOption = Annotated[
     ),
 ]
 
+NotifyOption = Annotated[
+    str | None,
+    typer.Option(
+        NOTIFY_OPTION,
+        metavar="URL|COMMAND",
+        envvar=NOTIFY_VARIABLE,
+        help="Who is told of the end, with a JSON object: a POST to a webhook, or a command on its standard input.",
+    ),
+]
+
 HERE = Path()
 
 
@@ -268,6 +282,26 @@ def cluster_of(
     from deepcolor.app.how import cluster_at
 
     return cluster_at(named, profile=profile, ca=ca, cert=cert, key=key)
+
+
+def notify_from(value: str | None) -> Notify | None:
+    """Return who is told of the end; None: nobody.
+
+    Raises:
+        ConfigError: The option names neither a webhook nor a command.
+    """
+    if not value:
+        return None
+    from deepcolor.notify import notify_of
+
+    by_variable = value == os.environ.get(NOTIFY_VARIABLE)
+    found = notify_of(value, option=NOTIFY_VARIABLE if by_variable else NOTIFY_OPTION)
+    if found.webhook and not by_variable and without_secrets(value) != value:
+        console.warn(
+            f"{NOTIFY_OPTION}: everyone on this machine can see the URL, in the list of processes. "
+            f"Set {NOTIFY_VARIABLE} instead."
+        )
+    return found
 
 
 def in_workspace(root: Path) -> str:

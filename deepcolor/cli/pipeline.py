@@ -22,6 +22,7 @@ from deepcolor.cli.options import (
     DeviceOption,
     ExecutorOption,
     JsonOption,
+    NotifyOption,
     OverrideOption,
     QuietOption,
     SlotsPerGpuOption,
@@ -31,6 +32,7 @@ from deepcolor.cli.options import (
     WorkspaceOption,
     cluster_of,
     command_lines,
+    notify_from,
     tracking_uri,
     with_storage,
     workspace_at,
@@ -69,6 +71,7 @@ def pipeline(
     cluster_ca: ClusterCaOption = None,
     cluster_cert: ClusterCertOption = None,
     cluster_key: ClusterKeyOption = None,
+    notify: NotifyOption = None,
     workspace: WorkspaceOption = HERE,
     storage: StorageOption = None,
     tracking: TrackingOption = None,
@@ -88,11 +91,12 @@ def pipeline(
 
       deepcolor pipeline experiments/pipeline.yaml -o colorizer.training.epochs=30
     """
+    from deepcolor.app.ending import told_of_end
     from deepcolor.app.how import How
     from deepcolor.app.pipeline import run_pipeline
     from deepcolor.config.load import load_pipeline
 
-    place = workspace_at(workspace, storage)
+    place, listener = workspace_at(workspace, storage), notify_from(notify)
     parsed = load_pipeline(file, override or (), code=place.code)
     command, resume = command_lines()
     uri, reporter = tracking_uri(place, tracking), ConsoleReporter()
@@ -108,7 +112,10 @@ def pipeline(
         slots_per_gpu=slots_per_gpu,
         cluster=cluster_of(cluster, profile=cluster_profile, ca=cluster_ca, cert=cluster_cert, key=cluster_key),
     )
-    results = run_pipeline(parsed, how, own_name=own_name, force=force)
+    studies = [sweep.study for sweep in parsed.sweeps]
+    with told_of_end(listener, kind="pipeline", name=parsed.pipeline, studies=studies, reporter=reporter) as ending:
+        results = run_pipeline(parsed, how, own_name=own_name, force=force)
+        ending.message = "; ".join(result.promotion.sentence.rstrip(".") for result in results)
     show_pipeline(parsed, results, place)
 
 

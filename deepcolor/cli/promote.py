@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from deepcolor.cli import console
+from deepcolor.cli import completing, console
 from deepcolor.cli.options import (
     HERE,
     DebugOption,
@@ -23,8 +23,14 @@ from deepcolor.cli.reporter import ConsoleReporter
 
 
 def promote(
-    study: Annotated[str, typer.Argument(help="Study whose trial is promoted.", show_default=False)],
-    trial: Annotated[int | None, typer.Option("--trial", help="Trial number.", show_default="the winner")] = None,
+    study: Annotated[
+        str,
+        typer.Argument(help="Study whose trial is promoted.", show_default=False, autocompletion=completing.studies),
+    ],
+    trial: Annotated[
+        int | None,
+        typer.Option("--trial", help="Trial number.", show_default="the winner", autocompletion=completing.numbers),
+    ] = None,
     own_name: Annotated[
         str | None,
         typer.Option(

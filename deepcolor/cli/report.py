@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from deepcolor.cli import console
+from deepcolor.cli import completing, console
 from deepcolor.cli.options import (
     HERE,
     DebugOption,
@@ -25,7 +25,13 @@ _PRINTED = Path("-")
 
 def report(
     studies: Annotated[
-        list[str], typer.Argument(metavar="STUDY...", help="Studies to compare, or a pipeline.", show_default=False)
+        list[str],
+        typer.Argument(
+            metavar="STUDY...",
+            help="Studies to compare, or a pipeline.",
+            show_default=False,
+            autocompletion=completing.studies,
+        ),
     ],
     output: Annotated[
         Path | None,

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from deepcolor.cli import console
+from deepcolor.cli import completing, console
 from deepcolor.cli.options import (
     HERE,
     DebugOption,
@@ -37,6 +37,7 @@ def serve(
         typer.Argument(
             help="STAGE@ALIAS, which is followed when it moves; STAGE@VERSION, or a model folder.",
             show_default="the champion, where one alone colours pictures",
+            autocompletion=completing.models,
         ),
     ] = None,
     host: Annotated[str, typer.Option("--host", help="Address to serve on.")] = "127.0.0.1",

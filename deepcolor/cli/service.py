@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from deepcolor.cli import console
+from deepcolor.cli import completing, console
 from deepcolor.cli.options import (
     HERE,
     ClusterCaOption,
@@ -36,7 +36,12 @@ if TYPE_CHECKING:
     from deepcolor.service.client import Service
     from deepcolor.service.requests import Action
 
-StudyArgument = Annotated[str, typer.Argument(help="Study or pipeline, as it was submitted.", show_default=False)]
+StudyArgument = Annotated[
+    str,
+    typer.Argument(
+        help="Study or pipeline, as it was submitted.", show_default=False, autocompletion=completing.studies
+    ),
+]
 
 
 def service(
@@ -235,8 +240,15 @@ def cancel(
 
 
 def stop(
-    study: Annotated[str, typer.Argument(help="A study that runs.", show_default=False)],
-    trial: Annotated[int, typer.Option("--trial", "-t", min=0, help="Number of the trial.", show_default=False)],
+    study: Annotated[
+        str, typer.Argument(help="A study that runs.", show_default=False, autocompletion=completing.studies)
+    ],
+    trial: Annotated[
+        int,
+        typer.Option(
+            "--trial", "-t", min=0, help="Number of the trial.", show_default=False, autocompletion=completing.numbers
+        ),
+    ],
     service: ServiceOption = None,
     token_file: ServiceTokenOption = None,
     workspace: WorkspaceOption = HERE,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from deepcolor.cli import console
+from deepcolor.cli import completing, console
 from deepcolor.cli.options import (
     HERE,
     DebugOption,
@@ -32,7 +32,8 @@ def copy(
     source: Annotated[str, typer.Argument(metavar="FROM", help="File of SQLite, or URL of a database.")],
     target: Annotated[str, typer.Argument(metavar="TO", help="The same; created if it is a file.")],
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="[STUDY]...", help="Studies.", show_default="all")
+        list[str] | None,
+        typer.Argument(metavar="[STUDY]...", help="Studies.", show_default="all", autocompletion=completing.studies),
     ] = None,
     workspace: WorkspaceOption = HERE,
     json: JsonOption = False,

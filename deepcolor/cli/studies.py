@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from deepcolor.cli import console
+from deepcolor.cli import completing, console
 from deepcolor.cli.confirmation import confirmation_lines, show_confirmation
 from deepcolor.cli.options import (
     HERE,
@@ -45,7 +45,12 @@ _PRINTED = Path("-")
 
 
 def studies(
-    name: Annotated[str | None, typer.Argument(help="Show the leaderboard of this study.", show_default=False)] = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            help="Show the leaderboard of this study.", show_default=False, autocompletion=completing.studies
+        ),
+    ] = None,
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="Trials to show.")] = 20,
     write_sweep: Annotated[
         Path | None,
@@ -55,6 +60,10 @@ def studies(
             help="Write the sweep that the study holds now to a new file, for `deepcolor sweep`; - prints it.",
         ),
     ] = None,
+    csv: Annotated[
+        bool,
+        typer.Option("--csv", help="Print all trials of the study with all they have, as comma-separated values."),
+    ] = False,
     service: ServiceOption = None,
     token_file: ServiceTokenOption = None,
     workspace: WorkspaceOption = HERE,
@@ -67,6 +76,9 @@ def studies(
 
     A trial is running while it is trained. One that is open and is not trained now is waiting: at a rung, before its
     turn, or for the next start of a sweep that was stopped. A pruned one has ended at a rung, with its value there.
+    With --csv all trials come by number, also those that confirm the best ones, in columns that stay the same while the
+    study runs: params.NAME for what is searched, metrics.NAME for what is measured.
+
     What was submitted to the service is shown with its state there, and by whom; with --service, that of one elsewhere.
 
     [bold]Examples[/bold]
@@ -77,12 +89,16 @@ def studies(
 
       deepcolor studies report1-regressor --json
 
+      deepcolor studies report1-regressor --csv > trials.csv
+
       deepcolor studies tpe-regressor --write-sweep grown.yaml
     """
     from deepcolor.app.studies import list_studies, standing_of
 
     place = workspace_at(workspace, storage)
-    if service is not None:
+    if csv:
+        _print_csv(place, name, conflicting=_conflicting(service, write_sweep, json=json))
+    elif service is not None:
         _elsewhere(service, name, token_file, place)
     elif write_sweep is not None:
         _write_sweep(place, name, write_sweep)
@@ -182,6 +198,23 @@ def _write_sweep(workspace: Workspace, study: str | None, file: Path) -> None:
     write_sweep(workspace, study, file=file)
     said = f"the sweep of {study} is in {file}; continue with: deepcolor sweep {quote(str(file))}"
     console.result(said, {"study": study, "file": str(file)})
+
+
+def _conflicting(service: str | None, write_sweep: Path | None, *, json: bool) -> str | None:
+    """Which option cannot go with --csv, if one of them was given."""
+    given = {"--json": json, "--write-sweep": write_sweep is not None, "--service": service is not None}
+    return next((option for option, is_given in given.items() if is_given), None)
+
+
+def _print_csv(workspace: Workspace, study: str | None, *, conflicting: str | None) -> None:
+    """Print all trials of a study as comma-separated values."""
+    from deepcolor.app.studies import trials_csv_of
+
+    if conflicting is not None:
+        raise StudyError(f"--csv: must be the only form that is asked for; got {conflicting}, too. Leave one out.")
+    if study is None:
+        raise StudyError("--csv: needs the name of a study. Name one, or list them with: deepcolor studies")
+    console.plain(trials_csv_of(workspace, study))
 
 
 def _elsewhere(url: str, name: str | None, token_file: Path | None, place: Workspace) -> None:

@@ -22,6 +22,7 @@ from deepcolor.cli.options import (
     DeviceOption,
     ExecutorOption,
     JsonOption,
+    NotifyOption,
     OverrideOption,
     QuietOption,
     SlotsPerGpuOption,
@@ -31,6 +32,7 @@ from deepcolor.cli.options import (
     WorkspaceOption,
     cluster_of,
     command_lines,
+    notify_from,
     tracking_uri,
     with_storage,
     workspace_at,
@@ -65,6 +67,7 @@ def sweep(
     cluster_ca: ClusterCaOption = None,
     cluster_cert: ClusterCertOption = None,
     cluster_key: ClusterKeyOption = None,
+    notify: NotifyOption = None,
     workspace: WorkspaceOption = HERE,
     storage: StorageOption = None,
     tracking: TrackingOption = None,
@@ -91,12 +94,15 @@ def sweep(
       deepcolor sweep sweep.yaml --executor serial --json
 
       deepcolor sweep sweep.yaml --cluster tcp://login1:8786
+
+      deepcolor sweep sweep.yaml --notify "mail -s done me@example.org"
     """
+    from deepcolor.app.ending import said_of, told_of_end
     from deepcolor.app.how import How
     from deepcolor.app.sweep import run_sweep
     from deepcolor.config.load import load_sweep
 
-    place = workspace_at(workspace, storage)
+    place, listener = workspace_at(workspace, storage), notify_from(notify)
     parsed = load_sweep(file, override or (), code=place.code)
     command, resume = command_lines()
     how = How(
@@ -112,7 +118,11 @@ def sweep(
         slots_per_gpu=slots_per_gpu,
         cluster=cluster_of(cluster, profile=cluster_profile, ca=cluster_ca, cert=cluster_cert, key=cluster_key),
     )
-    summary = run_sweep(parsed, how)
+    with told_of_end(
+        listener, kind="sweep", name=parsed.study, studies=[parsed.study], reporter=how.reporter
+    ) as ending:
+        summary = run_sweep(parsed, how)
+        ending.event, ending.message = said_of(summary)
     show_summary(summary, how.workspace, how.tracking_uri)
     if summary.failed and not (summary.complete or summary.pruned or summary.waiting):
         raise typer.Exit(EXIT_FAILURE)  # What comes after it would have nothing to start from.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from deepcolor.cli import console
+from deepcolor.cli import completing, console
 from deepcolor.cli.options import (
     COMMON,
     HERE,
@@ -27,7 +27,12 @@ if TYPE_CHECKING:
 
 
 def sync(
-    study: Annotated[str | None, typer.Argument(help="Study to bring up to date.", show_default="all of them")] = None,
+    study: Annotated[
+        str | None,
+        typer.Argument(
+            help="Study to bring up to date.", show_default="all of them", autocompletion=completing.studies
+        ),
+    ] = None,
     to: Annotated[
         str | None,
         typer.Option(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from deepcolor.cli import console
+from deepcolor.cli import completing, console
 from deepcolor.cli.options import (
     HERE,
     DebugOption,
@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 
 
 def ui(
-    study: Annotated[str | None, typer.Argument(help="Open on this study.", show_default=False)] = None,
+    study: Annotated[
+        str | None, typer.Argument(help="Open on this study.", show_default=False, autocompletion=completing.studies)
+    ] = None,
     host: Annotated[str, typer.Option("--host", help="Address to serve on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option("--port", min=1, max=65535, help="Port to serve on.")] = 5000,
     workspace: WorkspaceOption = HERE,

@@ -10,27 +10,14 @@ from typing import Any
 
 from deepcolor.errors import WorkspaceError
 from deepcolor.fields.refusal import nearest
+from deepcolor.notify import NOBODY, Notify, checked_webhook
 from deepcolor.plainfile import read_plain
-from deepcolor.printable import note_secrets, shown_uri
 from deepcolor.settings import SETTINGS_FILE
 from deepcolor.workspace import Workspace
 
 DEFAULT_HOST, DEFAULT_PORT = "127.0.0.1", 8765
 _MOST_AT_A_TIME = 4
 """Where nothing else is said; each costs the memory of a driver."""
-
-
-@dataclass(frozen=True)
-class Notify:
-    """Who is told when a submission ends or fails."""
-
-    webhook: str = ""
-    """URL that is sent a POST; it may hold a secret, and is never shown."""
-    command: tuple[str, ...] = ()
-    """Program and arguments; it is given the same on its standard input."""
-
-    def __repr__(self) -> str:
-        return f"Notify(webhook={'***' if self.webhook else ''!r}, command={self.command[:1]!r})"
 
 
 @dataclass(frozen=True)
@@ -54,7 +41,7 @@ class Options:
     """Whether submissions may bring code, or name modules that are not installed as plugins."""
     admins: tuple[str, ...] = ()
     """Users who may pause, cancel and stop what others have submitted."""
-    notify: Notify = Notify()
+    notify: Notify = NOBODY
 
     def most_at_a_time(self, slots: int) -> int:
         """How many submissions run together where there are so many slots."""
@@ -138,11 +125,12 @@ def _webhook(value: Any, key: str, where: Path) -> str:
             raise WorkspaceError(
                 f"{key}: must be a URL, or a file that holds one; got {path} ({reason}; {where}). Correct it."
             ) from error
-    note_secrets(text)
-    if not text.startswith(("http://", "https://")) or " " in text:
-        scheme = shown_uri(text).partition("://")[0][:20] if "://" in text else "no scheme"
-        raise WorkspaceError(f"{key}: must be an http:// or https:// URL; got {scheme} ({where}). Correct it.")
-    return text
+    return checked_webhook(
+        text,
+        refused=lambda got: WorkspaceError(
+            f"{key}: must be an http:// or https:// URL; got {got} ({where}). Correct it."
+        ),
+    )
 
 
 _READ: Mapping[str, Any] = {

@@ -189,8 +189,8 @@ def trial_run(client: MlflowClient, *, stage: str, study: str, number: int) -> R
     return runs[-1]
 
 
-def _experiments(client: MlflowClient) -> list[tuple[str, Experiment]]:
-    """The experiments of all stages, those of the shipped ones first, in their order."""
+def experiments(client: MlflowClient) -> list[tuple[str, Experiment]]:
+    """Return the experiments of all stages by label, those of the shipped ones first, in their order."""
     found: list[tuple[str, Experiment]] = []
     token: str | None = None
     while True:
@@ -232,7 +232,7 @@ def tracked_studies(tracking_uri: str) -> list[TrackedStudy]:
     client = open_client(tracking_uri)
     found: list[TrackedStudy] = []
     try:
-        for stage, experiment in _experiments(client):
+        for stage, experiment in experiments(client):
             for run in find_runs(client, experiment.experiment_id, layout.STUDIES_FILTER):
                 name, study_id = run.data.tags[layout.STUDY], run.data.tags[layout.STUDY_ID]
                 has_view = layout.view_tag(layout.view_key(study_id)) in experiment.tags

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from deepcolor.errors import UserError, WorkspaceError
-from deepcolor.service.options import Notify, options_of
+from deepcolor.notify import Notify
+from deepcolor.service.options import options_of
 from deepcolor.service.queue import Queue
 from deepcolor.service.telling import Teller
 from deepcolor.service.tokens import own_token_file, read_tokens, token_in

@@ -163,6 +163,12 @@ class StudyStorage:
         recover(self._storage, name)
         return copy_study(other._storage, self._storage, name)
 
+    def delete(self, name: str) -> None:
+        """Delete a study with all of its trials, in one transaction. The caller holds its locks."""
+        recover(self._storage, name)
+        if self._holds(name):
+            optuna.delete_study(study_name=name, storage=self._storage)
+
     def _make(self, sweep: Sweep, resolve: Callable[[], Sweep], *, extend: bool) -> None:
         """Create the study, or let it grow, if needed."""
         if self._holds(sweep.study):

@@ -119,7 +119,7 @@ def find_garbage(
     kept: dict[str, Reason] = {}
     kept_bytes = 0
     for folder in _folders(workspace.trajectories):
-        reason = reasons.get(folder.name) or _by_weights(folder, registered=references.weights, pinned=pinned)
+        reason = reasons.get(folder.name) or of_weights(folder, registered=references.weights, pinned=pinned)
         if reason is not None:
             kept[folder.name] = reason
             kept_bytes += size_bytes(folder)
@@ -144,7 +144,7 @@ def remove(garbage: Garbage) -> None:
         if item.kind == "checkpoints":
             collect(TrajectoryPaths(item.path.parent.parent, item.path.parent.name))
         elif item.path.is_dir() and not item.path.is_symlink():
-            _remove_folder(item.path)
+            remove_folder(item.path)
         else:
             item.path.unlink(missing_ok=True)
 
@@ -195,8 +195,17 @@ def _needed(study: StoredStudy, trials: Sequence[StoredTrial], *, keep: int) -> 
     return {**dict.fromkeys(compared, "confirmed"), **dict.fromkeys(numbers, "best")}
 
 
-def _by_weights(folder: Path, *, registered: frozenset[str], pinned: frozenset[str]) -> Reason | None:
-    """The same weights may have been registered or pinned under another study, or from another workspace."""
+def of_weights(
+    folder: Path, *, registered: frozenset[str], pinned: frozenset[str]
+) -> Literal["registered", "pinned"] | None:
+    """Say whether weights of a trajectory are registered or pinned, be it under another study's name or in another
+    workspace.
+
+    Args:
+        folder: The trajectory's.
+        registered: SHA-256 (hex) of the weights of registered versions.
+        pinned: Likewise of those that studies start from.
+    """
     held = {_weights_sha256(result) for result in _folders(folder / "results")} if registered or pinned else set()
     return "registered" if held & registered else "pinned" if held & pinned else None
 
@@ -246,7 +255,7 @@ def _folders(parent: Path) -> Iterator[Path]:
             yield path
 
 
-def _remove_folder(folder: Path) -> None:
+def remove_folder(folder: Path) -> None:
     """Rename a folder before removing it: one that is half removed must not be taken for a complete one."""
     aside = folder
     if not folder.name.startswith(TEMPORARY_PREFIX):
