@@ -9,6 +9,7 @@ from deepcolor.color import normalise_ab
 from deepcolor.sqlite import sqlite_file
 from deepcolor.tracking import layout, store
 from deepcolor.tracking.rebuild import rebuild
+from deepcolor.tracking.records import StudyRecord, TrialRecord
 from tests.tracking.building import make_sweep, study_record, trial_record
 
 
@@ -18,7 +19,7 @@ def test_old_runs_get_the_error_in_cielab_units(tracking_uri: str, tmp_path: Pat
     """
     sweep = make_sweep()
     trial = trial_record(sweep, metrics={"psnr_db": 21.5, "best_epoch": 2.0})
-    records = [study_record(sweep, state="complete", best=((0, 1, 5e-4),)), trial]
+    records: list[StudyRecord | TrialRecord] = [study_record(sweep, state="complete", best=((0, 1, 5e-4),)), trial]
     rebuild(records, tracking_uri=tracking_uri, artifact_root=tmp_path / "artifacts")
     database = sqlite_file(tracking_uri)
     assert database is not None
