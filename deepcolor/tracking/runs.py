@@ -323,9 +323,15 @@ class StudyRuns:
         study, study_id, searched = record.sweep.study, record.study_id, record.sweep.search_names
         final = list(record.sweep.final_metrics)
         judged = [name for name in figures_needed(record.sweep.search) if name not in final]
-        readable = payload.readable_columns(record.sweep)
-        final = [*readable, *(f"{layout.CHOSEN_PREFIX}{name}" for name in judged), *final]
-        value = layout.view_value(study, study_id, searched=searched, final=final, created_ms=record.started_ms)
+        final = [*(f"{layout.CHOSEN_PREFIX}{name}" for name in judged), *final]
+        value = layout.view_value(
+            study,
+            study_id,
+            searched=searched,
+            final=final,
+            created_ms=record.started_ms,
+            beside=payload.readable_columns(record.sweep),
+        )
         self._client.set_experiment_tag(self._experiment, layout.view_tag(layout.view_key(study_id)), value)
         self._view_saved = True
 
