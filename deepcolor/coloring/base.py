@@ -101,7 +101,8 @@ class Colouring(Stage):
         from deepcolor.color import rmse_ab
 
         mse = metrics.get("val/mse")
-        return {"val/rmse_ab": rmse_ab(mse)} if mse is not None and mse >= 0 else {}
+        # Rounded for columns, which show all digits there are: the MSE beside it has them all.
+        return {"val/rmse_ab": float(f"{rmse_ab(mse):.5g}")} if mse is not None and mse >= 0 else {}
 
     @classmethod
     def final_metrics_of(cls, training: TrainingSection) -> Mapping[str, Better]:
