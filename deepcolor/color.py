@@ -213,6 +213,11 @@ def denormalise_ab(normalised: Values) -> Values:
     return normalised * _AB_SPAN - _AB_OFFSET
 
 
+def rmse_ab(mse: float) -> float:
+    """Return the root mean square error of a* and b* in CIELAB units, from their MSE in normalised units."""
+    return float(mse**0.5 * _AB_SPAN)
+
+
 def normalised_to_tanh(normalised: Values) -> Values:
     """[0, 1] to [-1, 1], the scale of a tanh's output."""
     return normalised * 2.0 - 1.0

@@ -29,7 +29,7 @@ class Synced(NamedTuple):
 
 
 def sync_studies(workspace: Workspace, uri: str, *, study: str | None = None, reporter: Reporter = SILENT) -> Synced:
-    """Rebuild the runs of one study, or of all that no driver is at work on.
+    """Rebuild the runs of one study, or of all that no driver is at work on, and what MLflow shows of their models.
 
     Args:
         workspace: Where the studies are.
@@ -40,6 +40,7 @@ def sync_studies(workspace: Workspace, uri: str, *, study: str | None = None, re
         StudyError: The one study asked for does not exist, or a driver is at work on it.
         TrackingError: The store cannot be reached, or refuses a record.
     """
+    from deepcolor.registry.logged import show_versions
     from deepcolor.report.writing import ReportFolder
     from deepcolor.search.study.storage import StudyStorage, owned
     from deepcolor.search.upkeep.replay import replay
@@ -62,6 +63,7 @@ def sync_studies(workspace: Workspace, uri: str, *, study: str | None = None, re
             skipped[name] = str(error)
             continue
         reporter.note(f"{name}: {done[name].sentence}")
+    show_versions(uri, study=study)
     for reason in skipped.values():
         reporter.warn(reason)
     return Synced(done, skipped)

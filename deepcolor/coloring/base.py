@@ -96,6 +96,15 @@ class Colouring(Stage):
         return {**shipped, **dict.fromkeys(public_names(training.metrics, prefix="val/"))}
 
     @classmethod
+    def readable(cls, metrics: Mapping[str, float]) -> Mapping[str, float]:
+        """The error in CIELAB units, such as 5.7, where the normalised MSE is 5e-4 and a chart's two decimals say 0."""
+        from deepcolor.color import rmse_ab
+
+        mse = metrics.get("val/mse")
+        # Rounded for columns, which show all digits there are: the MSE beside it has them all.
+        return {"val/rmse_ab": float(f"{rmse_ab(mse):.5g}")} if mse is not None and mse >= 0 else {}
+
+    @classmethod
     def final_metrics_of(cls, training: TrainingSection) -> Mapping[str, Better]:
         """The figures of pictures, and a user's."""
         return {**cls.final_metrics, **dict.fromkeys(public_names(training.final_metrics, prefix=""), "minimize")}

@@ -26,6 +26,7 @@ from deepcolor.registry import names
 from deepcolor.registry.evidence import Evidence, compared
 from deepcolor.registry.gate import Comparison, Obstacle, compare, find
 from deepcolor.registry.lock import registry_lock
+from deepcolor.registry.logged import show
 from deepcolor.registry.promotion import Gate, Promotion, Verdict
 from deepcolor.registry.pull import pull
 from deepcolor.registry.registering import Candidate, carry_evidence, note_data, register, upload
@@ -262,6 +263,7 @@ class _Work:
         else:
             self._move_aliases(version, standing.champion, promoted=verdict in {"first", "wins", "forced"})
         now = next(v for v in versions_of(client, line) if v.number == version.number)
+        show(client, now)
         return Promotion(
             version=now,
             data=candidate.data,

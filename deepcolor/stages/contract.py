@@ -283,6 +283,17 @@ class Stage:
         return cls.final_metrics
 
     @classmethod
+    def readable(cls, metrics: Mapping[str, float]) -> Mapping[str, float]:  # noqa: ARG003  # for stages that have some
+        """Return figures that say the same as some of these in units that a person can read, by public name.
+
+        They are shown beside the metrics and never searched by, as they follow from what is recorded.
+
+        Args:
+            metrics: What was measured after an epoch; not all of the stage's metrics need be there.
+        """
+        return {}
+
+    @classmethod
     def directions(cls, trainings: Iterable[TrainingSection]) -> Mapping[str, Better | None]:
         """Return what all of these trainings measure after every epoch, and which values are the better ones."""
         first, *others = (cls.metrics_of(training) for training in trainings)

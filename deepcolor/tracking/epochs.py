@@ -34,9 +34,11 @@ class StoredEpochs:
     """Value by (metric, epoch); None if the run was settled and complete when it was last written."""
     repeated: bool = False
     """An epoch is stored twice, at different times."""
+    names: frozenset[str] = frozenset()
+    """Where the values are None: the metrics that the run has; one that an earlier release did not write is missing."""
 
     @classmethod
-    def trusted(cls, tags: dict[str, str], *, status: str) -> Self | None:
+    def trusted(cls, tags: dict[str, str], *, status: str, names: Iterable[str]) -> Self | None:
         """Trust a run's own count of its epochs; None if that may be wrong.
 
         A run that is RUNNING may hold more than its tags say, and a run written by an early release less.
@@ -44,7 +46,7 @@ class StoredEpochs:
         count = tags.get(layout.EPOCHS)
         if count is None or status == "RUNNING" or tags.get(layout.STATE) not in _SETTLED:
             return None
-        return cls(count=int(count), furthest=int(count), values=None)
+        return cls(count=int(count), furthest=int(count), values=None, names=frozenset(names))
 
     @classmethod
     def look_up(cls, client: MlflowClient, run_id: str, *, names: Iterable[str]) -> Self:
@@ -78,12 +80,14 @@ class StoredEpochs:
     def missing(self, record: TrialRecord) -> list[payload.Point]:
         """The points of a record's epochs that the run lacks."""
         if self.values is None:
-            return [point for point in payload.epoch_points(record) if point.step > self.count]
+            points = payload.epoch_points(record)
+            return [point for point in points if point.step > self.count or point.key not in self.names]
         return [point for point in payload.epoch_points(record) if (point.key, point.step) not in self.values]
 
     def add(self, points: Iterable[payload.Point]) -> None:
         """Record that these points are stored now."""
         values = {(point.key, point.step): point.value for point in points}
+        self.names |= {name for name, _ in values}
         self.furthest = max([self.furthest, *(epoch for _, epoch in values)])
         if self.values is not None:
             self.values |= values

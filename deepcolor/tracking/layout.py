@@ -232,7 +232,15 @@ def view_tag(key: str) -> str:
     return f"mlflow.sharedViewState.{key}"
 
 
-def view_value(study: str, study_id: str, *, searched: Sequence[str], final: Sequence[str], created_ms: int) -> str:
+def view_value(
+    study: str,
+    study_id: str,
+    *,
+    searched: Sequence[str],
+    final: Sequence[str],
+    created_ms: int,
+    beside: Sequence[str] = (),
+) -> str:
     """Write a saved view of MLflow's UI: the study's trials as a flat list, best first, with the useful columns.
 
     The UI offers it in its list of views, and a link with its key opens it.
@@ -243,10 +251,11 @@ def view_value(study: str, study_id: str, *, searched: Sequence[str], final: Seq
         searched: Names of the searched parameters; each becomes a column.
         final: Names of the stage's final metrics; likewise.
         created_ms: When the study began, Unix time in milliseconds.
+        beside: Metrics that say the value in other units; their columns follow it.
     """
     metrics = ("best_epoch", *final)
     columns = [
-        _column("metrics", VALUE),
+        *(_column("metrics", name) for name in (VALUE, *beside)),
         *(_column("params", name) for name in searched),
         *(_column("metrics", name) for name in metrics),
         _column("tags", STATE),

@@ -176,10 +176,11 @@ def source_tags(provenance: Provenance) -> dict[str, str]:
 
 def epoch_points(record: TrialRecord) -> list[Point]:
     """Return the per-epoch metrics at the times they were recorded; step = epoch."""
+    readable = record.setting.stage_class.readable
     return [
         Point(name, float(value), row.epoch, row.time_ms)
         for row in record.history
-        for name, value in row.values.items()
+        for name, value in {**readable(row.metrics), **row.values}.items()
         if math.isfinite(value)
     ]
 
@@ -188,7 +189,24 @@ def final_points(record: TrialRecord) -> list[Point]:
     """Return a finished trial's figures: its value, and those of its chosen weights. Step 0 makes the UI draw bars."""
     time_ms = record.ended_ms or record.started_ms
     figures = dict(record.metrics) if record.value is None else {layout.VALUE: record.value, **record.metrics}
+    figures = {**_readable_at_best(record), **figures}
     return [Point(name, float(value), 0, time_ms) for name, value in figures.items() if math.isfinite(value)]
+
+
+def _readable_at_best(record: TrialRecord) -> dict[str, float]:
+    """What a stage says more readably, at the epoch whose weights the trial takes."""
+    epoch = int(record.metrics.get("best_epoch", 0))
+    if not 0 < epoch <= len(record.history):
+        return {}
+    readable = record.setting.stage_class.readable(record.history[epoch - 1].metrics)
+    return {f"{layout.CHOSEN_PREFIX}{name}": value for name, value in readable.items()}
+
+
+def readable_columns(sweep: Sweep) -> list[str]:
+    """Return the names of the figures that a finished trial shows in units that a person can read."""
+    stage = sweep.stage_class
+    measured = dict.fromkeys(stage.metrics_of(sweep.training), 0.0)
+    return [f"{layout.CHOSEN_PREFIX}{name}" for name in stage.readable(measured)]
 
 
 def best_points(record: StudyRecord) -> list[Point]:
@@ -223,7 +241,11 @@ def study_note(record: StudyRecord) -> str:
         lines += [f"Searched: {'; '.join(f'{each.name} {_space(each)}' for each in sweep.search.space)}.", ""]
     if record.best:
         number, _, value = record.best[-1]
-        lines += [f"Best so far: trial **{number}**, value **{value:.4g}** ({sweep.search.objectives[0]}).", ""]
+        objective = sweep.search.objectives[0]
+        also = "".join(
+            f"; {name} **{each:.4g}**" for name, each in sweep.stage_class.readable({objective: value}).items()
+        )
+        lines += [f"Best so far: trial **{number}**, value **{value:.4g}** ({objective}){also}.", ""]
     for said in record.judged:
         lines += [said, ""]
     if record.confirmation:

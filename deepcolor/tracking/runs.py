@@ -23,6 +23,8 @@ Change = Literal["made", "updated", "unchanged"]
 """What storing a record did to its run."""
 
 _MOST_METRICS = 1000
+_PAGES = 2
+"""Raised when the same record is shown otherwise, in description and columns: parents are written again by `sync`."""
 
 
 @dataclass
@@ -89,7 +91,7 @@ class StudyRuns:
 
     def store_study(self, record: StudyRecord) -> Change:
         """Bring the parent run up to date."""
-        digest = f"{payload.record_digest(record)}.{folder_state(record.report)}"
+        digest = f"{payload.record_digest(record)}.{folder_state(record.report)}.{_PAGES}"
         status, tags = layout.run_status(record.state), payload.study_tags(record)
         known, best = self._parent, payload.best_points(record)
         said = payload.search_tags(record.sweep)
@@ -188,7 +190,7 @@ class StudyRuns:
             name=run.info.run_name,
             tags=dict(tags),
             figures=dict(run.data.metrics),
-            epochs=StoredEpochs.trusted(tags, status=run.info.status),
+            epochs=StoredEpochs.trusted(tags, status=run.info.status, names=run.data.metrics),
             digest=tags.get(layout.STORED_DIGEST, ""),
             params=dict(run.data.params),
             has_inputs=bool(run.inputs and run.inputs.dataset_inputs),
@@ -322,7 +324,14 @@ class StudyRuns:
         final = list(record.sweep.final_metrics)
         judged = [name for name in figures_needed(record.sweep.search) if name not in final]
         final = [*(f"{layout.CHOSEN_PREFIX}{name}" for name in judged), *final]
-        value = layout.view_value(study, study_id, searched=searched, final=final, created_ms=record.started_ms)
+        value = layout.view_value(
+            study,
+            study_id,
+            searched=searched,
+            final=final,
+            created_ms=record.started_ms,
+            beside=payload.readable_columns(record.sweep),
+        )
         self._client.set_experiment_tag(self._experiment, layout.view_tag(layout.view_key(study_id)), value)
         self._view_saved = True
 
