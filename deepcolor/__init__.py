@@ -22,13 +22,14 @@ __all__ = [
     "prepare",
     "promote",
     "pull",
+    "submit",
     "sweep",
 ]
 
 if TYPE_CHECKING:
     from typing import Any
 
-    from deepcolor.api import Cluster, SlurmProfile, draw, pipeline, plan, prepare, promote, pull, sweep
+    from deepcolor.api import Cluster, SlurmProfile, draw, pipeline, plan, prepare, promote, pull, submit, sweep
     from deepcolor.inference import colorize, load
     from deepcolor.study import Study, open_study
 

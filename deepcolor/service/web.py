@@ -54,6 +54,8 @@ class SubmissionBody(BaseModel):
     priority: int = Field(0, ge=-MOST_PRIORITY, le=MOST_PRIORITY, description="Among the user's own submissions.")
     extend: bool = Field(default=False, description="Let its study grow to a sweep that has changed.")
     command: str = Field("", description="The line that reproduces it, for people.")
+    own_name: str | None = Field(None, description="Pipelines: compete for champions of this name of their own.")
+    force: bool = Field(default=False, description="Pipelines: make each best trial champion whatever the gate says.")
 
 
 class SubmissionAnswer(BaseModel):
@@ -173,7 +175,7 @@ def _add_changing(api: FastAPI, workspace: Workspace, *, options: Options, wake:
     @api.post("/api/submissions", status_code=201, tags=["submissions"])
     def submit(body: Annotated[SubmissionBody, Body()], request_: Request) -> SubmissionAnswer:
         """Put a sweep or a pipeline into the queue."""
-        draft = Draft(body.text, body.code, body.priority, body.extend, body.command)
+        draft = Draft(**dict(body))
         made = take_in(draft, workspace=workspace, user=_user(request_), allow_code=options.allow_code)
         wake()
         return SubmissionAnswer(**made.as_dict())
