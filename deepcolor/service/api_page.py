@@ -15,7 +15,7 @@ h2 { font: 600 1rem/1.5 ui-monospace, monospace; overflow-wrap: anywhere; }
 table { border-collapse: collapse; }
 caption { text-align: left; font-style: italic; }
 th, td { text-align: left; vertical-align: top; padding: .15rem 1rem .15rem 0; font-weight: normal; }
-code { overflow-wrap: anywhere; }
+td:first-child { white-space: nowrap; }
 """
 
 
