@@ -23,13 +23,14 @@ __all__ = [
     "promote",
     "pull",
     "serve",
+    "submit",
     "sweep",
 ]
 
 if TYPE_CHECKING:
     from typing import Any
 
-    from deepcolor.api import Cluster, SlurmProfile, draw, pipeline, plan, prepare, promote, pull, serve, sweep
+    from deepcolor.api import Cluster, SlurmProfile, draw, pipeline, plan, prepare, promote, pull, serve, submit, sweep
     from deepcolor.inference import colorize, load
     from deepcolor.study import Study, open_study
 

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from deepcolor.data.manifest import Manifest
     from deepcolor.registry.promotion import Promotion
     from deepcolor.search.plan.price import Cost
+    from deepcolor.service.delivery import Receipt
 
 __all__ = [
     "Cluster",
@@ -46,6 +47,7 @@ __all__ = [
     "promote",
     "pull",
     "serve",
+    "submit",
     "sweep",
 ]
 
@@ -173,6 +175,64 @@ def pipeline(
         cluster=_cluster(cluster),
     )
     return run_pipeline(parsed, how, own_name=name, force=force)
+
+
+def submit(
+    what: Sweep | Mapping[str, Any] | Where,
+    *,
+    overrides: Sequence[str] = (),
+    workspace: Where = ".",
+    priority: int = 0,
+    extend: bool = False,
+    name: str | None = None,
+    force: bool = False,
+    service: str | None = None,
+    token_file: Where | None = None,
+    reporter: Reporter | None = None,
+) -> Receipt:
+    """Hand a sweep or a pipeline to `deepcolor service`, as `deepcolor submit` does, and return at once.
+
+    In a shared workspace `deepcolor.open_study` shows how its studies get on.
+
+    Args:
+        what: A sweep or a pipeline file; a sweep also as a mapping or a `Sweep`.
+        overrides: As for `sweep`, and of a pipeline as for `pipeline`.
+        workspace: Whose service it is; with `service`, where its token is looked for if no file is named.
+        priority: Among your own submissions, -100 to 100; higher ones start first.
+        extend: As for `sweep`.
+        name: Of a pipeline, as for `pipeline`.
+        force: Of a pipeline, as for `pipeline`.
+        service: `http://HOST:PORT` or `https://HOST:PORT` of a service elsewhere.
+        token_file: Holds the access token for it.
+        reporter: As for `sweep`.
+    Returns:
+        Its `name`, `studies`, `state`, and the `service` that has it.
+    Raises:
+        ConfigError: It is refused; the message names the key.
+        StudyError: One that has not ended drives the same study.
+        UserError: The service does not answer, or does not know the token.
+    """
+    from deepcolor.service.client import Service
+    from deepcolor.service.delivery import deliver
+    from deepcolor.service.submitting import read_draft
+
+    place = Workspace.at(Path(workspace))
+    draft, parsed = read_draft(
+        Path(what) if isinstance(what, str | PathLike) else what,
+        overrides,
+        priority=priority,
+        extend=extend,
+        command=f"deepcolor submit {fspath(what)}" if isinstance(what, str | PathLike) else "deepcolor.submit(...)",
+        own_name=name,
+        force=force,
+        code=place.code,
+    )
+    there = None
+    if service is not None:
+        there = Service.at(service, token_file=Path(token_file) if token_file else None, workspace=place)
+        if there.warning:
+            told(reporter).warn(there.warning)
+    return deliver(draft, parsed, workspace=place, service=there)
 
 
 def plan(

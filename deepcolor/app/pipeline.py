@@ -80,6 +80,18 @@ def run_pipeline(parsed: Pipeline, how: How, *, own_name: str | None = None, for
     return results
 
 
+def check_own_name(parsed: Pipeline, name: str) -> None:
+    """Refuse a name that no champion of a pipeline's stages can have.
+
+    Raises:
+        ModelError: It is none.
+    """
+    from deepcolor.registry.names import named_line
+
+    for sweep in parsed.sweeps:
+        named_line(sweep.label, name)
+
+
 def _before(how: How, sweep: Sweep, promotion: Promotion) -> dict[str, float] | None:
     """Figures of the model a transfer started from, on the transfer's test pictures; measured once, then remembered."""
     from deepcolor.models.description import read_description

@@ -31,6 +31,7 @@ _WHAT = {
     "unmentioned": "trainings that no study mentions",
     "artifacts": "artifacts of runs that MLflow does not hold",
     "temporary": "left-overs of processes that were killed over a day ago",
+    "logs": "what jobs of SLURM's said over 30 days ago",
 }
 _WHY = {
     "registered": "a registered version came from it",

@@ -135,6 +135,18 @@ def submit(
     priority: Annotated[
         int, typer.Option("--priority", min=-100, max=100, help="Among your own submissions, higher ones start first.")
     ] = 0,
+    own_name: Annotated[
+        str | None,
+        typer.Option(
+            "--as",
+            metavar="NAME",
+            help="Of a pipeline: let every stage compete for a champion of its own: colorizer-NAME.",
+            show_default="with the champion of its data set",
+        ),
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Of a pipeline: make each best trial champion whatever the gate says.")
+    ] = False,
     service: ServiceOption = None,
     token_file: ServiceTokenOption = None,
     workspace: WorkspaceOption = HERE,
@@ -153,33 +165,33 @@ def submit(
 
       deepcolor submit sweep.yaml -o search.trials=50 --priority 5
 
+      deepcolor submit experiments/pipeline.yaml --as fruits
+
       deepcolor submit sweep.yaml --service https://gpu1:8765 --token-file ~/.deepcolor-token
     """
-    from deepcolor.service.options import options_of
-    from deepcolor.service.serving import service_of
-    from deepcolor.service.submitting import bring_weights, read_draft, refuse_weights, take_in
-    from deepcolor.service.tokens import this_user
+    from deepcolor.service.delivery import deliver
+    from deepcolor.service.submitting import read_draft
 
     place = Workspace.at(workspace)
     draft, parsed = read_draft(
-        file, override or (), priority=priority, extend=extend, command=command_lines()[0], code=place.code
+        file,
+        override or (),
+        priority=priority,
+        extend=extend,
+        command=command_lines()[0],
+        own_name=own_name,
+        force=force,
+        code=place.code,
     )
-    if service is not None:
-        refuse_weights(parsed)
-        there = _service(service, token_file, place)
-        made = there.submit(draft)
-        note = f"at {there.url}"
+    there = None if service is None else _service(service, token_file, place)
+    made = deliver(draft, parsed, workspace=place, service=there)
+    if made.service:
+        note = f"{'for the service ' if there is None else ''}at {made.service}"
     else:
-        allow_code = options_of(place).allow_code
-        submission = take_in(draft, workspace=place, user=this_user(), allow_code=allow_code)
-        bring_weights(parsed, place)
-        made, here = submission.as_dict(), service_of(place)
-        waits = f"until a service runs (deepcolor service{in_workspace(place.root)})"
-        note = f"for the service at {here.url}" if here else waits
-    name = made["name"]
+        note = f"until a service runs (deepcolor service{in_workspace(place.root)})"
     console.result(
-        f"{made['kind']} {name} queued {note}\nfollow    deepcolor studies{_where(service, token_file, place)}",
-        made,
+        f"{made.kind} {made.name} queued {note}\nfollow    deepcolor studies{_where(service, token_file, place)}",
+        dict(made.fields),
     )
 
 
@@ -326,8 +338,8 @@ def _service(url: str, token_file: Path | None, place: Workspace) -> Service:
     from deepcolor.service.client import Service
 
     made = Service.at(url, token_file=token_file, workspace=place)
-    if made.is_open:
-        console.warn(f"--service: the token can be read along on its way to {made.url}; use https://")
+    if made.warning:
+        console.warn(made.warning)
     return made
 
 

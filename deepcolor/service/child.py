@@ -129,7 +129,8 @@ def _run(submission: Submission, workspace: Workspace, order: Order) -> End:
             part=order.part,
         )
         if isinstance(parsed, Pipeline):
-            return End("done", _said_of_pipeline(run_pipeline(parsed, how)))
+            results = run_pipeline(parsed, how, own_name=submission.own_name, force=submission.force)
+            return End("done", _said_of_pipeline(results))
         return _end_of(run_sweep(parsed, how), workspace)
     except (Interrupted, KeyboardInterrupt) as stop:
         _LOG.info("%s", stop)

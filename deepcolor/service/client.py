@@ -60,10 +60,12 @@ class Service:
         return cls(url.rstrip("/"), token_in(token_file))
 
     @property
-    def is_open(self) -> bool:
-        """Whether the token can be read along on its way."""
+    def warning(self) -> str:
+        """What its user should know, in a line; empty where there is nothing."""
         parts = urlsplit(self.url)
-        return parts.scheme == "http" and parts.hostname not in LOOPBACK
+        if parts.scheme == "https" or parts.hostname in LOOPBACK:
+            return ""
+        return f"--service: the token can be read along on its way to {self.url}; use https://"
 
     def submit(self, draft: Draft) -> dict[str, Any]:
         """Put a draft into its queue, and return the submission."""

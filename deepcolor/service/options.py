@@ -42,6 +42,8 @@ class Options:
     admins: tuple[str, ...] = ()
     """Users who may pause, cancel and stop what others have submitted."""
     notify: Notify = NOBODY
+    keep_days: int = 90
+    """Days after its end at which a submission leaves the queue's folder, with its log."""
 
     def most_at_a_time(self, slots: int) -> int:
         """How many submissions run together where there are so many slots."""
@@ -144,4 +146,5 @@ _READ: Mapping[str, Any] = {
     "allow_code": _flag,
     "admins": _names,
     "notify": _notify,
+    "keep_days": _number(1, 36_500),
 }

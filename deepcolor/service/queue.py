@@ -23,7 +23,7 @@ from deepcolor.atomic import TEMPORARY_PREFIX, write_atomically
 from deepcolor.errors import StudyError, WorkspaceError
 from deepcolor.fields.refusal import nearest
 from deepcolor.plainfile import read_plain
-from deepcolor.service.record import ACTIVE, Submission, read_submission
+from deepcolor.service.record import ACTIVE, ENDED, Submission, read_submission
 from deepcolor.waiting import locked
 from deepcolor.workspace import Workspace
 
@@ -142,6 +142,22 @@ class Queue:
                 return before
             self._write(after, event=event or _event(before, after))
         return after
+
+    def forget(self, *, ended_before: float) -> int:
+        """Remove what has ended before a time (in seconds since 1970), with what its process has said.
+
+        Studies stay as they are; whoever was to be told of an end is told first. Returns how many submissions went.
+        """
+        with self._changing():
+            old = [
+                one
+                for one in self.all()
+                if one.state in ENDED and one.told and max(one.submitted_at, one.ended_at or 0.0) < ended_before
+            ]
+            for one in old:
+                self.log(one.id).unlink(missing_ok=True)
+                self._file(one.id).unlink(missing_ok=True)
+        return len(old)
 
     def happened(self, *, after: int = 0) -> list[Happening]:
         """Return what has happened since the event of a number; only the last ones of a long time are kept."""

@@ -69,6 +69,10 @@ class Submission:
     """How often in a row its process has ended without a word."""
     told: bool = True
     """False while somebody has yet to be told of its end."""
+    own_name: str | None = None
+    """Pipelines: the champion of its own that every stage competes for, as of `deepcolor pipeline --as`."""
+    force: bool = False
+    """Pipelines: make each best trial champion whatever the gate says."""
 
     def as_dict(self) -> dict[str, Any]:
         """What may be shown of it, as a JSON object."""

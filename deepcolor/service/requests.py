@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Literal
@@ -55,7 +56,8 @@ def request(
             return replace(now, state="queued", wish="", crashes=0)
         if now.state == "running":
             return replace(now, wish=action)
-        return replace(now, state=_MEANS[action], wish="")
+        ended_at = time.time() if action == "cancel" else now.ended_at
+        return replace(now, state=_MEANS[action], wish="", ended_at=ended_at)
 
     return queue.change(one.id, change, event="resumed" if action == "resume" else "")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import platform
 import socket
@@ -34,6 +35,7 @@ from deepcolor.workspace import Workspace
 
 _LOOK_EVERY_S = 0.5
 _AT_ONCE_S = 20.0
+_TIDY_EVERY_S, _DAY_S = 3600.0, 86_400.0
 _STATE = ".service"
 
 
@@ -113,7 +115,7 @@ def run_service(
             announce(url)
             started(url)
             _warn(options, supply, reporter)
-            _until_stopped(scheduler, stop, woken=woken)
+            _until_stopped(scheduler, stop, woken=woken, tidy=_tidying(queue, options, reporter))
     left = sum(one.state == "queued" for one in queue.all())
     waiting = f"; {counted(left, 'submission')} queued until it is started again" if left else ""
     reporter.note(f"service ended{waiting}")
@@ -130,7 +132,25 @@ def _supply(options: Options, cluster: Cluster | None, *, device: str) -> Supply
     return ClusterSupply(cluster)
 
 
-def _until_stopped(scheduler: Scheduler, stop: StopSignals, *, woken: threading.Event) -> None:
+def _tidying(queue: Queue, options: Options, reporter: Reporter) -> Callable[[], None]:
+    """What keeps the queue from growing for ever; it may be called at any time, and acts once an hour."""
+    due = -math.inf
+
+    def tidy() -> None:
+        nonlocal due
+        if time.monotonic() >= due:
+            due = time.monotonic() + _TIDY_EVERY_S
+            gone = queue.forget(ended_before=time.time() - options.keep_days * _DAY_S)
+            if gone:
+                days = counted(options.keep_days, "day")
+                reporter.note(f"{counted(gone, 'submission')} that ended over {days} ago removed from the queue")
+
+    return tidy
+
+
+def _until_stopped(
+    scheduler: Scheduler, stop: StopSignals, *, woken: threading.Event, tidy: Callable[[], None]
+) -> None:
     stopping = threading.Event()
 
     def ask() -> None:
@@ -142,6 +162,7 @@ def _until_stopped(scheduler: Scheduler, stop: StopSignals, *, woken: threading.
     try:
         while not (stopping.is_set() and not scheduler.running):
             scheduler.look()
+            tidy()
             woken.wait(_LOOK_EVERY_S)
             woken.clear()
         scheduler.look()  # Who ended last is told of, too.

@@ -8,8 +8,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from deepcolor.app.pipeline import check_own_name
 from deepcolor.atomic import write_atomically
-from deepcolor.config.load import kind_of, load_pipeline, load_sweep, load_text, to_yaml
+from deepcolor.config.load import kind_of, load_pipeline, load_text, sweep_of, to_yaml
 from deepcolor.config.schema import Pipeline, Sweep
 from deepcolor.config.yamlfile import MAX_BYTES, parse
 from deepcolor.errors import ConfigError, UserError
@@ -36,6 +37,8 @@ class Draft:
     priority: int = 0
     extend: bool = False
     command: str = ""
+    own_name: str | None = None
+    force: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         """The draft as a JSON object."""
@@ -43,31 +46,39 @@ class Draft:
 
 
 def read_draft(
-    file: Path,
+    given: Path | str | Sweep | Mapping[str, Any],
     overrides: Sequence[str] = (),
     *,
     priority: int = 0,
     extend: bool = False,
     command: str = "",
+    own_name: str | None = None,
+    force: bool = False,
     code: Path | None = None,
 ) -> tuple[Draft, Sweep | Pipeline]:
-    """Read a sweep or pipeline file with all that it names.
+    """Read a sweep or a pipeline with all that it names.
 
     Args:
-        file: Of either kind.
+        given: A file of either kind; a sweep also as `sweep_of` takes it.
         overrides: `key=value` each.
         priority: See `Submission`, and so are the others.
         extend: As there.
         command: As there.
+        own_name: As there.
+        force: As there.
         code: Where a workspace keeps the code of its studies, where the file is submitted in one.
     Raises:
         ConfigError: The file cannot be read, or what it asks for is refused.
     """
-    load = load_pipeline if kind_of(file) == "pipeline" else load_sweep
-    parsed = load(file, overrides, code=code)
+    parsed: Sweep | Pipeline
+    if isinstance(given, str | Path) and kind_of(given) == "pipeline":
+        parsed = load_pipeline(given, overrides, code=code)
+    else:
+        parsed = sweep_of(given, overrides, code=code)
+    _check_promotion(parsed, own_name=own_name, force=force)
     digests = {digest for sweep in sweeps_of(parsed) for place, digest in sweep.code.items() if place.endswith(".py")}
     sources = {digest: source_of(digest).decode("utf-8") for digest in sorted(digests)}
-    return Draft(to_yaml(parsed), sources, priority, extend, command), parsed
+    return Draft(to_yaml(parsed), sources, priority, extend, command, own_name, force), parsed
 
 
 def take_in(draft: Draft, *, workspace: Workspace, user: str, allow_code: bool) -> Submission:
@@ -91,6 +102,7 @@ def take_in(draft: Draft, *, workspace: Workspace, user: str, allow_code: bool) 
     _keep_code(draft, tree, workspace=workspace)
     parsed = load_text(tree, where=_WHERE, code=workspace.code)
     check_parsed(parsed, allow_code=allow_code)
+    _check_promotion(parsed, own_name=draft.own_name, force=draft.force)
     is_pipeline = isinstance(parsed, Pipeline)
     for name in (sweep.study for sweep in sweeps_of(parsed)):
         workspace.study(name)  # Refused here, and not when its turn has come.
@@ -104,6 +116,8 @@ def take_in(draft: Draft, *, workspace: Workspace, user: str, allow_code: bool) 
         command=fit_to_print(without_secrets(draft.command))[:_LONGEST_COMMAND],
         priority=draft.priority,
         extend=draft.extend,
+        own_name=draft.own_name,
+        force=draft.force,
     )
     return Queue(workspace.create()).add(submission)
 
@@ -140,6 +154,23 @@ def refuse_weights(parsed: Sweep | Pipeline) -> None:
                 f"--service: weights in a file of your own cannot be sent; got {path} ({sweep.study}). Submit it in "
                 "the service's workspace, without --service."
             )
+
+
+def _check_promotion(parsed: Sweep | Pipeline, *, own_name: str | None, force: bool) -> None:
+    """Refuse what is said of promotions where there are none, and a name that no champion can have.
+
+    Raises:
+        UserError: It is refused.
+    """
+    if isinstance(parsed, Pipeline):
+        if own_name is not None:
+            check_own_name(parsed, own_name)
+    elif own_name is not None or force:
+        option = "--as" if own_name is not None else "--force"
+        raise UserError(
+            f"{option}: must go with a pipeline, for a sweep promotes nothing; got the sweep {parsed.study}. Leave it "
+            f"out, and promote afterwards with: deepcolor promote {parsed.study}"
+        )
 
 
 def _own_weights(sweep: Sweep) -> list[Path]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import uvicorn
 from fastapi import Body, Depends, FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import HTMLResponse, JSONResponse
 from fastapi.security import HTTPBearer
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -21,6 +21,7 @@ from deepcolor import __version__
 from deepcolor.config.yamlfile import MAX_BYTES
 from deepcolor.errors import DeepcolorError, StudyError, UserError, WorkspaceError
 from deepcolor.printable import without_secrets
+from deepcolor.service.api_page import api_page
 from deepcolor.service.options import Options
 from deepcolor.service.queue import Queue, UnknownSubmissionError
 from deepcolor.service.record import MOST_PRIORITY, State, Submission
@@ -43,6 +44,7 @@ _LOOK_EVERY_S = 0.5
 _UP_WITHIN_S = 60.0
 _DOWN_WITHIN_S = 5.0
 _USER = "deepcolor.user"
+_NOTHING_FROM_ELSEWHERE = "default-src 'none'; style-src 'unsafe-inline'"
 
 
 class SubmissionBody(BaseModel):
@@ -54,6 +56,8 @@ class SubmissionBody(BaseModel):
     priority: int = Field(0, ge=-MOST_PRIORITY, le=MOST_PRIORITY, description="Among the user's own submissions.")
     extend: bool = Field(default=False, description="Let its study grow to a sweep that has changed.")
     command: str = Field("", description="The line that reproduces it, for people.")
+    own_name: str | None = Field(None, description="Pipelines: compete for champions of this name of their own.")
+    force: bool = Field(default=False, description="Pipelines: make each best trial champion whatever the gate says.")
 
 
 class SubmissionAnswer(BaseModel):
@@ -112,6 +116,9 @@ def make_app(workspace: Workspace, *, options: Options, tokens: Tokens, wake: Ca
         version=__version__,
         description="Submit sweeps and pipelines, follow them, pause and cancel them.",
         dependencies=[Depends(HTTPBearer(auto_error=False, description="The token of a user."))],
+        # FastAPI's own pages would be fetched from elsewhere.
+        docs_url=None,
+        redoc_url=None,
     )
     _add_reading(api, workspace)
     _add_changing(api, workspace, options=options, wake=wake)
@@ -124,6 +131,11 @@ def make_app(workspace: Workspace, *, options: Options, tokens: Tokens, wake: Ca
     def healthz() -> dict[str, str]:
         """Say that the service is up; needs no token."""
         return {"status": "ok", "version": __version__}
+
+    @api.get("/docs", include_in_schema=False)
+    def docs() -> HTMLResponse:
+        """Show what can be asked to a browser; needs no token."""
+        return HTMLResponse(api_page(api.openapi()), headers={"Content-Security-Policy": _NOTHING_FROM_ELSEWHERE})
 
     @api.exception_handler(RequestValidationError)
     def explain(_: Request, error: Exception) -> JSONResponse:
@@ -173,7 +185,7 @@ def _add_changing(api: FastAPI, workspace: Workspace, *, options: Options, wake:
     @api.post("/api/submissions", status_code=201, tags=["submissions"])
     def submit(body: Annotated[SubmissionBody, Body()], request_: Request) -> SubmissionAnswer:
         """Put a sweep or a pipeline into the queue."""
-        draft = Draft(body.text, body.code, body.priority, body.extend, body.command)
+        draft = Draft(**dict(body))
         made = take_in(draft, workspace=workspace, user=_user(request_), allow_code=options.allow_code)
         wake()
         return SubmissionAnswer(**made.as_dict())

@@ -5,12 +5,16 @@ import logging
 import multiprocessing
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from deepcolor.app.how import How
+from deepcolor.app.reporter import Silent
+from deepcolor.app.supply import ClusterSupply
 from deepcolor.config.schema import Sweep
 from deepcolor.errors import ExecutorError
 from deepcolor.execution import cluster, local, on_dask
@@ -140,6 +144,22 @@ def test_a_segment_that_kills_its_workers_fails_alone(
     assert [event.digest for event in failed] == [killer.trajectory.digest], failed
     assert "the worker process died 3 times on this segment" in failed[0].reason
     assert sorted(event.digest for event in finished) == sorted(each.trajectory.digest for each in innocent)
+
+
+def test_a_share_of_a_cluster_is_kept_to(team: Team, tmp_path: Path) -> None:
+    """Where others share a cluster, its supply counts all workers, and a sweep given one slot uses one of the two; a
+    share larger than the cluster is cut to what there is.
+    """
+    with closing(ClusterSupply(team.cluster)) as supply:
+        wait_until(lambda: supply.slots == 2, "both workers are counted")
+        shares = [supply.part([0]), supply.part([0, 1, 2])]
+    for share, slots in zip(shares, (1, 2), strict=True):
+        how = How(Workspace.at(tmp_path), "sqlite://", cluster=team.cluster, part=share, reporter=Silent())
+        with closing(how.make_executor()) as executor:
+            assert isinstance(executor, ClusterExecutor)
+            executor.prepare()
+            executor.wait_for_workers()
+            assert (executor.slots, executor.cut.workers) == (slots, slots)
 
 
 def test_what_nobody_waits_for_ends(team: Team, tmp_path: Path) -> None:

@@ -167,6 +167,19 @@ def test_left_overs_go_when_they_are_old(bench: Bench) -> None:
     assert len(histories(bench.workspace)) == 6
 
 
+def test_logs_of_jobs_go_when_nobody_will_read_them(bench: Bench) -> None:
+    """What a job of SLURM's said over thirty days ago goes; what it said lately stays."""
+    folder = bench.workspace.job_logs
+    folder.mkdir(parents=True)
+    for name in ("old", "new"):
+        (folder / f"{name}.log").write_text("it failed")
+    os.utime(folder / "old.log", (0, 0))
+    garbage = find_garbage(bench.workspace, StudyStorage(bench.workspace), keep=1, references=References())
+    assert [(item.kind, item.path.name) for item in garbage.items] == [("logs", "old.log")]
+    remove(garbage)
+    assert [path.name for path in folder.iterdir()] == ["new.log"]
+
+
 def test_without_a_database_nothing_is_judged(bench: Bench) -> None:
     """A store whose studies' database is gone is left alone, with a one-line error."""
     bench.run(_sweep())

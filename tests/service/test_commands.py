@@ -4,11 +4,14 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
 from typer.testing import CliRunner
 
+import deepcolor
 from deepcolor.cli.app import app
+from deepcolor.errors import ModelError, UserError
 from deepcolor.service.queue import Queue
-from deepcolor.service.submitting import parsed_of
+from deepcolor.service.submitting import Draft, parsed_of
 from deepcolor.service.tokens import this_user
 from deepcolor.workspace import Workspace
 from tests.service.conftest import SWEEP, Api, token
@@ -53,6 +56,47 @@ def test_a_pipeline_is_submitted_with_all_its_sweeps(api: Api) -> None:
     assert (made["kind"], made["studies"], made["user"]) == ("pipeline", ["first"], "bob")
     listed = said(root, "studies", "--service", api.url, "--token-file", str(root / "token"))
     assert "both" in [one["name"] for one in listed]
+
+
+def test_a_pipeline_says_how_it_is_promoted(api: Api) -> None:
+    """`--as` and `--force` arrive with a pipeline, here and by HTTP, from the command line and from Python; with a
+    sweep, and for a name that no champion can have, they are refused in a line before anything is queued.
+    """
+    root = api.workspace.root
+    api.write("second")
+    for name in ("here", "there"):
+        (root / f"{name}.yaml").write_text(f"pipeline: {name}\nsweeps:\n  - {{file: second.yaml, study: of-{name}}}\n")
+    (root / "bobs").write_text(f"{token('bob')}\n")
+    (root / "bobs").chmod(0o600)
+    said(root, "submit", str(root / "here.yaml"), "--as", "fruits", "--force")
+    made = deepcolor.submit(root / "there.yaml", name="fruits", service=api.url, token_file=root / "bobs")
+    assert (made.name, made.user, made.state, made.service) == ("there", "bob", "queued", api.url)
+    found = [api.queue.find(name) for name in ("here", "there")]
+    assert [(one.own_name, one.force) for one in found] == [("fruits", True), ("fruits", False)]
+    with pytest.raises(
+        UserError, match="--as: must go with a pipeline, for a sweep promotes nothing; got the sweep sec"
+    ):
+        deepcolor.submit(root / "second.yaml", name="fruits", workspace=root)
+    with pytest.raises(UserError, match="--force: must go with a pipeline"):
+        api.of("ann").submit(Draft((root / "second.yaml").read_text(), force=True))
+    with pytest.raises(ModelError, match="--as: must be 1 to 100 letters"):
+        deepcolor.submit(root / "here.yaml", name="a/b", workspace=root)
+    assert "second" not in [one.name for one in api.queue.all()]
+
+
+def test_a_mapping_is_submitted_from_python(tmp_path: Path) -> None:
+    """`deepcolor.submit` takes a sweep without a file; without a service it waits, and its receipt says so."""
+    sweep = {
+        "study": "rates",
+        "stage": "regressor",
+        "data": {"name": "faces"},
+        "search": {"space": {"lr": [1e-2, 1e-3]}},
+    }
+    made = deepcolor.submit(sweep, overrides=["training.epochs=3"], workspace=tmp_path, priority=5)
+    assert (repr(made), made.service, made.studies) == ("<sweep rates: queued>", "", ("rates",))
+    kept = Queue(Workspace.at(tmp_path)).find("rates")
+    assert (kept.priority, kept.user, kept.command) == (5, this_user(), "deepcolor.submit(...)")
+    assert "epochs: 3" in kept.text
 
 
 def test_a_sweep_may_start_from_a_study(tmp_path: Path) -> None:

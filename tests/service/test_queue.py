@@ -1,15 +1,19 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from deepcolor.errors import StudyError
 from deepcolor.service.queue import Queue
 from deepcolor.service.record import Process, Submission, new_id, read_submission
+from deepcolor.service.requests import request
 from deepcolor.workspace import Workspace
 
 
@@ -85,3 +89,28 @@ def test_a_record_is_read_as_it_was_written() -> None:
     assert read_submission(made.as_bytes()) == made
     with pytest.raises(ValueError, match="not a state"):
         read_submission(made.as_bytes().replace(b'"running"', b'"walking"'))
+
+
+def test_what_ended_long_ago_leaves_the_queue(tmp_path: Path) -> None:
+    """Ended submissions go with their logs once they are old enough; what goes on, has ended lately, or is still to be
+    told of stays, however long ago it was submitted.
+    """
+    queue = Queue(Workspace.at(tmp_path))
+    now = time.time()
+    states: dict[str, dict[str, Any]] = {
+        "done": {"state": "done"},
+        "untold": {"state": "failed", "told": False},
+        "paused": {"state": "paused"},
+    }
+    for name, fields in states.items():
+        made = queue.add(submission(name))
+        old = {"submitted_at": now - 100, "ended_at": now - 50}
+        queue.change(made.id, partial(replace, **{**old, **fields}))
+        queue.log(made.id).write_text("said")
+    waited = queue.add(submission("waited"))
+    queue.change(waited.id, lambda one: replace(one, submitted_at=now - 100))
+    request(queue, "waited", "cancel")
+    assert queue.forget(ended_before=now - 60) == 0
+    assert queue.forget(ended_before=now - 40) == 1
+    assert {one.name for one in Queue(Workspace.at(tmp_path)).all()} == {"untold", "paused", "waited"}
+    assert len(list(queue.folder.glob("*.log"))) == 2

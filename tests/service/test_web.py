@@ -38,6 +38,19 @@ def test_nothing_but_its_health_is_told_without_a_token(api: Api) -> None:
         assert ask(api, path, user="mallory", body=b"{}")[0] == 401
 
 
+def test_the_page_of_the_api_needs_no_network(api: Api) -> None:
+    """`/docs` lists every call and every field that can be given, has no script, and fetches nothing from anywhere."""
+    described = ask(api, "/openapi.json", user=None)[1]
+    with urllib.request.urlopen(f"{api.url}/docs") as answer:
+        assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+        page = answer.read().decode()
+    for path, methods in described["paths"].items():
+        assert all(f"<h2>{method.upper()} {path}</h2>" in page for method in methods)
+    for field in described["components"]["schemas"]["SubmissionBody"]["properties"]:
+        assert f"<code>{field}</code>" in page
+    assert not any(part in page for part in ("<script", "src=", "://", "@import", "url("))
+
+
 def test_a_sweep_is_submitted_followed_and_cancelled(api: Api) -> None:
     """What one user submits, all see, with who it was; it is paused and cancelled by that user or an admin alone."""
     ann, bob, eve = api.of("ann"), api.of("bob"), api.of("eve")

@@ -9,6 +9,7 @@
     any other trajectory that a study mentions loses its checkpoints and results, and keeps its history
     a trajectory that no study mentions is removed completely
     so is a folder of artifacts whose run MLflow does not know
+    so are logs of jobs to which nothing was added for 30 days
 
 Finding is separate from removing, so what is announced is what is removed.
 """
@@ -40,13 +41,15 @@ from deepcolor.training.checkpoint import collect
 from deepcolor.training.trajectory import TrajectoryPaths
 from deepcolor.workspace import Workspace
 
-Kind = Literal["checkpoints", "results", "unmentioned", "artifacts", "temporary"]
-KINDS: tuple[Kind, ...] = ("checkpoints", "results", "unmentioned", "artifacts", "temporary")
+Kind = Literal["checkpoints", "results", "unmentioned", "artifacts", "temporary", "logs"]
+KINDS: tuple[Kind, ...] = ("checkpoints", "results", "unmentioned", "artifacts", "temporary", "logs")
 Reason = Literal["registered", "pinned", "unfinished", "best", "confirmed"]
 REASONS: tuple[Reason, ...] = ("registered", "pinned", "unfinished", "best", "confirmed")
 
 TEMPORARY_AGE_S = 24 * 3600.0
 """No process is still writing a temporary file this old."""
+LOG_AGE_S = 30 * 24 * 3600.0
+"""Nobody will look for the cause of a job's end in a log that was last written to so long ago."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,9 @@ class Item:
 
     kind: Kind
     path: Path
-    """A trajectory's `checkpoints` or `results` folder, a whole trajectory, a run's artifacts, or a temporary file."""
+    """A trajectory's `checkpoints` or `results` folder, a whole trajectory, a run's artifacts, a temporary file or a
+    log.
+    """
     bytes: int
 
 
@@ -102,7 +107,7 @@ def find_garbage(
         references: What the registries refer to.
         also: Other databases that hold studies of the workspace.
         artifacts: Folders of artifacts that belong to no run.
-        now_s: Unix time from which the age of temporary files is counted; None: now.
+        now_s: Unix time from which the age of temporary files and logs is counted; None: now.
     Raises:
         StudyError: There are trajectories, but no database that says which of them are needed.
     """
@@ -128,9 +133,11 @@ def find_garbage(
         else:
             items.append(Item("unmentioned", folder, size_bytes(folder)))
     items += [Item("artifacts", folder, size_bytes(folder)) for folder in artifacts]
-    before_s = (time.time() if now_s is None else now_s) - TEMPORARY_AGE_S
+    now_s = time.time() if now_s is None else now_s
     going = {item.path for item in items if item.kind != "checkpoints"}
-    items += [item for item in _temporary(workspace, before_s=before_s) if going.isdisjoint(item.path.parents)]
+    temporary = _temporary(workspace, before_s=now_s - TEMPORARY_AGE_S)
+    items += [item for item in temporary if going.isdisjoint(item.path.parents)]
+    items += _logs(workspace.job_logs, before_s=now_s - LOG_AGE_S)
     return Garbage(tuple(items), kept, kept_bytes)
 
 
@@ -236,6 +243,14 @@ def _temporary(workspace: Workspace, *, before_s: float) -> Iterator[Item]:
     for path in _walk(workspace.studies):
         if path.name.startswith(TEMPORARY_PREFIX) and path.lstat().st_mtime < before_s:
             yield Item("temporary", path, size_bytes(path))
+
+
+def _logs(folder: Path, *, before_s: float) -> Iterator[Item]:
+    """What jobs of SLURM's have said that did not end well."""
+    for path in sorted(folder.glob("*")) if folder.is_dir() else ():
+        status = path.lstat()
+        if not path.name.startswith(TEMPORARY_PREFIX) and not path.is_dir() and status.st_mtime < before_s:
+            yield Item("logs", path, status.st_size)
 
 
 def _walk(folder: Path) -> Iterator[Path]:
