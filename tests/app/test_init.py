@@ -43,7 +43,7 @@ def test_nothing_is_overwritten_and_what_is_missing_is_named(place: Workspace) -
         ({"stage": "colorizer", "study": "../out"}, "study name: must be"),
     ):
         with pytest.raises(ConfigError, match=said):
-            init_sweep(place, **words)  # type: ignore[arg-type]  # one set of words each
+            init_sweep(place, **words)  # one set of words each
     assert file.read_text() == "mine"
     with pytest.raises(ConfigError, match="deepcolor data prepare"):
         init_sweep(Workspace.at(place.root / "empty"), stage="colorizer")
