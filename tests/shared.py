@@ -5,7 +5,10 @@ first.
 from __future__ import annotations
 
 import os
+import shutil
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -31,3 +34,19 @@ def shared(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], No
             make(folder)
             (folder / _WHOLE).touch()
     return folder
+
+
+def copied(root: Path, to: Path) -> Path:
+    """Copy a shared workspace. Others may have its databases open meanwhile: SQLite copies these itself, with what
+    still lies in the files beside them, which come and go.
+    """
+    beside = shutil.ignore_patterns("*-wal", "*-shm")
+    return shutil.copytree(root, to, symlinks=True, ignore=beside, copy_function=_copied_file)
+
+
+def _copied_file(source: str, target: str) -> None:
+    if not source.endswith(".db"):
+        shutil.copy2(source, target)
+        return
+    with closing(sqlite3.connect(source)) as database, closing(sqlite3.connect(target)) as copy:
+        database.backup(copy)

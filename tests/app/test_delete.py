@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -24,6 +23,7 @@ from deepcolor.workspace import Workspace
 from tests.cli.conftest import command, decoded  # noqa: F401  # a fixture
 from tests.report.conftest import reported  # noqa: F401  # a fixture
 from tests.search.conftest import Bench, bench, no_pictures, on_both, sweep_of  # noqa: F401  # fixtures
+from tests.shared import copied
 
 Make = Callable[..., Sweep]
 
@@ -124,7 +124,7 @@ def test_what_a_registered_version_came_from_stays(bench: Bench, sweep_of: Make,
 @pytest.fixture
 def whole(reported: Workspace, tmp_path: Path) -> Workspace:  # noqa: F811
     """A pipeline's studies, of each of which a version is registered; `painted` is what `moved` started from."""
-    shutil.copytree(reported.root, tmp_path / "whole")
+    copied(reported.root, tmp_path / "whole")
     return Workspace.at(tmp_path / "whole")
 
 

@@ -16,6 +16,7 @@ from deepcolor.errors import StudyError
 from deepcolor.workspace import Workspace
 from tests.cli.conftest import command, decoded  # noqa: F401  # a fixture
 from tests.report.conftest import reported  # noqa: F401  # a fixture
+from tests.shared import copied
 
 
 def test_a_trial_is_shown_with_curve_and_pictures(reported: Workspace, tmp_path: Path) -> None:  # noqa: F811
@@ -34,7 +35,7 @@ def test_a_trial_is_shown_with_curve_and_pictures(reported: Workspace, tmp_path:
     assert best["value"] == min(t["value"] for t in command(reported.root, "studies", "painted")["trials"])
 
     copy = tmp_path / "copy"
-    shutil.copytree(reported.root, copy)
+    copied(reported.root, copy)
     assert shown.result is not None
     shutil.rmtree(copy / shown.result.relative_to(reported.root))
     without = show_trial(Workspace.at(copy), "painted#1")

@@ -32,6 +32,7 @@ from tests.browsing import assert_accessible, chromium
 from tests.cli.conftest import Cli
 from tests.report.reading import Element, read_page
 from tests.reporting import Heard
+from tests.shared import copied
 
 PARTS = (
     "asked",
@@ -211,7 +212,7 @@ def test_the_pipeline_itself_leaves_the_page(reported: Workspace, tmp_path: Path
     page = reported.pipeline_page("whole")
     assert read_page(page.read_bytes()).all("h1")[0].text == "Pipeline whole"
     assert page.read_bytes() in [file.read_bytes() for file in reported.artifacts.rglob("report/pipeline-whole.html")]
-    shutil.copytree(reported.root, tmp_path / "copy", symlinks=True)
+    copied(reported.root, tmp_path / "copy")
     copy = Workspace.at(tmp_path / "copy")
     (tmp_path / "file").touch()
     heard = Heard()

@@ -100,7 +100,7 @@ def test_a_collected_study_trains_nothing_again(bench: Bench) -> None:
     bench.run(_sweep())
     before = (bench.storage().load("s").trials(), bench.memory.trials)
     garbage = collected(bench.workspace)
-    assert garbage.count_by_kind() == {"checkpoints": 5, "results": 5, "unmentioned": 0, "artifacts": 0, "temporary": 0}
+    assert {kind: count for kind, count in garbage.count_by_kind().items() if count} == {"checkpoints": 5, "results": 5}
     again = bench.run(_sweep())
     assert (again.complete, again.trained_now) == (12, 0)
     assert (bench.storage().load("s").trials(), bench.memory.trials) == before
