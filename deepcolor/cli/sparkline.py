@@ -23,11 +23,14 @@ def sparkline(values: Sequence[float], *, width: int) -> str:
     if not finite:
         return "x" * count
     log = min(finite) > 0 and max(finite) > _LOG_FROM * min(finite)
-    heights = [math.log(value) if log and math.isfinite(value) else value for value in shown]
+    # Halves, since the distance of two floats may be more than a float can be.
+    heights = [(math.log(value) if log and math.isfinite(value) else value) / 2 for value in shown]
     known = [height for height in heights if math.isfinite(height)]
     low, span = min(known), max(known) - min(known)
-    return "".join(_block((height - low) / span if span else 0.0) for height in heights)
+    return "".join(
+        _block((height - low) / span if span else 0.0) if math.isfinite(height) else "x" for height in heights
+    )
 
 
 def _block(share: float) -> str:
-    return BLOCKS[min(int(share * len(BLOCKS) + 1e-9), len(BLOCKS) - 1)] if math.isfinite(share) else "x"
+    return BLOCKS[min(int(share * len(BLOCKS) + 1e-9), len(BLOCKS) - 1)]
