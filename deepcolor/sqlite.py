@@ -50,6 +50,18 @@ def is_read_only(database: Path) -> bool:
     return database.exists() and not (os.access(database, os.W_OK) and os.access(database.parent, os.W_OK | os.X_OK))
 
 
+def read_only(database: Path, *, within_s: float = 5.0) -> sqlite3.Connection:
+    """Open a database to read it; one that does not exist is not made.
+
+    Args:
+        database: The file.
+        within_s: How long it is waited for while another process holds it.
+    Raises:
+        sqlite3.OperationalError: It cannot be opened.
+    """
+    return sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True, timeout=within_s)
+
+
 def private_copy(database: Path, *, owner: object) -> Path:
     """Copy a database that can only be read to where it can be written: the libraries write even in order to read.
 
@@ -64,7 +76,7 @@ def private_copy(database: Path, *, owner: object) -> Path:
     copy = Path(folder.name) / database.name
     try:
         with (
-            closing(sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True)) as source,
+            closing(read_only(database)) as source,
             closing(sqlite3.connect(copy)) as target,
         ):
             source.backup(target)

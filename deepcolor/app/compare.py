@@ -129,7 +129,7 @@ def _side(workspace: Workspace, name: Named) -> Side:
 
 def _figures(trial: StoredTrial, objectives: Sequence[str]) -> dict[str, float]:
     value, done = trial.latest, trial.outcome
-    known = {**done.watched, **done.metrics, **done.figures} if done else {}
+    known = done.known if done else {}
     first = {} if value is None else {objectives[0]: value}
     return {**first, **{name: number for name, number in known.items() if name != objectives[0]}}
 

@@ -40,7 +40,7 @@ class ShownTrial:
     def figures(self) -> dict[str, float]:
         """What it came to beside its value, by name."""
         done = self.trial.outcome
-        known = {**done.watched, **done.metrics, **done.figures} if done else {}
+        known = done.known if done else {}
         return {name: value for name, value in known.items() if name != self.objectives[0]}
 
     def as_dict(self) -> dict[str, Any]:

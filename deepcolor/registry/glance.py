@@ -5,10 +5,11 @@ It serves a shell that completes names; whoever needs to know asks `versions`.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+
+from deepcolor.sqlite import read_only
 
 PREFIX = "deepcolor-"
 """As `names.PREFIX`, whose module imports what no glance needs."""
@@ -23,7 +24,7 @@ def glance_at_models(database: Path) -> Iterator[str]:
     """
     if not database.is_file():
         return
-    with closing(sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True, timeout=_WITHIN_S)) as connection:
+    with closing(read_only(database, within_s=_WITHIN_S)) as connection:
         for table, column in (("registered_model_aliases", "alias"), ("model_versions", "version")):
             for name, which in connection.execute(f"select name, {column} from {table} order by 1, 2"):  # noqa: S608  # ours
                 if name.startswith(PREFIX):

@@ -63,7 +63,7 @@ def _figures(sweep: Sweep, trials: Sequence[StoredTrial]) -> list[str]:
 
 def _measured(trial: StoredTrial) -> dict[str, float]:
     done = trial.outcome
-    return {**done.watched, **done.metrics, **done.figures} if done else {}
+    return done.known if done else {}
 
 
 def _param(trial: StoredTrial, name: str) -> object:

@@ -5,10 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from deepcolor.errors import TrackingError
-from deepcolor.printable import shown_uri, tracking_option
 from deepcolor.scratch import temporary_folder
-from deepcolor.tracking.store import first_line, open_client
+from deepcolor.tracking.store import asking, first_line, open_client
 
 _ANSWER_WITHIN_S = 30
 _FILE, _CONTENT = "probe.txt", "Written to see whether it comes back."
@@ -20,16 +18,9 @@ def count_experiments(tracking_uri: str) -> int:
     Raises:
         TrackingError: It does not answer, or refuses.
     """
-    from mlflow.exceptions import MlflowException
-
     client = open_client(tracking_uri)
-    try:
+    with asking(tracking_uri, remedy="Check {option}, that the server is running, and its user and password."):
         return len(client.search_experiments(max_results=1000))
-    except MlflowException as error:
-        raise TrackingError(
-            f"MLflow: the store must answer; got {first_line(error)} ({shown_uri(tracking_uri)}). "
-            f"Check {tracking_option()}, that the server is running, and its user and password."
-        ) from error
 
 
 def server_version(tracking_uri: str) -> str | None:

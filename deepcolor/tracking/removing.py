@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
-from deepcolor.errors import TrackingError
-from deepcolor.printable import shown_uri, tracking_option
 from deepcolor.sqlite import sqlite_file
 from deepcolor.tracking import layout, store
+
+_REMEDY = "Check {option}, and that the server is running, then run the same command again."
 
 
 @dataclass(frozen=True)
@@ -36,7 +35,7 @@ def runs_of(tracking_uri: str, study_id: str, *, registered: Collection[str]) ->
     if database is not None and not database.exists():
         return StudyRunIds((), ())
     client = store.open_client(tracking_uri)
-    with _asking(tracking_uri):
+    with store.asking(tracking_uri, remedy=_REMEDY):
         runs = [
             run
             for _, experiment in store.experiments(client)
@@ -58,21 +57,8 @@ def delete_runs(tracking_uri: str, runs: StudyRunIds, *, on_progress: Callable[[
     if not runs.going:
         return
     client = store.open_client(tracking_uri)
-    with _asking(tracking_uri):
+    with store.asking(tracking_uri, remedy=_REMEDY):
         for done, run_id in enumerate(runs.going):
             on_progress(done, len(runs.going))
             client.delete_run(run_id)
     on_progress(len(runs.going), len(runs.going))
-
-
-@contextmanager
-def _asking(tracking_uri: str) -> Iterator[None]:
-    from mlflow.exceptions import MlflowException
-
-    try:
-        yield
-    except MlflowException as error:
-        raise TrackingError(
-            f"MLflow: the store must answer; got {store.first_line(error)} ({shown_uri(tracking_uri)}). "
-            f"Check {tracking_option()}, and that the server is running, then run the same command again."
-        ) from error

@@ -8,6 +8,8 @@ from __future__ import annotations
 import logging
 import os
 import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -146,6 +148,25 @@ def find_runs(client: MlflowClient, experiment_id: str, filter_string: str) -> l
             return runs
 
 
+@contextmanager
+def asking(tracking_uri: str, *, remedy: str = "Check {option}, and that the server is running.") -> Iterator[None]:
+    """Turn what MLflow raises into the line the user sees.
+
+    Args:
+        tracking_uri: The store that is asked.
+        remedy: What to do next; `{option}` stands for how the store was named.
+    Raises:
+        TrackingError: The store does not answer, or refuses.
+    """
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except MlflowException as error:
+        said = f"MLflow: the store must answer; got {first_line(error)} ({shown_uri(tracking_uri)})."
+        raise TrackingError(f"{said} {remedy.format(option=tracking_option())}".rstrip()) from error
+
+
 def run_ids(tracking_uri: str) -> set[str]:
     """Return the ids of all runs of a store, deleted ones included.
 
@@ -153,10 +174,9 @@ def run_ids(tracking_uri: str) -> set[str]:
         TrackingError: The store cannot be read.
     """
     from mlflow.entities import ViewType
-    from mlflow.exceptions import MlflowException
 
     client = open_client(tracking_uri)
-    try:
+    with asking(tracking_uri, remedy=""):
         experiments = [each.experiment_id for each in client.search_experiments(view_type=ViewType.ALL)]
         ids: set[str] = set()
         token: str | None = None
@@ -165,10 +185,6 @@ def run_ids(tracking_uri: str) -> set[str]:
             ids |= {run.info.run_id for run in page}
             if not (token := page.token):
                 return ids
-    except MlflowException as error:
-        raise TrackingError(
-            f"MLflow: the store must answer; got {first_line(error)} ({shown_uri(tracking_uri)})."
-        ) from error
 
 
 def trial_run(client: MlflowClient, *, stage: str, study: str, number: int) -> Run:
@@ -227,21 +243,14 @@ def tracked_studies(tracking_uri: str) -> list[TrackedStudy]:
     Raises:
         TrackingError: The store cannot be read.
     """
-    from mlflow.exceptions import MlflowException
-
     client = open_client(tracking_uri)
     found: list[TrackedStudy] = []
-    try:
+    with asking(tracking_uri):
         for stage, experiment in experiments(client):
             for run in find_runs(client, experiment.experiment_id, layout.STUDIES_FILTER):
                 name, study_id = run.data.tags[layout.STUDY], run.data.tags[layout.STUDY_ID]
                 has_view = layout.view_tag(layout.view_key(study_id)) in experiment.tags
                 found.append(TrackedStudy(name, stage, experiment.experiment_id, study_id, has_view))
-    except MlflowException as error:
-        raise TrackingError(
-            f"MLflow: the store must answer; got {first_line(error)} ({shown_uri(tracking_uri)}). "
-            f"Check {tracking_option()}, and that the server is running."
-        ) from error
     return found
 
 

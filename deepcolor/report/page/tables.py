@@ -157,7 +157,7 @@ def _figures(sweep: Sweep, trials: Sequence[StoredTrial]) -> list[str]:
 def _figure(trial: StoredTrial, name: str) -> float | None:
     if trial.outcome is None:
         return None
-    return {**trial.outcome.watched, **trial.outcome.metrics, **trial.outcome.figures}.get(name)
+    return trial.outcome.known.get(name)
 
 
 def _param(trial: StoredTrial, name: str) -> Cell:

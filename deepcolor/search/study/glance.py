@@ -6,10 +6,9 @@ It serves a shell that completes names; whoever needs to know asks `storage`.
 from __future__ import annotations
 
 import csv
-import sqlite3
 from contextlib import closing
-from pathlib import Path
 
+from deepcolor.sqlite import read_only
 from deepcolor.workspace import Workspace
 
 _RESOLVED_FILE, _LEADERBOARD = "sweep.yaml", "leaderboard.csv"
@@ -26,14 +25,9 @@ def glance_at_trials(workspace: Workspace, study: str) -> list[int]:
     """Return the numbers of a study's trials: of one in PostgreSQL, those in its report."""
     if workspace.own_db.is_file():
         asked = "select number from trials join studies using (study_id) where study_name = ? order by number"
-        with closing(read_only(workspace.own_db)) as database:
+        with closing(read_only(workspace.own_db, within_s=_WITHIN_S)) as database:
             if found := [number for (number,) in database.execute(asked, (study,))]:
                 return found
     file = workspace.report(study) / _LEADERBOARD
     with file.open(encoding="utf-8", newline="") as rows:
         return sorted(int(row["trial"]) for row in csv.DictReader(rows))
-
-
-def read_only(file: Path) -> sqlite3.Connection:
-    """Open a database of SQLite to read it; one that does not exist is not made."""
-    return sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True, timeout=_WITHIN_S)

@@ -66,6 +66,11 @@ class Outcome:
     figures: dict[str, float] = field(default_factory=dict)
     """What the sweep's constraints and its other objectives are about, by name."""
 
+    @property
+    def known(self) -> dict[str, float]:
+        """All of its numbers by name, whatever they are for."""
+        return {**self.watched, **self.metrics, **self.figures}
+
 
 @dataclass(frozen=True)
 class Confirms:
