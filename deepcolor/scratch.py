@@ -16,14 +16,14 @@ import shutil
 import stat
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from secrets import token_hex
 from typing import Any
 
 _NAME = re.compile(r"deepcolor-(?P<pid>\d+)-(?P<start>\d+)-[0-9a-f]{8}")
-_LOCK = ".lock"
+_LOCK, _VARIABLE = ".lock", "TMPDIR"
 _SEMAPHORES = Path("/dev/shm")  # noqa: S108  # where Linux keeps them; not a temporary file
 _AFTER_ALL_ELSE = -1000
 _HALF_MADE_S = 60.0
@@ -36,15 +36,30 @@ _folders: dict[tuple[int, Path | None], Path] = {}
 """By process, because a forked child makes its own, and by the root that was asked for."""
 
 
+_before: dict[str, str | None] = {}
+"""What `claim` has changed in the environment, as it was."""
+
+
 def claim() -> None:
     """Keep all temporary files of this process, and of those it starts, in its folder, whatever library makes them.
 
-    If the folder cannot be made (a full disk), nothing changes, and the error comes where a temporary file is needed.
+    A process that may outlive this one, or that runs elsewhere, is started with `outside` instead. If the folder cannot
+    be made (a full disk), nothing changes, and the error comes where a temporary file is needed.
     """
     with suppress(OSError):
         folder = str(process_folder())
+        _before.setdefault(_VARIABLE, os.environ.get(_VARIABLE))
         tempfile.tempdir = folder
-        os.environ["TMPDIR"] = folder
+        os.environ[_VARIABLE] = folder
+
+
+def outside(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return an environment whose temporary files go where they went before `claim`.
+
+    Once this process is dead, its folder is removed with all that is in it.
+    """
+    kept = {name: value for name, value in environment.items() if name not in _before}
+    return kept | {name: value for name, value in _before.items() if value is not None}
 
 
 def process_folder(root: Path | None = None) -> Path:

@@ -1,4 +1,4 @@
-"""Hold a lock between processes, and let a person know what is being waited for."""
+"""Wait for another process, and let a person know what is being waited for."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
+from typing import TypeVar
 
 from deepcolor.errors import WorkspaceError
 
+_T = TypeVar("_T")
 OnWait = Callable[[str | None], None]
 _PATIENCE_S = 0.5
 """A shorter wait is not worth mentioning."""
@@ -26,6 +28,35 @@ def told_of_waits(on_wait: OnWait) -> Iterator[None]:
         yield
     finally:
         _listener.reset(token)
+
+
+def repeated(
+    attempt: Callable[[], _T], *, until: str, on: type[Exception] | tuple[type[Exception], ...], timeout_s: float
+) -> _T:
+    """Return what `attempt` returns, which is called again while it raises `on`.
+
+    Args:
+        attempt: Returns at once, or soon.
+        until: What is being waited for, such as "a scheduler at tcp://login1:8786".
+        on: What it raises before its time has come; anything else ends the wait.
+        timeout_s: Longest wait, in seconds; what is raised after it is what the caller gets.
+    """
+    began, told = time.monotonic(), False
+    try:
+        while True:
+            try:
+                return attempt()
+            except on:
+                waited_s = time.monotonic() - began
+                if waited_s >= timeout_s:
+                    raise
+            if waited_s >= _PATIENCE_S and not told:
+                told = True
+                _listener.get()(until)
+            time.sleep(_LOOK_EVERY_S)
+    finally:
+        if told:
+            _listener.get()(None)
 
 
 @contextmanager

@@ -20,6 +20,17 @@ print(tempfile.mkdtemp(), scratch.process_folder(), flush=True)
 sys.stdin.read()
 """
 
+OUTLIVED = """
+import sys
+from pathlib import Path
+from deepcolor import scratch
+from deepcolor.service import orders
+scratch.claim()
+child = orders._launch(b"", Path(sys.argv[1]))
+variables = Path(f"/proc/{child.pid}/environ").read_bytes().split(b"\\0")
+print(*(line.decode() for line in variables if line.startswith(b"TMPDIR=")))
+"""
+
 
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -124,3 +135,19 @@ def test_a_socket_has_a_short_path(root: Path, monkeypatch: pytest.MonkeyPatch) 
     assert scratch.socket_folder().parent == Path("/tmp")
     assert scratch.socket_folder() == scratch.socket_folder()
     scratch._remove_own((os.getpid(), Path("/tmp")))
+
+
+def test_what_may_outlive_a_process_has_its_files_elsewhere(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A sweep that the service has started keeps its temporary files when the service is killed and cleaned up after:
+    they are not in the service's folder. Other processes that it starts have theirs there.
+    """
+    words = [sys.executable, "-c", OUTLIVED, str(tmp_path / "log")]
+    assert subprocess.check_output(words, text=True, cwd="/").strip() == f"TMPDIR={root}"
+    monkeypatch.setattr(scratch, "_before", {})
+    monkeypatch.delenv("TMPDIR")
+    scratch.claim()
+    assert os.environ["TMPDIR"] == str(process_folder())
+    assert "TMPDIR" not in scratch.outside(os.environ)
+    assert scratch.outside({"HOME": "/home/ann"}) == {"HOME": "/home/ann"}

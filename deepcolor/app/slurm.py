@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from deepcolor.errors import UserError
 from deepcolor.printable import has_secret
+from deepcolor.scratch import outside
 from deepcolor.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -135,6 +136,6 @@ def submit(script: DriverScript, *, workspace: Workspace) -> Submitted:
     workspace.create()
     workspace.job_logs.mkdir(parents=True, exist_ok=True)
     own = of_this_job()
-    environment = {name: value for name, value in os.environ.items() if name not in own}
+    environment = outside({name: value for name, value in os.environ.items() if name not in own})
     job = ask("sbatch", "--parsable", given=script.text, environment=environment).strip().partition(";")[0]
     return Submitted(job, script.name, Path(script.log.replace("%j", job)))

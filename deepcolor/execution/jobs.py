@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import shlex
 import sys
 from collections.abc import Collection, Mapping, Sequence
@@ -25,6 +26,7 @@ from deepcolor.execution.profile import SlurmProfile
 from deepcolor.execution.reach import Cluster
 from deepcolor.execution.squeue import cancel, of_this_job, said_by
 from deepcolor.printable import secrets_of_environment
+from deepcolor.scratch import outside
 
 _CLOSE_S = 10
 _ANY_MEMORY = "1 GiB"
@@ -57,8 +59,11 @@ class WorkerJob(SLURMJob):  # type: ignore[misc]  # dask-jobqueue says nothing o
         super().__init__(scheduler, name, **options)
         self._words = [*words, "--cluster", str(scheduler), *_certificates(security)]
         self._lines = lines
-        untold = sorted({*of_this_job(), *secrets_of_environment()})
-        self.submit_command = shlex.join(["env", *(f"--unset={name}" for name in untold), "sbatch"])
+        hidden = {*of_this_job(), *secrets_of_environment()}
+        told = outside({name: value for name, value in os.environ.items() if name not in hidden})
+        untold = [f"--unset={name}" for name in sorted(os.environ) if name not in told]
+        other = [f"{name}={value}" for name, value in sorted(told.items()) if os.environ.get(name) != value]
+        self.submit_command = shlex.join(["env", *untold, *other, "sbatch"])
         self.refused = ""
         """Why SLURM has not taken it."""
 

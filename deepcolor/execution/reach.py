@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Self
 
 from deepcolor.errors import UserError
 from deepcolor.plainfile import read_plain
+from deepcolor.waiting import repeated
 
 if TYPE_CHECKING:
     from distributed import Client, Security
@@ -21,6 +22,8 @@ _ADDRESS = re.compile(
 )
 _MOST_BYTES = 2**20
 _ANSWER_WITHIN_S, _CONNECT_S = 10.0, 60
+_START_WITHIN_S = 10.0
+"""A scheduler that was started a moment ago, in the line before, is waited for."""
 _START_ONE = "Start it (dask scheduler), or check the address and the firewall."
 _CERTIFICATES = "--cluster-ca, --cluster-cert and --cluster-key"
 
@@ -124,7 +127,7 @@ class Cluster:
         """
         context = self.security().get_connection_args("client").get("ssl_context") if self.encrypted else None
         try:
-            with socket.create_connection(self.place, timeout=_ANSWER_WITHIN_S) as plain:
+            with self._called() as plain:
                 if context is None:
                     self._hear(plain)
                     return
@@ -142,6 +145,14 @@ class Cluster:
                 f"--cluster: a scheduler must answer at {self.address}; got {_words(error)}. {_START_ONE}"
             ) from error
 
+    def _called(self) -> socket.socket:
+        return repeated(
+            lambda: socket.create_connection(self.place, timeout=_ANSWER_WITHIN_S),
+            until=f"a scheduler at {self.address}",
+            on=ConnectionRefusedError,
+            timeout_s=_START_WITHIN_S,
+        )
+
     def _hear(self, connection: socket.socket) -> None:
         # A scheduler begins to speak by itself, as soon as it knows who has called.
         try:
@@ -157,7 +168,13 @@ class Cluster:
 
 def _address_in(file: Path) -> str:
     try:
-        return str(json.loads(read_plain(file, most_bytes=_MOST_BYTES))["address"])
+        written = repeated(
+            lambda: json.loads(read_plain(file, most_bytes=_MOST_BYTES)),
+            until=f"a scheduler to write {file}",
+            on=(FileNotFoundError, json.JSONDecodeError),
+            timeout_s=_START_WITHIN_S if file.parent.is_dir() else 0,
+        )
+        return str(written["address"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(
             f"--cluster: a scheduler file must be what `dask scheduler --scheduler-file` writes; got {_words(error)} "

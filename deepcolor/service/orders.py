@@ -14,7 +14,7 @@ from deepcolor.app.how import Cluster
 from deepcolor.app.supply import Slots
 from deepcolor.atomic import process_place
 from deepcolor.errors import ExecutorError
-from deepcolor.scratch import started
+from deepcolor.scratch import outside, started
 from deepcolor.service.record import Process
 
 
@@ -107,6 +107,7 @@ def _launch(content: bytes, log: Path) -> Child:
             stdout=said,
             stderr=said,
             cwd=os.sep,
+            env=outside(os.environ),  # It may outlive the service.
             # A group of its own: Ctrl-C in the service's terminal comes to the service alone.
             start_new_session=True,
         )

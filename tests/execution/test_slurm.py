@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from deepcolor import scratch
 from deepcolor.app.how import How, cluster_at
 from deepcolor.errors import UserError
 from deepcolor.execution import site as slurm_site
@@ -128,10 +129,11 @@ def test_jobs_that_never_work_end_the_sweep(
 def test_secrets_and_the_driver_s_own_job_are_not_passed_on(
     slurm: Slurm, start: Callable[..., SlurmExecutor], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A job gets neither the passwords of its driver's environment nor what that says of the driver's own job; and all
-    that a profile asks for stands in its script.
+    """A job gets neither the passwords of its driver's environment nor what that says of the driver's own job, nor the
+    driver's own folder for temporary files; and all that a profile asks for stands in its script.
     """
     monkeypatch.setenv("PGPASSWORD", "correct-horse")
+    monkeypatch.setitem(scratch._before, "TMPDIR", "/before")
     monkeypatch.setenv("SLURM_NTASKS", "17")
     wrote = tmp_path / "environment"
     executor = start(
@@ -143,6 +145,7 @@ def test_secrets_and_the_driver_s_own_job_are_not_passed_on(
     environment = dict(line.partition("=")[::2] for line in wrote.read_text().splitlines())
     assert "PGPASSWORD" not in environment
     assert environment["SLURM_NTASKS"] == "1"
+    assert environment["TMPDIR"] == "/before"
     (job,) = living(slurm)
     script = slurm.script(job)
     for line in ("#SBATCH --mem=100M", "#SBATCH --cpus-per-task=2", "#SBATCH --comment=here", "#SBATCH --no-requeue"):
