@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -41,6 +42,9 @@ _ENVIRONMENT = {
 }
 _TALKATIVE = ("alembic", "mlflow.store.db.utils", "urllib3.connectionpool", "sqlalchemy.pool")
 """Loggers that print migrations, tracebacks and retries for what deepcolor reports in one line."""
+_TRIED = re.compile(r"url: (?P<url>\S+) \(Caused by (?P<cause>.*)")
+_NOT_KEPT = ("500 error", "Connection reset", "Broken pipe", "Remote end closed")
+"""What is heard of a server that takes a file and cannot store it."""
 _REFUSED = {
     401: "401: it does not know this user and password (MLFLOW_TRACKING_USERNAME, MLFLOW_TRACKING_PASSWORD)",
     403: "403: this user may not do that, or the server was not told the name that it is called by (--allowed-hosts)",
@@ -269,9 +273,11 @@ def first_line(error: BaseException) -> str:
     # SQLAlchemy may put a note about itself before what the database said.
     lines = text.splitlines()
     line = next((line for line in lines if not line.startswith("(raised as a result of")), lines[0])
-    if "Caused by" in line:
+    if (tried := _TRIED.search(line)) is not None:
         # urllib3 wraps "Connection refused" into three lines of what was tried.
-        line = line.rsplit(": ", 1)[-1].strip("()'\" ")
+        line = re.split(r": |'", tried["cause"].rstrip("()'\" "))[-1]
+        if "/mlflow-artifacts/" in tried["url"] and any(each in line for each in _NOT_KEPT):
+            line = f"{line}, to {tried['url'].rpartition('/')[2]}; the server's log says why: its disk may be full"
     return line if len(line) <= 200 else f"{line[:199]}…"
 
 
