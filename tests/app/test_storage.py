@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import optuna
 import pytest
 
 from deepcolor.app.gc import collect_garbage
@@ -146,3 +147,20 @@ def test_a_database_of_an_earlier_optuna_is_upgraded(workspace: Workspace, postg
         assert (done.before, done.backup is not None) == ("v3.0.0.d", not place.on_server)
         assert shown(place, "first")
         assert upgrade_storage(place).before == done.now
+
+
+def test_studies_of_other_programs_are_left_alone(workspace: Workspace, capfd: pytest.CaptureFixture[str]) -> None:
+    """Where others keep studies of Optuna in the same database, ours are listed and kept as before, and a sweep whose
+    name is taken by one of theirs is refused; one of ours whose creation was interrupted is created again.
+    """
+    storage = StudyStorage(workspace)
+    theirs = optuna.create_study(storage=storage._storage, study_name="theirs", direction="maximize")
+    theirs.optimize(lambda trial: trial.suggest_float("lr", 0, 1), n_trials=1)
+    optuna.create_study(storage=storage._storage, study_name="interrupted")
+    assert storage.names() == ["first", "second"]
+    assert collect_garbage(workspace, workspace.mlflow_uri, keep=1, removing=True)
+    with owned(workspace, "theirs"), pytest.raises(StudyError, match="'theirs' was not created by deepcolor"):
+        storage.open(sweep_named("theirs"), lambda: sweep_named("theirs"))
+    assert (len(theirs.trials), theirs.user_attrs) == (1, {})
+    fill(workspace, "interrupted")
+    assert StudyStorage(workspace).names() == ["first", "second", "interrupted"]

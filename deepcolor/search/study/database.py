@@ -158,6 +158,8 @@ def upgrade(database: Database, *, file: Path | None) -> tuple[str, str, Path | 
         backup = file.with_name(f"{file.name}.{before}")
         with closing(sqlite3.connect(file)) as old, closing(sqlite3.connect(backup)) as new:
             old.backup(new)
+    # Without a handler Optuna's migration sets up logging anew, and talks.
+    logging.getLogger().addHandler(logging.NullHandler())
     storage.upgrade()
     return before, now, backup
 

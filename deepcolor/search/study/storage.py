@@ -105,11 +105,15 @@ class StudyStorage:
         return self._database.exists()
 
     def names(self) -> list[str]:
-        """Names of all studies, in order of creation; none if the workspace has no database yet."""
+        """Names of all studies, in order of creation; none if the workspace has no database yet.
+
+        Not among them are those of other programs that keep theirs in the same database, and one whose creation was
+        interrupted.
+        """
         if not self.exists():
             return []
-        names = (summary.study_name for summary in self._storage.get_all_studies())
-        return [name for name in names if not name.endswith(COPY_SUFFIX)]
+        own = (study.study_name for study in self._storage.get_all_studies() if _RESOLVED in study.user_attrs)
+        return [name for name in own if not name.endswith(COPY_SUFFIX)]
 
     def load(self, name: str) -> StoredStudy:
         """Open a study to read it.
@@ -181,6 +185,7 @@ class StudyStorage:
                 if changes:
                     self._extend(study, sweep)
                 return
+            study.refuse_foreign()
         resolved = self.with_first(resolve().settled())
         ways = [objective.direction for objective in sweep.objectives]
         new = optuna.create_study(study_name=sweep.study, storage=self._storage, directions=ways, load_if_exists=True)
@@ -320,10 +325,7 @@ class StoredStudy:
     def _stored(self) -> Stored[Sweep]:
         attrs = self._study.user_attrs
         if _RESOLVED not in attrs:
-            raise StudyError(
-                f"study: {self.name!r} was not created by deepcolor, or its creation was interrupted. "
-                "Choose another name."
-            )
+            raise self._foreign()
         try:
             return read_stored(Sweep, attrs[_RESOLVED])
         except ValidationError as error:
@@ -333,6 +335,16 @@ class StoredStudy:
                 f"study: {self.name!r} holds a sweep that this version of deepcolor cannot read; {key or 'sweep'}: "
                 f"{first['msg']}. Use the version that made it."
             ) from error
+
+    def refuse_foreign(self) -> None:
+        """Raise StudyError if another program has made the study; an unfinished one of ours is empty."""
+        if self._study.user_attrs.keys() - {_STARTED, _RESOLVED} or self._study.trials:
+            raise self._foreign()
+
+    def _foreign(self) -> StudyError:
+        return StudyError(
+            f"study: {self.name!r} was not created by deepcolor, or its creation was interrupted. Choose another name."
+        )
 
     def refuse_unknown(self) -> None:
         """Raise StudyError if the study's sweep sets keys that this version does not know: it would train wrongly."""
