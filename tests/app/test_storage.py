@@ -158,7 +158,7 @@ def test_studies_of_other_programs_are_left_alone(workspace: Workspace, capfd: p
     theirs.optimize(lambda trial: trial.suggest_float("lr", 0, 1), n_trials=1)
     optuna.create_study(storage=storage._storage, study_name="interrupted")
     assert storage.names() == ["first", "second"]
-    assert collect_garbage(workspace, workspace.mlflow_uri, keep=1, removing=True)
+    collect_garbage(workspace, workspace.mlflow_uri, keep=1, removing=True)
     with owned(workspace, "theirs"), pytest.raises(StudyError, match="'theirs' was not created by deepcolor"):
         storage.open(sweep_named("theirs"), lambda: sweep_named("theirs"))
     assert (len(theirs.trials), theirs.user_attrs) == (1, {})
