@@ -65,6 +65,8 @@ VERSION_PREFIX = "deepcolor.version."
 """Package versions: `deepcolor.version.torch` and so on."""
 EPOCHS = "deepcolor.epochs"
 """How many epochs are stored, counted from the first one without a gap; written after them."""
+PICTURES = "deepcolor.pictures"
+"""The epochs whose pictures are stored, each under a key of its own: `10, 20, 50`; written after them."""
 OLD_EPOCHS = "deepcolor.stored_epochs"
 """The last epoch stored, as early releases wrote it: there could be gaps before it."""
 STORED_DIGEST = "deepcolor.stored_digest"
@@ -101,6 +103,9 @@ OLD_BEST_VALUE = "summary/best_value"
 
 CHECKPOINT_FOLDER = "checkpoint"
 IMAGE_KEY = "samples"
+"""Of the contact sheets, in the image grid."""
+PICTURE_PREFIX = "pictures/"
+"""Begins the key of one picture of the contact sheet; it is followed by its number, counted from 1."""
 REPORT_FOLDER = "report"
 SWEEP_FILE = "sweep.yaml"
 REGISTERED_AS = "deepcolor.registered_as"
@@ -298,16 +303,23 @@ def study_link(base_url: str, *, experiment_id: str, study_id: str, has_view: bo
     return f"{base_url.rstrip('/')}/#/experiments/{experiment_id}/runs?{urlencode(query, quote_via=quote)}"
 
 
-def image_files(*, step: int, time_ms: int, unique: str) -> tuple[str, str]:
+def image_files(key: str, *, step: int, time_ms: int, unique: str, suffix: str) -> tuple[str, str]:
     """Name the two artifacts that MLflow's image grid reads: the picture and its thumbnail.
 
     Args:
+        key: What the grid shows side by side: the pictures of one key.
         step: The epoch.
         time_ms: Unix time in milliseconds.
         unique: A UUID; the same one for the same picture, so that storing it again replaces it.
+        suffix: Of the picture's file: `.png` or `.webp`.
     """
-    stem = f"images/{IMAGE_KEY}+step+{step}+timestamp+{time_ms}+{unique}"
-    return f"{stem}.png", f"{stem}+compressed.webp"
+    stem = f"images/{key.replace('/', '~')}+step+{step}+timestamp+{time_ms}+{unique}"
+    return f"{stem}{suffix}", f"{stem}+compressed.webp"
+
+
+def picture_epochs(tags: Mapping[str, str]) -> set[int]:
+    """Return the epochs whose pictures a run holds, by its tags."""
+    return {int(epoch) for epoch in tags.get(PICTURES, "").split(", ") if epoch.isdecimal()}
 
 
 def _column(group: str, name: str) -> str:

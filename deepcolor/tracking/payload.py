@@ -35,12 +35,15 @@ class Point(NamedTuple):
 def record_digest(record: TrialRecord | StudyRecord) -> str:
     """32 hex digits that change whenever anything that a run shows changes."""
     # What came later is left out while there is nothing of it: runs of earlier releases are not stored again for it.
+    # What of its pictures is stored, a run's tag says.
     content = {name: each for name, each in _plain(record).items() if each or name not in _LATER}
+    content = {name: each for name, each in content.items() if name not in _PICTURES}
     text = json.dumps(content, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 _LATER = {"breaks", "front", "judged"}
+_PICTURES = {"rungs", "pictures"}
 
 
 def trial_params(setting: Setting, searched: Mapping[str, ParamValue] = MappingProxyType({})) -> dict[str, str]:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Literal, Self
 
 from deepcolor.config.aims import figures_needed
 from deepcolor.tracking import layout, payload, store
-from deepcolor.tracking.artifacts import SAMPLES, folder_state, stage_result, stage_samples, staged
+from deepcolor.tracking.artifacts import folder_state, stage_result, staged
 from deepcolor.tracking.epochs import StoredEpochs
+from deepcolor.tracking.pictures import picture_tags, sheets_of, unseen
 from deepcolor.tracking.records import Provenance, StudyRecord, TrialRecord
 
 if TYPE_CHECKING:
@@ -149,9 +150,8 @@ class StudyRuns:
         tags[layout.PARENT_RUN] = self._parent_run(None, started_ms=record.started_ms).run_id
         epochs.add(points)
         tags[layout.EPOCHS] = str(epochs.count)
+        tags |= self._store_files(known, record, is_new=record.state != "running" and known.digest != digest)
         if record.state != "running":
-            if known.digest != digest and self._store_result(known.run_id, record):
-                tags[layout.LOGGED_IMAGES] = "True"
             points += self._figures(known, payload.final_points(record))
             tags[layout.STORED_DIGEST] = digest
             epochs.settle(record)
@@ -172,7 +172,9 @@ class StudyRuns:
             return False
         epochs = self._epochs(known)
         said = known.tags.get(layout.EPOCHS) == str(epochs.count)
-        return said and not epochs.missing(record) and not self._is_false(known, record)
+        if not said or epochs.missing(record) or self._is_false(known, record):
+            return False
+        return not unseen(record, known.tags)
 
     def _is_false(self, known: _Known, record: TrialRecord) -> bool:
         """Whether another run must replace it; a run that a registered version refers to is left as it is."""
@@ -299,16 +301,22 @@ class StudyRuns:
             self._client.set_terminated(known.run_id, status, end_time=ended_ms)
         known.status = status
 
-    def _store_result(self, run_id: str, record: TrialRecord) -> bool:
-        """Store the trial's files; return whether there was a contact sheet among them."""
-        if record.result is None or not record.result.is_dir():
-            return False
-        step = record.history[-1].epoch if record.history else 0
-        with staged() as folder:
-            stage_result(record.result, folder)
-            stage_samples(record.result, folder, step=step, time_ms=record.ended_ms or 0, run_id=run_id)
-            self._client.log_artifacts(run_id, str(folder))
-        return (record.result / SAMPLES).exists()
+    def _store_files(self, known: _Known, record: TrialRecord, *, is_new: bool) -> dict[str, str]:
+        """Store the trial's files, all of them if they are new, and else pictures that its run lacks.
+
+        Returns:
+            Tags that say which pictures there are.
+        """
+        result = record.result if is_new and record.result is not None and record.result.is_dir() else None
+        sheets = sheets_of(record) if is_new else unseen(record, known.tags)
+        if result is not None or sheets:
+            with staged() as folder:
+                if result is not None:
+                    stage_result(result, folder)
+                for sheet in sheets:
+                    sheet.stage(folder, run_id=known.run_id, pictures=record.pictures)
+                self._client.log_artifacts(known.run_id, str(folder))
+        return picture_tags(record, sheets, before={} if is_new else known.tags)
 
     def _store_report(self, run_id: str, record: StudyRecord) -> None:
         with staged() as folder:
