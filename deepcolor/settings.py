@@ -26,7 +26,7 @@ STORAGE_VARIABLE = "DEEPCOLOR_STORAGE"
 Journal = Literal["auto", "wal", "delete"]
 JOURNALS: tuple[Journal, ...] = get_args(Journal)
 _MOST_BYTES = 2**20
-_MOST_PICTURES = 8
+MOST_PICTURES = 8
 
 
 @dataclass(frozen=True)
@@ -112,8 +112,8 @@ def _rule(key: str, value: Any) -> str:
         fine = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 86_400
         return "" if fine else "must be seconds, 0 to 86400; got {got}"
     if key == "mlflow_pictures":
-        fine = isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MOST_PICTURES
-        return "" if fine else f"must be a number of pictures, 0 to {_MOST_PICTURES}; got {{got}}"
+        fine = isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MOST_PICTURES
+        return "" if fine else f"must be a number of pictures, 0 to {MOST_PICTURES}; got {{got}}"
     if key == "sqlite_journal":
         return "" if value in JOURNALS else f"must be one of {', '.join(JOURNALS)}; got {{got}}"
     if key == "service":

@@ -39,7 +39,8 @@ def ui(
 ) -> None:
     """Serve MLflow's pages on the workspace, and print the links to its studies; Ctrl-C ends it.
 
-    The link to a study opens its trials as one sorted table. With a server as --tracking-uri, only links are printed.
+    The link to a study opens its trials as one sorted table. Of a single study there are two more: the charts of its
+    best trials, and its trainings under other seeds. With a server as --tracking-uri, only links are printed.
 
     [bold]Examples[/bold]
 
@@ -67,10 +68,16 @@ def ui(
 
 def _print_links(pages: Pages) -> None:
     links = pages.studies
+    if len(links) == 1:
+        # One study: all that is prepared of it.
+        (name,) = links
+        also = {"charts": pages.charts.get(name), "other seeds": pages.confirmations.get(name)}
+        links = {name: links[name], **{what: link for what, link in also.items() if link}}
     width = max((len(name) for name in links), default=0)
     lines = [f"{name:<{width}}  {link}" for name, link in links.items()] or [f"{pages.url} (no studies yet)"]
     if console.settings.json:
-        console.result("", {"url": pages.url, "studies": links})
+        said = {"studies": pages.studies, "charts": pages.charts, "confirmations": pages.confirmations}
+        console.result("", {"url": pages.url, **said})
     else:
         # Not through the console: a link must not be wrapped at the edge of the terminal.
         sys.stdout.write(fit_to_print("\n".join(lines)) + "\n")

@@ -14,12 +14,15 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel
 
+from deepcolor.config.aims import figures_needed
 from deepcolor.config.schema import Choices, Dimension, ParamValue, Setting, Sweep
 from deepcolor.counting import counted
 from deepcolor.printable import as_unicode
+from deepcolor.settings import MOST_PICTURES
 from deepcolor.stages.sections import DataSection
-from deepcolor.tracking import layout
+from deepcolor.tracking import layout, views
 from deepcolor.tracking.records import Provenance, StudyRecord, TrialRecord
+from deepcolor.tracking.views import Around, StudyViews
 from deepcolor.training.trajectory import EpochMetrics
 
 
@@ -143,8 +146,10 @@ def trial_state_tags(record: TrialRecord) -> dict[str, str]:
     return tags
 
 
-def study_tags(record: StudyRecord) -> dict[str, str]:
-    """Return the tags of a study's parent run."""
+def study_tags(record: StudyRecord, around: Around | None = None) -> dict[str, str]:
+    """Return the tags of a study's parent run; its description has links and pictures where it is known what there is
+    around it.
+    """
     tags = study_identity(record.sweep.study, record.study_id, record.sweep.label) | _provenance_tags(record.provenance)
     tags |= (
         search_tags(record.sweep)
@@ -152,7 +157,7 @@ def study_tags(record: StudyRecord) -> dict[str, str]:
         | {
             layout.STATE: record.state,
             layout.COMMAND: _cut(record.command),
-            layout.NOTE: _cut(study_note(record)),
+            layout.NOTE: _cut(study_note(record, around)),
         }
     )
     if record.best_trial is not None:
@@ -232,10 +237,36 @@ def study_figures(record: StudyRecord) -> list[Point]:
     ]
 
 
-def study_note(record: StudyRecord) -> str:
-    """Write the parent run's description in Markdown: what it is about, the best setting, how to run it again."""
+def study_views(record: StudyRecord) -> StudyViews:
+    """Return what MLflow's pages are to offer of a study."""
+    sweep, stage = record.sweep, record.sweep.stage_class
+    final = list(sweep.final_metrics)
+    judged = [f"{layout.CHOSEN_PREFIX}{name}" for name in figures_needed(sweep.search) if name not in final]
+    readable, objective = readable_columns(sweep), sweep.search.objectives[0]
+    said = [name.removeprefix(layout.CHOSEN_PREFIX) for name in readable]
+    return StudyViews(
+        study=sweep.study,
+        study_id=record.study_id,
+        created_ms=record.started_ms,
+        searched=sweep.search_names,
+        final=(*judged, *final),
+        beside=readable,
+        curves=tuple(dict.fromkeys((*said, objective))),
+        pictures=tuple(f"{layout.PICTURE_PREFIX}{number}" for number in range(1, MOST_PICTURES + 1) if stage.pictures),
+        epochs=sweep.most_epochs,
+        maximized=sweep.objective.maximized,
+        confirmed=sweep.search.confirm is not None,
+    )
+
+
+def study_note(record: StudyRecord, around: Around | None = None) -> str:
+    """Write the parent run's description in Markdown: its pictures, what it is about, the best setting, how to run it
+    again.
+    """
     sweep = record.sweep
     lines = [f"## {sweep.study}", ""]
+    if around is not None:
+        lines += _pages(record, around)
     if sweep.description:
         lines += [sweep.description.strip(), ""]
     data = f", data set **{sweep.data.title}**" if sweep.data.title else ""
@@ -258,6 +289,40 @@ def study_note(record: StudyRecord) -> str:
         lines += [f"| {_figure_name(name)} | {value:g} |" for name, value in record.summary.items() if value]
         lines += [""]
     return "\n".join([*lines, "Run it again:", "", "```", record.command, "```"])
+
+
+_FIGURES = {
+    "optimization_history.png": "The best value over the trials",
+    "front.png": "The front of the objectives",
+    "importances.png": "How much each parameter matters",
+    "slices.png": "The value over each parameter",
+    "confirmation.png": "The best settings under other seeds",
+}
+"""Pictures of a report that a description begins with, and what they show."""
+
+
+def _pages(record: StudyRecord, around: Around) -> list[str]:
+    """Links to the study's pages and best trials, and the pictures of its report."""
+    place = {"experiment_id": around.experiment_id, "study_id": record.study_id}
+    links = {
+        "best first": views.study_link("", **place),
+        f"charts of the best {views.BEST_RUNS}": views.charts_link("", **place),
+        **({"under other seeds": views.confirmation_link("", **place)} if record.sweep.search.confirm else {}),
+    }
+    named = {record.best_trial: "best", record.confirmed_trial: "winner"}
+    for number, what in named.items():
+        if number is not None and number in around.trials:
+            run = views.run_link("", experiment_id=around.experiment_id, run_id=around.trials[number])
+            links[f"{what}: trial {number}"] = run
+    shown = [
+        (views.artifact_url(around.run_id, f"{layout.REPORT_FOLDER}/{name}"), what)
+        for name, what in _FIGURES.items()
+        if name in around.figures
+    ]
+    lines = [" · ".join(f"[{what}]({link})" for what, link in links.items()), ""]
+    return lines + (
+        [" ".join(f'<img src="{url}" alt="{what}" width="420">' for url, what in shown), ""] if shown else []
+    )
 
 
 def _figure_name(name: str) -> str:
