@@ -24,6 +24,8 @@ class Pages:
     url: str
     studies: Mapping[str, str]
     """For each study a link that opens its trials as one sorted table."""
+    about: Mapping[str, str]
+    """For each study a link to its own page, with the pictures of its report."""
     charts: Mapping[str, str]
     """For each study with such a view a link to the charts of its best trials."""
     confirmations: Mapping[str, str]
@@ -72,6 +74,7 @@ def find_pages(
 
 class _Links(NamedTuple):
     studies: dict[str, str]
+    about: dict[str, str]
     charts: dict[str, str]
     confirmations: dict[str, str]
 
@@ -91,6 +94,7 @@ def _links(tracking_uri: str, *, url: str, study: str | None) -> _Links:
     chosen = found if study is None else {study: found[study]}
     return _Links(
         {name: each.link(url) for name, each in chosen.items()},
+        {name: each.about(url) for name, each in chosen.items()},
         {name: link for name, each in chosen.items() if (link := each.charts(url))},
         {name: link for name, each in chosen.items() if (link := each.confirmation(url))},
     )

@@ -253,10 +253,17 @@ def study_views(record: StudyRecord) -> StudyViews:
         beside=readable,
         curves=tuple(dict.fromkeys((*said, objective))),
         pictures=tuple(f"{layout.PICTURE_PREFIX}{number}" for number in range(1, MOST_PICTURES + 1) if stage.pictures),
-        epochs=sweep.most_epochs,
+        shown_epoch=_first_pictures(sweep),
         maximized=sweep.objective.maximized,
         confirmed=sweep.search.confirm is not None,
     )
+
+
+def _first_pictures(sweep: Sweep) -> int:
+    """The first epoch of which trials have pictures: their first rung, or the end of the shortest."""
+    pruner, most_epochs = sweep.search.pruner, sweep.most_epochs
+    ends = [int(value) for value in sweep.values_of("epochs") if isinstance(value, int | float)]
+    return min(ends) if pruner.name == "none" else min(*ends, most_epochs, pruner.first_rung(most_epochs=most_epochs))
 
 
 def study_note(record: StudyRecord, around: Around | None = None) -> str:
@@ -314,15 +321,11 @@ def _pages(record: StudyRecord, around: Around) -> list[str]:
         if number is not None and number in around.trials:
             run = views.run_link("", experiment_id=around.experiment_id, run_id=around.trials[number])
             links[f"{what}: trial {number}"] = run
-    shown = [
-        (views.artifact_url(around.run_id, f"{layout.REPORT_FOLDER}/{name}"), what)
-        for name, what in _FIGURES.items()
-        if name in around.figures
-    ]
     lines = [" · ".join(f"[{what}]({link})" for what, link in links.items()), ""]
-    return lines + (
-        [" ".join(f'<img src="{url}" alt="{what}" width="420">' for url, what in shown), ""] if shown else []
-    )
+    for name, what in _FIGURES.items():
+        if name in around.figures:
+            lines += [f"![{what}]({views.artifact_url(around.run_id, f'{layout.REPORT_FOLDER}/{name}')})", ""]
+    return lines
 
 
 def _figure_name(name: str) -> str:

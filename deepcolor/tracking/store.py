@@ -233,14 +233,20 @@ class TrackedStudy:
     experiment_id: str
     study_id: str
     has_view: bool
-    has_confirmation: bool = False
+    has_confirmation: bool
     """Whether there is a view of its trainings under other seeds."""
+    run_id: str
+    """Of its own run."""
 
     def link(self, base_url: str) -> str:
         """Return the link that opens MLflow's UI on the study's trials, best first."""
         return views.study_link(
             base_url, experiment_id=self.experiment_id, study_id=self.study_id, has_view=self.has_view
         )
+
+    def about(self, base_url: str) -> str:
+        """Return the link that opens the page of its own run."""
+        return views.run_link(base_url, experiment_id=self.experiment_id, run_id=self.run_id)
 
     def charts(self, base_url: str) -> str | None:
         """Return the link that opens the charts of its best trials; None where no view of it is saved."""
@@ -269,7 +275,7 @@ def tracked_studies(tracking_uri: str) -> list[TrackedStudy]:
                 name, study_id = run.data.tags[layout.STUDY], run.data.tags[layout.STUDY_ID]
                 keys = (views.best_key(study_id), views.confirmation_key(study_id))
                 saved = [views.view_tag(key) in experiment.tags for key in keys]
-                found.append(TrackedStudy(name, stage, experiment.experiment_id, study_id, *saved))
+                found.append(TrackedStudy(name, stage, experiment.experiment_id, study_id, *saved, run.info.run_id))
     return found
 
 

@@ -67,8 +67,8 @@ class StudyViews:
     """Metrics of the epochs that are drawn."""
     pictures: Sequence[str] = ()
     """Keys of the image grid."""
-    epochs: int = 0
-    """Of the longest trial: where the image grid begins."""
+    shown_epoch: int = 0
+    """The epoch at which the image grid begins: the first one of which there are pictures, as all trials have them."""
     maximized: bool = False
     """Whether a larger value is better."""
     confirmed: bool = False
@@ -135,8 +135,10 @@ class StudyViews:
         for name in self.searched:
             axes = {"xaxis": {"key": name, "type": "PARAM"}, "yaxis": {"key": result, "type": "METRIC"}}
             cards.append({"type": "SCATTER", "metricSectionId": best, **axes})
-        if self.pictures:
-            shown = {"imageKeys": list(self.pictures), "step": self.epochs}
+        for key in self.pictures:
+            # One card each: a card of several keys is a table that only fits the full screen. And without the params,
+            # which would all stand above each picture.
+            shown = {"imageKeys": [key], "step": self.shown_epoch, "showRunParams": False}
             cards.append({"type": "IMAGE", "metricSectionId": pictures, **shown})
         common = {"runsCountToCompare": BEST_RUNS, "deleted": False, "isGenerated": False}
         names = {best: f"Best {BEST_RUNS}", **({pictures: "What they make of the pictures"} if self.pictures else {})}

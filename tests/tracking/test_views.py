@@ -25,7 +25,7 @@ GRID = views.StudyViews(
     beside=("chosen/val/rmse_ab",),
     curves=("val/rmse_ab", "val/mse"),
     pictures=("pictures/1", "pictures/2"),
-    epochs=9,
+    shown_epoch=9,
     confirmed=True,
 )
 
