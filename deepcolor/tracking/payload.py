@@ -310,16 +310,18 @@ _FIGURES = {
 
 def _pages(record: StudyRecord, around: Around) -> list[str]:
     """Links to the study's pages and best trials, and the pictures of its report."""
-    place = {"experiment_id": around.experiment_id, "study_id": record.study_id}
+    experiment, study_id = around.experiment_id, record.study_id
+    charts = f"charts of the best {views.BEST_RUNS}"
     links = {
-        "best first": views.study_link("", **place),
-        f"charts of the best {views.BEST_RUNS}": views.charts_link("", **place),
-        **({"under other seeds": views.confirmation_link("", **place)} if record.sweep.search.confirm else {}),
+        "best first": views.study_link("", experiment_id=experiment, study_id=study_id),
+        charts: views.charts_link("", experiment_id=experiment, study_id=study_id),
     }
+    if record.sweep.search.confirm is not None:
+        links["under other seeds"] = views.confirmation_link("", experiment_id=experiment, study_id=study_id)
     named = {record.best_trial: "best", record.confirmed_trial: "winner"}
     for number, what in named.items():
         if number is not None and number in around.trials:
-            run = views.run_link("", experiment_id=around.experiment_id, run_id=around.trials[number])
+            run = views.run_link("", experiment_id=experiment, run_id=around.trials[number])
             links[f"{what}: trial {number}"] = run
     lines = [" · ".join(f"[{what}]({link})" for what, link in links.items()), ""]
     for name, what in _FIGURES.items():

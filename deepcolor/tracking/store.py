@@ -273,9 +273,18 @@ def tracked_studies(tracking_uri: str) -> list[TrackedStudy]:
         for stage, experiment in experiments(client):
             for run in find_runs(client, experiment.experiment_id, layout.STUDIES_FILTER):
                 name, study_id = run.data.tags[layout.STUDY], run.data.tags[layout.STUDY_ID]
-                keys = (views.best_key(study_id), views.confirmation_key(study_id))
-                saved = [views.view_tag(key) in experiment.tags for key in keys]
-                found.append(TrackedStudy(name, stage, experiment.experiment_id, study_id, *saved, run.info.run_id))
+                best, confirmation = views.best_key(study_id), views.confirmation_key(study_id)
+                found.append(
+                    TrackedStudy(
+                        name,
+                        stage,
+                        experiment.experiment_id,
+                        study_id,
+                        has_view=views.view_tag(best) in experiment.tags,
+                        has_confirmation=views.view_tag(confirmation) in experiment.tags,
+                        run_id=run.info.run_id,
+                    )
+                )
     return found
 
 

@@ -14,9 +14,9 @@ from PIL import Image
 from deepcolor.app.ui import Pages, find_pages
 from deepcolor.coloring.samples import draw_sheet
 from deepcolor.coloring.sheet import INPUT, PREDICTION, TRUTH
-from deepcolor.config.schema import ConfirmConfig, PrunerConfig, SearchConfig
+from deepcolor.config.schema import ConfirmConfig, ParamValue, PrunerConfig, SearchConfig
 from deepcolor.tracking.rebuild import rebuild
-from deepcolor.tracking.records import TrialRecord
+from deepcolor.tracking.records import StudyRecord, TrialRecord
 from deepcolor.workspace import Workspace
 from tests.app.test_ui import free_port
 from tests.browsing import chromium
@@ -57,7 +57,7 @@ def trials(folder: Path) -> Iterator[TrialRecord]:
         metrics = {"psnr_db": 21.5, "best_epoch": float(epochs)}
         record = dataclasses.replace(record, result=result, rungs=rungs, metrics=metrics)
         if number >= 4:
-            params = {"confirms": 0, "seed": number, "lr": 1e-3, "feature_maps": 3}
+            params: dict[str, ParamValue] = {"confirms": 0, "seed": number, "lr": 1e-3, "feature_maps": 3}
             record = dataclasses.replace(record, confirms=(0, number), params=params)
         yield record
 
@@ -71,7 +71,7 @@ def pages(mlflow_template: Path, tmp_path_factory: pytest.TempPathFactory) -> It
     for name in ("optimization_history.png", "slices.png"):
         Image.new("RGB", (320, 200), (200, 90, 30)).save(report / name)
     study = study_record(SWEEP, state="complete", best=((0, T0_MS + 1, 5e-3),), best_trial=0, report=report)
-    records = [study, *trials(root / "store")]
+    records: list[StudyRecord | TrialRecord] = [study, *trials(root / "store")]
     rebuild(records, tracking_uri=uri, artifact_root=root / "mlruns" / "artifacts")
     found = find_pages(Workspace.at(root), uri, port=free_port())
     assert found.server is not None
