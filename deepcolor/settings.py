@@ -4,6 +4,7 @@
     tracking_uri: https://mlflow.example.org
     sqlite_journal: auto
     storage_wait_s: 120
+    mlflow_pictures: 8
 
 An option comes before a variable of the environment, and that before this file.
 """
@@ -25,6 +26,7 @@ STORAGE_VARIABLE = "DEEPCOLOR_STORAGE"
 Journal = Literal["auto", "wal", "delete"]
 JOURNALS: tuple[Journal, ...] = get_args(Journal)
 _MOST_BYTES = 2**20
+MOST_PICTURES = 8
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,10 @@ class Settings:
     """Whether SQLite keeps a write-ahead log; `auto`: not on a network file system, where it does not work."""
     storage_wait_s: float = 120.0
     """How long a driver waits for a database server that has gone away, before it ends."""
+    mlflow_pictures: int = 8
+    """How many of the validation pictures that all trials draw MLflow shows each under a key of its own, as they come
+    out at rungs and at the end: 0 to 8; 0: none of them, and nothing is drawn at rungs.
+    """
     service: Mapping[str, Any] = field(default_factory=dict)
     """Keys and values for `deepcolor service`, which checks them (`service.options`)."""
 
@@ -105,6 +111,9 @@ def _rule(key: str, value: Any) -> str:
     if key == "storage_wait_s":
         fine = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 86_400
         return "" if fine else "must be seconds, 0 to 86400; got {got}"
+    if key == "mlflow_pictures":
+        fine = isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MOST_PICTURES
+        return "" if fine else f"must be a number of pictures, 0 to {MOST_PICTURES}; got {{got}}"
     if key == "sqlite_journal":
         return "" if value in JOURNALS else f"must be one of {', '.join(JOURNALS)}; got {{got}}"
     if key == "service":

@@ -137,6 +137,7 @@ def _drive(
             command=start.command,
             store=workspace.trajectories,
             report=report.folder,
+            pictures=workspace.settings.mlflow_pictures,
         )
         places = Places(
             store=workspace.trajectories,
@@ -144,6 +145,7 @@ def _drive(
             stop_file=folder / "stop",
             device=how.device,
             code=workspace.code,
+            samples=projection.pictures > 0,
             forms=data.forms,
         )
         steps.hide()

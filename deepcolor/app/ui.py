@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from deepcolor.app.reporter import SILENT, Reporter
 from deepcolor.errors import StudyError, WorkspaceError
@@ -24,6 +24,12 @@ class Pages:
     url: str
     studies: Mapping[str, str]
     """For each study a link that opens its trials as one sorted table."""
+    about: Mapping[str, str]
+    """For each study a link to its own page, with the pictures of its report."""
+    charts: Mapping[str, str]
+    """For each study with such a view a link to the charts of its best trials."""
+    confirmations: Mapping[str, str]
+    """For each study that was confirmed a link to its trainings under other seeds."""
     server: PagesServer | None
     """They are there while it runs; None where the store is a server itself."""
 
@@ -54,7 +60,7 @@ def find_pages(
     """
     if tracking_uri.startswith(("http://", "https://")):
         url = shown_uri(tracking_uri)
-        return Pages(url, _links(tracking_uri, url=url, study=study), server=None)
+        return Pages(url, *_links(tracking_uri, url=url, study=study), server=None)
     from deepcolor.app.ui_server import PagesServer
 
     _check_database(tracking_uri)
@@ -63,24 +69,35 @@ def find_pages(
     links = _links(tracking_uri, url=server.url, study=study)
     if exposed := server.exposed:
         reporter.warn(exposed)
-    return Pages(server.url, links, server)
+    return Pages(server.url, *links, server)
 
 
-def _links(tracking_uri: str, *, url: str, study: str | None) -> dict[str, str]:
-    """Return a link for each study, or for the one asked for; of several with one name, the newest."""
+class _Links(NamedTuple):
+    studies: dict[str, str]
+    about: dict[str, str]
+    charts: dict[str, str]
+    confirmations: dict[str, str]
+
+
+def _links(tracking_uri: str, *, url: str, study: str | None) -> _Links:
+    """Return the links for each study, or for the one asked for; of several with one name, the newest."""
     from deepcolor.tracking.store import tracked_studies
 
     found: dict[str, TrackedStudy] = {each.name: each for each in tracked_studies(tracking_uri)}
-    if study is None:
-        return {name: each.link(url) for name, each in found.items()}
-    if study not in found:
+    if study is not None and study not in found:
         near = get_close_matches(study, found, n=1, cutoff=0.5)
         known = ", ".join(found) or "none"
         raise StudyError(
             f"study: must be one that MLflow holds; got {study!r}, known: {known}. "
             + (f"Did you mean {near[0]}?" if near else "Run its sweep first.")
         )
-    return {study: found[study].link(url)}
+    chosen = found if study is None else {study: found[study]}
+    return _Links(
+        {name: each.link(url) for name, each in chosen.items()},
+        {name: each.about(url) for name, each in chosen.items()},
+        {name: link for name, each in chosen.items() if (link := each.charts(url))},
+        {name: link for name, each in chosen.items() if (link := each.confirmation(url))},
+    )
 
 
 def _check_database(tracking_uri: str) -> None:

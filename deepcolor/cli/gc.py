@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 _WHAT = {
     "checkpoints": "checkpoints of trainings that nothing needs; their histories stay",
     "results": "weights and pictures of the same trainings",
+    "samples": "their contact sheets from before their end",
     "unmentioned": "trainings that no study mentions",
     "artifacts": "artifacts of runs that MLflow does not hold",
     "temporary": "left-overs of processes that were killed over a day ago",

@@ -39,7 +39,8 @@ def ui(
 ) -> None:
     """Serve MLflow's pages on the workspace, and print the links to its studies; Ctrl-C ends it.
 
-    The link to a study opens its trials as one sorted table. With a server as --tracking-uri, only links are printed.
+    The link to a study opens its trials as one sorted table. Of a single study there are more: the charts of its best
+    trials, its trainings under other seeds, and its own page. With a server as --tracking-uri, only links are printed.
 
     [bold]Examples[/bold]
 
@@ -67,10 +68,17 @@ def ui(
 
 def _print_links(pages: Pages) -> None:
     links = pages.studies
+    if len(links) == 1:
+        # One study: all that is prepared of it.
+        (name,) = links
+        charts, confirmation = pages.charts.get(name), pages.confirmations.get(name)
+        also = {"charts": charts, "other seeds": confirmation, "about it": pages.about[name]}
+        links = {name: links[name], **{what: link for what, link in also.items() if link}}
     width = max((len(name) for name in links), default=0)
     lines = [f"{name:<{width}}  {link}" for name, link in links.items()] or [f"{pages.url} (no studies yet)"]
     if console.settings.json:
-        console.result("", {"url": pages.url, "studies": links})
+        said = {"charts": pages.charts, "confirmations": pages.confirmations, "about": pages.about}
+        console.result("", {"url": pages.url, "studies": pages.studies, **said})
     else:
         # Not through the console: a link must not be wrapped at the edge of the terminal.
         sys.stdout.write(fit_to_print("\n".join(lines)) + "\n")

@@ -26,7 +26,7 @@ from deepcolor.coloring.optimizer import (
 )
 from deepcolor.coloring.own_metrics import Metric, Sums, load_metrics
 from deepcolor.coloring.recording import Gradients, Work
-from deepcolor.coloring.samples import contact_sheet, extremes_sheet
+from deepcolor.coloring.samples import contact_sheet, extremes_sheet, webp
 from deepcolor.coloring.slices import sliced_epoch_s
 from deepcolor.config.sections import DataConfig, InitConfig, ModelConfig, TrainingConfig
 from deepcolor.data.cache.arrays import CachedData, Split
@@ -143,6 +143,10 @@ class NetworkSession(Session):
         }
         table = measured.by_category(data.val.names)
         return Result(figures, files if table is None else {**files, CATEGORIES_FILE: table})
+
+    def samples(self, weights: Arrays, *, label: str) -> bytes:
+        """Draw what these weights make of the pictures that every trial shows."""
+        return contact_sheet(self._built_from(weights), self.data.val, title=label, encoded=webp)
 
     def timed_epoch_s(self) -> float:
         """Measure a thin slice of an epoch, the same pictures and copies, fewer of them.

@@ -17,7 +17,7 @@ from deepcolor.search.study.storage import Outcome, Place, StoredStudy, StoredTr
 from deepcolor.tracking import layout
 from deepcolor.tracking.records import Provenance, State, StudyRecord, TrialRecord
 from deepcolor.training.early_stopping import view_of
-from deepcolor.training.trajectory import EpochMetrics
+from deepcolor.training.trajectory import EpochMetrics, TrajectoryPaths
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,8 @@ class Projection:
     """The command line that reproduces the study."""
     store: Path
     report: Path
+    pictures: int = 8
+    """See `TrialRecord.pictures`."""
 
     @property
     def sweep(self) -> Sweep:
@@ -58,14 +60,14 @@ class Projection:
         """
         if trial.place is None:
             raise ValueError(f"trial {trial.number} of {self.study.name} has no training")
-        outcome, end_epoch = trial.outcome, self._end_epoch(trial, history)
+        outcome, end_epoch, setting = trial.outcome, self._end_epoch(trial, history), trial.setting(self.sweep)
         return TrialRecord(
             study=self.study.name,
             study_id=self._study_id,
             number=trial.number,
             state=state or _STATES[trial.state],
             params={**_confirms(trial), **trial.params},
-            setting=trial.setting(self.sweep),
+            setting=setting,
             trajectory=trial.place.trajectory,
             started_ms=trial.started_ms,
             ended_ms=trial.ended_ms,
@@ -75,6 +77,8 @@ class Projection:
             value=trial.value,
             metrics=_measured(outcome) if outcome else {},
             result=self.store / outcome.result if outcome and outcome.result else None,
+            rungs=self._rungs(trial, trial.place, history[:end_epoch], patience=setting.patience),
+            pictures=self.pictures,
             error=trial.error,
             diverged=trial.diverged,
             parent_model=trial.place.parent,
@@ -85,6 +89,16 @@ class Projection:
             breaks=trial.breaks_text,
             front=front,
         )
+
+    def _rungs(
+        self, trial: StoredTrial, place: Place, history: Sequence[EpochMetrics], *, patience: int | None
+    ) -> tuple[tuple[int, Path], ...]:
+        """Where the contact sheets of the rungs are that a trial has reached."""
+        if not self.pictures:
+            return ()
+        paths, objective = TrajectoryPaths(self.store, place.trajectory), self.sweep.objective
+        views = [view_of(history, epochs=at, patience=patience, objective=objective) for at in sorted(trial.reached)]
+        return tuple((view.end_epoch, paths.sheet(view)) for view in views if view is not None)
 
     def _provenance_of(self, place: Place) -> Provenance:
         return replace(self.provenance, data_digest=place.data) if place.data else self.provenance

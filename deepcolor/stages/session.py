@@ -140,6 +140,18 @@ class Session(ABC):
         """
         return Result(metrics={})
 
+    def samples(self, weights: Arrays, *, label: str) -> bytes | None:  # noqa: ARG002  # for stages that draw them
+        """Draw what `finish` would leave as `samples.png`, but small and quickly: for a trial that is only compared
+        with others here, and goes on or ends without a result.
+
+        Args:
+            weights: As `weights` has returned them.
+            label: What they are, in a line.
+        Returns:
+            A WebP file; None: nothing is shown before a trial's end.
+        """
+        return None
+
     def timed_epoch_s(self) -> float | None:
         """Return the seconds of a whole epoch from less than one, for `deepcolor plan`; None: it has to train one."""
         return None

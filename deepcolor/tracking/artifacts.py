@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import re
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,9 +12,7 @@ from deepcolor.scratch import temporary_folder
 from deepcolor.sqlite import sqlite_file
 from deepcolor.tracking import layout, store
 
-SAMPLES = "samples.png"
 _CHECKPOINT_FILES = ("model.safetensors", "model.json", "code")
-_THUMBNAIL_PX = 256
 _RUN_ID = re.compile("[0-9a-f]{32}")
 
 
@@ -51,29 +48,14 @@ def staged() -> Iterator[Path]:
 def stage_result(result: Path, folder: Path) -> None:
     """Lay out what a trial left in the store."""
     for path in result.iterdir():
-        _link(
+        link(
             path,
             folder / layout.CHECKPOINT_FOLDER / path.name if path.name in _CHECKPOINT_FILES else folder / path.name,
         )
 
 
-def stage_samples(result: Path, folder: Path, *, step: int, time_ms: int, run_id: str) -> None:
-    """Lay out the contact sheet as MLflow's `log_image` would, but under a name that is the same every time."""
-    samples = result / SAMPLES
-    if not samples.exists():
-        return
-    from PIL import Image
-
-    unique = str(uuid.uuid5(uuid.NAMESPACE_OID, f"{run_id}/{step}"))
-    full, thumbnail = (folder / name for name in layout.image_files(step=step, time_ms=time_ms, unique=unique))
-    _link(samples, full)
-    with Image.open(samples) as sheet:
-        small = sheet.convert("RGB")
-        small.thumbnail((_THUMBNAIL_PX, _THUMBNAIL_PX))
-        small.save(thumbnail)
-
-
-def _link(source: Path, target: Path) -> None:
+def link(source: Path, target: Path) -> None:
+    """Lay out a file that lies elsewhere; nothing where there is none."""
     if source.exists():
         target.parent.mkdir(parents=True, exist_ok=True)
         target.symlink_to(source.absolute())

@@ -1,4 +1,5 @@
-"""Every name, tag, key and link of the MLflow projection, built and parsed only here; without a client.
+"""Every name, tag and key of the MLflow projection, built and parsed only here; without a client. Links are those of
+`views`.
 
     experiment  deepcolor/<stage>
       parent    the study                      tags deepcolor.kind=study, deepcolor.study, deepcolor.study_id
@@ -13,8 +14,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
-from urllib.parse import quote, urlencode
+from collections.abc import Mapping
 
 from deepcolor.config.schema import ParamValue
 from deepcolor.printable import as_unicode
@@ -65,6 +65,8 @@ VERSION_PREFIX = "deepcolor.version."
 """Package versions: `deepcolor.version.torch` and so on."""
 EPOCHS = "deepcolor.epochs"
 """How many epochs are stored, counted from the first one without a gap; written after them."""
+PICTURES = "deepcolor.pictures"
+"""The epochs whose pictures are stored, each under a key of its own: `10, 20, 50`; written after them."""
 OLD_EPOCHS = "deepcolor.stored_epochs"
 """The last epoch stored, as early releases wrote it: there could be gaps before it."""
 STORED_DIGEST = "deepcolor.stored_digest"
@@ -101,6 +103,9 @@ OLD_BEST_VALUE = "summary/best_value"
 
 CHECKPOINT_FOLDER = "checkpoint"
 IMAGE_KEY = "samples"
+"""Of the contact sheets, in the image grid."""
+PICTURE_PREFIX = "pictures/"
+"""Begins the key of one picture of the contact sheet; it is followed by its number, counted from 1."""
 REPORT_FOLDER = "report"
 SWEEP_FILE = "sweep.yaml"
 REGISTERED_AS = "deepcolor.registered_as"
@@ -217,110 +222,30 @@ def trials_filter(study_id: str) -> str:
     return f"tags.{STUDY_ID} = '{study_id}' and tags.{KIND} = 'trial'"
 
 
+def confirmations_filter(study_id: str) -> str:
+    """Return the search filter for what a study trained again under other seeds."""
+    return f"tags.{STUDY_ID} = '{study_id}' and tags.{KIND} = 'confirmation'"
+
+
 def trial_filter(study: str, number: int) -> str:
     """Return the search filter for one trial's run by the study's name only, whenever the study began."""
     return f"tags.{STUDY} = '{study}' and tags.{TRIAL} = '{number}'"
 
 
-def view_key(study_id: str) -> str:
-    """Name the saved view of a study in the UI."""
-    return f"deepcolor-{study_id}"
-
-
-def view_tag(key: str) -> str:
-    """Return the experiment's tag that holds a saved view of the UI."""
-    return f"mlflow.sharedViewState.{key}"
-
-
-def view_value(
-    study: str,
-    study_id: str,
-    *,
-    searched: Sequence[str],
-    final: Sequence[str],
-    created_ms: int,
-    beside: Sequence[str] = (),
-) -> str:
-    """Write a saved view of MLflow's UI: the study's trials as a flat list, best first, with the useful columns.
-
-    The UI offers it in its list of views, and a link with its key opens it.
-
-    Args:
-        study: The study's name.
-        study_id: And its id.
-        searched: Names of the searched parameters; each becomes a column.
-        final: Names of the stage's final metrics; likewise.
-        created_ms: When the study began, Unix time in milliseconds.
-        beside: Metrics that say the value in other units; their columns follow it.
-    """
-    metrics = ("best_epoch", *final)
-    columns = [
-        *(_column("metrics", name) for name in (VALUE, *beside)),
-        *(_column("params", name) for name in searched),
-        *(_column("metrics", name) for name in metrics),
-        _column("tags", STATE),
-    ]
-    name_column = _column("attributes", "Run Name")
-    state = {
-        **_facets(study_id),
-        "selectedColumns": columns,
-        # The UI would sort them by group and letter, with the value near the end.
-        "columnOrder": [name_column, "runDateAndNestInfo", *columns],
-        "columnWidths": {name_column: 300} | dict.fromkeys(columns, 110),
-        "runsHiddenMode": "FIRST_20_RUNS",
-    }
-    envelope = {"name": f"{study}: best first", "createdAt": created_ms, "updatedAt": created_ms}
-    value = json.dumps({**envelope, "state": json.dumps(state)})
-    if len(value) > MAX_TAG_CHARS:
-        value = json.dumps({**envelope, "state": json.dumps(_facets(study_id))})
-    return value
-
-
-def study_link(base_url: str, *, experiment_id: str, study_id: str, has_view: bool = True) -> str:
-    """Return the link that opens MLflow's UI on the trials of a study, best first.
-
-    Args:
-        base_url: Where the UI is served, such as `http://127.0.0.1:5000`.
-        experiment_id: MLflow's id of the stage's experiment.
-        study_id: Of the study.
-        has_view: The study's view is saved in the experiment (`view_value`); else the link carries filter and sort.
-    """
-    # A plain link to the experiment would open the overview of traces, which shows no runs.
-    query: dict[str, str] = {"workflowType": "machine_learning"}
-    if has_view:
-        query["viewStateShareKey"] = view_key(study_id)
-    else:
-        query |= {
-            key: str(value).lower() if isinstance(value, bool) else str(value)
-            for key, value in _facets(study_id).items()
-            if value != []
-        }
-    return f"{base_url.rstrip('/')}/#/experiments/{experiment_id}/runs?{urlencode(query, quote_via=quote)}"
-
-
-def image_files(*, step: int, time_ms: int, unique: str) -> tuple[str, str]:
+def image_files(key: str, *, step: int, time_ms: int, unique: str, suffix: str) -> tuple[str, str]:
     """Name the two artifacts that MLflow's image grid reads: the picture and its thumbnail.
 
     Args:
+        key: What the grid shows side by side: the pictures of one key.
         step: The epoch.
         time_ms: Unix time in milliseconds.
         unique: A UUID; the same one for the same picture, so that storing it again replaces it.
+        suffix: Of the picture's file: `.png` or `.webp`.
     """
-    stem = f"images/{IMAGE_KEY}+step+{step}+timestamp+{time_ms}+{unique}"
-    return f"{stem}.png", f"{stem}+compressed.webp"
+    stem = f"images/{key.replace('/', '~')}+step+{step}+timestamp+{time_ms}+{unique}"
+    return f"{stem}{suffix}", f"{stem}+compressed.webp"
 
 
-def _column(group: str, name: str) -> str:
-    return f"{group}.`{name}`"
-
-
-def _facets(study_id: str) -> dict[str, object]:
-    return {
-        "searchFilter": trials_filter(study_id),
-        "orderByKey": _column("metrics", VALUE),
-        "orderByAsc": True,
-        "startTime": "ALL",
-        "lifecycleFilter": "Active",
-        "datasetsFilter": [],
-        "modelVersionFilter": "All Runs",
-    }
+def picture_epochs(tags: Mapping[str, str]) -> set[int]:
+    """Return the epochs whose pictures a run holds, by its tags."""
+    return {int(epoch) for epoch in tags.get(PICTURES, "").split(", ") if epoch.isdecimal()}

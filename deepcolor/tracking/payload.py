@@ -14,12 +14,15 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel
 
+from deepcolor.config.aims import figures_needed
 from deepcolor.config.schema import Choices, Dimension, ParamValue, Setting, Sweep
 from deepcolor.counting import counted
 from deepcolor.printable import as_unicode
+from deepcolor.settings import MOST_PICTURES
 from deepcolor.stages.sections import DataSection
-from deepcolor.tracking import layout
+from deepcolor.tracking import layout, views
 from deepcolor.tracking.records import Provenance, StudyRecord, TrialRecord
+from deepcolor.tracking.views import Around, StudyViews
 from deepcolor.training.trajectory import EpochMetrics
 
 
@@ -35,12 +38,15 @@ class Point(NamedTuple):
 def record_digest(record: TrialRecord | StudyRecord) -> str:
     """32 hex digits that change whenever anything that a run shows changes."""
     # What came later is left out while there is nothing of it: runs of earlier releases are not stored again for it.
+    # What of its pictures is stored, a run's tag says.
     content = {name: each for name, each in _plain(record).items() if each or name not in _LATER}
+    content = {name: each for name, each in content.items() if name not in _PICTURES}
     text = json.dumps(content, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 _LATER = {"breaks", "front", "judged"}
+_PICTURES = {"rungs", "pictures"}
 
 
 def trial_params(setting: Setting, searched: Mapping[str, ParamValue] = MappingProxyType({})) -> dict[str, str]:
@@ -140,8 +146,10 @@ def trial_state_tags(record: TrialRecord) -> dict[str, str]:
     return tags
 
 
-def study_tags(record: StudyRecord) -> dict[str, str]:
-    """Return the tags of a study's parent run."""
+def study_tags(record: StudyRecord, around: Around | None = None) -> dict[str, str]:
+    """Return the tags of a study's parent run; its description has links and pictures where it is known what there is
+    around it.
+    """
     tags = study_identity(record.sweep.study, record.study_id, record.sweep.label) | _provenance_tags(record.provenance)
     tags |= (
         search_tags(record.sweep)
@@ -149,7 +157,7 @@ def study_tags(record: StudyRecord) -> dict[str, str]:
         | {
             layout.STATE: record.state,
             layout.COMMAND: _cut(record.command),
-            layout.NOTE: _cut(study_note(record)),
+            layout.NOTE: _cut(study_note(record, around)),
         }
     )
     if record.best_trial is not None:
@@ -229,10 +237,43 @@ def study_figures(record: StudyRecord) -> list[Point]:
     ]
 
 
-def study_note(record: StudyRecord) -> str:
-    """Write the parent run's description in Markdown: what it is about, the best setting, how to run it again."""
+def study_views(record: StudyRecord) -> StudyViews:
+    """Return what MLflow's pages are to offer of a study."""
+    sweep, stage = record.sweep, record.sweep.stage_class
+    final = list(sweep.final_metrics)
+    judged = [f"{layout.CHOSEN_PREFIX}{name}" for name in figures_needed(sweep.search) if name not in final]
+    readable, objective = readable_columns(sweep), sweep.search.objectives[0]
+    said = [name.removeprefix(layout.CHOSEN_PREFIX) for name in readable]
+    return StudyViews(
+        study=sweep.study,
+        study_id=record.study_id,
+        created_ms=record.started_ms,
+        searched=sweep.search_names,
+        final=(*judged, *final),
+        beside=readable,
+        curves=tuple(dict.fromkeys((*said, objective))),
+        pictures=tuple(f"{layout.PICTURE_PREFIX}{number}" for number in range(1, MOST_PICTURES + 1) if stage.pictures),
+        shown_epoch=_first_pictures(sweep),
+        maximized=sweep.objective.maximized,
+        confirmed=sweep.search.confirm is not None,
+    )
+
+
+def _first_pictures(sweep: Sweep) -> int:
+    """The first epoch of which trials have pictures: their first rung, or the end of the shortest."""
+    pruner, most_epochs = sweep.search.pruner, sweep.most_epochs
+    ends = [int(value) for value in sweep.values_of("epochs") if isinstance(value, int | float)]
+    return min(ends) if pruner.name == "none" else min(*ends, most_epochs, pruner.first_rung(most_epochs=most_epochs))
+
+
+def study_note(record: StudyRecord, around: Around | None = None) -> str:
+    """Write the parent run's description in Markdown: its pictures, what it is about, the best setting, how to run it
+    again.
+    """
     sweep = record.sweep
     lines = [f"## {sweep.study}", ""]
+    if around is not None:
+        lines += _pages(record, around)
     if sweep.description:
         lines += [sweep.description.strip(), ""]
     data = f", data set **{sweep.data.title}**" if sweep.data.title else ""
@@ -255,6 +296,38 @@ def study_note(record: StudyRecord) -> str:
         lines += [f"| {_figure_name(name)} | {value:g} |" for name, value in record.summary.items() if value]
         lines += [""]
     return "\n".join([*lines, "Run it again:", "", "```", record.command, "```"])
+
+
+_FIGURES = {
+    "optimization_history.png": "The best value over the trials",
+    "front.png": "The front of the objectives",
+    "importances.png": "How much each parameter matters",
+    "slices.png": "The value over each parameter",
+    "confirmation.png": "The best settings under other seeds",
+}
+"""Pictures of a report that a description begins with, and what they show."""
+
+
+def _pages(record: StudyRecord, around: Around) -> list[str]:
+    """Links to the study's pages and best trials, and the pictures of its report."""
+    experiment, study_id = around.experiment_id, record.study_id
+    charts = f"charts of the best {views.BEST_RUNS}"
+    links = {
+        "best first": views.study_link("", experiment_id=experiment, study_id=study_id),
+        charts: views.charts_link("", experiment_id=experiment, study_id=study_id),
+    }
+    if record.sweep.search.confirm is not None:
+        links["under other seeds"] = views.confirmation_link("", experiment_id=experiment, study_id=study_id)
+    named = {record.best_trial: "best", record.confirmed_trial: "winner"}
+    for number, what in named.items():
+        if number is not None and number in around.trials:
+            run = views.run_link("", experiment_id=experiment, run_id=around.trials[number])
+            links[f"{what}: trial {number}"] = run
+    lines = [" · ".join(f"[{what}]({link})" for what, link in links.items()), ""]
+    for name, what in _FIGURES.items():
+        if name in around.figures:
+            lines += [f"![{what}]({views.artifact_url(around.run_id, f'{layout.REPORT_FOLDER}/{name}')})", ""]
+    return lines
 
 
 def _figure_name(name: str) -> str:

@@ -58,6 +58,10 @@ class TrialRecord:
     """Figures of the chosen weights: psnr_db, ssim, colourfulness, best_epoch and the like."""
     result: Path | None = None
     """Result folder in the trajectory store: model.safetensors, model.json, metrics.json, samples.png, loss.png."""
+    rungs: tuple[tuple[int, Path], ...] = ()
+    """(epoch, contact sheet) of each rung that it has reached before its end; the file may be missing."""
+    pictures: int = 8
+    """How many pictures of a contact sheet are shown each under a key of its own; 0: none."""
     error: str | None = None
     diverged: bool = False
     parent_model: str | None = None

@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
 
-from deepcolor.config.aims import figures_needed
 from deepcolor.tracking import layout, payload, store
-from deepcolor.tracking.artifacts import SAMPLES, folder_state, stage_result, stage_samples, staged
+from deepcolor.tracking.artifacts import folder_state, stage_result, staged
 from deepcolor.tracking.epochs import StoredEpochs
+from deepcolor.tracking.pictures import picture_tags, sheets_of, unseen
 from deepcolor.tracking.records import Provenance, StudyRecord, TrialRecord
+from deepcolor.tracking.views import Around, no_longer_listed
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -23,7 +24,7 @@ Change = Literal["made", "updated", "unchanged"]
 """What storing a record did to its run."""
 
 _MOST_METRICS = 1000
-_PAGES = 2
+_PAGES = 3
 """Raised when the same record is shown otherwise, in description and columns: parents are written again by `sync`."""
 
 
@@ -69,7 +70,9 @@ class StudyRuns:
         self._experiment = store.ensure_experiment(client, stage, artifact_root=artifact_root)
         self._parent: _Known | None = None
         self._trials: dict[int, _Known] = {}
-        self._view_saved = False
+        self._study_shown: StudyRecord | None = None
+        self._report_stored = ""
+        self._views_saved = False
         for run in store.find_runs(client, self._experiment, layout.study_filter(study_id)):
             self._take_over(run)
 
@@ -91,8 +94,12 @@ class StudyRuns:
 
     def store_study(self, record: StudyRecord) -> Change:
         """Bring the parent run up to date."""
-        digest = f"{payload.record_digest(record)}.{folder_state(record.report)}.{_PAGES}"
-        status, tags = layout.run_status(record.state), payload.study_tags(record)
+        linked = {number: trial.run_id for number in _named(record) if (trial := self._trials.get(number))}
+        reported = folder_state(record.report)
+        digest = (
+            f"{payload.record_digest(record)}.{reported}.{_PAGES}{''.join(f'.{run[:8]}' for run in linked.values())}"
+        )
+        self._study_shown, status = record, layout.run_status(record.state)
         known, best = self._parent, payload.best_points(record)
         said = payload.search_tags(record.sweep)
         if known and known.digest == digest and known.status == status and said.items() <= known.tags.items():
@@ -102,9 +109,11 @@ class StudyRuns:
         if known and (payload.are_outdated(known.params, record.sweep) or not _is_part(there, best)):
             self._parent, there, change = None, [], "made"
         known = self._parent_run(record, instead_of=known)
-        self._save_view(record)
-        if record.state != "running":
+        self._save_views(record)
+        if record.state != "running" and self._report_stored != f"{known.run_id}.{reported}":
             self._store_report(known.run_id, record)
+            self._report_stored = f"{known.run_id}.{reported}"
+        tags = payload.study_tags(record, Around(self._experiment, known.run_id, linked, _figures_in(record)))
         params = {} if known.params else payload.study_params(record.sweep)
         points = best[len(there) :] + self._figures(known, _figures_of(known, record))
         self._drop_tags(known, (layout.SEARCH_PREFIX, layout.SPACE_PREFIX), but=tags)
@@ -141,6 +150,8 @@ class StudyRuns:
         self._rename(known, record)
         self._set_status(known, layout.run_status(record.state), ended_ms=record.ended_ms)
         known.digest = digest
+        if change == "made" and self._study_shown and record.number in _named(self._study_shown):
+            self.store_study(self._study_shown)  # Its description links to this run.
         return change
 
     def _log_trial(self, known: _Known, record: TrialRecord, *, digest: str) -> None:
@@ -149,9 +160,8 @@ class StudyRuns:
         tags[layout.PARENT_RUN] = self._parent_run(None, started_ms=record.started_ms).run_id
         epochs.add(points)
         tags[layout.EPOCHS] = str(epochs.count)
+        tags |= self._store_files(known, record, is_new=record.state != "running" and known.digest != digest)
         if record.state != "running":
-            if known.digest != digest and self._store_result(known.run_id, record):
-                tags[layout.LOGGED_IMAGES] = "True"
             points += self._figures(known, payload.final_points(record))
             tags[layout.STORED_DIGEST] = digest
             epochs.settle(record)
@@ -172,7 +182,9 @@ class StudyRuns:
             return False
         epochs = self._epochs(known)
         said = known.tags.get(layout.EPOCHS) == str(epochs.count)
-        return said and not epochs.missing(record) and not self._is_false(known, record)
+        if not said or epochs.missing(record) or self._is_false(known, record):
+            return False
+        return not unseen(record, known.tags)
 
     def _is_false(self, known: _Known, record: TrialRecord) -> bool:
         """Whether another run must replace it; a run that a registered version refers to is left as it is."""
@@ -299,16 +311,22 @@ class StudyRuns:
             self._client.set_terminated(known.run_id, status, end_time=ended_ms)
         known.status = status
 
-    def _store_result(self, run_id: str, record: TrialRecord) -> bool:
-        """Store the trial's files; return whether there was a contact sheet among them."""
-        if record.result is None or not record.result.is_dir():
-            return False
-        step = record.history[-1].epoch if record.history else 0
-        with staged() as folder:
-            stage_result(record.result, folder)
-            stage_samples(record.result, folder, step=step, time_ms=record.ended_ms or 0, run_id=run_id)
-            self._client.log_artifacts(run_id, str(folder))
-        return (record.result / SAMPLES).exists()
+    def _store_files(self, known: _Known, record: TrialRecord, *, is_new: bool) -> dict[str, str]:
+        """Store the trial's files, all of them if they are new, and else pictures that its run lacks.
+
+        Returns:
+            Tags that say which pictures there are.
+        """
+        result = record.result if is_new and record.result is not None and record.result.is_dir() else None
+        sheets = sheets_of(record) if is_new else unseen(record, known.tags)
+        if result is not None or sheets:
+            with staged() as folder:
+                if result is not None:
+                    stage_result(result, folder)
+                for sheet in sheets:
+                    sheet.stage(folder, run_id=known.run_id, pictures=record.pictures)
+                self._client.log_artifacts(known.run_id, str(folder))
+        return picture_tags(record, sheets, before={} if is_new else known.tags)
 
     def _store_report(self, run_id: str, record: StudyRecord) -> None:
         with staged() as folder:
@@ -317,23 +335,28 @@ class StudyRuns:
                 shutil.copytree(record.report, folder / layout.REPORT_FOLDER)
             self._client.log_artifacts(run_id, str(folder))
 
-    def _save_view(self, record: StudyRecord) -> None:
-        if self._view_saved:
+    def _save_views(self, record: StudyRecord) -> None:
+        """Save what the pages offer of the study, and take the views of the oldest studies out of their list."""
+        if self._views_saved:
             return
-        study, study_id, searched = record.sweep.study, record.study_id, record.sweep.search_names
-        final = list(record.sweep.final_metrics)
-        judged = [name for name in figures_needed(record.sweep.search) if name not in final]
-        final = [*(f"{layout.CHOSEN_PREFIX}{name}" for name in judged), *final]
-        value = layout.view_value(
-            study,
-            study_id,
-            searched=searched,
-            final=final,
-            created_ms=record.started_ms,
-            beside=payload.readable_columns(record.sweep),
-        )
-        self._client.set_experiment_tag(self._experiment, layout.view_tag(layout.view_key(study_id)), value)
-        self._view_saved = True
+        there = self._client.get_experiment(self._experiment).tags
+        ours = payload.study_views(record).tags()
+        for name, value in {**ours, **no_longer_listed({**there, **ours})}.items():
+            if there.get(name) != value:
+                self._client.set_experiment_tag(self._experiment, name, value)
+        self._views_saved = True
+
+
+def _named(record: StudyRecord) -> list[int]:
+    """The trials that a study's description links to."""
+    return [number for number in dict.fromkeys((record.best_trial, record.confirmed_trial)) if number is not None]
+
+
+def _figures_in(record: StudyRecord) -> list[str]:
+    """The pictures of a report that is stored."""
+    if record.state == "running" or record.report is None:
+        return []
+    return sorted(path.name for path in record.report.glob("*.png"))
 
 
 def _is_part(there: Sequence[tuple[int, float]], best: Sequence[payload.Point]) -> bool:

@@ -19,7 +19,7 @@ from deepcolor.errors import TrackingError
 from deepcolor.printable import note_secrets, shown_uri, tracking_option, without_secrets
 from deepcolor.sqlite import is_read_only, keep_journal, set_journal, sqlite_file, sqlite_url
 from deepcolor.stages.finding import SHIPPED
-from deepcolor.tracking import layout
+from deepcolor.tracking import layout, views
 from deepcolor.tracking.mlflow_private import artifacts_at, engines
 from deepcolor.tracking.relocation import artifacts_beside, bring_home, put_default, readable_copy
 
@@ -233,12 +233,32 @@ class TrackedStudy:
     experiment_id: str
     study_id: str
     has_view: bool
+    has_confirmation: bool
+    """Whether there is a view of its trainings under other seeds."""
+    run_id: str
+    """Of its own run."""
 
     def link(self, base_url: str) -> str:
         """Return the link that opens MLflow's UI on the study's trials, best first."""
-        return layout.study_link(
+        return views.study_link(
             base_url, experiment_id=self.experiment_id, study_id=self.study_id, has_view=self.has_view
         )
+
+    def about(self, base_url: str) -> str:
+        """Return the link that opens the page of its own run."""
+        return views.run_link(base_url, experiment_id=self.experiment_id, run_id=self.run_id)
+
+    def charts(self, base_url: str) -> str | None:
+        """Return the link that opens the charts of its best trials; None where no view of it is saved."""
+        if not self.has_view:
+            return None
+        return views.charts_link(base_url, experiment_id=self.experiment_id, study_id=self.study_id)
+
+    def confirmation(self, base_url: str) -> str | None:
+        """Return the link that opens its trainings under other seeds; None where there are none."""
+        if not self.has_confirmation:
+            return None
+        return views.confirmation_link(base_url, experiment_id=self.experiment_id, study_id=self.study_id)
 
 
 def tracked_studies(tracking_uri: str) -> list[TrackedStudy]:
@@ -253,8 +273,18 @@ def tracked_studies(tracking_uri: str) -> list[TrackedStudy]:
         for stage, experiment in experiments(client):
             for run in find_runs(client, experiment.experiment_id, layout.STUDIES_FILTER):
                 name, study_id = run.data.tags[layout.STUDY], run.data.tags[layout.STUDY_ID]
-                has_view = layout.view_tag(layout.view_key(study_id)) in experiment.tags
-                found.append(TrackedStudy(name, stage, experiment.experiment_id, study_id, has_view))
+                best, confirmation = views.best_key(study_id), views.confirmation_key(study_id)
+                found.append(
+                    TrackedStudy(
+                        name,
+                        stage,
+                        experiment.experiment_id,
+                        study_id,
+                        has_view=views.view_tag(best) in experiment.tags,
+                        has_confirmation=views.view_tag(confirmation) in experiment.tags,
+                        run_id=run.info.run_id,
+                    )
+                )
     return found
 
 

@@ -4,6 +4,7 @@ training = the furthest usable checkpoint, else the initial weights
 until the history shows the segment's view, or the stop file appears:
     train one epoch, validate
     write a checkpoint when the last one is old enough
+write the view's contact sheet, where it is asked for in place of a result
 write a checkpoint
 write the view's result folder, where one is asked for
 """
@@ -20,6 +21,7 @@ from typing import Any
 
 import torch
 
+from deepcolor.atomic import write_atomically
 from deepcolor.errors import StoreError
 from deepcolor.stages.session import Job
 from deepcolor.training.checkpoint import (
@@ -34,7 +36,7 @@ from deepcolor.training.checkpoint import (
 from deepcolor.training.device import pick_device, torch_set_up
 from deepcolor.training.early_stopping import view_of
 from deepcolor.training.result_files import read_result
-from deepcolor.training.results import write_result
+from deepcolor.training.results import samples_of, write_result
 from deepcolor.training.training import Training, job_of
 from deepcolor.training.trajectory import EpochMetrics, Segment, SegmentOutcome, TrajectoryPaths, View
 from deepcolor.workspace import weights_beside
@@ -156,8 +158,21 @@ class _Advance:
                 self._checkpoint(training, kept=False)
                 last_checkpoint, written_epoch = time.monotonic(), training.epoch
         if training.epoch > first_epoch and (done or training.epoch > written_epoch):
+            if done and self.segment.samples and not self.segment.result:
+                # Before the checkpoint, which says that the segment is done.
+                self._leave_samples(training)
             self._checkpoint(training, kept=done)
         self.train_s += time.monotonic() - started
+
+    def _leave_samples(self, training: Training) -> None:
+        trajectory, view = self.segment.trajectory, self._view(training.history)
+        weights = training.weights(view.chosen_epoch) if view is not None and not view.diverged else None
+        if view is None or weights is None:
+            return
+        samples = samples_of(trajectory, self.job, view=view, weights=weights, session=training.session)
+        if samples is not None:
+            with self._writing("samples"):
+                write_atomically(self.paths.sheet(view), samples, durable=False)
 
     def _stop_asked(self) -> bool:
         segment = self.segment

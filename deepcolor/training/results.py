@@ -52,7 +52,7 @@ def write_result(
     """
     stage = trajectory.setting.stage_class
     title = stage.title(job)
-    result = (session or session_of(stage, job)).finish(weights, label=f"{title}   epoch {view.chosen_epoch}")
+    result = (session or session_of(stage, job)).finish(weights, label=_label(title, view))
     _check_result(stage, result)
     final = _checked(stage, result.metrics, trajectory.setting.final_metrics)
     chosen = history[view.chosen_epoch - 1].metrics
@@ -85,6 +85,30 @@ def write_result(
     }
     write_folder_atomically(folder, files)
     return final
+
+
+def samples_of(trajectory: Trajectory, job: Job, *, view: View, weights: Arrays, session: Session) -> bytes | None:
+    """Draw the contact sheet of a view that leaves no result; None where its stage draws none.
+
+    Args:
+        trajectory: What is being trained.
+        job: Of the trajectory.
+        view: Not diverged.
+        weights: After `view.chosen_epoch` epochs.
+        session: Of the training.
+    Raises:
+        CodeError: The stage does not give what it says.
+    """
+    stage = trajectory.setting.stage_class
+    samples: object = session.samples(weights, label=_label(stage.title(job), view))
+    if samples is not None and not isinstance(samples, bytes):
+        rule = f"the session of {stage.__name__} must give its samples as the bytes of a WebP file, or None"
+        raise CodeError(rule, got=type(samples).__name__, advice="Fix the stage.")
+    return samples
+
+
+def _label(title: str, view: View) -> str:
+    return f"{title}   epoch {view.chosen_epoch}"
 
 
 def _check_result(stage: type[Stage], result: object) -> None:

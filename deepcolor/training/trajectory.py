@@ -109,6 +109,8 @@ class Segment:
     """The folder of the files with a user's code that settings name (`Workspace.code`); None where they name none."""
     result: bool = True
     """Whether to leave the view's result; a trial that is only compared with others here needs none yet."""
+    samples: bool = False
+    """Whether to leave the view's contact sheet where it leaves no result."""
     trial_stop_file: Path | None = None
     """The same as `stop_file`, for the trial alone that this segment serves."""
     ends_early: Callable[[], bool] | None = field(default=None, compare=False)
@@ -218,4 +220,16 @@ class TrajectoryPaths:
 
     def result(self, view: View) -> Path:
         """What one view of the trajectory leaves: a model folder with metrics, contact sheet and loss curve."""
-        return self.results / f"e{view.end_epoch:06d}-w{view.chosen_epoch:06d}"
+        return self.results / _name_of(view)
+
+    @property
+    def samples(self) -> Path:
+        return self.folder / "samples"
+
+    def sheet(self, view: View) -> Path:
+        """The contact sheet of a view that leaves no result, because it is only compared with others there."""
+        return self.samples / f"{_name_of(view)}.webp"
+
+
+def _name_of(view: View) -> str:
+    return f"e{view.end_epoch:06d}-w{view.chosen_epoch:06d}"

@@ -99,8 +99,14 @@ def test_a_collected_study_trains_nothing_again(bench: Bench) -> None:
     """After a collection the sweep finds its study finished, with every trial and every curve as before."""
     bench.run(_sweep())
     before = (bench.storage().load("s").trials(), bench.memory.trials)
+    sheets = [folder / "samples" / "e000001-w000001.webp" for folder in bench.workspace.trajectories.iterdir()]
+    for sheet in sheets:
+        sheet.parent.mkdir()
+        sheet.write_bytes(b"RIFF")
     garbage = collected(bench.workspace)
-    assert {kind: count for kind, count in garbage.count_by_kind().items() if count} == {"checkpoints": 5, "results": 5}
+    counts = {kind: count for kind, count in garbage.count_by_kind().items() if count}
+    assert counts == {"checkpoints": 5, "results": 5, "samples": 5}
+    assert sum(sheet.exists() for sheet in sheets) == len(sheets) - 5
     again = bench.run(_sweep())
     assert (again.complete, again.trained_now) == (12, 0)
     assert (bench.storage().load("s").trials(), bench.memory.trials) == before

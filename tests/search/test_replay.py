@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,26 @@ def test_a_replay_says_what_the_driver_said(bench: Bench, sweep_of: Make) -> Non
     assert [record_digest(trial) for trial in trials] == [
         record_digest(t) for _, t in sorted(bench.memory.trials.items())
     ]
+
+
+def test_what_is_drawn_at_rungs_is_found_again(bench: Bench, sweep_of: Make) -> None:
+    """A trial's record names the contact sheet of each rung it has reached, the last one where it was pruned; the
+    replay names the same, and none where the workspace wants no such pictures.
+    """
+    pruner = {"name": "asha", "min_epochs": 1}
+    records = driven(bench, sweep_of({"lr": [0.1, 0.01, 0.3, 0.03], "epochs": [9]}, pruner=pruner))
+    trials = [record for record in records if isinstance(record, TrialRecord)]
+    rungs = {trial.number: [(epoch, file.name) for epoch, file in trial.rungs] for trial in trials}
+    first = (1, "e000001-w000001.webp")
+    assert all(names[0] == first for names in rungs.values())
+    pruned = [trial for trial in trials if trial.state == "pruned"]
+    assert pruned
+    assert all(rungs[trial.number][-1][0] == trial.history[-1].epoch for trial in pruned)
+    assert {trial.number: trial.rungs for trial in trials} == {n: t.rungs for n, t in bench.memory.trials.items()}
+    assert all(file.parent.parent.parent == bench.workspace.trajectories for trial in trials for _, file in trial.rungs)
+    (bench.workspace.root / "deepcolor.yaml").write_text("mlflow_pictures: 0\n")
+    without = Bench(replace(bench.workspace), bench.memory).replay("s")  # Settings are read once.
+    assert not any(record.rungs for record in without if isinstance(record, TrialRecord))
 
 
 def test_a_start_survives_its_file(tmp_path: Path, sweep_of: Make) -> None:

@@ -1,8 +1,5 @@
 from __future__ import annotations
 
-import json
-from urllib.parse import parse_qs
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -58,33 +55,3 @@ def test_each_stage_has_an_experiment(stage: str) -> None:
     """The stage can be read back from the experiment's name; foreign experiments have none."""
     assert layout.stage_in(layout.experiment_name(stage)) == stage
     assert layout.stage_in("Default") is None
-
-
-def test_a_study_link_opens_the_training_view_with_the_saved_view() -> None:
-    """The link carries the view's key, and keeps the UI from opening on traces."""
-    link = layout.study_link("http://host:5000/", experiment_id="7", study_id="grid-18bcfe56800")
-    base, _, query = link.partition("?")
-    assert base == "http://host:5000/#/experiments/7/runs"
-    assert parse_qs(query) == {
-        "workflowType": ["machine_learning"],
-        "viewStateShareKey": ["deepcolor-grid-18bcfe56800"],
-    }
-
-
-def test_without_a_saved_view_the_link_carries_filter_and_sort() -> None:
-    """A store without the view still shows the study's trials, best first."""
-    link = layout.study_link("http://h", experiment_id="7", study_id="grid-18bcfe56800", has_view=False)
-    query = parse_qs(link.partition("?")[2])
-    assert query["searchFilter"] == [layout.trials_filter("grid-18bcfe56800")]
-    assert query["orderByKey"] == ["metrics.`value`"]
-    assert query["orderByAsc"] == ["true"]
-
-
-@given(st.lists(st.text(st.characters(codec="utf-8"), max_size=300), max_size=40))
-def test_a_saved_view_always_fits_a_tag(searched: list[str]) -> None:
-    """However many parameters are searched, the view is JSON that MLflow's tag can hold, with the filter in it."""
-    study_id = layout.study_id("s" * 100, 2**41)
-    value = layout.view_value("s" * 100, study_id, searched=searched, final=["psnr_db"], created_ms=1)
-    assert len(value) <= layout.MAX_TAG_CHARS
-    state = json.loads(json.loads(value)["state"])
-    assert state["searchFilter"] == layout.trials_filter(study_id)

@@ -7,10 +7,11 @@ import pytest
 
 from deepcolor.color import normalise_ab
 from deepcolor.sqlite import sqlite_file
-from deepcolor.tracking import layout, store
+from deepcolor.tracking import layout, store, views
 from deepcolor.tracking.rebuild import rebuild
 from deepcolor.tracking.records import StudyRecord, TrialRecord
 from tests.tracking.building import make_sweep, study_record, trial_record
+from tests.tracking.test_views import state_of
 
 
 def test_old_runs_get_the_error_in_cielab_units(tracking_uri: str, tmp_path: Path) -> None:
@@ -39,8 +40,8 @@ def test_old_runs_get_the_error_in_cielab_units(tracking_uri: str, tmp_path: Pat
     assert stored == pytest.approx(expected, rel=1e-4)
     assert run.data.metrics["chosen/val/rmse_ab"] == pytest.approx(expected[2], rel=1e-4)
     assert "val/rmse_ab **5.702**" in parent.data.tags[layout.NOTE]
-    view = experiment.tags[layout.view_tag(layout.view_key(trial.study_id))]
-    assert "chosen/val/rmse_ab" in view
+    view = state_of(experiment.tags[views.view_tag(views.best_key(trial.study_id))])
+    assert "metrics.`chosen/val/rmse_ab`" in view["selectedColumns"]
     assert rebuild(records, tracking_uri=tracking_uri, artifact_root=tmp_path / "artifacts").unchanged == 2
 
 

@@ -2,6 +2,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from PIL import Image
+
+from deepcolor.coloring.sheet import PREDICTION, cut_sheet
 from deepcolor.training.advance import advance
 from deepcolor.training.trajectory import TrajectoryPaths
 from tests.training.conftest import Prepared
@@ -34,3 +37,29 @@ def test_a_result_can_be_asked_for_later(prepared: Prepared, tmp_path: Path) -> 
     assert again.trained_epochs == 0
     assert again.view == stopped.view
     assert again.result is not None
+
+
+def test_a_rung_leaves_what_its_pictures_look_like_there(prepared: Prepared, tmp_path: Path) -> None:
+    """Where it is asked for, a segment without a result leaves a contact sheet of the weights that its view takes,
+    small and the same wherever the training was cut; one that is not asked, or has a result, leaves none.
+    """
+    options = {"stage": "colorizer", "result": False, "samples": True}
+    rung = advance(prepared.segment(tmp_path / "whole", to_epoch=2, **options))  # type: ignore[arg-type]
+    assert rung.view is not None
+    file = TrajectoryPaths(tmp_path / "whole", rung.digest).sheet(rung.view)
+    with Image.open(file) as sheet:
+        tiles = cut_sheet(sheet)
+        assert sheet.format == "WEBP"
+    assert tiles is not None
+    assert len(tiles[PREDICTION]) == len(tiles["truth"]) > 1
+    assert file.stat().st_size < 80_000
+
+    advance(prepared.segment(tmp_path / "cut", to_epoch=1, **options))  # type: ignore[arg-type]
+    advance(prepared.segment(tmp_path / "cut", to_epoch=2, **options))  # type: ignore[arg-type]
+    advance(prepared.segment(tmp_path / "cut", to_epoch=3, stage="colorizer", samples=True))
+    sheets = TrajectoryPaths(tmp_path / "cut", rung.digest).samples
+    assert sorted(each.name for each in sheets.iterdir()) == ["e000001-w000001.webp", "e000002-w000002.webp"]
+    assert (sheets / file.name).read_bytes() == file.read_bytes()
+
+    advance(prepared.segment(tmp_path / "plain", to_epoch=1, result=False))
+    assert not list((tmp_path / "plain").rglob("samples"))

@@ -23,5 +23,5 @@ def clear_up(folders: Iterable[Path], store: Path, trials: Iterable[StoredTrial]
     for trial in trials:
         if not trial.finished and trial.place is not None:
             paths = TrajectoryPaths(store, trial.place.trajectory)
-            for folder in (paths.folder, paths.checkpoints, paths.results):
+            for folder in (paths.folder, paths.checkpoints, paths.results, paths.samples):
                 remove_left_behind(folder)

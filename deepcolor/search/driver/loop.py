@@ -80,6 +80,8 @@ class Places:
     checkpoint_every_s: float = 30.0
     code: Path | None = None
     """See `Segment.code`."""
+    samples: bool = True
+    """See `Segment.samples`."""
     forms: Mapping[str, tuple[str, Path]] = field(default_factory=dict)
     """Digest and folder of the data in each form that settings ask for, by `DataSection.form`; others have `cache`."""
 
@@ -402,6 +404,7 @@ class Driver:
                 trial_stop_file=trial_stop_file(self._places.stop_file.parent, ask.number),
                 code=self._places.code,
                 result=ask.result,
+                samples=self._places.samples,
             )
         )
         self._board.start(ask)

@@ -6,7 +6,7 @@
         a study that is not finished mentions it
         one of a study's best trials lies on it, or the best of a network form (`init_from: study:NAME` asks for it)
         it confirmed a study's winner or runner-up under another seed
-    any other trajectory that a study mentions loses its checkpoints and results, and keeps its history
+    any other trajectory that a study mentions loses its checkpoints, results and samples, and keeps its history
     a trajectory that no study mentions is removed completely
     so is a folder of artifacts whose run MLflow does not know
     so are logs of jobs to which nothing was added for 30 days
@@ -41,8 +41,8 @@ from deepcolor.training.checkpoint import collect
 from deepcolor.training.trajectory import TrajectoryPaths
 from deepcolor.workspace import Workspace
 
-Kind = Literal["checkpoints", "results", "unmentioned", "artifacts", "temporary", "logs"]
-KINDS: tuple[Kind, ...] = ("checkpoints", "results", "unmentioned", "artifacts", "temporary", "logs")
+Kind = Literal["checkpoints", "results", "samples", "unmentioned", "artifacts", "temporary", "logs"]
+KINDS: tuple[Kind, ...] = ("checkpoints", "results", "samples", "unmentioned", "artifacts", "temporary", "logs")
 Reason = Literal["registered", "pinned", "unfinished", "best", "confirmed"]
 REASONS: tuple[Reason, ...] = ("registered", "pinned", "unfinished", "best", "confirmed")
 
@@ -58,8 +58,8 @@ class Item:
 
     kind: Kind
     path: Path
-    """A trajectory's `checkpoints` or `results` folder, a whole trajectory, a run's artifacts, a temporary file or a
-    log.
+    """A trajectory's `checkpoints`, `results` or `samples` folder, a whole trajectory, a run's artifacts, a temporary
+    file or a log.
     """
     bytes: int
 
@@ -236,6 +236,8 @@ def _parts(folder: Path) -> Iterator[Item]:
         yield Item("checkpoints", folder / "checkpoints", sum(path.lstat().st_size for path in [*tensors, *passing]))
     if any(_folders(folder / "results")):
         yield Item("results", folder / "results", size_bytes(folder / "results"))
+    if (folder / "samples").is_dir():
+        yield Item("samples", folder / "samples", size_bytes(folder / "samples"))
 
 
 def _temporary(workspace: Workspace, *, before_s: float) -> Iterator[Item]:

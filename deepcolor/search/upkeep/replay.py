@@ -39,6 +39,7 @@ def replay(workspace: Workspace, study: StoredStudy, *, report: Report) -> Itera
         command=start.command,
         store=workspace.trajectories,
         report=report.folder,
+        pictures=workspace.settings.mlflow_pictures,
     )
     digests = {trial.place.trajectory for trial in trials if trial.place}
     histories = {digest: read_history(TrajectoryPaths(workspace.trajectories, digest)) for digest in sorted(digests)}
