@@ -4,6 +4,7 @@
     tracking_uri: https://mlflow.example.org
     sqlite_journal: auto
     storage_wait_s: 120
+    system_metrics: true
 
 An option comes before a variable of the environment, and that before this file.
 """
@@ -41,6 +42,8 @@ class Settings:
     """Whether SQLite keeps a write-ahead log; `auto`: not on a network file system, where it does not work."""
     storage_wait_s: float = 120.0
     """How long a driver waits for a database server that has gone away, before it ends."""
+    system_metrics: bool = True
+    """Whether trainings record what their machine has to do: CPU, memory and GPU."""
     service: Mapping[str, Any] = field(default_factory=dict)
     """Keys and values for `deepcolor service`, which checks them (`service.options`)."""
 
@@ -105,6 +108,8 @@ def _rule(key: str, value: Any) -> str:
     if key == "storage_wait_s":
         fine = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 86_400
         return "" if fine else "must be seconds, 0 to 86400; got {got}"
+    if key == "system_metrics":
+        return "" if isinstance(value, bool) else "must be true or false; got {got}"
     if key == "sqlite_journal":
         return "" if value in JOURNALS else f"must be one of {', '.join(JOURNALS)}; got {{got}}"
     if key == "service":

@@ -53,9 +53,10 @@ def test_a_storage_is_named_in_four_places(tmp_path: Path, monkeypatch: pytest.M
         ("storage: postgresql://db", "USER@HOST/DATABASE"),
         (
             "storages: x",
-            "must be one of storage, tracking_uri, sqlite_journal, storage_wait_s, service; got 'storages'",
+            "sqlite_journal, storage_wait_s, system_metrics, service; got 'storages'",
         ),
         ("sqlite_journal: of", "sqlite_journal: must be one of auto, wal, delete; got of"),
+        ("system_metrics: often", "system_metrics: must be true or false; got often"),
         ("storage_wait_s: -1", "storage_wait_s: must be seconds, 0 to 86400; got -1"),
         ("- storage", "must be KEY: VALUE lines; got list"),
         ("a: [", "line 1"),
