@@ -297,7 +297,8 @@ def _space(dimension: Dimension) -> str:
     if isinstance(dimension, Choices):
         return f"{', '.join(layout.short(value) for value in dimension.values)}{only}"
     how = " log" if dimension.log else f" step {dimension.step:g}" if dimension.step else ""
-    return f"{dimension.low:g} .. {dimension.high:g}{how}{only}"
+    digits = f" {counted(dimension.digits, 'digit')}" if dimension.digits is not None else ""
+    return f"{dimension.low:g} .. {dimension.high:g}{how}{digits}{only}"
 
 
 def _plain(value: Any) -> Any:
