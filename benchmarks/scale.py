@@ -23,7 +23,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import psutil  # type: ignore[import-untyped]
+import psutil
 from driver import formula
 from parallel import asha_of, simulate
 from parts.driving import Nobody, driver_of

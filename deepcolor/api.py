@@ -71,6 +71,7 @@ def sweep(
     extend: bool = False,
     storage: str | None = None,
     tracking_uri: str | None = None,
+    system_metrics: bool | None = None,
     reporter: Reporter | None = None,
 ) -> Study:
     """Search hyperparameters as `deepcolor sweep` does: create the sweep's study, or continue it.
@@ -89,6 +90,7 @@ def sweep(
         storage: Where studies are kept, such as `postgresql+psycopg://USER@HOST/DATABASE`; None: as DEEPCOLOR_STORAGE
             says, or the workspace's settings, else in a file of its own.
         tracking_uri: The MLflow store; None: MLFLOW_TRACKING_URI, else the workspace's own.
+        system_metrics: Whether trainings record how busy CPU, memory and GPU are; None: as `deepcolor.yaml` says.
         reporter: Is told what goes on; None: a notebook's cell, elsewhere standard error.
     Returns:
         The study, finished.
@@ -115,6 +117,7 @@ def sweep(
         reporter=reporter,
         slots_per_gpu=slots_per_gpu,
         cluster=_cluster(cluster),
+        system_metrics=system_metrics,
     )
     run_sweep(parsed, how)
     return open_study(parsed.study, workspace=workspace, storage=storage, tracking_uri=uri)
@@ -134,6 +137,7 @@ def pipeline(
     force: bool = False,
     storage: str | None = None,
     tracking_uri: str | None = None,
+    system_metrics: bool | None = None,
     reporter: Reporter | None = None,
 ) -> list[StageResult]:
     """Run the sweeps of a pipeline in order as `deepcolor pipeline` does, and promote the best trial of each.
@@ -151,6 +155,7 @@ def pipeline(
         force: Make each best trial champion whatever the gate says.
         storage: As for `sweep`.
         tracking_uri: As for `sweep`.
+        system_metrics: As for `sweep`.
         reporter: As for `sweep`.
     Raises:
         ConfigError: The pipeline is refused; the message names the key.
@@ -173,6 +178,7 @@ def pipeline(
         reporter=reporter,
         slots_per_gpu=slots_per_gpu,
         cluster=_cluster(cluster),
+        system_metrics=system_metrics,
     )
     return run_pipeline(parsed, how, own_name=name, force=force)
 

@@ -5,6 +5,7 @@
     sqlite_journal: auto
     storage_wait_s: 120
     mlflow_pictures: 8
+    system_metrics: true
 
 An option comes before a variable of the environment, and that before this file.
 """
@@ -47,6 +48,8 @@ class Settings:
     """How many of the validation pictures that all trials draw MLflow shows each under a key of its own, as they come
     out at rungs and at the end: 0 to 8; 0: none of them, and nothing is drawn at rungs.
     """
+    system_metrics: bool = True
+    """Whether trainings record what their machine has to do: CPU, memory and GPU."""
     service: Mapping[str, Any] = field(default_factory=dict)
     """Keys and values for `deepcolor service`, which checks them (`service.options`)."""
 
@@ -114,6 +117,8 @@ def _rule(key: str, value: Any) -> str:
     if key == "mlflow_pictures":
         fine = isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MOST_PICTURES
         return "" if fine else f"must be a number of pictures, 0 to {MOST_PICTURES}; got {{got}}"
+    if key == "system_metrics":
+        return "" if isinstance(value, bool) else "must be true or false; got {got}"
     if key == "sqlite_journal":
         return "" if value in JOURNALS else f"must be one of {', '.join(JOURNALS)}; got {{got}}"
     if key == "service":

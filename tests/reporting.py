@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from deepcolor.app import pipeline
-from deepcolor.app.reporter import Silent
+from deepcolor.app.reporter import OnProgress, Silent, Steps
+from deepcolor.counting import counted
 from deepcolor.report import writing
 
 
@@ -21,6 +23,35 @@ class Heard(Silent):
 
     def warn(self, message: str) -> None:
         self.warnings.append(message)
+
+
+class Watched(Heard):
+    """Remembers, too, each step that was named, when steps were hidden, and how far each bar came."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[str] = []
+
+    @contextmanager
+    def starting(self, study: str) -> Iterator[Steps]:
+        yield _SeenSteps(study, self.seen)
+        self.seen.append(f"{study}: over")
+
+    @contextmanager
+    def progress(self, title: str, *, of: str | None = "picture") -> Iterator[OnProgress]:
+        yield lambda done, total: self.seen.append(f"{title}: {done} of {counted(total, str(of))}")
+
+
+class _SeenSteps:
+    def __init__(self, title: str, seen: list[str]) -> None:
+        self._title = title
+        self._seen = seen
+
+    def step(self, what: str, *, slow: str = "") -> None:  # see deepcolor.app.reporter.Steps
+        self._seen.append(f"{self._title}: {what}")
+
+    def hide(self) -> None:
+        self._seen.append(f"{self._title}: hidden")
 
 
 class Blank:

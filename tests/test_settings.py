@@ -53,9 +53,10 @@ def test_a_storage_is_named_in_four_places(tmp_path: Path, monkeypatch: pytest.M
         ("storage: postgresql://db", "USER@HOST/DATABASE"),
         (
             "storages: x",
-            "one of storage, tracking_uri, sqlite_journal, storage_wait_s, mlflow_pictures, service; got 'storages'",
+            "sqlite_journal, storage_wait_s, mlflow_pictures, system_metrics, service; got 'storages'",
         ),
         ("sqlite_journal: of", "sqlite_journal: must be one of auto, wal, delete; got of"),
+        ("system_metrics: often", "system_metrics: must be true or false; got often"),
         ("storage_wait_s: -1", "storage_wait_s: must be seconds, 0 to 86400; got -1"),
         ("mlflow_pictures: 9", "mlflow_pictures: must be a number of pictures, 0 to 8; got 9"),
         ("mlflow_pictures: true", "mlflow_pictures: must be a number of pictures, 0 to 8; got True"),

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from deepcolor.app.naming import Named
+from deepcolor.app.reporter import SILENT, Reporter
 from deepcolor.errors import StudyError
 from deepcolor.workspace import Workspace
 
@@ -77,12 +78,13 @@ class Comparison:
         }
 
 
-def compare(workspace: Workspace, names: Sequence[str]) -> Comparison:
+def compare(workspace: Workspace, names: Sequence[str], *, reporter: Reporter = SILENT) -> Comparison:
     """Compare studies or single trials; a study stands for its best trial.
 
     Args:
         workspace: Where the studies are.
         names: Two or more of `STUDY` or `STUDY#NUMBER`.
+        reporter: Is told what is being read, where that takes a while.
     Raises:
         StudyError: There is no such study or trial; or there are too few or too many.
     """
@@ -92,7 +94,12 @@ def compare(workspace: Workspace, names: Sequence[str]) -> Comparison:
             f"compare: must be of 2 to {MOST} different studies or trials; got {len(named)}. "
             "Name a trial as STUDY#NUMBER."
         )
-    sides = tuple(_side(workspace, name) for name in named)
+    found = []
+    with reporter.starting("compare") as steps:
+        for name in named:
+            steps.step(f"reading {name}")
+            found.append(_side(workspace, name))
+    sides = tuple(found)
     all_studies = all(name.trial is None for name in named)
     return Comparison(
         sides,

@@ -106,14 +106,16 @@ def examine(
         ("data", partial(_data, workspace, reporter)),
     )
     found: list[Finding] = []
-    for name, check in checks:
-        try:
-            found += check()
-        except DeepcolorError as error:
-            found.append(_wrong(name, str(error)))
-        except Exception as error:  # noqa: BLE001  # one look that goes wrong must not hide what the others show
-            said = without_secrets(" ".join(f"{type(error).__name__}: {error}".split()))
-            found.append(Finding(name, "wrong", f"could not be looked at; {said}"))
+    with reporter.starting("doctor") as steps:
+        for name, check in checks:
+            steps.step(f"looking at {name}")
+            try:
+                found += check()
+            except DeepcolorError as error:
+                found.append(_wrong(name, str(error)))
+            except Exception as error:  # noqa: BLE001  # one look that goes wrong must not hide what the others show
+                said = without_secrets(" ".join(f"{type(error).__name__}: {error}".split()))
+                found.append(Finding(name, "wrong", f"could not be looked at; {said}"))
     return found
 
 

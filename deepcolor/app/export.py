@@ -56,13 +56,17 @@ def export_model(
     from deepcolor.inference.exporting import export
     from deepcolor.scratch import temporary_folder
 
-    loaded = load(model, tracking_uri=tracking_uri, device="cpu")
+    with reporter.starting("export") as steps:
+        steps.step(f"loading {model}")
+        loaded = load(model, tracking_uri=tracking_uri, device="cpu")
     if not isinstance(loaded, ColorModel):
         raise ModelError(f"export: must be a model with a network that colours; got {model}, {loaded!r}.")
-    with temporary_folder("export") as folder:
+    with temporary_folder("export") as folder, reporter.starting("export") as steps:
+        steps.step("preparing pictures")
         calibration, pictures = _drawn(folder) if data is None else _prepared(workspace, data)
         kind = "drawn pictures" if data is None else f"validation pictures of {data}"
         reporter.note(f"comparing the file with {model} on {len(pictures)} {kind}")
+        steps.step("writing the file and comparing it")
         made = export(loaded, name=model, calibration=calibration, pictures=pictures, int8=int8)
     try:
         write_atomically(to, made.content)

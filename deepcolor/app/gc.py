@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from deepcolor.app.reporter import SILENT, Reporter, counting
 from deepcolor.errors import StudyError, WorkspaceError
 from deepcolor.workspace import Workspace
 
@@ -25,7 +26,13 @@ class Collected:
 
 
 def collect_garbage(
-    workspace: Workspace, tracking_uri: str, *, also: Sequence[str] = (), keep: int, removing: bool
+    workspace: Workspace,
+    tracking_uri: str,
+    *,
+    also: Sequence[str] = (),
+    keep: int,
+    removing: bool,
+    reporter: Reporter = SILENT,
 ) -> Collected:
     """Find what nothing needs and, while nobody can begin to need it, remove it.
 
@@ -37,6 +44,7 @@ def collect_garbage(
         also: Other stores whose versions are.
         keep: How many of each study's best trials keep their weights; 1 or more.
         removing: Remove what was found.
+        reporter: Is told what is being done, where that takes a while.
     Raises:
         StudyError: A driver or a promotion is at work; or there is no database that says what is needed.
         TrackingError: A store cannot be read, so what its versions need cannot be known.
@@ -50,18 +58,20 @@ def collect_garbage(
     asked = tuple(dict.fromkeys([tracking_uri, workspace.mlflow_uri, *also]))
     if not workspace.studies.is_dir():
         return Collected(Garbage(()), asked)
-    # A study that has moved to another database, or that others keep there, needs its trainings too.
-    places = all_used(workspace)
-    storage, *others = open_all(places)
-    references = registered(asked)
+    with reporter.starting("gc") as steps, ExitStack() as locks:
+        steps.step("looking up registered versions")
+        # A study that has moved to another database, or that others keep there, needs its trainings too.
+        places = all_used(workspace)
+        storage, *others = open_all(places)
+        references = registered(asked)
 
-    def find() -> Garbage:
-        artifacts = without_run(workspace.mlflow_uri, workspace.artifacts)
-        return find_garbage(workspace, storage, also=others, keep=keep, references=references, artifacts=artifacts)
+        def find() -> Garbage:
+            steps.step("looking for what nothing needs")
+            artifacts = without_run(workspace.mlflow_uri, workspace.artifacts)
+            return find_garbage(workspace, storage, also=others, keep=keep, references=references, artifacts=artifacts)
 
-    if not removing:
-        return Collected(find(), asked)
-    with ExitStack() as locks:
+        if not removing:
+            return Collected(find(), asked)
         for place in [place for place in places[1:] if place.on_server]:
             locks.enter_context(sole_server(place))
         locks.enter_context(sole_store(workspace))
@@ -70,7 +80,8 @@ def collect_garbage(
         # Promotions that came before the store was had alone are seen by this second look.
         references |= registered(asked)
         garbage = find()
-        remove(garbage)
+        with counting(reporter, steps, "removing", of="thing") as tell:
+            remove(garbage, on_progress=tell)
         return Collected(garbage, asked)
 
 

@@ -72,6 +72,8 @@ class How:
     """The cluster to train on, which makes `dask` the executor; or the profile of one with SLURM, and then `slurm`."""
     part: Slots | None = None
     """What may be used of this machine, or of the cluster's workers, where others share it; None: all."""
+    system_metrics: bool | None = None
+    """Whether trainings record what their machine has to do; None: as the workspace's settings say."""
 
     @property
     def kind(self) -> str:
@@ -110,10 +112,31 @@ class How:
         kind = self.kind
         if kind in {"serial", "local"} and run is None and self.part is None and (note := self.slots().note):
             self.reporter.warn(note)
+        if kind in {"serial", "local"} and run is None:
+            self._note_unread_gpus()
         make = partial(make_executor, run=run) if run is not None else make_executor
         if kind in {"dask", "slurm"}:
             make = partial(make, cluster=self.cluster, workspace=self.workspace, say=self.reporter.note)
         return make(kind, workers=self.workers, device=self.device, slots_per_gpu=self.slots_per_gpu, part=self.part)
+
+    @property
+    def system_metrics_every_s(self) -> float | None:
+        """See `Segment.system_metrics_every_s`."""
+        from deepcolor.training.system_metrics import EVERY_S
+
+        wanted = self.workspace.settings.system_metrics if self.system_metrics is None else self.system_metrics
+        return EVERY_S if wanted else None
+
+    def _note_unread_gpus(self) -> None:
+        """Say what is missing where trainings on a GPU are to record what it has to do."""
+        from deepcolor.training.machine import gpu_names
+        from deepcolor.training.system_metrics import reads_gpus
+
+        if self.device != "cpu" and self.system_metrics_every_s and gpu_names() and not reads_gpus():
+            self.reporter.note(
+                "system metrics: those of the GPU are left out, as nvidia-ml-py is not installed. "
+                "Install it with: pip install 'deepcolor[gpu]'"
+            )
 
     def measured_on(self, slots: int) -> int:
         """How many of an executor's slots a measurement takes: on SLURM those of one job, for jobs share nothing.

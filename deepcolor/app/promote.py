@@ -50,14 +50,26 @@ def promote_trial(
     Raises:
         StudyError: There is no such study or trial, or the trial has no model to promote.
     """
-    from deepcolor.inference.model_code import MODEL_CODE
-    from deepcolor.registry.promote import promote as register
     from deepcolor.search.study.ownership import shared_store
 
-    with shared_store(workspace, on_wait=reporter.note):  # Nothing of the trial may be removed half way.
+    with (
+        shared_store(workspace, on_wait=reporter.note),  # Nothing of the trial may be removed half way.
+        reporter.starting("promote") as steps,
+    ):
+
+        def on_step(what: str) -> None:
+            reporter.note(what)
+            steps.step(what)
+
+        steps.step("loading libraries")
+        from deepcolor.inference.model_code import MODEL_CODE
+        from deepcolor.registry.promote import promote as register
+
+        steps.hide()  # Training again, where it is needed, has bars of its own.
         candidate = _candidate(
             workspace, name, uri, number=number, device=device, retrain=retrain, force=force, reporter=reporter
         )
+        steps.step("looking at the registry")
         promotion = register(
             candidate,
             tracking_uri=uri,
@@ -65,7 +77,7 @@ def promote_trial(
             force=force,
             name=own_name,
             device=device,
-            on_step=reporter.note,
+            on_step=on_step,
         )
     for warning in promotion.warnings:
         reporter.warn(f"{heading}{warning}")

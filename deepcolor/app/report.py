@@ -9,6 +9,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+from deepcolor.app.reporter import SILENT, Reporter, Steps
 from deepcolor.errors import ConfigError, StudyError, WorkspaceError
 from deepcolor.plainfile import read_plain
 from deepcolor.workspace import Workspace
@@ -38,7 +39,7 @@ class Asked:
     """The one that they belong to, where a pipeline was asked for alone."""
 
 
-def report_of(workspace: Workspace, names: Sequence[str], *, form: Form = "html") -> bytes:
+def report_of(workspace: Workspace, names: Sequence[str], *, form: Form = "html", reporter: Reporter = SILENT) -> bytes:
     """Return a report as a file's content.
 
     Args:
@@ -46,29 +47,41 @@ def report_of(workspace: Workspace, names: Sequence[str], *, form: Form = "html"
         names: Of studies; or of a pipeline, which stands for its studies.
         form: `html`: a page that needs nothing beside it, less than 5 MB; `csv`: the trials, the best first; `json`:
             all of its tables; `md`: the tables in Markdown.
+        reporter: Is told what is being done, where that takes a while.
     Raises:
         StudyError: There is no such study or pipeline, or there are too many.
     """
     from deepcolor.search.study.storage import StudyStorage
 
-    storage = StudyStorage(workspace)
-    asked = _asked(workspace, storage, names)
-    studies = [storage.load(name) for name in asked.studies]
-    if form == "csv":
-        return _csv(studies)
-    if form == "json":
-        return _json(workspace, studies, asked)
+    with reporter.starting("report") as steps:
+        steps.step("opening the studies database")
+        storage = StudyStorage(workspace)
+        asked = _asked(workspace, storage, names)
+        studies = [storage.load(name) for name in asked.studies]
+        if form == "csv":
+            return _csv(studies)
+        if form == "json":
+            return _json(workspace, studies, asked)
+        return _pages(workspace, studies, asked, form=form, steps=steps)
+
+
+def _pages(workspace: Workspace, studies: Sequence[StoredStudy], asked: Asked, *, form: Form, steps: Steps) -> bytes:
     from deepcolor.report.page.markdown import markdown
     from deepcolor.report.page.rendering import html
     from deepcolor.search.study.trials import now_ms
 
-    pages = [_page(workspace, study, of=len(studies), drawn=form == "html") for study in studies]
+    pages = []
+    for study in studies:
+        steps.step(f"drawing {study.name}")
+        pages.append(_page(workspace, study, of=len(studies), drawn=form == "html"))
     if form == "md":
         return markdown(pages, asked.pipeline).encode("utf-8", "replace")
     return html(pages, written_ms=now_ms(), pipeline=asked.pipeline)
 
 
-def write_report(workspace: Workspace, names: Sequence[str], *, to: Path, form: Form = "html") -> int:
+def write_report(
+    workspace: Workspace, names: Sequence[str], *, to: Path, form: Form = "html", reporter: Reporter = SILENT
+) -> int:
     """Write a report (`report_of`) into a file, replacing what it held; return its size in bytes.
 
     Raises:
@@ -81,7 +94,7 @@ def write_report(workspace: Workspace, names: Sequence[str], *, to: Path, form: 
     if to.is_dir() or not to.absolute().parent.is_dir():
         why = "which is a folder" if to.is_dir() else f"and there is no folder {to.parent}"
         raise ConfigError(f"{rule}; got {to}, {why}. Name another file.")
-    content = report_of(workspace, names, form=form)
+    content = report_of(workspace, names, form=form, reporter=reporter)
     try:
         write_atomically(to, content)
     except OSError as error:

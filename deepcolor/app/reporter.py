@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Protocol
@@ -47,6 +48,34 @@ class Reporter(Protocol):
 
     def watching(self, study: str) -> AbstractContextManager[Watcher]:
         """Show a study while it runs."""
+
+
+BAR_AFTER_S = 2.0
+"""Shorter waits need no bar."""
+
+
+@contextmanager
+def counting(reporter: Reporter, steps: Steps, title: str, *, of: str) -> Iterator[OnProgress]:
+    """Show how far counted work has come once it has taken a while, in place of the step that is named until then.
+
+    Args:
+        reporter: Draws it.
+        steps: Named what is done so far, and are hidden once there is something else to see.
+        title: What is going on.
+        of: What is counted, in the singular.
+    """
+    began, shown = time.monotonic(), False
+    with reporter.progress(title, of=of) as update:
+
+        def tell(done: int, total: int) -> None:
+            nonlocal shown
+            if not shown and done < total and time.monotonic() - began >= BAR_AFTER_S:
+                shown = True
+                steps.hide()
+            if shown:
+                update(done, total)
+
+        yield tell
 
 
 class Silent:

@@ -72,12 +72,14 @@ def copy_studies(
     for name in wanted:
         reading.load(name)  # All of them must be there before any is copied.
     copied: list[str] = []
-    for name in wanted:
-        with ExitStack() as locks:
-            _keep_drivers_from(locks, name, (here, there))
-            if writing.take_over(reading, name):
-                copied.append(name)
-                reporter.note(f"{name}: copied")
+    with reporter.starting("storage copy") as steps:
+        for name in wanted:
+            steps.step(f"copying {name}")
+            with ExitStack() as locks:
+                _keep_drivers_from(locks, name, (here, there))
+                if writing.take_over(reading, name):
+                    copied.append(name)
+                    reporter.note(f"{name}: copied")
     note_use(there)
     already = tuple(name for name in wanted if name not in copied)
     url = there.storage_to_keep if there.on_server else f"sqlite:///{there.optuna_db}"

@@ -144,6 +144,7 @@ def _drive(
             cache=data.folder,
             stop_file=folder / "stop",
             device=how.device,
+            system_metrics_every_s=how.system_metrics_every_s,
             code=workspace.code,
             samples=projection.pictures > 0,
             forms=data.forms,

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from deepcolor.app.reporter import SILENT, Reporter
+from deepcolor.app.reporter import SILENT, OnProgress, Reporter, counting
 from deepcolor.errors import StudyError
 from deepcolor.workspace import Workspace
 
 if TYPE_CHECKING:
+    from deepcolor.search.study.storage import StoredStudy
     from deepcolor.tracking.rebuild import Rebuilt
 
 
@@ -40,33 +41,48 @@ def sync_studies(workspace: Workspace, uri: str, *, study: str | None = None, re
         StudyError: The one study asked for does not exist, or a driver is at work on it.
         TrackingError: The store cannot be reached, or refuses a record.
     """
-    from deepcolor.registry.logged import show_versions
-    from deepcolor.report.writing import ReportFolder
-    from deepcolor.search.study.storage import StudyStorage, owned
-    from deepcolor.search.upkeep.replay import replay
-    from deepcolor.tracking.rebuild import rebuild
-
-    storage = StudyStorage(workspace)
     done: dict[str, Rebuilt] = {}
     skipped: dict[str, str] = {}
-    artifact_root = workspace.artifacts if uri == workspace.mlflow_uri else None
-    for name in [study] if study is not None else storage.names():
-        try:
-            stored = storage.load(name)
-            report = ReportFolder(workspace.report(name), store=workspace.trajectories)
-            with owned(workspace, name, on_wait=reporter.note):
-                records = replay(workspace, stored, report=report)
-                done[name] = rebuild(records, tracking_uri=uri, artifact_root=artifact_root)
-        except StudyError as error:
-            if study is not None:
-                raise
-            skipped[name] = str(error)
-            continue
-        reporter.note(f"{name}: {done[name].sentence}")
-    show_versions(uri, study=study)
+    with reporter.starting("sync") as steps:
+        steps.step("loading libraries")
+        from deepcolor.registry.logged import show_versions
+        from deepcolor.search.study.storage import StudyStorage
+
+        storage = StudyStorage(workspace)
+        for name in [study] if study is not None else storage.names():
+            steps.step(f"storing the runs of {name}")
+            try:
+                with counting(reporter, steps, f"storing the runs of {name}", of="run") as tell:
+                    done[name] = _store_runs(workspace, uri, storage.load(name), reporter=reporter, tell=tell)
+            except StudyError as error:
+                if study is not None:
+                    raise
+                skipped[name] = str(error)
+                continue
+            reporter.note(f"{name}: {done[name].sentence}")
+        steps.step("looking at the models")
+        show_versions(uri, study=study)
     for reason in skipped.values():
         reporter.warn(reason)
     return Synced(done, skipped)
+
+
+def _store_runs(workspace: Workspace, uri: str, study: StoredStudy, *, reporter: Reporter, tell: OnProgress) -> Rebuilt:
+    from deepcolor.report.writing import ReportFolder
+    from deepcolor.search.study.storage import owned
+    from deepcolor.search.upkeep.replay import replay
+    from deepcolor.tracking.rebuild import rebuild
+
+    report = ReportFolder(workspace.report(study.name), store=workspace.trajectories)
+    with owned(workspace, study.name, on_wait=reporter.note):
+        trials = study.trials()
+        runs = 1 + sum(trial.place is not None for trial in trials)
+        return rebuild(
+            replay(workspace, study, report=report, trials=trials),
+            tracking_uri=uri,
+            artifact_root=workspace.artifacts if uri == workspace.mlflow_uri else None,
+            on_run=lambda done: tell(done, runs),
+        )
 
 
 def sync_parent(workspace: Workspace, uri: str, *, study: str) -> None:

@@ -16,6 +16,7 @@ from deepcolor.cli.options import (
     WorkspaceOption,
     workspace_at,
 )
+from deepcolor.cli.reporter import ConsoleReporter
 from deepcolor.words import duration, figure_text, param_text, plus_minus, value_text
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def compare(
     """
     from deepcolor.app.compare import compare as compare_them
 
-    found = compare_them(workspace_at(workspace, storage), names)
+    found = compare_them(workspace_at(workspace, storage), names, reporter=ConsoleReporter())
     if console.settings.json:
         console.result("", found.as_dict())
         return

@@ -20,6 +20,7 @@ from deepcolor.cli.options import (
     tracking_uri,
     workspace_at,
 )
+from deepcolor.cli.reporter import ConsoleReporter
 from deepcolor.words import size
 
 if TYPE_CHECKING:
@@ -81,7 +82,8 @@ def gc(
     uri = tracking_uri(place, tracking)
     from deepcolor.app.gc import collect_garbage
 
-    _show(collect_garbage(place, uri, also=also or (), keep=keep, removing=yes), removed=yes)
+    done = collect_garbage(place, uri, also=also or (), keep=keep, removing=yes, reporter=ConsoleReporter())
+    _show(done, removed=yes)
 
 
 def _show(done: Collected, *, removed: bool) -> None:

@@ -242,6 +242,15 @@ NotifyOption = Annotated[
     ),
 ]
 
+SystemMetricsOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--system-metrics/--no-system-metrics",
+        help="Record how busy CPU, memory and GPU are while trainings run.",
+        show_default="as deepcolor.yaml says, else they are",
+    ),
+]
+
 HERE = Path()
 
 

@@ -27,6 +27,7 @@ from deepcolor.cli.options import (
     QuietOption,
     SlotsPerGpuOption,
     StorageOption,
+    SystemMetricsOption,
     TrackingOption,
     WorkersOption,
     WorkspaceOption,
@@ -72,6 +73,7 @@ def pipeline(
     cluster_cert: ClusterCertOption = None,
     cluster_key: ClusterKeyOption = None,
     notify: NotifyOption = None,
+    system_metrics: SystemMetricsOption = None,
     workspace: WorkspaceOption = HERE,
     storage: StorageOption = None,
     tracking: TrackingOption = None,
@@ -111,6 +113,7 @@ def pipeline(
         reporter=reporter,
         slots_per_gpu=slots_per_gpu,
         cluster=cluster_of(cluster, profile=cluster_profile, ca=cluster_ca, cert=cluster_cert, key=cluster_key),
+        system_metrics=system_metrics,
     )
     studies = [sweep.study for sweep in parsed.sweeps]
     with told_of_end(listener, kind="pipeline", name=parsed.pipeline, studies=studies, reporter=reporter) as ending:

@@ -17,6 +17,7 @@ from deepcolor.cli.options import (
     WorkspaceOption,
     workspace_at,
 )
+from deepcolor.cli.reporter import ConsoleReporter
 from deepcolor.words import size
 
 _PAGE = Path("report.html")
@@ -76,9 +77,9 @@ def report(
     place, chosen = workspace_at(workspace, storage), form_of(form, to=output)
     to = output or (_PAGE if chosen == "html" else _PRINTED)
     if to == _PRINTED:
-        text = report_of(place, studies, form=chosen).decode("utf-8", "surrogateescape")
+        text = report_of(place, studies, form=chosen, reporter=ConsoleReporter()).decode("utf-8", "surrogateescape")
         console.result(text.rstrip("\n"), {"format": chosen, "report": text})
         return
-    written = write_report(place, studies, to=to, form=chosen)
+    written = write_report(place, studies, to=to, form=chosen, reporter=ConsoleReporter())
     said = f"the report of {', '.join(studies)} is in {to} ({size(written)})"
     console.result(said, {"file": str(to), "format": chosen, "bytes": written, "studies": studies})

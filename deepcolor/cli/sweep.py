@@ -27,6 +27,7 @@ from deepcolor.cli.options import (
     QuietOption,
     SlotsPerGpuOption,
     StorageOption,
+    SystemMetricsOption,
     TrackingOption,
     WorkersOption,
     WorkspaceOption,
@@ -68,6 +69,7 @@ def sweep(
     cluster_cert: ClusterCertOption = None,
     cluster_key: ClusterKeyOption = None,
     notify: NotifyOption = None,
+    system_metrics: SystemMetricsOption = None,
     workspace: WorkspaceOption = HERE,
     storage: StorageOption = None,
     tracking: TrackingOption = None,
@@ -117,6 +119,7 @@ def sweep(
         reporter=ConsoleReporter(),
         slots_per_gpu=slots_per_gpu,
         cluster=cluster_of(cluster, profile=cluster_profile, ca=cluster_ca, cert=cluster_cert, key=cluster_key),
+        system_metrics=system_metrics,
     )
     with told_of_end(
         listener, kind="sweep", name=parsed.study, studies=[parsed.study], reporter=how.reporter

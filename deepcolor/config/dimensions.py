@@ -166,6 +166,9 @@ class Range(_Dimension):
     """Draw on a logarithmic scale (tpe and random); low must be above 0, and there is no step."""
     step: int | float | None = None
     """Distance between values; a grid needs it. A field of whole numbers takes whole steps."""
+    digits: int | None = Field(default=None, ge=1, le=15)
+    """Significant digits of the values that are drawn: with `digits: 4` a rate is 0.001234, not 0.0012341768. Without
+    it, all that the machine has. For fractions without a step; both bounds must need no more digits."""
 
     @field_validator("low", "high", mode="before")
     @classmethod
@@ -192,6 +195,23 @@ class Range(_Dimension):
         return value
 
     @model_validator(mode="after")
+    def _rounding(self) -> Self:
+        if self.digits is None:
+            return self
+        if self.step is not None:
+            got = f"digits={self.digits}, step={written(self.step)}"
+            raise Refusal("digits cannot be combined with step", got=got, advice="Leave one of them out.")
+        if isinstance(self.low, int) and isinstance(self.high, int):
+            rule = "digits are for fractions, and this range is one of whole numbers"
+            raise Refusal(rule, got=f"digits={self.digits}", advice="Leave digits out.")
+        for bound, value in (("low", self.low), ("high", self.high)):
+            if self.rounded(value) != value:
+                got = f"{bound}={written(value)}, digits={self.digits}"
+                advice = f"Write {bound}: {self.rounded(value)!r}, or raise digits."
+                raise Refusal(f"{bound} must have no more than the digits that are asked for", got=got, advice=advice)
+        return self
+
+    @model_validator(mode="after")
     def _bounds(self) -> Self:
         if self.low >= self.high:
             got = f"low={written(self.low)}, high={written(self.high)}"
@@ -211,6 +231,10 @@ class Range(_Dimension):
     @property
     def ends(self) -> tuple[ParamValue, ...]:
         return (self.low, self.high)
+
+    def rounded(self, value: float) -> float:
+        """Return a drawn value with the digits that are asked for; it stays in the range, as both ends have no more."""
+        return float(f"{value:.{self.digits}g}") if self.digits is not None else value
 
     def points(self) -> int:
         """How many values a grid takes. Needs a step."""

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
 _ALWAYS_THERE = EPOCH_S
 """The one metric that is a finite number for every epoch."""
-_OF_THE_CLOCK = {EPOCH_S}
-"""Metrics with a different value each time the same epoch is trained; all others must be the same."""
 _SETTLED = {"complete", "pruned", "failed"}
 """States whose epochs are in the trajectory store, or never will be; those of others may be trained again."""
 
@@ -74,7 +72,7 @@ class StoredEpochs:
         return any(
             not math.isclose(self.values.get((point.key, point.step), point.value), point.value, rel_tol=1e-12)
             for point in (payload.epoch_points(record) if self.values else ())
-            if self.values is not None and point.key not in _OF_THE_CLOCK
+            if self.values is not None and not _is_of_the_clock(point.key)
         )
 
     def missing(self, record: TrialRecord) -> list[payload.Point]:
@@ -99,3 +97,8 @@ class StoredEpochs:
         """Forget the values of a run that will not change any more."""
         if record.state in _SETTLED:
             self.values = None
+
+
+def _is_of_the_clock(metric: str) -> bool:
+    """Whether a metric has a different value each time the same epoch is trained; all others must be the same."""
+    return metric == EPOCH_S or metric.startswith(layout.SYSTEM_PREFIX)

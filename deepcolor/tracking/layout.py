@@ -95,6 +95,8 @@ VALUE = "value"
 wherever it is shown: `val/mse` is the curve over all epochs.
 """
 CHOSEN_PREFIX = "chosen/"
+SYSTEM_PREFIX = "system/"
+"""Of what the machine had to do; MLflow's pages show it on a tab of its own, "System metrics"."""
 """Begins the name of another metric that the sweep watches, is constrained by or optimises, at that same epoch."""
 BEST_VALUE = "best/value"
 """Metric of the parent: the best value so far; step = trial number, or the next one where trials ended out of order."""

@@ -37,16 +37,16 @@ class Point(NamedTuple):
 
 def record_digest(record: TrialRecord | StudyRecord) -> str:
     """32 hex digits that change whenever anything that a run shows changes."""
-    # What came later is left out while there is nothing of it: runs of earlier releases are not stored again for it.
     # What of its pictures is stored, a run's tag says.
-    content = {name: each for name, each in _plain(record).items() if each or name not in _LATER}
-    content = {name: each for name, each in content.items() if name not in _PICTURES}
+    content = {name: each for name, each in _plain(record).items() if name not in _PICTURES}
     text = json.dumps(content, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-_LATER = {"breaks", "front", "judged"}
 _PICTURES = {"rungs", "pictures"}
+_LATER = {"breaks", "front", "judged", "system"}
+"""Fields of records that are left out while there is nothing in them: runs of earlier releases are not stored again for
+them."""
 
 
 def trial_params(setting: Setting, searched: Mapping[str, ParamValue] = MappingProxyType({})) -> dict[str, str]:
@@ -188,9 +188,13 @@ def epoch_points(record: TrialRecord) -> list[Point]:
     return [
         Point(name, float(value), row.epoch, row.time_ms)
         for row in record.history
-        for name, value in {**readable(row.metrics), **row.values}.items()
+        for name, value in {**readable(row.metrics), **row.values, **_system(row)}.items()
         if math.isfinite(value)
     ]
+
+
+def _system(row: EpochMetrics) -> dict[str, float]:
+    return {f"{layout.SYSTEM_PREFIX}{name}": value for name, value in row.system.items()}
 
 
 def final_points(record: TrialRecord) -> list[Point]:
@@ -366,14 +370,16 @@ def _space(dimension: Dimension) -> str:
     if isinstance(dimension, Choices):
         return f"{', '.join(layout.short(value) for value in dimension.values)}{only}"
     how = " log" if dimension.log else f" step {dimension.step:g}" if dimension.step else ""
-    return f"{dimension.low:g} .. {dimension.high:g}{how}{only}"
+    digits = f" {counted(dimension.digits, 'digit')}" if dimension.digits is not None else ""
+    return f"{dimension.low:g} .. {dimension.high:g}{how}{digits}{only}"
 
 
 def _plain(value: Any) -> Any:
     if isinstance(value, BaseModel):
         return value.model_dump(mode="json")
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        fields = {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        return {name: each for name, each in fields.items() if each or name not in _LATER}
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
     if isinstance(value, dict):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,7 +40,11 @@ class Rebuilt:
 
 
 def rebuild(
-    records: Iterable[StudyRecord | TrialRecord], *, tracking_uri: str, artifact_root: Path | None = None
+    records: Iterable[StudyRecord | TrialRecord],
+    *,
+    tracking_uri: str,
+    artifact_root: Path | None = None,
+    on_run: Callable[[int], None] | None = None,
 ) -> Rebuilt:
     """Make the runs of one study match its records; done twice, the second time changes nothing.
 
@@ -48,6 +52,7 @@ def rebuild(
         records: All records of one study, the study's own first.
         tracking_uri: The MLflow store.
         artifact_root: As for `MlflowTracker`.
+        on_run: Is told after each run how many are done.
     Raises:
         TrackingError: The store cannot be reached, or refuses a record. What was stored by then is kept.
     """
@@ -64,6 +69,8 @@ def rebuild(
             else:
                 assert runs is not None
                 done = done.plus(runs.store_trial(record))
+            if on_run is not None:
+                on_run(done.made + done.updated + done.unchanged)
     except (MlflowException, OSError) as error:  # artifacts are sent with requests, whose errors are OSErrors
         raise TrackingError(
             f"MLflow: the store must answer; got {store.first_line(error)} ({shown_uri(tracking_uri)}). "

@@ -37,6 +37,7 @@ from deepcolor.training.device import pick_device, torch_set_up
 from deepcolor.training.early_stopping import view_of
 from deepcolor.training.result_files import read_result
 from deepcolor.training.results import samples_of, write_result
+from deepcolor.training.system_metrics import SystemMetrics
 from deepcolor.training.training import Training, job_of
 from deepcolor.training.trajectory import EpochMetrics, Segment, SegmentOutcome, TrajectoryPaths, View
 from deepcolor.workspace import weights_beside
@@ -147,9 +148,10 @@ class _Advance:
         """Train epoch after epoch until `until` holds or the stop file appears, and leave a checkpoint."""
         started = last_checkpoint = time.monotonic()
         first_epoch, written_epoch = training.epoch, training.epoch
+        system = self._system_metrics()
         done = until(training)
         while not done and not self._stop_asked():
-            row = training.train_epoch(recorded=self.recorded)
+            row = training.train_epoch(recorded=self.recorded, system=system)
             self.trained_epochs += 1
             done = until(training)
             if self.on_epoch is not None:
@@ -173,6 +175,18 @@ class _Advance:
         if samples is not None:
             with self._writing("samples"):
                 write_atomically(self.paths.sheet(view), samples, durable=False)
+
+    def _system_metrics(self) -> SystemMetrics | None:
+        """What samples the machine, and the GPU that is trained on; None where nobody asks for it."""
+        every_s = self.segment.system_metrics_every_s
+        if every_s is None:
+            return None
+        if self.device.type != "cuda":
+            return SystemMetrics(every_s=every_s)
+        number = self.device.index or 0
+        # NVML counts the GPUs of the machine, torch those that this process may use.
+        uuid = str(torch.cuda.get_device_properties(number).uuid)
+        return SystemMetrics(gpu_uuid=uuid, gpu=number, every_s=every_s)
 
     def _stop_asked(self) -> bool:
         segment = self.segment

@@ -222,7 +222,8 @@ def _remove_orphans(paths: TrajectoryPaths, *, before_epoch: int) -> None:
 def _written(row: EpochMetrics) -> dict[str, Any]:
     # JSON knows no NaN and no infinity; as text they come back through float().
     metrics = {name: value if math.isfinite(value) else str(value) for name, value in row.metrics.items()}
-    return {**vars(row), "metrics": metrics}
+    written = {**vars(row), "metrics": metrics, "system": dict(row.system)}
+    return written if row.system else {name: value for name, value in written.items() if name != "system"}
 
 
 _FIXED_NAMES = {"train_mse": "train/mse", "val_mse": "val/mse", "val_mse_a": "val/mse_a", "val_mse_b": "val/mse_b"}
@@ -236,4 +237,5 @@ def _row(content: Mapping[str, Any]) -> EpochMetrics:
         metrics={str(name): float(value) for name, value in metrics.items()},
         epoch_s=float(content["epoch_s"]),
         time_ms=int(content["time_ms"]),
+        system={str(name): float(value) for name, value in content.get("system", {}).items()},
     )

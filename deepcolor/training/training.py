@@ -21,6 +21,7 @@ from deepcolor.plugins import Code
 from deepcolor.stages.contract import Stage
 from deepcolor.stages.session import Arrays, Job, Session
 from deepcolor.training.checkpoint import Record
+from deepcolor.training.system_metrics import SystemMetrics
 from deepcolor.training.trajectory import EpochMetrics, Trajectory
 
 _BEST = "best/"
@@ -83,12 +84,15 @@ class Training:
         """Epochs done."""
         return len(self.history)
 
-    def train_epoch(self, *, recorded: Sequence[EpochMetrics] = ()) -> EpochMetrics:
+    def train_epoch(
+        self, *, recorded: Sequence[EpochMetrics] = (), system: SystemMetrics | None = None
+    ) -> EpochMetrics:
         """Train and validate one more epoch.
 
         Args:
             recorded: The trajectory's epochs as far as they were recorded before; where this one gives the same figures
                 again, it keeps its recorded times, so that nothing downstream sees it twice.
+            system: Samples the machine, once the epoch is over; None: it is not sampled.
         Raises:
             CodeError: The stage did not measure what it says that it measures.
         """
@@ -101,6 +105,7 @@ class Training:
             metrics=metrics,
             epoch_s=time.perf_counter() - started,
             time_ms=max(time.time_ns() // 1_000_000, self.history[-1].time_ms if self.history else 0),
+            system=system.sample() if system else {},
         )
         if len(recorded) >= epoch and recorded[epoch - 1].metrics == row.metrics:
             row = recorded[epoch - 1]

@@ -115,6 +115,8 @@ class Segment:
     """The same as `stop_file`, for the trial alone that this segment serves."""
     ends_early: Callable[[], bool] | None = field(default=None, compare=False)
     """Asked after every epoch, too: True does what the stop file does. Said by the process that trains, for itself."""
+    system_metrics_every_s: float | None = None
+    """The shortest time between two samples of what the machine has to do, in seconds; None: none are taken."""
 
     @property
     def called_off(self) -> bool:
@@ -135,6 +137,9 @@ class EpochMetrics:
     """Seconds of training and validation."""
     time_ms: int
     """Unix time at the epoch's end, in milliseconds, never before that of the epoch before."""
+    system: Mapping[str, float] = field(default_factory=dict)
+    """What the machine had to do, by MLflow's names without their prefix (`training.system_metrics`); empty where it
+    was not sampled after this epoch. Like the times, it says nothing of what was learned."""
 
     @property
     def values(self) -> dict[str, float]:

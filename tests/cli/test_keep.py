@@ -11,6 +11,7 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
+from deepcolor.app import reporter
 from deepcolor.app.gc import collect_garbage
 from deepcolor.app.how import How
 from deepcolor.app.promote import promote_trial
@@ -24,7 +25,7 @@ from deepcolor.tracking.rebuild import Rebuilt
 from deepcolor.workspace import Workspace
 from tests.cli.conftest import Cli, run
 from tests.reliability.mlflow_server import Server
-from tests.reporting import Heard
+from tests.reporting import Heard, Watched
 from tests.tracking.building import template_database
 
 SWEEP = Sweep.model_validate(
@@ -66,12 +67,22 @@ def test_a_sweep_without_its_server_is_made_good_by_sync(how: How, cli: Cli, ser
     assert all({"value", "val/mse", "psnr_db"} <= set(one.data.metrics) for one in trials)
 
 
-def test_a_driver_and_sync_make_the_same_runs(how: How, tmp_path: Path) -> None:
-    """What a driver stored is left alone; another database gets runs with the same params, metrics and tags."""
+def test_a_driver_and_sync_make_the_same_runs(how: How, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a driver stored is left alone; another database gets runs with the same params, metrics and tags. Each step
+    is named, and where storing takes its time, a bar in its place counts the runs.
+    """
     run(SWEEP, how)
-    assert sync_studies(how.workspace, how.tracking_uri)[0] == {"grid": Rebuilt(unchanged=7)}
+    steps = ["sync: loading libraries", "sync: storing the runs of grid", "sync: looking at the models", "sync: over"]
+    quick, slow = Watched(), Watched()
+    monkeypatch.setattr(reporter, "BAR_AFTER_S", 3600.0)
+    done = sync_studies(how.workspace, how.tracking_uri, reporter=quick)
+    assert done[0] == {"grid": Rebuilt(unchanged=7)}
+    assert quick.seen == steps
+    monkeypatch.setattr(reporter, "BAR_AFTER_S", 0.0)
     other = f"sqlite:///{tmp_path}/other/mlflow.db"
-    assert sync_studies(how.workspace, other)[0] == {"grid": Rebuilt(made=7)}
+    assert sync_studies(how.workspace, other, reporter=slow)[0] == {"grid": Rebuilt(made=7)}
+    bar = [f"storing the runs of grid: {number} of 7 runs" for number in range(1, 8)]
+    assert slow.seen == [*steps[:2], "sync: hidden", *bar, *steps[2:]]
 
     def said(uri: str) -> list[dict[str, object]]:
         runs = sorted(_runs(uri), key=lambda one: one.info.run_name)  # Those begun in one millisecond have no order.
@@ -127,8 +138,11 @@ def test_a_collected_trial_is_listed_refused_and_brought_back(how: How, cli: Cli
     with owned(workspace, "grid"), pytest.raises(StudyError, match="already being run"):
         collect_garbage(workspace, uri, keep=1, removing=True)
     assert _result(workspace, other).is_dir()
-    done = collect_garbage(workspace, uri, keep=1, removing=True)
+    watched = Watched()
+    done = collect_garbage(workspace, uri, keep=1, removing=True, reporter=watched)
     assert done.garbage.bytes == said["bytes"]
+    looking = "gc: looking for what nothing needs"
+    assert watched.seen == ["gc: looking up registered versions", looking, "gc: over"]
     assert not _result(workspace, other).exists()
 
     assert StudyStorage(workspace).load("grid").trials() == trials

@@ -150,6 +150,16 @@ def test_a_wrong_file_is_refused_with_its_key(write: Write, line: str, replaceme
         (RANGE % ("0.1", "1", ", step: -1"), "step: must be above 0; got -1"),
         (RANGE % ("0.1", "1", ", step: 2"), "lr: step must fit between low and high; got step=2, low=0.1, high=1"),
         (RANGE % ("0.1", "1", ", log: true, step: 0.1"), "lr: step cannot be combined with log; got log=true, step=0"),
+        (RANGE % ("0.1", "1", ", step: 0.1, digits: 4"), "lr: digits cannot be combined with step; got digits=4, step"),
+        (
+            RANGE % ("0.12345", "1", ", digits: 4"),
+            "lr: low must have no more than the digits that are asked for",
+        ),
+        (RANGE % ("0.1", "1", ", digits: 0"), "digits: must be at least 1; got 0"),
+        (
+            "search.space.batch_size={low: 8, high: 64, digits: 2}",
+            "batch_size: digits are for fractions, and this",
+        ),
         (RANGE % ("0.1", "x", ""), "high: must be a finite number; got 'x'"),
         ("search.space.weight_decay={low: 0, high: 1, log: true}", "weight_decay: low must be above 0 on a log scale"),
         ("search.space.epochs={low: 1, high: 9, step: 0.5}", "step: must be a whole number; got 0.5"),

@@ -6,7 +6,7 @@ import os
 import socket
 from pathlib import Path
 
-import psutil  # type: ignore[import-untyped]
+import psutil
 import pytest
 from distributed import Client, Security
 

@@ -30,6 +30,39 @@ FIRST = [
 ]
 
 
+@pytest.mark.parametrize("sampler", ["tpe", "random", "gp"])
+def test_drawn_numbers_have_the_digits_that_are_asked_for(
+    sampler: str, bench: Bench, sweep_of: Callable[..., Sweep]
+) -> None:
+    """Whoever draws, a rate has four digits, and a momentum, which only some trials have, two: in the study and in what
+    is trained; a setting that is given is taken as it is; and a study that is asked for them later keeps its trials.
+    """
+    rounded = {
+        **SPACE,
+        "lr": {"low": 1e-3, "high": 0.3, "log": True, "digits": 4},
+        "momentum": {"low": 0.0, "high": 0.9, "digits": 2, "when": {"optimizer": ["sgd", "rmsprop"]}},
+    }
+    first = [{"optimizer": "sgd", "momentum": 0.123456, "lr": 0.01, "size": "small"}]
+    plain = sweep_of(SPACE, sampler=sampler, trials=2, first=first)
+    whole = sweep_of(rounded, sampler=sampler, trials=9, first=first)
+    bench.run(plain)
+    bench.run(whole, extend=True)
+    trials = bench.storage().load("s").trials()
+    assert len(trials) == 9
+    assert (trials[0].params["momentum"], trials[0].params["lr"]) == (0.123456, 0.01)
+    assert len(repr(trials[1].params["lr"])) > len("0.00123456")
+    for trial in trials[2:]:
+        for name, digits, low, high in (("lr", 4, 1e-3, 0.3), ("momentum", 2, 0.0, 0.9)):
+            value = trial.params.get(name, low)
+            assert float(f"{value:.{digits}g}") == value
+            assert low <= value <= high
+        assert trial.setting(whole).training.lr == trial.params["lr"]
+    assert len({trial.params["lr"] for trial in trials}) == 9
+    assert {p["lr"] for p in open_points(sweep_of(rounded, sampler=sampler, trials=12), trials)} == {
+        float(f"{p['lr']:.4g}") for p in open_points(sweep_of(rounded, sampler=sampler, trials=12), trials)
+    }
+
+
 def test_a_sampler_draws_what_conditions_leave(bench: Bench, sweep_of: Callable[..., Sweep]) -> None:
     """The first settings come first, as given, once; each trial has what its optimizer has; every table and picture
     copes with what some trials do not have; what another study found first is what it found best.

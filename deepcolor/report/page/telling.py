@@ -63,7 +63,8 @@ def _values(dimension: Dimension) -> str:
     if isinstance(dimension, Range):
         step = f" in steps of {param_text(dimension.step)}" if dimension.step is not None else ""
         log = ", by decades" if dimension.log else ""
-        return f"{param_text(dimension.low)} to {param_text(dimension.high)}{step}{log}"
+        digits = f", to {counted(dimension.digits, 'digit')}" if dimension.digits is not None else ""
+        return f"{param_text(dimension.low)} to {param_text(dimension.high)}{step}{log}{digits}"
     return ", ".join(param_text(value) for value in dimension.values)
 
 

@@ -78,6 +78,8 @@ class Places:
     stop_file: Path
     device: str = "auto"
     checkpoint_every_s: float = 30.0
+    system_metrics_every_s: float | None = None
+    """See `Segment.system_metrics_every_s`."""
     code: Path | None = None
     """See `Segment.code`."""
     samples: bool = True
@@ -400,6 +402,7 @@ class Driver:
                 cache=self._data(self._board.open[ask.number].trajectory.setting)[1],
                 device=self._places.device,
                 checkpoint_every_s=self._places.checkpoint_every_s,
+                system_metrics_every_s=self._places.system_metrics_every_s,
                 stop_file=self._places.stop_file,
                 trial_stop_file=trial_stop_file(self._places.stop_file.parent, ask.number),
                 code=self._places.code,

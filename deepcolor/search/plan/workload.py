@@ -293,7 +293,7 @@ def _value(dimension: Dimension, share: float) -> ParamValue:
     low, high = dimension.low, dimension.high
     if isinstance(low, int) and isinstance(high, int) and not dimension.log:
         return min(high, low + int(share * (high - low + 1)))
-    value = low * (high / low) ** share if dimension.log else low + share * (high - low)
+    value = dimension.rounded(low * (high / low) ** share if dimension.log else low + share * (high - low))
     whole = isinstance(low, int) and isinstance(high, int)
     return round(value) if whole else min(max(value, low), high)
 

@@ -17,7 +17,7 @@ from optuna.samplers import BaseSampler
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from deepcolor.config.schema import ParamValue, SearchConfig, Space
+from deepcolor.config.schema import ParamValue, Range, SearchConfig, Space
 from deepcolor.errors import CodeError
 from deepcolor.fields.named import SAMPLERS
 from deepcolor.plugins import Code
@@ -102,6 +102,7 @@ class Drawing:
         self._search = search
         self._space = space
         self._distributions = distributions(search)
+        self._rounded = {d.name: d for d in search.space if isinstance(d, Range) and d.digits is not None}
         self._brought = search.sampler not in _WITHOUT_NOTES
 
     @cached_property
@@ -141,10 +142,16 @@ class Drawing:
                 raise self._failed(error) from error
 
     def _value(self, trial: Trial, name: str, kind: BaseDistribution, given: Mapping[str, ParamValue]) -> Any:
-        if name not in given:
-            return _suggested(trial, name, kind)
-        self._shown.set_trial_param(_DRAFT_ID, name, kind.to_internal_repr(given[name]), kind)
-        return given[name]
+        if name in given:
+            value: Any = given[name]
+        else:
+            value = _suggested(trial, name, kind)
+            if name not in self._rounded:
+                return value
+            value = self._rounded[name].rounded(value)
+        # In place of what was drawn, so that the trial begins, and is learnt from, as what is trained.
+        self._shown.set_trial_param(_DRAFT_ID, name, kind.to_internal_repr(value), kind)
+        return value
 
     def _failed(self, error: Exception) -> CodeError:
         got = " ".join(f"{type(error).__name__}: {error}".split())

@@ -20,7 +20,7 @@ import hashlib
 import shutil
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -141,13 +141,17 @@ def find_garbage(
     return Garbage(tuple(items), kept, kept_bytes)
 
 
-def remove(garbage: Garbage) -> None:
+def remove(garbage: Garbage, *, on_progress: Callable[[int, int], None] = lambda _done, _total: None) -> None:
     """Remove what was found. If it is interrupted, it can be repeated.
 
+    Args:
+        garbage: What goes.
+        on_progress: Is told how many things have gone, and of how many.
     Raises:
         OSError: Something cannot be removed.
     """
-    for item in garbage.items:
+    for done, item in enumerate(garbage.items):
+        on_progress(done, len(garbage.items))
         if item.kind == "checkpoints":
             collect(TrajectoryPaths(item.path.parent.parent, item.path.parent.name))
         elif item.path.is_dir() and not item.path.is_symlink():

@@ -21,17 +21,20 @@ from deepcolor.training.trajectory import EpochMetrics, TrajectoryPaths
 from deepcolor.workspace import Workspace
 
 
-def replay(workspace: Workspace, study: StoredStudy, *, report: Report) -> Iterator[StudyRecord | TrialRecord]:
+def replay(
+    workspace: Workspace, study: StoredStudy, *, report: Report, trials: Sequence[StoredTrial] | None = None
+) -> Iterator[StudyRecord | TrialRecord]:
     """Yield the record of a study that no driver owns now, then one for each trial that has a training.
 
     Args:
         workspace: Where its trajectories are.
         study: The study; its lock is held by the caller.
         report: Its report; a missing one is written.
+        trials: Its trials, if they have just been read.
     Raises:
         StudyError: Nothing says what data the study was trained on.
     """
-    trials = study.trials()
+    trials = study.trials() if trials is None else trials
     start = read_start(workspace.study(study.name)) or _reconstructed(workspace, study, trials)
     projection = Projection(
         study=study,
