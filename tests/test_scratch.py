@@ -26,9 +26,8 @@ from pathlib import Path
 from deepcolor import scratch
 from deepcolor.service import orders
 scratch.claim()
-child = orders._launch(b"", Path(sys.argv[1]))
-variables = Path(f"/proc/{child.pid}/environ").read_bytes().split(b"\\0")
-print(*(line.decode() for line in variables if line.startswith(b"TMPDIR=")))
+sys.executable = sys.argv[2]
+orders._launch(b"", Path(sys.argv[1])).wait()
 """
 
 
@@ -143,8 +142,11 @@ def test_what_may_outlive_a_process_has_its_files_elsewhere(
     """A sweep that the service has started keeps its temporary files when the service is killed and cleaned up after:
     they are not in the service's folder. Other processes that it starts have theirs there.
     """
-    words = [sys.executable, "-c", OUTLIVED, str(tmp_path / "log")]
-    assert subprocess.check_output(words, text=True, cwd="/").strip() == f"TMPDIR={root}"
+    log, says = tmp_path / "log", tmp_path / "says"
+    says.write_text('#!/bin/sh\necho "$TMPDIR"\n')
+    says.chmod(0o755)
+    subprocess.run([sys.executable, "-c", OUTLIVED, str(log), str(says)], check=True, cwd="/")
+    assert log.read_text().strip() == str(root)
     monkeypatch.setattr(scratch, "_before", {})
     monkeypatch.delenv("TMPDIR")
     scratch.claim()

@@ -21,6 +21,7 @@ from deepcolor.config.schema import Sweep
 from deepcolor.errors import StudyError, TrackingError
 from deepcolor.search.rules.ranking import ranked
 from deepcolor.search.study.storage import StoredTrial, StudyStorage, owned
+from deepcolor.tracking import layout
 from deepcolor.tracking.rebuild import Rebuilt
 from deepcolor.workspace import Workspace
 from tests.cli.conftest import Cli, run
@@ -87,6 +88,9 @@ def test_a_driver_and_sync_make_the_same_runs(how: How, tmp_path: Path, monkeypa
     def said(uri: str) -> list[dict[str, object]]:
         runs = sorted(_runs(uri), key=lambda one: one.info.run_name)  # Those begun in one millisecond have no order.
         datas = [one.data.to_dictionary() for one in runs]
+        # That of a study tells of the runs that its description links to: others, in another database.
+        stored = layout.STORED_DIGEST
+        assert all(data["tags"].pop(stored) for data in datas if data["tags"][layout.KIND] == "study")
         return [
             {**data, "tags": {k: v for k, v in data["tags"].items() if not k.startswith("mlflow.")}} for data in datas
         ]

@@ -85,7 +85,9 @@ def history_of(store: Path, digest: str) -> list[dict[str, Any]]:
     if not records:
         return []
     rows = json.loads(records[-1].read_bytes())["record"]["history"]
-    flat = [{**{name: value for name, value in row.items() if name != "metrics"}, **row["metrics"]} for row in rows]
+    # What the machine had to do says nothing of what was learned.
+    parts = ("metrics", "system")
+    flat = [{**{name: value for name, value in row.items() if name not in parts}, **row["metrics"]} for row in rows]
     return [{name: float(value) for name, value in row.items()} for row in flat]
 
 

@@ -32,11 +32,11 @@ from deepcolor.workspace import Workspace
 
 root, remove = Path(sys.argv[1]), collection.remove
 
-def held(garbage):
+def held(garbage, **options):
     (root / "found").touch()
     while not (root / "go").exists():
         time.sleep(0.05)
-    remove(garbage)
+    remove(garbage, **options)
 
 collection.remove = held
 workspace = Workspace.at(root)
