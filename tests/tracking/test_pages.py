@@ -21,6 +21,7 @@ from deepcolor.workspace import Workspace
 from tests.app.test_ui import free_port
 from tests.browsing import chromium
 from tests.processes import WAIT_S
+from tests.reliability.processes import wait_until
 from tests.tracking.building import T0_MS, make_sweep, new_store, study_record, trial_record
 
 SWEEP = make_sweep(
@@ -102,17 +103,28 @@ def assert_is_of_trainings(page: Any) -> None:
     assert page.get_by_role("link", name="Evaluation runs").count() == 0
 
 
+def seen(page: Any, selector: str, *, by: str) -> list[str]:
+    """The texts of a page's elements in the order in which they are seen, which is not that of the document."""
+    script = """([selector, by]) => [...document.querySelectorAll(selector)]
+        .map(one => [one.getBoundingClientRect()[by], one.innerText.trim()]).sort((a, b) => a[0] - b[0])"""
+    return list(dict.fromkeys(text for _, text in page.evaluate(script, [selector, by])))
+
+
 def test_the_list_has_the_best_first(pages: Pages, page: Any) -> None:
     """The study's link opens its trials by value, with the searched parameters and the error in CIELAB units; what
     confirms them is not among them.
     """
     page.goto(pages.studies["shades"])
     page.get_by_text("t0000 lr=1e-3 fm=3").wait_for()
-    names = [name for name in page.get_by_role("link").all_inner_texts() if name.startswith("t0")]
-    assert names == ["t0000 lr=1e-3 fm=3", "t0001 lr=1e-3 fm=9", "t0002 lr=1e-4 fm=3", "t0003 lr=1e-4 fm=9"]
-    expected = ["value", "chosen/val/rmse_ab", "lr", "feature_maps"]
-    heads = dict.fromkeys(page.get_by_role("columnheader").all_inner_texts())
-    assert [head for head in heads if head in expected] == expected
+    names = ["t0000 lr=1e-3 fm=3", "t0001 lr=1e-3 fm=9", "t0002 lr=1e-4 fm=3", "t0003 lr=1e-4 fm=9"]
+    wait_until(
+        lambda: [text for text in seen(page, "a", by="y") if text.startswith("t0")] == names, "the best is first"
+    )
+    columns = ["value", "chosen/val/rmse_ab", "lr", "feature_maps"]
+    wait_until(
+        lambda: [text for text in seen(page, "[role=columnheader]", by="x") if text in columns] == columns,
+        "the columns are in order",
+    )
     assert_is_of_trainings(page)
 
 
@@ -126,7 +138,8 @@ def test_the_charts_show_one_picture_across_trials(pages: Pages, page: Any) -> N
     page.get_by_text("pictures/1", exact=True).scroll_into_view_if_needed()
     shown = page.locator("img[src*='pictures~1'], img[src*='pictures%7E1']")
     shown.nth(3).wait_for()
-    assert shown.evaluate_all("images => images.every(image => image.complete && image.naturalWidth === 128)")
+    loaded = "images => images.every(image => image.complete && image.naturalWidth === 128)"
+    wait_until(lambda: shown.evaluate_all(loaded), "the pictures are loaded")
     assert all(f"step%2B{RUNG}%2B" in src for src in shown.evaluate_all("images => images.map(image => image.src)"))
     assert_is_of_trainings(page)
 
@@ -136,7 +149,7 @@ def test_the_confirmation_has_the_mean_of_each_setting(pages: Pages, page: Any) 
     page.goto(pages.confirmations["shades"])
     page.get_by_text("Group: 0").wait_for()
     page.get_by_text("(average)").first.wait_for()
-    assert page.get_by_text("confirms=0 seed=").count() == 2
+    wait_until(lambda: page.get_by_text("confirms=0 seed=").count() == 2, "both are listed")
     assert_is_of_trainings(page)
 
 
