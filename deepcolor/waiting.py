@@ -15,7 +15,7 @@ _T = TypeVar("_T")
 OnWait = Callable[[str | None], None]
 _PATIENCE_S = 0.5
 """A shorter wait is not worth mentioning."""
-_LOOK_EVERY_S = 0.1
+_LOOK_EVERY_S = 0.025
 
 _listener: ContextVar[OnWait] = ContextVar("listener", default=lambda _what: None)
 
@@ -31,7 +31,7 @@ def told_of_waits(on_wait: OnWait) -> Iterator[None]:
 
 
 def repeated(
-    attempt: Callable[[], _T], *, until: str, on: type[Exception] | tuple[type[Exception], ...], timeout_s: float
+    attempt: Callable[[], _T], *, until: str, on: type[Exception] | tuple[type[Exception], ...], timeout_s: float | None
 ) -> _T:
     """Return what `attempt` returns, which is called again while it raises `on`.
 
@@ -39,7 +39,7 @@ def repeated(
         attempt: Returns at once, or soon.
         until: What is being waited for, such as "a scheduler at tcp://login1:8786".
         on: What it raises before its time has come; anything else ends the wait.
-        timeout_s: Longest wait, in seconds; what is raised after it is what the caller gets.
+        timeout_s: Longest wait, in seconds; what is raised after it is what the caller gets. None: no limit.
     """
     began, told = time.monotonic(), False
     try:
@@ -48,7 +48,7 @@ def repeated(
                 return attempt()
             except on:
                 waited_s = time.monotonic() - began
-                if waited_s >= timeout_s:
+                if timeout_s is not None and waited_s >= timeout_s:
                     raise
             if waited_s >= _PATIENCE_S and not told:
                 told = True
@@ -72,25 +72,15 @@ def locked(file: Path, *, until: str, timeout_s: float | None = None) -> Iterato
     """
     from filelock import FileLock, Timeout
 
-    lock, began = FileLock(file), time.monotonic()
-    told = False
-    while True:
-        try:
-            # In small steps: signals to stop are handled between them.
-            lock.acquire(timeout=_LOOK_EVERY_S, poll_interval=_LOOK_EVERY_S / 4)
-            break
-        except Timeout:
-            waited_s = time.monotonic() - began
-        if timeout_s is not None and waited_s >= timeout_s:
-            raise WorkspaceError(
-                f"start: must get its turn within {timeout_s:.0f} s; waited for {until} ({file} is held). "
-                "Find the process that holds that file, and end it."
-            )
-        if waited_s >= _PATIENCE_S and not told:
-            told = True
-            _listener.get()(until)
-    if told:
-        _listener.get()(None)
+    lock = FileLock(file)
+    try:
+        # In small steps: signals to stop are handled between them.
+        repeated(lambda: lock.acquire(timeout=0), until=until, on=Timeout, timeout_s=timeout_s)
+    except Timeout:
+        raise WorkspaceError(
+            f"start: must get its turn within {timeout_s:.0f} s; waited for {until} ({file} is held). "
+            "Find the process that holds that file, and end it."
+        ) from None
     try:
         yield
     finally:

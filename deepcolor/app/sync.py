@@ -67,7 +67,29 @@ def sync_studies(workspace: Workspace, uri: str, *, study: str | None = None, re
     return Synced(done, skipped)
 
 
-def _store_runs(workspace: Workspace, uri: str, study: StoredStudy, *, reporter: Reporter, tell: OnProgress) -> Rebuilt:
+def sync_parent(workspace: Workspace, uri: str, *, study: str) -> None:
+    """Bring the parent run of a study up to date, and with it the files of its report; its trials are left as they are.
+
+    Raises:
+        StudyError: There is no such study, or a driver is at work on it.
+        TrackingError: The store cannot be reached, or refuses the record.
+    """
+    from deepcolor.search.study.storage import StudyStorage
+
+    _store_runs(workspace, uri, StudyStorage(workspace).load(study), parent_alone=True)
+
+
+def _store_runs(
+    workspace: Workspace,
+    uri: str,
+    study: StoredStudy,
+    *,
+    parent_alone: bool = False,
+    reporter: Reporter = SILENT,
+    tell: OnProgress | None = None,
+) -> Rebuilt:
+    from itertools import islice
+
     from deepcolor.report.writing import ReportFolder
     from deepcolor.search.study.storage import owned
     from deepcolor.search.upkeep.replay import replay
@@ -77,30 +99,10 @@ def _store_runs(workspace: Workspace, uri: str, study: StoredStudy, *, reporter:
     with owned(workspace, study.name, on_wait=reporter.note):
         trials = study.trials()
         runs = 1 + sum(trial.place is not None for trial in trials)
+        records = replay(workspace, study, report=report, trials=trials)
         return rebuild(
-            replay(workspace, study, report=report, trials=trials),
+            islice(records, 1) if parent_alone else records,
             tracking_uri=uri,
             artifact_root=workspace.artifacts if uri == workspace.mlflow_uri else None,
-            on_run=lambda done: tell(done, runs),
+            on_run=(lambda done: tell(done, runs)) if tell is not None else None,
         )
-
-
-def sync_parent(workspace: Workspace, uri: str, *, study: str) -> None:
-    """Bring the parent run of a study up to date, and with it the files of its report; its trials are left as they are.
-
-    Raises:
-        StudyError: There is no such study, or a driver is at work on it.
-        TrackingError: The store cannot be reached, or refuses the record.
-    """
-    from itertools import islice
-
-    from deepcolor.report.writing import ReportFolder
-    from deepcolor.search.study.storage import StudyStorage, owned
-    from deepcolor.search.upkeep.replay import replay
-    from deepcolor.tracking.rebuild import rebuild
-
-    stored = StudyStorage(workspace).load(study)
-    report = ReportFolder(workspace.report(study), store=workspace.trajectories)
-    with owned(workspace, study):
-        parent = islice(replay(workspace, stored, report=report), 1)
-        rebuild(parent, tracking_uri=uri, artifact_root=workspace.artifacts if uri == workspace.mlflow_uri else None)

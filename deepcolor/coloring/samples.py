@@ -35,8 +35,6 @@ _FONT_PX = 14
 _LEAST_FONT_PX = 10
 _COMPRESSION = 1
 """Of a PNG file: quick to write is worth more here than the last tenth of the size."""
-_QUALITY = 90
-"""Of a WebP file, of 100."""
 _INK = "#222222"
 
 Picture = npt.NDArray[np.float32]
@@ -51,13 +49,6 @@ def png(picture: Image.Image) -> bytes:
     """Return a picture as a PNG file."""
     buffer = io.BytesIO()
     picture.save(buffer, format="png", compress_level=_COMPRESSION)
-    return buffer.getvalue()
-
-
-def webp(picture: Image.Image) -> bytes:
-    """Return a picture as a WebP file: a twentieth of the bytes, for looking at and no more."""
-    buffer = io.BytesIO()
-    picture.save(buffer, format="webp", quality=_QUALITY, method=0)
     return buffer.getvalue()
 
 

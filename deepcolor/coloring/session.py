@@ -26,7 +26,8 @@ from deepcolor.coloring.optimizer import (
 )
 from deepcolor.coloring.own_metrics import Metric, Sums, load_metrics
 from deepcolor.coloring.recording import Gradients, Work
-from deepcolor.coloring.samples import contact_sheet, extremes_sheet, webp
+from deepcolor.coloring.samples import contact_sheet, extremes_sheet
+from deepcolor.coloring.sheet import webp
 from deepcolor.coloring.slices import sliced_epoch_s
 from deepcolor.config.sections import DataConfig, InitConfig, ModelConfig, TrainingConfig
 from deepcolor.data.cache.arrays import CachedData, Split

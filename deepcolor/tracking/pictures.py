@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deepcolor.coloring.sheet import PREDICTION, cut_sheet
+from deepcolor.coloring.sheet import PREDICTION, cut_sheet, webp
 from deepcolor.tracking import layout
 from deepcolor.tracking.artifacts import link
 from deepcolor.tracking.records import TrialRecord
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 SAMPLES = "samples.png"
 _THUMBNAIL_PX = 256
-_QUALITY = 90
-"""Of a WebP file, of 100."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +47,7 @@ class Sheet:
         for number, tile in enumerate(_predictions(sheet)[:pictures] if pictures else (), start=1):
             key = f"{layout.PICTURE_PREFIX}{number}"
             picture, same = self._files(folder, key, run_id=run_id, suffix=".webp")
-            tile.save(picture, quality=_QUALITY, method=0)
+            picture.write_bytes(webp(tile))
             link(picture, same)  # It is small enough to be its own thumbnail.
         sheet.thumbnail((_THUMBNAIL_PX, _THUMBNAIL_PX))
         sheet.save(thumbnail, method=0)
