@@ -17,6 +17,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from parts.product import run
+from peers.plain_colouring import peak_mb
 
 PEER = Path(__file__).parent / "peers" / "plain_colouring.py"
 _STAGES = ("reading the JPEG", "colouring", "writing the PNG")
@@ -74,7 +75,6 @@ def prepare(folder: Path, *, megapixels: float) -> None:
 
 def inside(folder: Path, *, runs: int) -> dict[str, Any]:
     """Colour the photo in this process, and measure it."""
-    import resource
     import time
 
     import deepcolor
@@ -98,9 +98,8 @@ def inside(folder: Path, *, runs: int) -> dict[str, Any]:
         times.append(tuple(last - first for first, last in zip(marks[0], marks[-1], strict=True)))
         stages.append([later[0] - earlier[0] for earlier, later in pairwise(marks)])
         del picture, coloured
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     best = min(range(runs), key=lambda index: times[index])
-    return {"runs": times, "peak_mb": peak / 1024, "start_cpu_s": start_cpu_s, "stages_s": stages[best]}
+    return {"runs": times, "peak_mb": peak_mb(), "start_cpu_s": start_cpu_s, "stages_s": stages[best]}
 
 
 def report(found: list[tuple[str, dict[str, Any]]], *, megapixels: float, options: dict[str, Any]) -> dict[str, Any]:

@@ -35,7 +35,9 @@ def listening(host: str, port: int, *, command: str, perhaps: str = "") -> socke
         UserError: Host and port are in use, or not of this machine.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    made = socket.socket(family, socket.SOCK_STREAM)
+    # asyncio looks at the protocol to see that it may send what it has at once; else a client's delayed acknowledgement
+    # would keep every answer waiting for 40 ms.
+    made = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         made.bind((host, port))

@@ -96,6 +96,10 @@ class Enlarged:
 
     def __init__(self, ab_2hw: Tensor, small_hw: Tensor, where: Fit, *, height_px: int, width_px: int) -> None:
         ab, small = (values[..., : where.height_px, : where.width_px] for values in (ab_2hw, small_hw[None]))
+        # A picture of the network's size has no detail that the network did not see.
+        self._same_2HW = ab.numpy() if (where.height_px, where.width_px) == (height_px, width_px) else None
+        if self._same_2HW is not None:
+            return
         planes = torch.cat([ab, _slopes(ab, small), small]).numpy()
         columns = _Taps.of(where.width_px, width_px)
         # Wide, but still few rows: those of the network. Indexing may leave them lying column by column.
@@ -111,6 +115,8 @@ class Enlarged:
             rows: Which ones.
             lightness_HW: Their normalised L*.
         """
+        if self._same_2HW is not None:
+            return self._same_2HW[:, rows]
         planes = self._enlarged(rows)
         detail_HW = lightness_HW - planes[4]
         planes[2:4] *= detail_HW

@@ -87,6 +87,15 @@ def test_rows_are_the_same_whatever_is_asked_for_with_them(height: int, width: i
     np.testing.assert_allclose(found, expected.numpy(), atol=2e-3)
 
 
+def test_a_picture_of_the_networks_size_is_not_enlarged() -> None:
+    """It gets the colours that the network gave it, bit for bit, whatever its lightness is."""
+    where = fit(64, 100, size_px=64, square=False)
+    noise = torch.randn(3, where.padded_height_px, where.padded_width_px, generator=torch.Generator().manual_seed(0))
+    lightness = np.random.default_rng(0).random((64, 100)).astype(np.float32)
+    found = Enlarged(noise[:2], noise[2], where, height_px=64, width_px=100).rows(slice(10, 30), lightness[10:30])
+    np.testing.assert_array_equal(found, noise[:2, 10:30, :100].numpy())
+
+
 def test_colours_keep_to_the_edges_of_the_picture() -> None:
     """A red disc on a green ground, darker than it: around its edge the colours are far nearer to the truth than those
     that are only enlarged, and no further from it elsewhere, grain or not.
