@@ -35,6 +35,7 @@ WEIGHTS_BELOW = f"artifacts/{MODEL_ARTIFACT}"
 
 _REQUIRED = (
     "mlflow", "torch", "safetensors", "numpy", "opencv-python-headless", "pillow", "pydantic", "pyyaml", "filelock",
+    "isal",
 )  # fmt: skip
 _NO_DATE = (1980, 1, 1, 0, 0, 0)
 
