@@ -431,6 +431,7 @@ def serve(
     port: int = 0,
     workers: int | None = None,
     device: str = "auto",
+    bfloat16: bool = False,
     token: str | None = None,
     workspace: Where = ".",
     tracking_uri: str | None = None,
@@ -448,6 +449,7 @@ def serve(
         port: Port to serve on; 0: any that is free.
         workers: Processes that colour; None: one a core, or four a GPU.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
+        bfloat16: Let the network compute in bfloat16, as `ColorModel.colorize` says.
         token: What clients must show, 16 characters or more; None: nothing.
         workspace: Where votes are kept.
         tracking_uri: As for `sweep`.
@@ -471,6 +473,7 @@ def serve(
             port=port,
             workers=workers,
             device=device,
+            bfloat16=bfloat16,
             token=token,
             reporter=told(reporter),
         ) as server,

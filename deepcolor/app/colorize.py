@@ -55,6 +55,7 @@ def colorize_files(
     device: str = "auto",
     saturation: float = 1.0,
     flip: bool = False,
+    bfloat16: bool = False,
     reporter: Reporter = SILENT,
 ) -> Coloured:
     """Colour pictures of any size and write them as PNG; one for which that cannot be done does not end the work.
@@ -68,6 +69,7 @@ def colorize_files(
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
         saturation: What the colours are multiplied by, 0 to 3: 0 is grey, 1 what the model says.
         flip: Colour each picture as it is and mirrored, and take the mean.
+        bfloat16: Let the network compute in bfloat16, as `ColorModel.colorize` says.
         reporter: Is told how far it has come, what is passed over, and what cannot be coloured.
     Raises:
         DataError: A path does not exist, a folder holds no pictures, a result would replace a picture, or two pictures
@@ -76,7 +78,7 @@ def colorize_files(
         WorkspaceError: The results cannot be written.
         ConfigError: The saturation is out of range.
     """
-    manner = Manner(saturation, flip)
+    manner = Manner(saturation, flip, bfloat16)
     if model is not None:
         check_model(model, tracking_uri=tracking_uri)  # Though there may be nothing to do: a slip shows at once.
     jobs = find_jobs(paths, out, reporter=reporter)

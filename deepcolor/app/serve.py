@@ -56,6 +56,7 @@ def serving(
     port: int = 8080,
     workers: int | None = None,
     device: str = "auto",
+    bfloat16: bool = False,
     token: str | None = None,
     bounds: Bounds | None = None,
     follow_s: float = FOLLOW_S,
@@ -73,6 +74,7 @@ def serving(
         port: Port to serve on; 0: any that is free.
         workers: Processes that colour; None: one a core, or four a GPU.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
+        bfloat16: Let the network compute in bfloat16, as `ColorModel.colorize` says.
         token: What clients must show, 16 characters or more; None: nothing.
         bounds: What clients may cost; None: as `Bounds` says.
         follow_s: Seconds between two looks at the alias.
@@ -104,7 +106,7 @@ def serving(
     bounds, tally, address = bounds or Bounds(), Tally(), Address(host, port)
     with address.bound() as listening, temporary_folder("serve") as folder:
         models = Models(named, tracking_uri=tracking_uri, folder=folder)
-        crew = Crew(devices, bounds=bounds, tally=tally)
+        crew = Crew(devices, bounds=bounds, tally=tally, bfloat16=bfloat16)
         follower = Follower(models, crew, every_s=follow_s, tally=tally, note=reporter.note, warn=reporter.warn)
         app = make_app(
             models,

@@ -10,6 +10,7 @@ import typer
 from deepcolor.cli import completing, console
 from deepcolor.cli.options import (
     HERE,
+    Bfloat16Option,
     DebugOption,
     DeviceOption,
     JsonOption,
@@ -52,6 +53,7 @@ def colorize(
     flip: Annotated[
         bool, typer.Option("--flip", help="Colour each picture mirrored, too, and take the mean: calmer colours.")
     ] = False,
+    bfloat16: Bfloat16Option = False,
     max_megapixels: MegapixelsOption = None,
     device: DeviceOption = "auto",
     workspace: WorkspaceOption = HERE,
@@ -88,6 +90,7 @@ def colorize(
         device=device,
         saturation=saturation,
         flip=flip,
+        bfloat16=bfloat16,
         reporter=ConsoleReporter(),
     )
     _show(coloured, out)

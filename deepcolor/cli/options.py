@@ -162,6 +162,13 @@ DeviceOption = Annotated[
         help="Where to compute; auto: on all GPUs that there are, else the CPU.",
     ),
 ]
+Bfloat16Option = Annotated[
+    bool,
+    typer.Option(
+        "--bfloat16",
+        help="Compute the network in bfloat16: nearly twice as fast where the processor knows it, a little coarser.",
+    ),
+]
 
 SlotsPerGpuOption = Annotated[
     int | None, typer.Option("--slots-per-gpu", help="Trainings that share each GPU.", show_default="1")

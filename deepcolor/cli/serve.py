@@ -12,6 +12,7 @@ import typer
 from deepcolor.cli import completing, console
 from deepcolor.cli.options import (
     HERE,
+    Bfloat16Option,
     DebugOption,
     DeviceOption,
     JsonOption,
@@ -88,6 +89,7 @@ def serve(
             rich_help_panel=_LIMITS,
         ),
     ] = _USUAL.waiting,
+    bfloat16: Bfloat16Option = False,
     device: DeviceOption = "auto",
     workspace: WorkspaceOption = HERE,
     tracking: TrackingOption = None,
@@ -133,6 +135,7 @@ def serve(
         port=port,
         workers=workers,
         device=device,
+        bfloat16=bfloat16,
         token=_token(token, token_file),
         bounds=bounds,
         aloud=console.settings.debug,

@@ -62,7 +62,9 @@ class ColorModel:
         """`regressor`, `colorizer` or `transfer`, or a stage of somebody's own."""
         return self.description.stage
 
-    def colorize(self, image: ImageInput, *, saturation: float = 1.0, flip: bool = False) -> Pixels:
+    def colorize(
+        self, image: ImageInput, *, saturation: float = 1.0, flip: bool = False, bfloat16: bool = False
+    ) -> Pixels:
         """Colour one picture.
 
         Args:
@@ -72,6 +74,8 @@ class ColorModel:
             saturation: What the colours are multiplied by, 0 to 3: 0 is grey, 1 what the model says.
             flip: Colour the picture as it is and mirrored, and take the mean: calmer colours in twice the network's
                 time, which is little beside a large photo's. Models with `flip_at_test` do so by themselves.
+            bfloat16: Let the network compute in bfloat16: nearly twice as fast on processors that know it; most colours
+                differ by a step of 255 or none, a few by some more.
         Returns:
             sRGB of the same size, shape (H, W, 3), or (H, W, 4) where the picture has opacity; uint16 for 16-bit
             pictures, else uint8.
@@ -80,10 +84,16 @@ class ColorModel:
             ShapeError: An array has the wrong shape, type or range.
             ConfigError: The saturation is out of range.
         """
-        return next(self.colorize_many([image], saturation=saturation, flip=flip))
+        return next(self.colorize_many([image], saturation=saturation, flip=flip, bfloat16=bfloat16))
 
     def colorize_many(
-        self, images: Iterable[ImageInput], *, batch_size: int = 32, saturation: float = 1.0, flip: bool = False
+        self,
+        images: Iterable[ImageInput],
+        *,
+        batch_size: int = 32,
+        saturation: float = 1.0,
+        flip: bool = False,
+        bfloat16: bool = False,
     ) -> Iterator[Pixels]:
         """Colour pictures one after the other, those of like shape together in one pass of the network.
 
@@ -92,6 +102,7 @@ class ColorModel:
             batch_size: Most pictures in one pass.
             saturation: As for `colorize`.
             flip: As for `colorize`.
+            bfloat16: As for `colorize`.
         Returns:
             Their results, in their order.
         Raises:
@@ -99,7 +110,8 @@ class ColorModel:
             ShapeError: An array has the wrong shape, type or range.
             ConfigError: The saturation is out of range.
         """
-        for result in self.colorize_each(images, batch_size=batch_size, saturation=saturation, flip=flip):
+        manner = Manner(saturation, flip, bfloat16).options()
+        for result in self.colorize_each(images, batch_size=batch_size, **manner):
             if isinstance(result, UserError):
                 raise result
             yield result
@@ -111,6 +123,7 @@ class ColorModel:
         batch_size: int = 32,
         saturation: float = 1.0,
         flip: bool = False,
+        bfloat16: bool = False,
         on_remark: Callable[[str, str], None] | None = None,
     ) -> Iterator[Pixels | UserError]:
         """Colour pictures as `colorize_many` does; one that cannot be coloured gives its error, and the rest goes on.
@@ -120,13 +133,14 @@ class ColorModel:
             batch_size: Most pictures in one pass.
             saturation: As for `colorize`.
             flip: As for `colorize`.
+            bfloat16: As for `colorize`.
             on_remark: Called with a picture's name, and what could not be followed in it: a broken colour profile.
         Returns:
             Their results, or their errors, in their order.
         Raises:
             ConfigError: The saturation is out of range.
         """
-        manner = Manner(saturation, flip)  # At once, and not with the first picture.
+        manner = Manner(saturation, flip, bfloat16)  # At once, and not with the first picture.
         each = (self._tried(image, number, on_remark) for number, image in enumerate(images, start=1))
         return self._results(_grouped(each, batch_size), manner)
 
@@ -164,7 +178,7 @@ class ColorModel:
     def _coloured(self, group: list[_Prepared], manner: Manner) -> Iterator[Pixels | UserError]:
         try:
             with blamed_on(f"{len(group)} pictures"):
-                predicted = self._predict(group, flip=manner.flip) * manner.saturation
+                predicted = self._predict(group, flip=manner.flip, bfloat16=manner.bfloat16) * manner.saturation
         except UnusablePictureError as error:
             if len(group) == 1:
                 yield error
@@ -188,22 +202,25 @@ class ColorModel:
         narrow = np.concatenate(in_strips(seen, height_px=height_px, width_px=width_px))
         return _Prepared(name, picture, where, shrink(torch.from_numpy(narrow), where))
 
-    def _predict(self, group: list[_Prepared], *, flip: bool = False) -> Tensor:
+    def _predict(self, group: list[_Prepared], *, flip: bool = False, bfloat16: bool = False) -> Tensor:
         """Return a*, b* in CIELAB units, on the CPU: shape (B, 2, h, w), or (B, 2) from a regressor."""
-        predicted = self._passed([prepared.small for prepared in group])
+        predicted = self._passed([prepared.small for prepared in group], bfloat16=bfloat16)
         if not flip or self._network.model.flip_at_test:
             return predicted
-        other = self._passed([mirrored(prepared.small, prepared.where) for prepared in group])
+        other = self._passed([mirrored(prepared.small, prepared.where) for prepared in group], bfloat16=bfloat16)
         if other.ndim == 4:
             other = torch.stack([mirrored(ab, prepared.where) for ab, prepared in zip(other, group, strict=True)])
         return (predicted + other) / 2
 
     @torch.inference_mode()
-    def _passed(self, small: list[Tensor]) -> Tensor:
+    def _passed(self, small: list[Tensor], *, bfloat16: bool) -> Tensor:
         """Let the network see some pictures of one shape."""
         lightness_B1HW = torch.stack(small)[:, None].to(self._device)
+        reduced = torch.autocast(self._device.type, torch.bfloat16, enabled=bfloat16)
         with torch_set_up(threads=None, reduced_precision=False):  # A GPU gives the colours that a CPU gives.
-            return self._network.to_ab(self._network(lightness_B1HW)).float().cpu()
+            with reduced:
+                output = self._network(lightness_B1HW)
+            return self._network.to_ab(output.float()).cpu()
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,6 +19,8 @@ class Manner:
     """What a* and b* are multiplied by: 0 leaves grey, 1 what the model says, 2 twice as much colour."""
     flip: bool = False
     """Whether the picture is coloured as it is and mirrored, and gets the mean of both."""
+    bfloat16: bool = False
+    """Whether the network computes in bfloat16: about twice as fast where the processor knows it, a little coarser."""
 
     def __post_init__(self) -> None:
         saturation: Any = self.saturation  # From a client, a file or a shell: whatever the annotation says.
@@ -28,9 +30,10 @@ class Manner:
                 f"saturation: must be a number from 0 to {MOST_SATURATION:g}; got {saturation!r}. "
                 "1 leaves the colours as the model says, 0 makes them grey."
             )
-        flip: Any = self.flip
-        if not isinstance(flip, bool):
-            raise ConfigError(f"flip: must be true or false; got {flip!r}. Choose one.")
+        switches: dict[str, Any] = {"flip": self.flip, "bfloat16": self.bfloat16}
+        for name, value in switches.items():
+            if not isinstance(value, bool):
+                raise ConfigError(f"{name}: must be true or false; got {value!r}. Choose one.")
 
     def options(self) -> dict[str, Any]:
         """Return what differs from what a model does by itself, as arguments: a model of somebody's own need not know

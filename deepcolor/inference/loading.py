@@ -65,6 +65,7 @@ def colorize(
     workspace: str | PathLike[str] = ...,
     saturation: float = ...,
     flip: bool = ...,
+    bfloat16: bool = ...,
 ) -> list[Pixels | UserError]: ...
 
 
@@ -76,6 +77,7 @@ def colorize(
     workspace: str | PathLike[str] = ...,
     saturation: float = ...,
     flip: bool = ...,
+    bfloat16: bool = ...,
 ) -> Pixels: ...
 
 
@@ -86,6 +88,7 @@ def colorize(
     workspace: str | PathLike[str] = ".",
     saturation: float = 1.0,
     flip: bool = False,
+    bfloat16: bool = False,
 ) -> Pixels | list[Pixels | UserError]:
     """Colour one picture, or several.
 
@@ -96,6 +99,7 @@ def colorize(
         workspace: Where the registry is.
         saturation: What the colours are multiplied by, 0 to 3: 0 is grey, 1 what the model says.
         flip: Colour the picture as it is and mirrored, and take the mean: calmer colours.
+        bfloat16: Let the network compute in bfloat16, as `ColorModel.colorize` says.
     Returns:
         sRGB of the picture's size, shape (H, W, 3), or (H, W, 4) where it has opacity; uint16 for 16-bit pictures, else
         uint8. For a list, a list of these: a picture that cannot be coloured has its error there, and the rest goes on.
@@ -103,7 +107,7 @@ def colorize(
         ModelError: No model is named and there are several champions, or none; the message lists them.
         ConfigError: The saturation is out of range.
     """
-    manner = Manner(saturation, flip)  # Before a model is looked for, and loaded.
+    manner = Manner(saturation, flip, bfloat16)  # Before a model is looked for, and loaded.
     if model is None:
         model = the_champion(Workspace.at(Path(workspace)).store_uri(None))
     loaded = model if isinstance(model, ColorModel) else load(model, workspace=workspace)

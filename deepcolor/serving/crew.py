@@ -56,17 +56,19 @@ class _Waiting:
 class Crew:
     """Processes that colour, and the bounded queue before them; used from one event loop."""
 
-    def __init__(self, devices: Sequence[str], *, bounds: Bounds, tally: Tally) -> None:
+    def __init__(self, devices: Sequence[str], *, bounds: Bounds, tally: Tally, bfloat16: bool = False) -> None:
         """Start nothing yet.
 
         Args:
             devices: Where each of the processes computes.
             bounds: What clients may cost.
             tally: Counts.
+            bfloat16: Whether the networks compute in bfloat16.
         """
         self._members = [_Member(device) for device in devices]
         self._bounds = bounds
         self._tally = tally
+        self._bfloat16 = bfloat16
         self._queue: deque[_Waiting] = deque()
         self._news = asyncio.Condition()
         self._held_pictures = 0
@@ -200,7 +202,10 @@ class Crew:
         orders = tuple(each.order for each in waiting)
         bounds = self._bounds
         seconds = bounds.seconds * len(waiting)
-        batch = Batch(str(first.model.folder), first.model.version, orders, bounds.megapixels, bounds.seconds)
+        model = first.model
+        batch = Batch(
+            str(model.folder), model.version, orders, bounds.megapixels, bounds.seconds, bfloat16=self._bfloat16
+        )
         try:
             answers = await member.ask(batch, seconds=seconds)
         except asyncio.CancelledError:

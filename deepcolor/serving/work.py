@@ -66,6 +66,7 @@ class Batch:
     orders: tuple[Order, ...]
     megapixels: float
     decoding_s: float
+    bfloat16: bool = False
 
 
 @dataclass(frozen=True)

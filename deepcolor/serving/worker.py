@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from deepcolor.coloring.manner import Manner
 from deepcolor.coloring.picture import png_bytes
@@ -74,7 +74,8 @@ def coloured(model: ColorModel, batch: Batch) -> list[Answer]:
     """Colour the pictures of a batch; one that cannot be coloured gets its reason, and the rest goes on."""
     if not batch.orders:
         return []
-    limits, manner = Limits(batch.megapixels, batch.decoding_s), batch.orders[0].wanted
+    limits, wanted = Limits(batch.megapixels, batch.decoding_s), batch.orders[0].wanted
+    manner = Manner(wanted.saturation, wanted.flip, batch.bfloat16)
     answers: list[Answer | None] = []
     decoded: deque[tuple[int, bool, str | None]] = deque()
 
@@ -89,8 +90,7 @@ def coloured(model: ColorModel, batch: Batch) -> list[Answer]:
             answers.append(None)
             yield picture
 
-    options = _options(manner.saturation, manner.flip)
-    for result in model.colorize_each(pictures(), batch_size=len(batch.orders), **options):
+    for result in model.colorize_each(pictures(), batch_size=len(batch.orders), **manner.options()):
         place, is_grey, remark = decoded.popleft()
         answers[place] = _answer(result, batch.orders[place], is_grey=is_grey, remark=remark)
     return [answer for answer in answers if answer is not None]
@@ -122,8 +122,3 @@ def _written(pixels: Pixels, order: Order) -> bytes:
     if wanted.format == "png":
         return png_bytes(pixels)
     return lossy_of(pixels, wanted.format, quality=wanted.quality)
-
-
-def _options(saturation: float, flip: bool) -> dict[str, Any]:
-    """What differs from what a model does by itself: one of somebody's own need not know them."""
-    return Manner(saturation, flip).options()

@@ -158,6 +158,16 @@ def test_flip_takes_the_mean_with_the_mirrored_picture(colorizer: ColorModel, re
         assert np.abs(colorizer.colorize(alone, flip=True).astype(int) - together).max() <= 1
 
 
+def test_bfloat16_gives_nearly_the_same_colours(colorizer: ColorModel) -> None:
+    """They differ, but by a few steps of 255 at most; anything but true or false is refused."""
+    several = [picture_of((80, 130), seed=seed) for seed in range(3)]
+    exact = np.stack([colorizer.colorize(each) for each in several]).astype(int)
+    coarse = np.stack(list(colorizer.colorize_many(several, bfloat16=True))).astype(int)
+    assert 0 < np.abs(exact - coarse).max() <= 8
+    with pytest.raises(ConfigError, match="bfloat16: must be true or false; got 'yes'"):
+        deepcolor.colorize(several, model="nowhere", bfloat16="yes")  # type: ignore[call-overload]
+
+
 @pytest.mark.parametrize("saturation", [-0.1, 3.1, math.nan, math.inf, "2", None, True])
 def test_a_saturation_that_means_nothing_is_refused_at_once(saturation: Any) -> None:
     """Before a model is looked for: in one line that says what the numbers mean."""

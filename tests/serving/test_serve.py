@@ -378,16 +378,22 @@ def _answers(client: Client) -> bool:
 
 
 def test_a_model_is_served_from_python(tmp_path: Path) -> None:
-    """For the time of a block: a picture is coloured by whoever shows the token, and all processes end with it."""
+    """For the time of a block: a picture is coloured by whoever shows the token, in bfloat16 where that is asked for,
+    and all processes end with it.
+    """
     make_model(tmp_path / "model", seed=1)
     token = "correct-horse-battery"
     before = set(descendants(os.getpid()))
-    with deepcolor.serve(tmp_path / "model", workers=1, device="cpu", token=token, workspace=tmp_path) as server:
+    given: Any = {"workers": 1, "device": "cpu", "bfloat16": True, "token": token, "workspace": tmp_path}
+    with deepcolor.serve(tmp_path / "model", **given) as server:
         client = Client(server.url)
         assert (server.model, server.processes) == ("model", 1)
         assert client.colorize(photo()).status == 401
         shown = {"Authorization": f"Bearer {token}"}
-        assert client.ask("POST", "/colorize", photo(), kind="image/png", headers=shown).image.mode == "RGB"
+        answer = client.ask("POST", "/colorize", photo(), kind="image/png", headers=shown)
+        model = deepcolor.load(tmp_path / "model", device="cpu")
+        np.testing.assert_array_equal(np.asarray(answer.image), model.colorize(photo(), bfloat16=True))
+        assert (np.asarray(answer.image) != model.colorize(photo())).any()
         own = {pid for pid in descendants(os.getpid()) if _is_of_serving(pid)} - before
         assert own
     wait_until(lambda: not any(is_alive(pid) for pid in own), "its processes end")
