@@ -171,13 +171,6 @@ def to_uint8(rgb_HW3: RgbArray) -> npt.NDArray[np.uint8]:
     return np.asarray(np.rint(_unit(rgb_HW3) * np.float32(255)), dtype=np.uint8)
 
 
-def to_uint16(rgb_HW3: RgbArray) -> npt.NDArray[np.uint16]:
-    """Return sRGB values (uint8, uint16, or float in [0, 1]) as uint16, rounded; uint16 comes back as it is."""
-    if rgb_HW3.dtype == np.uint16:
-        return rgb_HW3.astype(np.uint16, copy=False)
-    return np.asarray(np.rint(_unit(rgb_HW3) * np.float32(65535)), dtype=np.uint16)
-
-
 def colourfulness(rgb_HW3: RgbArray) -> float:
     """Measure how colourful a picture looks: 0 is grey, about 15 slightly, 60 quite, over 100 extremely colourful.
 
