@@ -28,6 +28,10 @@ from deepcolor.serving.votes import Votes
 from deepcolor.serving.work import LEAST_SIZE_PX, MEDIA_TYPES, MOST_SIZE_PX, Answer, Bounds, Coloured, Order, Wanted
 
 _PAGE = Path(__file__).parent / "page"
+_PAGE_FILES = {f"/{file.name}".removesuffix("index.html"): file for file in sorted(_PAGE.iterdir())}
+"""The page and what it loads, by their paths."""
+_FREE = frozenset({*_PAGE_FILES, "/healthz", "/openapi.json", "/favicon.ico"})
+"""Answered without a token: they tell nothing of models or pictures."""
 _MODEL_HEADER, _GREY_HEADER, _REMARK_HEADER = "X-Deepcolor-Model", "X-Deepcolor-Grey", "X-Deepcolor-Remark"
 _CONTENT_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; "
@@ -115,14 +119,15 @@ def make_app(
         redoc_url=None,
     )
     _add_pictures(app, models, crew, bounds=bounds, tally=tally)
-    _add_models(app, models, follower, votes)
+    _add_models(app, models, follower, votes, bounds=bounds)
     _add_watching(app, crew, tally)
     _add_page(app)
     app.add_exception_handler(DeepcolorError, _on_error)
     app.add_exception_handler(FullError, _on_full)
     app.add_exception_handler(BodyError, _on_body)
     paths = frozenset(str(getattr(route, "path", "")) for route in app.routes)
-    return Guard(app, paths=paths, token=token, hosts=hosts, tally=tally, send_s=2 * bounds.seconds, fault=fault)
+    send_s = 2 * bounds.seconds
+    return Guard(app, paths=paths, free=_FREE, token=token, hosts=hosts, tally=tally, send_s=send_s, fault=fault)
 
 
 def _life(crew: Crew, follower: Follower) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
@@ -197,11 +202,16 @@ def _entry(sent: Sent, answer: Answer, kind: str) -> dict[str, Any]:
     }
 
 
-def _add_models(app: FastAPI, models: Models, follower: Follower, votes: Votes) -> None:
+def _add_models(app: FastAPI, models: Models, follower: Follower, votes: Votes, *, bounds: Bounds) -> None:
+    limits = {"request_bytes": bounds.request_bytes, "megapixels": bounds.megapixels, "pictures": bounds.pictures}
+
     @app.get("/models")
     async def list_them() -> dict[str, Any]:
-        """List the versions that can be asked for; `default` says which requests get that name none."""
-        return {"follows_alias": models.follows, "models": await asyncio.to_thread(models.listed)}
+        """List the versions that can be asked for, and what a request may hold; `default` says which requests get that
+        name none.
+        """
+        listed = await asyncio.to_thread(models.listed)
+        return {"follows_alias": models.follows, "limits": limits, "models": listed}
 
     @app.get("/models/{model}/card")
     async def card(model: str) -> Response:
@@ -256,13 +266,13 @@ def _add_watching(app: FastAPI, crew: Crew, tally: Tally) -> None:
 
 
 def _add_page(app: FastAPI) -> None:
-    def add(path: str, name: str) -> None:
+    def add(path: str, file: Path) -> None:
         @app.get(path, include_in_schema=False)
         async def page() -> FileResponse:
-            return FileResponse(_PAGE / name, headers={"Content-Security-Policy": _CONTENT_POLICY})
+            return FileResponse(file, headers={"Content-Security-Policy": _CONTENT_POLICY})
 
-    for path, name in (("/", "index.html"), ("/page.css", "page.css"), ("/page.js", "page.js")):
-        add(path, name)
+    for path, file in _PAGE_FILES.items():
+        add(path, file)
 
 
 async def _on_error(_: Request, error: Exception) -> Response:

@@ -377,9 +377,15 @@ def _answers(client: Client) -> bool:
     return False
 
 
-def test_a_model_is_served_from_python(tmp_path: Path) -> None:
-    """For the time of a block: a picture is coloured by whoever shows the token, in bfloat16 where that is asked for,
-    and all processes end with it.
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with chromium() as opened:
+        yield opened
+
+
+def test_a_model_is_served_from_python(tmp_path: Path, browser: Any) -> None:
+    """For the time of a block: a picture is coloured by whoever shows the token, of which the page asks its user, in
+    bfloat16 where that is asked for, and all processes end with it.
     """
     make_model(tmp_path / "model", seed=1)
     token = "correct-horse-battery"
@@ -394,6 +400,7 @@ def test_a_model_is_served_from_python(tmp_path: Path) -> None:
         model = deepcolor.load(tmp_path / "model", device="cpu")
         np.testing.assert_array_equal(np.asarray(answer.image), model.colorize(photo(), bfloat16=True))
         assert (np.asarray(answer.image) != model.colorize(photo())).any()
+        assert_page_asks_for_token(browser, server.url, token)
         own = {pid for pid in descendants(os.getpid()) if _is_of_serving(pid)} - before
         assert own
     wait_until(lambda: not any(is_alive(pid) for pid in own), "its processes end")
@@ -426,12 +433,6 @@ def test_what_cannot_be_served_is_refused_before_anything_starts(served: Served,
         load("colorizer@7", tracking_uri=world.uri)
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with chromium() as opened:
-        yield opened
-
-
 def test_the_page_shows_grey_coloured_and_truth_and_takes_a_blind_vote(
     served: Served, browser: Any, tmp_path: Path
 ) -> None:
@@ -455,9 +456,11 @@ def test_the_page_shows_grey_coloured_and_truth_and_takes_a_blind_vote(
     page.set_input_files("#files", [tmp_path / name for name in files])
     expect(page.locator(".picture:not(.working) img.right[src^=blob]")).to_have_count(2)
     grey, colour = page.locator(".picture").all()
-    assert grey.locator(".views button").all_inner_texts() == ["Grey"]
+    assert grey.locator(".views").is_hidden()
     assert colour.locator(".views button").all_inner_texts() == ["Grey", "Truth"]
-    colour.locator(".views button", has_text="Truth").click()
+    colour.locator(".views button", has_text="Truth").focus()
+    page.keyboard.press("Enter")
+    expect(colour.locator(".views button", has_text="Truth")).to_be_focused()
     assert colour.locator(".left-label").inner_text() == "truth"
     assert_divider_moves(page, colour)
     page.select_option("#second", "colorizer@1")
@@ -483,8 +486,57 @@ def test_the_page_shows_grey_coloured_and_truth_and_takes_a_blind_vote(
         assert archive.testzip() is None
         assert archive.namelist() == ["grey-coloured.png", "colour-coloured.png"]
         assert archive.read("grey-coloured.png") == expected
+    page.locator("summary").click()
+    expect(page.locator("#votes tbody td").first).to_have_text("colorizer@1")
+    assert_accessible(page)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     assert said == []
+    context.close()
+
+
+def test_the_page_says_what_is_wrong_and_sends_no_more_than_it_shows(
+    served: Served, browser: Any, tmp_path: Path
+) -> None:
+    """In Chromium: a broken file and one that is too large have their reasons and nothing to download; without a
+    network a photo is shown with a way to try again; of a large photo a small copy is sent, and the whole one to download.
+    """
+    from playwright.sync_api import expect
+
+    expect.set_options(timeout=WAIT_S * 1000)
+    files = {"broken.png": photo()[:200], "heavy.png": bytes(2**18 + 1), "wide.png": photo(3000, 30)}
+    for name, data in files.items():
+        (tmp_path / name).write_bytes(data)
+    context = browser.new_context(viewport={"width": 390, "height": 844}, color_scheme="dark")
+    context.set_default_timeout(WAIT_S * 1000)
+    page = context.new_page()
+    page.goto(served.client.url)
+    expect(page.locator("#version option")).to_have_count(2)
+    page.set_input_files("#files", [tmp_path / name for name in ("broken.png", "heavy.png")])
+    broken, heavy = page.locator(".picture").all()
+    expect(broken.locator(".problem")).to_contain_text("Must be a whole JPEG")
+    expect(heavy.locator(".problem")).to_contain_text("Must be at most 0.25 MiB; got 0.25 MiB")
+    expect(page.locator("#said")).to_have_text("2 photos, 2 with a problem")
+    for picture in (broken, heavy):
+        assert picture.locator(".save").is_disabled()
+        assert [picture.locator(part).is_visible() for part in (".stage", ".again")] == [False, False]
+    heavy.locator(".remove").click()
+    expect(broken.locator(".remove")).to_be_focused()
+    broken.locator(".remove").click()
+    context.set_offline(True)
+    page.set_input_files("#files", tmp_path / "wide.png")
+    wide = page.locator(".picture")
+    expect(wide.locator(".problem")).to_contain_text("The server does not answer")
+    expect(wide.locator("img.left")).to_be_visible()
+    assert_accessible(page)
+    context.set_offline(False)
+    with page.expect_request("**/colorize?*size=*") as small:
+        wide.locator(".again").click()
+    expect(page.locator(".picture:not(.working) img.right[src^=blob]")).to_have_count(1)
+    with page.expect_request("**/colorize?*format=png*") as whole, page.expect_download():
+        wide.locator(".save").click()
+    sent = [int(one.value.all_headers()["content-length"]) for one in (small, whole)]
+    assert sent[0] < sent[1] / 2
+    assert sent[1] == len(files["wide.png"])
     context.close()
 
 
@@ -543,6 +595,24 @@ def assert_divider_moves(page: Any, picture: Any) -> None:
     divider.focus()
     page.keyboard.press("ArrowRight")
     assert float(divider.input_value()) == pytest.approx(25.5, abs=1)
+
+
+def assert_page_asks_for_token(browser: Any, url: str, token: str) -> None:
+    """A wrong token is told beside its field; the right one lets in, and what cannot be compared is not offered."""
+    from playwright.sync_api import expect
+
+    expect.set_options(timeout=WAIT_S * 1000)
+    page = browser.new_page()
+    page.goto(url)
+    for given in ("wrong", token):
+        page.locator("#token").fill(given)
+        page.keyboard.press("Enter")
+        if given != token:
+            expect(page.locator("#token-said")).to_have_text("The server does not accept this token.")
+    expect(page.locator("#access")).to_be_hidden()
+    expect(page.locator("#version option")).to_have_text("model")
+    assert not page.locator("#comparing").is_visible()
+    page.close()
 
 
 def in_colour() -> bytes:
