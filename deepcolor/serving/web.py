@@ -9,16 +9,16 @@ from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanag
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from fastapi import Body as JsonBody
 from fastapi import FastAPI, Query, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse, Response
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, ValidationError
 
 import deepcolor
 from deepcolor.coloring.manner import MOST_SATURATION
 from deepcolor.errors import DeepcolorError, ModelError, UserError, WorkspaceError
 from deepcolor.printable import without_secrets
-from deepcolor.serving.bodies import Body, BodyError, Sent, announced_bytes, pour_away, read_body
+from deepcolor.serving.bodies import Body, BodyError, Sent, announced_bytes, pour_away, read_body, read_small_body
 from deepcolor.serving.crew import Crew, FullError
 from deepcolor.serving.following import Follower
 from deepcolor.serving.guard import HELD, App, Guard
@@ -64,6 +64,10 @@ class Vote(BaseModel):
     left: str = Field(max_length=200, description="The model shown on the left, such as colorizer@2.")
     right: str = Field(max_length=200, description="The other.")
     better: str | None = Field(max_length=200, description="One of them; null: neither.")
+
+
+# Read by hand: FastAPI would take a body of any size, for any time.
+_VOTE_BODY = {"required": True, "content": {"application/json": {"schema": Vote.model_json_schema()}}}
 
 
 class Asked(BaseModel):
@@ -119,7 +123,8 @@ def make_app(
         redoc_url=None,
     )
     _add_pictures(app, models, crew, bounds=bounds, tally=tally)
-    _add_models(app, models, follower, votes, bounds=bounds)
+    _add_models(app, models, follower, bounds=bounds)
+    _add_votes(app, models, votes, bounds=bounds)
     _add_watching(app, crew, tally)
     _add_page(app)
     app.add_exception_handler(DeepcolorError, _on_error)
@@ -157,15 +162,14 @@ def _add_pictures(app: FastAPI, models: Models, crew: Crew, *, bounds: Bounds, t
     )
     async def colorize(request: Request, asked: Annotated[Asked, Query()]) -> Response:
         """Colour pictures: one as it is or as a form's file gives a picture; several, or base64 in JSON, give JSON."""
-        size_bytes = announced_bytes(request, bounds)
         held: ExitStack = request.scope[HELD]
         try:
-            held.enter_context(crew.room(pictures=1, size_bytes=size_bytes))
+            held.enter_context(crew.room(pictures=1, size_bytes=announced_bytes(request, bounds)))
             model = models.named(None) if asked.model is None else await asyncio.to_thread(models.named, asked.model)
-        except (FullError, ModelError):
-            await pour_away(request, bounds)
+            body = await read_body(request, bounds)
+        except (FullError, ModelError, BodyError) as error:
+            await pour_away(request, bounds, reason=error)
             raise
-        body = await read_body(request, bounds)
         held.enter_context(crew.room(pictures=len(body.pictures) - 1, size_bytes=0))
         orders = [Order(sent.data, sent.name, asked.wanted()) for sent in body.pictures]
         answers = await crew.colour(model, orders)
@@ -202,7 +206,7 @@ def _entry(sent: Sent, answer: Answer, kind: str) -> dict[str, Any]:
     }
 
 
-def _add_models(app: FastAPI, models: Models, follower: Follower, votes: Votes, *, bounds: Bounds) -> None:
+def _add_models(app: FastAPI, models: Models, follower: Follower, *, bounds: Bounds) -> None:
     limits = {"request_bytes": bounds.request_bytes, "megapixels": bounds.megapixels, "pictures": bounds.pictures}
 
     @app.get("/models")
@@ -226,9 +230,18 @@ def _add_models(app: FastAPI, models: Models, follower: Follower, votes: Votes, 
         await follower.look()
         return {"before": before, "model": models.default.ref}
 
-    @app.post("/votes", status_code=201)
-    async def vote(given: Annotated[Vote, JsonBody()]) -> dict[str, str]:
+
+def _add_votes(app: FastAPI, models: Models, votes: Votes, *, bounds: Bounds) -> None:
+    @app.post("/votes", status_code=201, openapi_extra={"requestBody": _VOTE_BODY})
+    async def vote(request: Request) -> dict[str, str]:
         """Write down which of two models coloured a picture better."""
+        try:
+            given = Vote.model_validate_json(await read_small_body(request, bounds))
+        except BodyError as error:
+            await pour_away(request, bounds, reason=error)
+            raise
+        except ValidationError as error:
+            raise RequestValidationError(error.errors(include_url=False, include_context=False)) from error
         for ref in (given.left, given.right):
             await asyncio.to_thread(models.named, ref)
         if given.left == given.right or given.better not in (None, given.left, given.right):
@@ -252,6 +265,7 @@ def _add_watching(app: FastAPI, crew: Crew, tally: Tally) -> None:
     tally.watch("deepcolor_held_pictures", "Pictures that arrive, wait or are being coloured.", lambda: crew.held)
     tally.watch("deepcolor_processes", "Processes that colour.", lambda: crew.alive)
 
+    @app.head("/healthz", include_in_schema=False)
     @app.get("/healthz")
     async def health() -> JSONResponse:
         """Say whether pictures can be coloured; 503 while no process is there."""
@@ -267,7 +281,7 @@ def _add_watching(app: FastAPI, crew: Crew, tally: Tally) -> None:
 
 def _add_page(app: FastAPI) -> None:
     def add(path: str, file: Path) -> None:
-        @app.get(path, include_in_schema=False)
+        @app.api_route(path, methods=["GET", "HEAD"], include_in_schema=False)
         async def page() -> FileResponse:
             return FileResponse(file, headers={"Content-Security-Policy": _CONTENT_POLICY})
 

@@ -9,7 +9,7 @@ import signal
 import socket
 import zipfile
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from deepcolor.errors import ModelError, UserError
 from deepcolor.inference import load
 from deepcolor.registry.names import Line
 from deepcolor.registry.versions import rollback
-from deepcolor.serving import running
+from deepcolor.serving import bodies, running
 from deepcolor.serving.work import Bounds
 from deepcolor.workspace import Workspace
 from tests.browsing import assert_accessible, chromium
@@ -140,12 +140,16 @@ def test_the_answer_has_the_format_quality_and_size_asked_for(served: Served) ->
         ("", "image/png", b"", 422, "an empty file"),
         ("", "image/png", photo(1200, 1000), 422, "more than 1 megapixels"),
         ("", "image/png", bytes(2**18 + 1), 413, "at most 262,144 bytes"),
+        ("", "image/png", bytes(2**24), 413, "at most 262,144 bytes"),
+        ("", "image/svg+xml", b'<svg><image href="file:///etc/passwd"/></svg>', 422, "a file of another kind"),
         ("", FORM, form_of(*[("a.png", b"x")] * 7), 400, "Maximum number of files is 6"),
+        ("", FORM, form_of(*[("a.png", b"x")] * 2000), 400, "Maximum number of files is 6"),
         ("", FORM, b"--elsewhere\r\nnothing", 400, "must be multipart/form-data with files"),
         ("", FORM, form_of(), 400, "must hold a picture"),
         ("", "multipart/form-data", b"x", 400, "must be multipart/form-data with files"),
         ("", JSON, b'{"images": [', 400, "must be JSON"),
         ("", JSON, b"[" * 100_000, 400, "must be JSON"),
+        ("", JSON, b'{"images": [' + b"{}," * 80_000 + b"{}]}", 400, "too many other values"),
         ("", JSON, b'{"pictures": []}', 400, "BASE64"),
         ("", JSON, json.dumps({"images": ["aGk="] * 7}).encode(), 413, "at most 6"),
         ("", JSON, b'{"image": "/etc/passwd"}', 400, "Paths and addresses are not read"),
@@ -290,17 +294,23 @@ def test_hostile_clients_leave_the_server_answering(served: Served) -> None:
         for _ in range(chance.randint(1, 30)):
             data[chance.randrange(len(data))] = chance.randrange(256)
         assert client.colorize(bytes(data[: chance.randrange(1, len(data))])).status in (200, 422), number
-    head = b"POST /colorize HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: image/png\r\n"
+    end = b"Host: 127.0.0.1\r\nConnection: close\r\n"
+    head = b"POST /colorize HTTP/1.1\r\nContent-Type: image/png\r\n" + end
     for request, status in (
-        (head + b"Content-Length: 999999999999\r\n\r\nabc", b"413"),
+        # It is told before it sends what it announces, and is not asked to.
+        (head + b"Expect: 100-continue\r\nContent-Length: 999999999999\r\n\r\n", b"413"),
         (head + b"Content-Length: -1\r\n\r\n", b"400"),
-        (b"GET /" + b"a" * 100_000 + b" HTTP/1.1\r\n\r\n", b"400"),
-        (b"GET /models HTTP/1.1\r\nHost: elsewhere.example\r\n\r\n", b"403"),
+        (head + b"Content-Length: 3\r\nContent-Length: 4\r\n\r\nabcd", b"400"),
+        (head + b"Transfer-Encoding: chunked\r\n\r\nnumber\r\n", b"400"),
         (head + b"Origin: http://elsewhere.example\r\nContent-Length: 2\r\n\r\nab", b"403"),
-        (b"GET /../../etc/passwd HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n", b"404"),
+        (b"GET /" + b"a" * 100_000 + b" HTTP/1.1\r\n\r\n", b"400"),
+        (b"GET /models HTTP/1.1\r\nHost: elsewhere.example\r\nConnection: close\r\n\r\n", b"403"),
+        (b"GET /../../etc/passwd HTTP/1.1\r\n" + end + b"\r\n", b"404"),
+        (b"HEAD / HTTP/1.1\r\n" + end + b"\r\n", b"200"),
+        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"403"),
     ):
         assert client.raw(request).split(b" ")[1] == status, request[:80]
-    client.raw(head + b"Content-Length: 1000\r\n\r\nhalf")
+    client.raw(head + b"Content-Length: 1000\r\n\r\nhalf", breaks_off=True)
     for connection in silent:
         connection.close()
     assert client.colorize(good).status == 200
@@ -324,6 +334,29 @@ def test_silent_connections_are_closed(served: Served, monkeypatch: pytest.Monke
     wait_until(is_answered_then_closed, "a connection has its answer, and is closed for its silence")
 
 
+def test_senders_that_stand_still_give_their_room_back(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where bodies that do not go on have taken all the room, each is refused after a while, and others are served."""
+    head = b"POST /colorize HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: image/png\r\nContent-Length: 99\r\n\r\nx"
+    with ExitStack() as opened:
+        senders = [
+            opened.enter_context(socket.create_connection(served.client.address, timeout=WAIT_S))
+            for _ in range(BOUNDS.waiting)
+        ]
+        for sender in senders:
+            sender.sendall(head)
+        held = "deepcolor_held_pictures"
+        wait_until(lambda: served.client.metric(held) == BOUNDS.waiting, "all the room is taken")
+        assert served.client.colorize(photo()).status == 503
+        monkeypatch.setattr(bodies, "_GRACE_S", 0.1)
+        more = opened.enter_context(socket.create_connection(served.client.address, timeout=WAIT_S))
+        senders.pop().close()
+        wait_until(lambda: served.client.metric(held) < BOUNDS.waiting, "one has gone")
+        more.sendall(head)
+        assert more.recv(65536).startswith(b"HTTP/1.1 408")
+    wait_until(lambda: served.client.metric(held) == 0, "the room is free again")
+    assert served.client.colorize(photo()).status == 200
+
+
 def test_votes_are_kept_counted_and_exported(served: Served) -> None:
     """A vote names two versions of the registry; anything else is refused and not written."""
     client = served.client
@@ -336,6 +369,8 @@ def test_votes_are_kept_counted_and_exported(served: Served) -> None:
     assert vote(left=one, right=one, better=one) == 400
     assert vote(left=one, right=other, better="colorizer@3") == 400
     assert vote(left=one, right="=cmd()", better=None) == 404
+    assert vote(left=one, right=7) == 422
+    assert vote(left=one, right=one, better=one, more="x" * 2**16) == 413
     counted = {"one": one, "other": other, "one_better": 1, "other_better": 2, "neither": 1}
     assert client.get("/votes").json == {"pairs": [counted]}
     exported = client.get("/votes.csv").content.decode()
@@ -498,7 +533,7 @@ def test_the_page_says_what_is_wrong_and_sends_no_more_than_it_shows(
     served: Served, browser: Any, tmp_path: Path
 ) -> None:
     """In Chromium: a broken file and one that is too large have their reasons and nothing to download; without a
-    network a photo is shown with a way to try again; of a large photo a small copy is sent, and the whole one to download.
+    network a photo is shown with a way to try again; of a large photo a small copy is sent, the whole one to download.
     """
     from playwright.sync_api import expect
 
