@@ -49,9 +49,14 @@ class Served:
 
     @property
     def processes(self) -> list[int]:
-        """Those that colour."""
-        own = [pid for pid in descendants(os.getpid()) if _is_of_serving(pid)]
-        assert len(own) == WORKERS
+        """Those that colour, once all are there: one that has just been started is not told apart from others yet."""
+        own: list[int] = []
+
+        def are_there() -> bool:
+            own[:] = [pid for pid in descendants(os.getpid()) if _is_of_serving(pid)]
+            return len(own) == WORKERS
+
+        wait_until(are_there, "all processes that colour are there")
         return own
 
 
