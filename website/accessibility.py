@@ -59,7 +59,8 @@ def _served() -> Iterator[str]:
 
 def _faults(browser: Any, url: str) -> Iterator[str]:
     for width_px, scheme in _SCREENS:
-        page, said = browser.new_page(viewport={"width": width_px, "height": 844}, color_scheme=scheme), []
+        page = browser.new_page(viewport={"width": width_px, "height": 844}, color_scheme=scheme)
+        said: list[str] = []
         page.on("console", lambda message, said=said: said.append(message.text))
         page.on("pageerror", lambda error, said=said: said.append(str(error)))
         for name in _KINDS:
