@@ -15,7 +15,7 @@ ROUNDS ?= 100
 FAULTS_ARGS ?= --jobs 2
 COMPOSE := docker compose --env-file docker/stack.env --file docker/compose.yaml
 
-.PHONY: help install demo test faults check format docs documents site bench constraints clean up down stack stack-down stack-status
+.PHONY: help install demo test faults check format docs documents site site-check bench constraints clean up down stack stack-down stack-status
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -60,6 +60,9 @@ docs: documents site ## Write the documents that are generated, and build the si
 
 site: $(INSTALLED) ## Build the documentation as a site into build/site/; every warning is an error
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
+site-check: site ## Open the site's pages in Chromium: how accessible they are, and whether they fit a phone
+	$(BIN)/python -m website.accessibility
 
 documents: $(INSTALLED) ## Write the documents that are generated from code and recorded results
 	$(BIN)/python -m deepcolor.config.reference --write docs/sweep-files.md

@@ -8,14 +8,24 @@ from html import escape
 from typing import Any
 
 _STYLE = """
-:root { color-scheme: light dark; font: 16px/1.45 system-ui, sans-serif; }
+:root { color-scheme: light dark; font: 16px/1.45 system-ui, sans-serif;
+  background: light-dark(#fff, #151515); color: light-dark(#1d1d1f, #ececec); }
 body { max-width: 60rem; margin: 0 auto; padding: 0 1rem 2rem; }
 section { border-top: 1px solid #8888; padding: .2rem 0 .6rem; }
+h1 { overflow-wrap: anywhere; }
 h2 { font: 600 1rem/1.5 ui-monospace, monospace; overflow-wrap: anywhere; }
-table { border-collapse: collapse; }
+table { border-collapse: collapse; margin-top: .5rem; }
 caption { text-align: left; font-style: italic; }
 th, td { text-align: left; vertical-align: top; padding: .15rem 1rem .15rem 0; font-weight: normal; }
-td:first-child { white-space: nowrap; }
+td { overflow-wrap: break-word; }
+td:nth-child(3) { white-space: nowrap; }
+td:first-child { min-width: 9rem; }
+a { color: light-dark(#0b5cad, #7ab8f5); }
+@media (max-width: 40rem) {
+  tr { display: block; padding: .3rem 0; border-top: 1px solid #8884; }
+  td { display: inline; padding-right: .7rem; }
+  td:last-child { display: block; }
+}
 """
 
 
@@ -35,10 +45,10 @@ def api_page(described: Mapping[str, Any]) -> str:
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{escape(head)}</title>'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<style>{_STYLE}</style><h1>{escape(head)}</h1><p>{escape(info.get('description', ''))}</p>"
+        f"<style>{_STYLE}</style><main><h1>{escape(head)}</h1><p>{escape(info.get('description', ''))}</p>"
         "<p>Every path below <code>/api</code> needs the header <code>Authorization: Bearer TOKEN</code>. An error is "
         '<code>{"error": "one line"}</code>. For programs: <a href="openapi.json">openapi.json</a>.</p>'
-        f"{''.join(calls)}</html>\n"
+        f"{''.join(calls)}</main></html>\n"
     )
 
 
@@ -55,7 +65,9 @@ def _call(described: Mapping[str, Any], path: str, method: str, call: Mapping[st
         parts.append(_table("given", given))
     for status, answer in call["responses"].items():
         if status.startswith("2") and (fields := list(_fields(described, answer))):
-            parts.append(_table(f"answer ({status})", fields))
+            # All of them are always there.
+            told = [(name, field, said, False) for name, field, said, _ in fields]
+            parts.append(_table(f"answer ({status})", told))
     return "".join([*parts, "</section>"])
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import uvicorn
 from fastapi import Body, Depends, FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import HTMLResponse, JSONResponse
+from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
 from fastapi.security import HTTPBearer
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -136,6 +136,11 @@ def make_app(workspace: Workspace, *, options: Options, tokens: Tokens, wake: Ca
     def docs() -> HTMLResponse:
         """Show what can be asked to a browser; needs no token."""
         return HTMLResponse(api_page(api.openapi()), headers={"Content-Security-Policy": _NOTHING_FROM_ELSEWHERE})
+
+    @api.get("/", include_in_schema=False)
+    def front() -> RedirectResponse:
+        """Lead whoever opens the service's address in a browser to that page."""
+        return RedirectResponse("docs")
 
     @api.exception_handler(RequestValidationError)
     def explain(_: Request, error: Exception) -> JSONResponse:

@@ -6,8 +6,11 @@ import asyncio
 import base64
 import binascii
 import json
+import logging
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from http import HTTPStatus
 from typing import Any
 
 from starlette.datastructures import FormData, UploadFile
@@ -19,8 +22,18 @@ from deepcolor.serving.work import Bounds
 
 _LONGEST_NAME = 80
 _FIELD_BYTES = 2**16
+_POURING_S = 5.0
+_GRACE_S = 10.0
+"""How long a body may bring next to nothing; after that it must have brought some bytes a second. While it arrives it
+holds room in the queue, which a few clients that stand still would otherwise take from all others.
+"""
+_LEAST_BYTES_A_S = 1000
+_MOST_VALUES = 100_000
+"""In a body of JSON: what it holds is a few pictures, and a list of millions of numbers takes many times its bytes."""
 _FORM = "multipart/form-data"
 _JSON = "application/json"
+# Without it, each broken form of a client would be a line on stderr.
+logging.getLogger("python_multipart").addHandler(logging.NullHandler())
 _PLAIN = ("image/", "application/octet-stream")
 
 
@@ -89,27 +102,51 @@ async def read_body(request: Request, bounds: Bounds) -> Body:
                     f"got {fit_to_print(kind)[:80] or 'none'!r}. Say what the body is.",
                 )
     except TimeoutError as error:
-        raise BodyError(408, f"body: must arrive within {bounds.seconds:g} s; it did not. Send it again.") from error
+        raise _too_slow(bounds) from error
     except ClientDisconnect as error:
-        raise BodyError(400, "body: must be whole; the client has gone.") from error
+        raise _broken_off() from error
     if not body.pictures:
         raise BodyError(400, "body: must hold a picture; got none. Send a file.")
     return body
 
 
-async def pour_away(request: Request, bounds: Bounds) -> None:
-    """Take a body that will not be used, so that its sender gets to read the answer."""
+async def read_small_body(request: Request, bounds: Bounds) -> bytes:
+    """Return a body that holds no pictures, of at most 64 KiB.
+
+    Raises:
+        BodyError: It is too large, too slow, or not whole.
+    """
+    small = replace(bounds, request_bytes=_FIELD_BYTES)
     try:
-        async with asyncio.timeout(min(5.0, bounds.seconds)):
-            async for _ in _bounded(request, bounds):
-                pass
-    except (TimeoutError, ClientDisconnect, BodyError):
+        async with asyncio.timeout(bounds.seconds):
+            return await _whole(request, small)
+    except TimeoutError as error:
+        raise _too_slow(bounds) from error
+    except ClientDisconnect as error:
+        raise _broken_off() from error
+
+
+async def pour_away(request: Request, bounds: Bounds, *, reason: Exception) -> None:
+    """Take what is left of a body that will not be used, for some seconds, so that its sender gets to read the answer:
+    a connection that is closed with unread bytes loses it.
+    """
+    is_late = isinstance(reason, BodyError) and reason.status == HTTPStatus.REQUEST_TIMEOUT
+    if is_late or request.headers.get("expect"):  # The latter waits for the answer before it sends anything.
         return
+    with suppress(TimeoutError, ClientDisconnect, RuntimeError):  # The last: nothing is left of it.
+        async with asyncio.timeout(min(_POURING_S, bounds.seconds)):
+            async for _ in request.stream():
+                pass
 
 
 async def _bounded(request: Request, bounds: Bounds) -> AsyncGenerator[bytes, None]:
-    taken = 0
-    async for chunk in request.stream():
+    loop, stream, taken = asyncio.get_running_loop(), request.stream(), 0
+    due_s = loop.time() + _GRACE_S
+    while True:
+        async with asyncio.timeout_at(due_s + taken / _LEAST_BYTES_A_S):
+            chunk = await anext(stream, None)
+        if chunk is None:
+            return
         taken += len(chunk)
         if taken > bounds.request_bytes:
             raise _too_large(bounds)
@@ -146,6 +183,8 @@ async def _form(request: Request, bounds: Bounds) -> Body:
 
 
 def _from_json(data: bytes, bounds: Bounds) -> Body:
+    if sum(data.count(mark) for mark in (b"{", b"[", b",")) > _MOST_VALUES:
+        raise BodyError(400, "body: must be JSON with pictures in base64; got too many other values. Check it.")
     try:
         content = json.loads(data)
     except (ValueError, RecursionError) as error:
@@ -177,6 +216,17 @@ def _of_json(value: Any, number: int) -> Sent:
 def _name(given: Any) -> str:
     text = fit_to_print(str(given or "picture")).replace("\n", " ")
     return text[-_LONGEST_NAME:]
+
+
+def _too_slow(bounds: Bounds) -> BodyError:
+    rate = f"{_LEAST_BYTES_A_S:,} bytes a second"
+    return BodyError(
+        408, f"body: must arrive within {bounds.seconds:g} s, with {rate} or more; it did not. Send it again."
+    )
+
+
+def _broken_off() -> BodyError:
+    return BodyError(400, "body: must be whole; the client has gone.")
 
 
 def _too_large(bounds: Bounds) -> BodyError:

@@ -22,8 +22,6 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 HELD = "deepcolor.held"
 """In a request's scope: what is let go once its answer is sent."""
-_OPEN = frozenset({"/", "/page.css", "/page.js", "/healthz", "/openapi.json", "/favicon.ico"})
-"""Answered without a token: they tell nothing of models or pictures."""
 _MOST_FAULTS = 20
 _OTHERS = "other"
 _SECURITY = (
@@ -42,6 +40,7 @@ class Guard:
         app: App,
         *,
         paths: frozenset[str],
+        free: frozenset[str],
         token: str | None,
         hosts: frozenset[str] | None,
         tally: Tally,
@@ -53,13 +52,14 @@ class Guard:
         Args:
             app: The application.
             paths: Its paths, by which requests are counted.
+            free: Those that are answered without a token.
             token: What clients must show; None: nothing.
             hosts: The names, without port, that it answers to; None: any.
             tally: Counts.
             send_s: How long a client may take to accept a part of its answer.
             fault: Is told, once for each kind, of what should not have happened.
         """
-        self._app, self._paths, self._hosts = app, paths, hosts
+        self._app, self._paths, self._free, self._hosts = app, paths, free, hosts
         self._digest = None if token is None else _digest(token)
         self._tally, self._send_s, self._fault = tally, send_s, fault
         self._told: set[str] = set()
@@ -115,7 +115,7 @@ class Guard:
         origin = headers.get(b"origin", b"").decode("latin-1")
         if origin and scope["method"] != "GET" and urlsplit(origin).netloc.lower() != host.lower():
             return 403, "origin: must be this server's own page; got another one."
-        if self._digest is not None and scope["path"] not in _OPEN:
+        if self._digest is not None and scope["path"] not in self._free:
             shown = headers.get(b"authorization", b"").decode("latin-1")
             kind, _, token = shown.partition(" ")
             if kind.lower() != "bearer" or not hmac.compare_digest(_digest(token.strip()), self._digest):

@@ -9,16 +9,16 @@ from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanag
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from fastapi import Body as JsonBody
 from fastapi import FastAPI, Query, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse, Response
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, ValidationError
 
 import deepcolor
 from deepcolor.coloring.manner import MOST_SATURATION
 from deepcolor.errors import DeepcolorError, ModelError, UserError, WorkspaceError
 from deepcolor.printable import without_secrets
-from deepcolor.serving.bodies import Body, BodyError, Sent, announced_bytes, pour_away, read_body
+from deepcolor.serving.bodies import Body, BodyError, Sent, announced_bytes, pour_away, read_body, read_small_body
 from deepcolor.serving.crew import Crew, FullError
 from deepcolor.serving.following import Follower
 from deepcolor.serving.guard import HELD, App, Guard
@@ -28,6 +28,10 @@ from deepcolor.serving.votes import Votes
 from deepcolor.serving.work import LEAST_SIZE_PX, MEDIA_TYPES, MOST_SIZE_PX, Answer, Bounds, Coloured, Order, Wanted
 
 _PAGE = Path(__file__).parent / "page"
+_PAGE_FILES = {f"/{file.name}".removesuffix("index.html"): file for file in sorted(_PAGE.iterdir())}
+"""The page and what it loads, by their paths."""
+_FREE = frozenset({*_PAGE_FILES, "/healthz", "/openapi.json", "/favicon.ico"})
+"""Answered without a token: they tell nothing of models or pictures."""
 _MODEL_HEADER, _GREY_HEADER, _REMARK_HEADER = "X-Deepcolor-Model", "X-Deepcolor-Grey", "X-Deepcolor-Remark"
 _CONTENT_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; "
@@ -60,6 +64,10 @@ class Vote(BaseModel):
     left: str = Field(max_length=200, description="The model shown on the left, such as colorizer@2.")
     right: str = Field(max_length=200, description="The other.")
     better: str | None = Field(max_length=200, description="One of them; null: neither.")
+
+
+# Read by hand: FastAPI would take a body of any size, for any time.
+_VOTE_BODY = {"required": True, "content": {"application/json": {"schema": Vote.model_json_schema()}}}
 
 
 class Asked(BaseModel):
@@ -115,14 +123,16 @@ def make_app(
         redoc_url=None,
     )
     _add_pictures(app, models, crew, bounds=bounds, tally=tally)
-    _add_models(app, models, follower, votes)
+    _add_models(app, models, follower, bounds=bounds)
+    _add_votes(app, models, votes, bounds=bounds)
     _add_watching(app, crew, tally)
     _add_page(app)
     app.add_exception_handler(DeepcolorError, _on_error)
     app.add_exception_handler(FullError, _on_full)
     app.add_exception_handler(BodyError, _on_body)
     paths = frozenset(str(getattr(route, "path", "")) for route in app.routes)
-    return Guard(app, paths=paths, token=token, hosts=hosts, tally=tally, send_s=2 * bounds.seconds, fault=fault)
+    send_s = 2 * bounds.seconds
+    return Guard(app, paths=paths, free=_FREE, token=token, hosts=hosts, tally=tally, send_s=send_s, fault=fault)
 
 
 def _life(crew: Crew, follower: Follower) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
@@ -152,15 +162,14 @@ def _add_pictures(app: FastAPI, models: Models, crew: Crew, *, bounds: Bounds, t
     )
     async def colorize(request: Request, asked: Annotated[Asked, Query()]) -> Response:
         """Colour pictures: one as it is or as a form's file gives a picture; several, or base64 in JSON, give JSON."""
-        size_bytes = announced_bytes(request, bounds)
         held: ExitStack = request.scope[HELD]
         try:
-            held.enter_context(crew.room(pictures=1, size_bytes=size_bytes))
+            held.enter_context(crew.room(pictures=1, size_bytes=announced_bytes(request, bounds)))
             model = models.named(None) if asked.model is None else await asyncio.to_thread(models.named, asked.model)
-        except (FullError, ModelError):
-            await pour_away(request, bounds)
+            body = await read_body(request, bounds)
+        except (FullError, ModelError, BodyError) as error:
+            await pour_away(request, bounds, reason=error)
             raise
-        body = await read_body(request, bounds)
         held.enter_context(crew.room(pictures=len(body.pictures) - 1, size_bytes=0))
         orders = [Order(sent.data, sent.name, asked.wanted()) for sent in body.pictures]
         answers = await crew.colour(model, orders)
@@ -197,11 +206,16 @@ def _entry(sent: Sent, answer: Answer, kind: str) -> dict[str, Any]:
     }
 
 
-def _add_models(app: FastAPI, models: Models, follower: Follower, votes: Votes) -> None:
+def _add_models(app: FastAPI, models: Models, follower: Follower, *, bounds: Bounds) -> None:
+    limits = {"request_bytes": bounds.request_bytes, "megapixels": bounds.megapixels, "pictures": bounds.pictures}
+
     @app.get("/models")
     async def list_them() -> dict[str, Any]:
-        """List the versions that can be asked for; `default` says which requests get that name none."""
-        return {"follows_alias": models.follows, "models": await asyncio.to_thread(models.listed)}
+        """List the versions that can be asked for, and what a request may hold; `default` says which requests get that
+        name none.
+        """
+        listed = await asyncio.to_thread(models.listed)
+        return {"follows_alias": models.follows, "limits": limits, "models": listed}
 
     @app.get("/models/{model}/card")
     async def card(model: str) -> Response:
@@ -216,9 +230,18 @@ def _add_models(app: FastAPI, models: Models, follower: Follower, votes: Votes) 
         await follower.look()
         return {"before": before, "model": models.default.ref}
 
-    @app.post("/votes", status_code=201)
-    async def vote(given: Annotated[Vote, JsonBody()]) -> dict[str, str]:
+
+def _add_votes(app: FastAPI, models: Models, votes: Votes, *, bounds: Bounds) -> None:
+    @app.post("/votes", status_code=201, openapi_extra={"requestBody": _VOTE_BODY})
+    async def vote(request: Request) -> dict[str, str]:
         """Write down which of two models coloured a picture better."""
+        try:
+            given = Vote.model_validate_json(await read_small_body(request, bounds))
+        except BodyError as error:
+            await pour_away(request, bounds, reason=error)
+            raise
+        except ValidationError as error:
+            raise RequestValidationError(error.errors(include_url=False, include_context=False)) from error
         for ref in (given.left, given.right):
             await asyncio.to_thread(models.named, ref)
         if given.left == given.right or given.better not in (None, given.left, given.right):
@@ -242,6 +265,7 @@ def _add_watching(app: FastAPI, crew: Crew, tally: Tally) -> None:
     tally.watch("deepcolor_held_pictures", "Pictures that arrive, wait or are being coloured.", lambda: crew.held)
     tally.watch("deepcolor_processes", "Processes that colour.", lambda: crew.alive)
 
+    @app.head("/healthz", include_in_schema=False)
     @app.get("/healthz")
     async def health() -> JSONResponse:
         """Say whether pictures can be coloured; 503 while no process is there."""
@@ -256,13 +280,13 @@ def _add_watching(app: FastAPI, crew: Crew, tally: Tally) -> None:
 
 
 def _add_page(app: FastAPI) -> None:
-    def add(path: str, name: str) -> None:
-        @app.get(path, include_in_schema=False)
+    def add(path: str, file: Path) -> None:
+        @app.api_route(path, methods=["GET", "HEAD"], include_in_schema=False)
         async def page() -> FileResponse:
-            return FileResponse(_PAGE / name, headers={"Content-Security-Policy": _CONTENT_POLICY})
+            return FileResponse(file, headers={"Content-Security-Policy": _CONTENT_POLICY})
 
-    for path, name in (("/", "index.html"), ("/page.css", "page.css"), ("/page.js", "page.js")):
-        add(path, name)
+    for path, file in _PAGE_FILES.items():
+        add(path, file)
 
 
 async def _on_error(_: Request, error: Exception) -> Response:

@@ -119,6 +119,18 @@ def test_a_page_needs_nothing_beside_it(reported: Workspace, painted: Element) -
     assert len(hashes) == 2
 
 
+def test_what_is_drawn_is_printed(painted: Element) -> None:
+    """The key stands above what is drawn, and a dot that is a square has a length, without which it is not printed."""
+    confirmed = section(painted, "confirmation").all("svg")[0]
+    top = float(confirmed.attributes["viewbox"].split()[1])
+    said = [text for text in confirmed.all("text") if text.text in ("under other seeds", "mean ± std")]
+    assert [float(text.attributes["y"]) < 0 for text in said] == [True, True]
+    assert all(float(text.attributes["y"]) > top for text in said)
+    squares = [one for one in confirmed.all("path") if one.attributes.get("stroke-linecap") == "square"]
+    assert squares
+    assert all(re.search(r"h\.\d", one.attributes["d"]) for one in squares)
+
+
 def test_what_users_write_stays_text(painted: Element) -> None:
     """A description that looks like HTML is read as it was written, and makes no element."""
     (told,) = painted.all("p", **{"class": "description"})
@@ -138,6 +150,9 @@ def test_a_page_is_made_for_all_readers(painted: Element) -> None:
     assert len(ids) == len(set(ids))
     assert all(named in ids for one in painted.all("section") for named in one.attributes["aria-labelledby"].split())
     assert [one.attributes["lang"] for one in painted.all("html")] == ["en"]
+    links = [one.attributes["href"].removeprefix("#") for one in painted.all("a")]
+    assert set(links) <= set(ids)
+    assert [f"s1-{part}" for part in PARTS] == links[-len(PARTS) :]
 
 
 def test_a_browser_finds_nothing_serious(reported: Workspace, tmp_path: Path) -> None:

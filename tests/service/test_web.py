@@ -14,6 +14,7 @@ from deepcolor.errors import DeepcolorError, StudyError, UserError
 from deepcolor.service import serving
 from deepcolor.service.client import Service
 from deepcolor.service.submitting import Draft, read_draft
+from tests.browsing import assert_accessible, chromium
 from tests.service.conftest import SWEEP, Api, token
 
 
@@ -39,9 +40,12 @@ def test_nothing_but_its_health_is_told_without_a_token(api: Api) -> None:
 
 
 def test_the_page_of_the_api_needs_no_network(api: Api) -> None:
-    """`/docs` lists every call and every field that can be given, has no script, and fetches nothing from anywhere."""
+    """`/docs`, to which `/` leads, lists every call and every field that can be given, has no script, and fetches
+    nothing from anywhere; as wide as a phone it fits, and an accessibility check finds nothing serious.
+    """
     described = ask(api, "/openapi.json", user=None)[1]
-    with urllib.request.urlopen(f"{api.url}/docs") as answer:
+    with urllib.request.urlopen(api.url) as answer:
+        assert answer.url == f"{api.url}/docs"
         assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
         page = answer.read().decode()
     for path, methods in described["paths"].items():
@@ -49,6 +53,13 @@ def test_the_page_of_the_api_needs_no_network(api: Api) -> None:
     for field in described["components"]["schemas"]["SubmissionBody"]["properties"]:
         assert f"<code>{field}</code>" in page
     assert not any(part in page for part in ("<script", "src=", "://", "@import", "url("))
+    with chromium() as browser:
+        for width, scheme in ((390, "dark"), (1280, "light")):
+            opened = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)
+            opened.goto(api.url)
+            assert opened.evaluate("document.documentElement.scrollWidth") <= width
+            assert_accessible(opened)
+            opened.close()
 
 
 def test_a_sweep_is_submitted_followed_and_cancelled(api: Api) -> None:

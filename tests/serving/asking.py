@@ -85,11 +85,12 @@ class Client:
         assert parts.port is not None
         return parts.hostname, parts.port
 
-    def raw(self, data: bytes) -> bytes:
-        """Send bytes as they are, and then nothing more; return what comes back."""
+    def raw(self, data: bytes, *, breaks_off: bool = False) -> bytes:
+        """Send bytes as they are; return what comes back until the server closes the connection."""
         with socket.create_connection(self.address, timeout=WAIT_S) as connection:
             connection.sendall(data)
-            connection.shutdown(socket.SHUT_WR)
+            if breaks_off:
+                connection.shutdown(socket.SHUT_WR)
             got = b""
             while part := connection.recv(65536):
                 got += part

@@ -9,7 +9,7 @@ import signal
 import socket
 import zipfile
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from deepcolor.errors import ModelError, UserError
 from deepcolor.inference import load
 from deepcolor.registry.names import Line
 from deepcolor.registry.versions import rollback
-from deepcolor.serving import running
+from deepcolor.serving import bodies, running
 from deepcolor.serving.work import Bounds
 from deepcolor.workspace import Workspace
 from tests.browsing import assert_accessible, chromium
@@ -49,9 +49,14 @@ class Served:
 
     @property
     def processes(self) -> list[int]:
-        """Those that colour."""
-        own = [pid for pid in descendants(os.getpid()) if _is_of_serving(pid)]
-        assert len(own) == WORKERS
+        """Those that colour, once all are there: one that has just been started is not told apart from others yet."""
+        own: list[int] = []
+
+        def are_there() -> bool:
+            own[:] = [pid for pid in descendants(os.getpid()) if _is_of_serving(pid)]
+            return len(own) == WORKERS
+
+        wait_until(are_there, "all processes that colour are there")
         return own
 
 
@@ -140,12 +145,16 @@ def test_the_answer_has_the_format_quality_and_size_asked_for(served: Served) ->
         ("", "image/png", b"", 422, "an empty file"),
         ("", "image/png", photo(1200, 1000), 422, "more than 1 megapixels"),
         ("", "image/png", bytes(2**18 + 1), 413, "at most 262,144 bytes"),
+        ("", "image/png", bytes(2**24), 413, "at most 262,144 bytes"),
+        ("", "image/svg+xml", b'<svg><image href="file:///etc/passwd"/></svg>', 422, "a file of another kind"),
         ("", FORM, form_of(*[("a.png", b"x")] * 7), 400, "Maximum number of files is 6"),
+        ("", FORM, form_of(*[("a.png", b"x")] * 2000), 400, "Maximum number of files is 6"),
         ("", FORM, b"--elsewhere\r\nnothing", 400, "must be multipart/form-data with files"),
         ("", FORM, form_of(), 400, "must hold a picture"),
         ("", "multipart/form-data", b"x", 400, "must be multipart/form-data with files"),
         ("", JSON, b'{"images": [', 400, "must be JSON"),
         ("", JSON, b"[" * 100_000, 400, "must be JSON"),
+        ("", JSON, b'{"images": [' + b"{}," * 80_000 + b"{}]}", 400, "too many other values"),
         ("", JSON, b'{"pictures": []}', 400, "BASE64"),
         ("", JSON, json.dumps({"images": ["aGk="] * 7}).encode(), 413, "at most 6"),
         ("", JSON, b'{"image": "/etc/passwd"}', 400, "Paths and addresses are not read"),
@@ -219,8 +228,7 @@ def test_the_death_of_a_process_costs_no_request(served: Served) -> None:
         for pid in processes:
             os.kill(pid, signal.SIGKILL)
         assert [each.result().status for each in asked] == [200] * 4
-    health = client.get("/healthz")
-    assert (health.status, health.json["processes"]) == (200, WORKERS)
+    wait_until(lambda: client.get("/healthz").json["processes"] == WORKERS, "both have a successor")
     assert not set(processes) & set(served.processes)
 
 
@@ -290,17 +298,23 @@ def test_hostile_clients_leave_the_server_answering(served: Served) -> None:
         for _ in range(chance.randint(1, 30)):
             data[chance.randrange(len(data))] = chance.randrange(256)
         assert client.colorize(bytes(data[: chance.randrange(1, len(data))])).status in (200, 422), number
-    head = b"POST /colorize HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: image/png\r\n"
+    end = b"Host: 127.0.0.1\r\nConnection: close\r\n"
+    head = b"POST /colorize HTTP/1.1\r\nContent-Type: image/png\r\n" + end
     for request, status in (
-        (head + b"Content-Length: 999999999999\r\n\r\nabc", b"413"),
+        # It is told before it sends what it announces, and is not asked to.
+        (head + b"Expect: 100-continue\r\nContent-Length: 999999999999\r\n\r\n", b"413"),
         (head + b"Content-Length: -1\r\n\r\n", b"400"),
-        (b"GET /" + b"a" * 100_000 + b" HTTP/1.1\r\n\r\n", b"400"),
-        (b"GET /models HTTP/1.1\r\nHost: elsewhere.example\r\n\r\n", b"403"),
+        (head + b"Content-Length: 3\r\nContent-Length: 4\r\n\r\nabcd", b"400"),
+        (head + b"Transfer-Encoding: chunked\r\n\r\nnumber\r\n", b"400"),
         (head + b"Origin: http://elsewhere.example\r\nContent-Length: 2\r\n\r\nab", b"403"),
-        (b"GET /../../etc/passwd HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n", b"404"),
+        (b"GET /" + b"a" * 100_000 + b" HTTP/1.1\r\n\r\n", b"400"),
+        (b"GET /models HTTP/1.1\r\nHost: elsewhere.example\r\nConnection: close\r\n\r\n", b"403"),
+        (b"GET /../../etc/passwd HTTP/1.1\r\n" + end + b"\r\n", b"404"),
+        (b"HEAD / HTTP/1.1\r\n" + end + b"\r\n", b"200"),
+        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"403"),
     ):
         assert client.raw(request).split(b" ")[1] == status, request[:80]
-    client.raw(head + b"Content-Length: 1000\r\n\r\nhalf")
+    client.raw(head + b"Content-Length: 1000\r\n\r\nhalf", breaks_off=True)
     for connection in silent:
         connection.close()
     assert client.colorize(good).status == 200
@@ -324,6 +338,29 @@ def test_silent_connections_are_closed(served: Served, monkeypatch: pytest.Monke
     wait_until(is_answered_then_closed, "a connection has its answer, and is closed for its silence")
 
 
+def test_senders_that_stand_still_give_their_room_back(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where bodies that do not go on have taken all the room, each is refused after a while, and others are served."""
+    head = b"POST /colorize HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: image/png\r\nContent-Length: 99\r\n\r\nx"
+    with ExitStack() as opened:
+        senders = [
+            opened.enter_context(socket.create_connection(served.client.address, timeout=WAIT_S))
+            for _ in range(BOUNDS.waiting)
+        ]
+        for sender in senders:
+            sender.sendall(head)
+        held = "deepcolor_held_pictures"
+        wait_until(lambda: served.client.metric(held) == BOUNDS.waiting, "all the room is taken")
+        assert served.client.colorize(photo()).status == 503
+        monkeypatch.setattr(bodies, "_GRACE_S", 0.1)
+        more = opened.enter_context(socket.create_connection(served.client.address, timeout=WAIT_S))
+        senders.pop().close()
+        wait_until(lambda: served.client.metric(held) < BOUNDS.waiting, "one has gone")
+        more.sendall(head)
+        assert more.recv(65536).startswith(b"HTTP/1.1 408")
+    wait_until(lambda: served.client.metric(held) == 0, "the room is free again")
+    assert served.client.colorize(photo()).status == 200
+
+
 def test_votes_are_kept_counted_and_exported(served: Served) -> None:
     """A vote names two versions of the registry; anything else is refused and not written."""
     client = served.client
@@ -336,6 +373,8 @@ def test_votes_are_kept_counted_and_exported(served: Served) -> None:
     assert vote(left=one, right=one, better=one) == 400
     assert vote(left=one, right=other, better="colorizer@3") == 400
     assert vote(left=one, right="=cmd()", better=None) == 404
+    assert vote(left=one, right=7) == 422
+    assert vote(left=one, right=one, better=one, more="x" * 2**16) == 413
     counted = {"one": one, "other": other, "one_better": 1, "other_better": 2, "neither": 1}
     assert client.get("/votes").json == {"pairs": [counted]}
     exported = client.get("/votes.csv").content.decode()
@@ -377,9 +416,15 @@ def _answers(client: Client) -> bool:
     return False
 
 
-def test_a_model_is_served_from_python(tmp_path: Path) -> None:
-    """For the time of a block: a picture is coloured by whoever shows the token, in bfloat16 where that is asked for,
-    and all processes end with it.
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with chromium() as opened:
+        yield opened
+
+
+def test_a_model_is_served_from_python(tmp_path: Path, browser: Any) -> None:
+    """For the time of a block: a picture is coloured by whoever shows the token, of which the page asks its user, in
+    bfloat16 where that is asked for, and all processes end with it.
     """
     make_model(tmp_path / "model", seed=1)
     token = "correct-horse-battery"
@@ -394,6 +439,7 @@ def test_a_model_is_served_from_python(tmp_path: Path) -> None:
         model = deepcolor.load(tmp_path / "model", device="cpu")
         np.testing.assert_array_equal(np.asarray(answer.image), model.colorize(photo(), bfloat16=True))
         assert (np.asarray(answer.image) != model.colorize(photo())).any()
+        assert_page_asks_for_token(browser, server.url, token)
         own = {pid for pid in descendants(os.getpid()) if _is_of_serving(pid)} - before
         assert own
     wait_until(lambda: not any(is_alive(pid) for pid in own), "its processes end")
@@ -426,12 +472,6 @@ def test_what_cannot_be_served_is_refused_before_anything_starts(served: Served,
         load("colorizer@7", tracking_uri=world.uri)
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with chromium() as opened:
-        yield opened
-
-
 def test_the_page_shows_grey_coloured_and_truth_and_takes_a_blind_vote(
     served: Served, browser: Any, tmp_path: Path
 ) -> None:
@@ -455,9 +495,11 @@ def test_the_page_shows_grey_coloured_and_truth_and_takes_a_blind_vote(
     page.set_input_files("#files", [tmp_path / name for name in files])
     expect(page.locator(".picture:not(.working) img.right[src^=blob]")).to_have_count(2)
     grey, colour = page.locator(".picture").all()
-    assert grey.locator(".views button").all_inner_texts() == ["Grey"]
+    assert grey.locator(".views").is_hidden()
     assert colour.locator(".views button").all_inner_texts() == ["Grey", "Truth"]
-    colour.locator(".views button", has_text="Truth").click()
+    colour.locator(".views button", has_text="Truth").focus()
+    page.keyboard.press("Enter")
+    expect(colour.locator(".views button", has_text="Truth")).to_be_focused()
     assert colour.locator(".left-label").inner_text() == "truth"
     assert_divider_moves(page, colour)
     page.select_option("#second", "colorizer@1")
@@ -483,8 +525,57 @@ def test_the_page_shows_grey_coloured_and_truth_and_takes_a_blind_vote(
         assert archive.testzip() is None
         assert archive.namelist() == ["grey-coloured.png", "colour-coloured.png"]
         assert archive.read("grey-coloured.png") == expected
+    page.locator("summary").click()
+    expect(page.locator("#votes tbody td").first).to_have_text("colorizer@1")
+    assert_accessible(page)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     assert said == []
+    context.close()
+
+
+def test_the_page_says_what_is_wrong_and_sends_no_more_than_it_shows(
+    served: Served, browser: Any, tmp_path: Path
+) -> None:
+    """In Chromium: a broken file and one that is too large have their reasons and nothing to download; without a
+    network a photo is shown with a way to try again; of a large photo a small copy is sent, the whole one to download.
+    """
+    from playwright.sync_api import expect
+
+    expect.set_options(timeout=WAIT_S * 1000)
+    files = {"broken.png": photo()[:200], "heavy.png": bytes(2**18 + 1), "wide.png": photo(3000, 30)}
+    for name, data in files.items():
+        (tmp_path / name).write_bytes(data)
+    context = browser.new_context(viewport={"width": 390, "height": 844}, color_scheme="dark")
+    context.set_default_timeout(WAIT_S * 1000)
+    page = context.new_page()
+    page.goto(served.client.url)
+    expect(page.locator("#version option")).to_have_count(2)
+    page.set_input_files("#files", [tmp_path / name for name in ("broken.png", "heavy.png")])
+    broken, heavy = page.locator(".picture").all()
+    expect(broken.locator(".problem")).to_contain_text("Must be a whole JPEG")
+    expect(heavy.locator(".problem")).to_contain_text("Must be at most 0.25 MiB; got 0.25 MiB")
+    expect(page.locator("#said")).to_have_text("2 photos, 2 with a problem")
+    for picture in (broken, heavy):
+        assert picture.locator(".save").is_disabled()
+        assert [picture.locator(part).is_visible() for part in (".stage", ".again")] == [False, False]
+    heavy.locator(".remove").click()
+    expect(broken.locator(".remove")).to_be_focused()
+    broken.locator(".remove").click()
+    context.set_offline(True)
+    page.set_input_files("#files", tmp_path / "wide.png")
+    wide = page.locator(".picture")
+    expect(wide.locator(".problem")).to_contain_text("The server does not answer")
+    expect(wide.locator("img.left")).to_be_visible()
+    assert_accessible(page)
+    context.set_offline(False)
+    with page.expect_request("**/colorize?*size=*") as small:
+        wide.locator(".again").click()
+    expect(page.locator(".picture:not(.working) img.right[src^=blob]")).to_have_count(1)
+    with page.expect_request("**/colorize?*format=png*") as whole, page.expect_download():
+        wide.locator(".save").click()
+    sent = [int(one.value.all_headers()["content-length"]) for one in (small, whole)]
+    assert sent[0] < sent[1] / 2
+    assert sent[1] == len(files["wide.png"])
     context.close()
 
 
@@ -543,6 +634,24 @@ def assert_divider_moves(page: Any, picture: Any) -> None:
     divider.focus()
     page.keyboard.press("ArrowRight")
     assert float(divider.input_value()) == pytest.approx(25.5, abs=1)
+
+
+def assert_page_asks_for_token(browser: Any, url: str, token: str) -> None:
+    """A wrong token is told beside its field; the right one lets in, and what cannot be compared is not offered."""
+    from playwright.sync_api import expect
+
+    expect.set_options(timeout=WAIT_S * 1000)
+    page = browser.new_page()
+    page.goto(url)
+    for given in ("wrong", token):
+        page.locator("#token").fill(given)
+        page.keyboard.press("Enter")
+        if given != token:
+            expect(page.locator("#token-said")).to_have_text("The server does not accept this token.")
+    expect(page.locator("#access")).to_be_hidden()
+    expect(page.locator("#version option")).to_have_text("model")
+    assert not page.locator("#comparing").is_visible()
+    page.close()
 
 
 def in_colour() -> bytes:

@@ -18,10 +18,10 @@ from deepcolor.report.page.svg import (
     COMPLETE,
     LINES,
     PRUNED,
+    Entry,
     Plot,
     Point,
     dots,
-    legend,
     line,
 )
 from deepcolor.report.page.thinning import (
@@ -78,11 +78,10 @@ def history_chart(of: Pictured) -> Chart | None:
     parts = [
         line([_at(plot, float(n), value) for n, value in best], colour=BEST, steps=True) if best else Markup(),
         *_both(plot, shown, {trial.number: float(trial.number) for trial in shown}),
-        _key(shown, best=bool(best)),
     ]
     about = f"{counted(len(of.trials), 'trial')}" + (f", the best {value_text(best[-1][1])}" if best else "")
     title = f"{of.objective} of each trial"
-    svg = plot.drawing(parts, title=title, about=about)
+    svg = plot.drawing(parts, title=title, about=about, key=_key(shown, best=bool(best)))
     return Chart(title, svg, _history_data(of, shown, best, log=axis.log), note=_note(of, len(shown)))
 
 
@@ -114,10 +113,10 @@ def curves_chart(curves: Sequence[Curve], *, metric: str, maximized: bool) -> Ch
         if len(places) == 1:
             parts.append(dots(places, colour=colour))
         entries.append((name, colour, "dashed" if index else "line"))
-    rows = [entries[start : start + 4] for start in range(0, len(entries), 4)]
-    parts += [legend(row, x=330, y=22 + 17 * place) for place, row in enumerate(rows)]
     title = f"{metric} over the epochs of the best trials"
-    svg = plot.drawing(parts, title=title, about=f"{counted(len(drawn), 'training')}, the best trial solid")
+    svg = plot.drawing(
+        parts, title=title, about=f"{counted(len(drawn), 'training')}, the best trial solid", key=entries
+    )
     return Chart(title, svg, _curves_data(drawn, metric=metric, log=axis.log))
 
 
@@ -173,13 +172,13 @@ def _both(plot: Plot, trials: Sequence[StoredTrial], places: Mapping[int, float]
     return drawn
 
 
-def _key(trials: Sequence[StoredTrial], *, best: bool) -> Markup:
+def _key(trials: Sequence[StoredTrial], *, best: bool) -> list[Entry]:
     entries = [("complete", COMPLETE, "dot")]
     if any(trial.state != "complete" for trial in trials):
         entries.append(("at its last rung", PRUNED, "square"))
     if best:
         entries.append(("best so far", BEST, "line"))
-    return legend(entries, x=380, y=22)
+    return entries
 
 
 def _at(plot: Plot, place: float, value: float) -> Point:

@@ -174,11 +174,10 @@ def confirmation_chart(confirmation: Confirmation, *, objective: str, maximized:
         ("mean ± std", BEST, "line"),
         ("as the search saw it", PRUNED, "square"),
     ]
-    parts.append(legend(entries, x=270, y=22))
     best = settings[0]
     title = f"{objective} of the best settings under other seeds"
     about = f"the best mean is {value_text(best.mean)}, of trial {best.trial}"
-    return Chart(title, plot.drawing(parts, title=title, about=about))
+    return Chart(title, plot.drawing(parts, title=title, about=about, key=entries))
 
 
 def _all(one: ConfirmedSetting) -> list[float]:
@@ -212,11 +211,10 @@ def together_chart(studies: Sequence[Pictured]) -> Chart | None:
         entries.append((of.study, colour, "line"))
         reached = [next((v for n, v in reversed(best) if n <= number), None) for number in numbers]
         series.append({"label": of.study, "colour": colour, "steps": True, "values": reached})
-    parts += [legend([entry], x=430, y=20 + 17 * row) for row, entry in enumerate(entries)]
     title = f"best {objective} so far"
     about = "; ".join(f"{of.study} ends at {value_text(best[-1][1])}" for of, best in found)
     data = {"x": numbers, "series": series, "x_name": "trial", "y_name": objective, "log": axis.log}
-    return Chart(title, plot.drawing(parts, title=title, about=about), data)
+    return Chart(title, plot.drawing(parts, title=title, about=about, key=entries), data)
 
 
 def front_chart(front: Sequence[StoredTrial], behind: Sequence[StoredTrial], *, chosen: int | None) -> Chart | None:
@@ -237,10 +235,11 @@ def front_chart(front: Sequence[StoredTrial], behind: Sequence[StoredTrial], *, 
         dots([at(trial) for trial in others], colour=PALE, size=5),
         dots([at(trial) for trial in front], colour=COMPLETE, size=8),
         dots(picked, colour=BEST, size=11),
-        legend([("front", COMPLETE, "dot"), ("behind it", PALE, "dot"), ("chosen", BEST, "dot")], x=430, y=22),
     ]
+    key = [("front", COMPLETE, "dot"), ("behind it", PALE, "dot"), ("chosen", BEST, "dot")]
     title = f"the front of {' and '.join(names)}"
-    return Chart(title, plot.drawing(parts, title=title, about=counted(len(front), "trial") + " on the front"))
+    about = counted(len(front), "trial") + " on the front"
+    return Chart(title, plot.drawing(parts, title=title, about=about, key=key))
 
 
 def _value(trial: StoredTrial) -> float:

@@ -51,7 +51,8 @@ def html(pages: Sequence[StudyPage], *, written_ms: int, pipeline: PipelineShown
         pipeline: The one that they belong to.
     """
     names = [page.name for page in pages]
-    title = f"Pipeline {pipeline.name}" if pipeline else f"Study {names[0]}" if len(names) == 1 else " and ".join(names)
+    several = f"{', '.join(names[:-1])} and {names[-1]}"
+    title = f"Pipeline {pipeline.name}" if pipeline else f"Study {names[0]}" if len(names) == 1 else several
     library, script = (_asset(name) for name in _SCRIPTS)
     text = (
         _environment()

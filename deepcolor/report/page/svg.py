@@ -18,7 +18,12 @@ LINES = (BEST, "#1f6fb2", "#2e7d32", SECOND, "#6a3d9a", "#00737d", "#8c4a5e", "#
 _MARGIN, _NAMES_MARGIN = 0.03, 0.14
 """Of an axis at either end, as a share of it: names are wide, and stand in the middle below their place."""
 
+_KEY_PX = 20
+"""What a line of a key takes."""
+
 Point = tuple[float, float]
+Entry = tuple[str, str, str]
+"""Of a key: what it is called; its colour; `dot`, `square`, `line`, or `dashed`."""
 
 
 @dataclass(frozen=True)
@@ -68,18 +73,32 @@ class Plot:
         parts.append(text(13, middle, self.y_name, colour=INK, turn=-90))
         return Markup().join(parts)
 
-    def drawing(self, parts: Iterable[Markup], *, title: str, about: str) -> Markup:
+    def drawing(self, parts: Iterable[Markup], *, title: str, about: str, key: Sequence[Entry] = ()) -> Markup:
         """The whole drawing.
 
         Args:
             parts: What is drawn in it.
             title: What it is, for those who hear it.
             about: What is to be seen in it, for the same.
+            key: What is what. It stands above the area, where nothing is drawn.
         """
-        return drawing([self.frame(), *parts], width=self.width, height=self.height, title=title, about=about)
+        rows = _rows(key, width=self.width - self.left)
+        told = [
+            legend(row, x=self.left, y=_KEY_PX * (0.5 - place)) for place, row in enumerate(reversed(rows), start=1)
+        ]
+        return drawing(
+            [*told, self.frame(), *parts],
+            width=self.width,
+            height=self.height,
+            title=title,
+            about=about,
+            above=_KEY_PX * len(rows),
+        )
 
 
-def drawing(parts: Iterable[Markup], *, width: float, height: float, title: str, about: str = "") -> Markup:
+def drawing(
+    parts: Iterable[Markup], *, width: float, height: float, title: str, about: str = "", above: float = 0
+) -> Markup:
     """An SVG element.
 
     Args:
@@ -88,20 +107,23 @@ def drawing(parts: Iterable[Markup], *, width: float, height: float, title: str,
         height: In pixels.
         title: What it is, for those who hear it.
         about: What is to be seen in it, for the same.
+        above: Room in pixels above what is at 0.
     """
     said = f"{title}. {about}" if about else title
     inside = Markup().join(parts)
     return Markup(
-        '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {w} {h}" width="{w}" height="{h}" role="img" '
+        '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 {top} {w} {h}" width="{w}" height="{h}" role="img" '
         'aria-label="{said}">{inside}</svg>'
-    ).format(w=_n(width), h=_n(height), said=said, inside=inside)
+    ).format(top=_n(-above), w=_n(width), h=_n(height + above), said=said, inside=inside)
 
 
 def dots(places: Sequence[Point], *, colour: str, size: float = 7, square: bool = False) -> Markup:
     """Dots, as one path: thousands of them stay small."""
     if not places:
         return Markup()
-    path = "".join(f"M{_n(x)} {_n(y)}h0" for x, y in places)
+    # A square without any length has no direction: some viewers of PDF leave it out.
+    length = ".1" if square else "0"
+    path = "".join(f"M{_n(x)} {_n(y)}h{length}" for x, y in places)
     cap = "square" if square else "round"
     return Markup(
         '<path d="{}" fill="none" stroke="{}" stroke-width="{}" stroke-linecap="{}" stroke-opacity=".8"/>'
@@ -161,11 +183,11 @@ def text(
     )
 
 
-def legend(entries: Sequence[tuple[str, str, str]], *, x: float, y: float) -> Markup:
+def legend(entries: Sequence[Entry], *, x: float, y: float) -> Markup:
     """Say what is what, side by side.
 
     Args:
-        entries: What it is called; its colour; `dot`, `square`, `line`, or `dashed`.
+        entries: What is there.
         x: Of its left end.
         y: Of its middle.
     """
@@ -176,8 +198,26 @@ def legend(entries: Sequence[tuple[str, str, str]], *, x: float, y: float) -> Ma
         else:
             parts.append(line([(x, y), (x + 16, y)], colour=colour, width=2, dashed=kind == "dashed"))
         parts.append(text(x + 21, y + 4, name, anchor="start", colour=INK))
-        x += 36 + 6.6 * len(name)
+        x += _width(name)
     return Markup().join(parts)
+
+
+def _rows(entries: Sequence[Entry], *, width: float) -> list[list[Entry]]:
+    """As many side by side as fit."""
+    rows: list[list[Entry]] = []
+    left = 0.0
+    for entry in entries:
+        needed = _width(entry[0])
+        if not rows or needed > left:
+            rows.append([])
+            left = width
+        rows[-1].append(entry)
+        left -= needed
+    return rows
+
+
+def _width(name: str) -> float:
+    return 36 + 6.6 * len(name)
 
 
 def _n(value: float) -> str:

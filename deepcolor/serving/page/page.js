@@ -1,260 +1,45 @@
-"use strict";
-// One picture after another is sent to /colorize; what is shown is small, what is downloaded has its full size.
+// The page: photos are chosen, versions and votes are listed, everything is listened to.
 
-const SHOWN_PX = 1400;
-const MOST_RETRIES = 5;
-const AT_A_TIME = 2;
-const find = (selector, within = document) => within.querySelector(selector);
+import { ask, useToken } from "./asking.js";
+import { Picture } from "./picture.js";
+import { chosen, find, limits, saveAs, say, second } from "./settings.js";
+import { zipped } from "./zip.js";
+
 const pictures = [];
-let models = [];
-let token = sessionStorage.getItem("deepcolor-token") || "";
+let isSaving = false;
 
-// ---- asking the server
-
-async function ask(path, options = {}) {
-  for (let attempt = 0; ; attempt++) {
-    const headers = { ...(options.headers || {}), ...(token ? { Authorization: `Bearer ${token}` } : {}) };
-    const response = await fetch(path, { ...options, headers });
-    if (response.ok) return response;
-    if (response.status === 503 && attempt < MOST_RETRIES) {
-      await new Promise((done) => setTimeout(done, 1000 * Number(response.headers.get("Retry-After") || 1)));
-      continue;
-    }
-    if (response.status === 401) find("#access").hidden = false;
-    let said = `the server answered ${response.status}`;
-    try { said = (await response.json()).detail || said; } catch { /* It was no JSON. */ }
-    throw new Error(typeof said === "string" ? said : JSON.stringify(said));
-  }
-}
-
-async function coloured(file, { model, saturation, full = false }) {
-  const query = new URLSearchParams({ saturation, format: full ? "png" : "webp", quality: 90 });
-  if (model) query.set("model", model);
-  if (!full) query.set("size", SHOWN_PX);
-  const headers = { "Content-Type": "application/octet-stream" };
-  const response = await ask(`colorize?${query}`, { method: "POST", body: file, headers });
-  return { blob: await response.blob(), grey: response.headers.get("X-Deepcolor-Grey") === "true" };
-}
-
-// A few at a time: the server's queue is for everyone.
-let running = 0;
-const waiting = [];
-function inTurn(work) {
-  return new Promise((done, failed) => {
-    waiting.push(async () => {
-      try { done(await work()); } catch (error) { failed(error); }
-      running--;
-      next();
-    });
-    next();
-  });
-}
-function next() {
-  while (running < AT_A_TIME && waiting.length) { running++; waiting.shift()(); }
-}
-
-// ---- a picture
-
-class Picture {
-  constructor(file) {
-    this.file = file;
-    this.urls = {};
-    this.left = "grey";
-    this.turn = 0;
-    this.element = find("#picture").content.firstElementChild.cloneNode(true);
-    this.part("h2").textContent = file.name || "pasted picture";
-    // By keyboard the divider is a slider; by finger or mouse, the whole picture is its handle.
-    this.part(".divider").addEventListener("input", (event) => this.moveTo(event.target.value));
-    const stage = this.part(".stage");
-    const follow = (event) => {
-      const { left, width } = stage.getBoundingClientRect();
-      this.moveTo(Math.min(100, Math.max(0, (100 * (event.clientX - left)) / width)));
-    };
-    stage.addEventListener("pointerdown", (event) => { stage.setPointerCapture(event.pointerId); follow(event); });
-    stage.addEventListener("pointermove", (event) => { if (stage.hasPointerCapture(event.pointerId)) follow(event); });
-    this.part(".save").addEventListener("click", () => this.save());
-    this.part(".remove").addEventListener("click", () => this.remove());
-    this.part(".vote").addEventListener("click", (event) => this.vote(event.target.dataset.better));
-    find("#pictures").append(this.element);
-    this.show("truth", URL.createObjectURL(file));
-  }
-
-  part(selector) { return find(selector, this.element); }
-
-  moveTo(percent) {
-    this.part(".divider").value = percent;
-    this.part(".stage").style.setProperty("--at", `${percent}%`);
-  }
-
-  show(what, url) {
-    if (this.urls[what]) URL.revokeObjectURL(this.urls[what]);
-    this.urls[what] = url;
-  }
-
-  async colour() {
-    const turn = ++this.turn;
-    const saturation = Number(find("#saturation").value);
-    const wanted = [["first", chosen(), saturation], ["second", second(), saturation]];
-    if (!this.urls.grey) wanted.push(["grey", chosen(), 0]);
-    this.element.classList.add("working");
-    this.part(".problem").hidden = true;
-    try {
-      await Promise.all(wanted.map(async ([what, model, amount]) => {
-        if (what === "second" && !model) return;
-        const result = await inTurn(() => (turn === this.turn ? coloured(this.file, { model, saturation: amount }) : null));
-        if (!result || turn !== this.turn) return;
-        this.isGrey = result.grey;
-        this.show(what, URL.createObjectURL(result.blob));
-      }));
-      if (turn === this.turn) this.shuffle();
-    } catch (error) {
-      this.part(".problem").textContent = error.message;
-      this.part(".problem").hidden = false;
-    }
-    if (turn !== this.turn) return;
-    this.element.classList.remove("working");
-    this.draw();
-  }
-
-  // ---- what is seen
-
-  get isVote() { return find("#blind").checked && Boolean(second()) && Boolean(this.urls.second); }
-
-  shuffle() {
-    this.swapped = Math.random() < 0.5;
-    this.voted = "";
-    this.part(".verdict").textContent = "";
-  }
-
-  sides() {
-    const [one, other] = [{ url: this.urls.first, label: chosen() }, { url: this.urls.second, label: second() }];
-    if (this.isVote) {
-      const sides = this.swapped ? [other, one] : [one, other];
-      return this.voted ? sides : [{ ...sides[0], label: "left" }, { ...sides[1], label: "right" }];
-    }
-    const lefts = { grey: { url: this.urls.grey, label: "grey" }, truth: { url: this.urls.truth, label: "truth" }, second: other };
-    return [lefts[this.left] || lefts.grey, one];
-  }
-
-  draw() {
-    const choices = [["grey", "Grey"], ...(this.isGrey === false ? [["truth", "Truth"]] : []), ...(second() ? [["second", second()]] : [])];
-    if (!choices.some(([what]) => what === this.left)) this.left = "grey";
-    this.part(".views").replaceChildren(...choices.map(([what, text]) => {
-      const button = document.createElement("button");
-      button.type = "button";
-      button.textContent = text;
-      button.setAttribute("aria-pressed", String(what === this.left));
-      button.addEventListener("click", () => { this.left = what; this.draw(); });
-      return button;
-    }));
-    this.part(".views").hidden = this.isVote;
-    this.part(".vote").hidden = !this.isVote || Boolean(this.voted);
-    for (const [side, { url, label }] of this.sides().map((each, index) => [["left", "right"][index], each])) {
-      const image = this.part(`img.${side}`);
-      if (url) image.src = url; else image.removeAttribute("src");
-      image.alt = `${this.file.name || "picture"}: ${label}`;
-      this.part(`.${side}-label`).textContent = label;
-    }
-  }
-
-  // ---- what is done with it
-
-  async vote(better) {
-    if (!better) return;
-    const [left, right] = this.swapped ? [second(), chosen()] : [chosen(), second()];
-    const vote = { left, right, better: { left, right, neither: null }[better] };
-    try {
-      await ask("votes", { method: "POST", body: JSON.stringify(vote), headers: { "Content-Type": "application/json" } });
-    } catch (error) {
-      this.part(".verdict").textContent = error.message;
-      return;
-    }
-    this.voted = better;
-    this.part(".verdict").textContent = `Kept. Left is ${left}, right is ${right}.`;
-    this.draw();
-    showVotes();
-  }
-
-  get name() { return `${(this.file.name || "picture").replace(/\.[^.]*$/, "")}-coloured.png`; }
-
-  full() {
-    return inTurn(() => coloured(this.file, { model: chosen(), saturation: Number(find("#saturation").value), full: true }));
-  }
-
-  async save() {
-    try { saveAs((await this.full()).blob, this.name); } catch (error) { say(error.message); }
-  }
-
-  remove() {
-    this.turn++;
-    pictures.splice(pictures.indexOf(this), 1);
-    this.element.remove();
-    Object.values(this.urls).forEach((url) => URL.revokeObjectURL(url));
-    find("#all").disabled = !pictures.length;
-  }
-}
+// ---- photos
 
 function add(files) {
-  for (const file of files) {
-    const picture = new Picture(file);
-    pictures.push(picture);
-    picture.draw();
+  const added = [...files].map((file) => new Picture(file));
+  pictures.push(...added);
+  for (const picture of added) {
+    picture.element.querySelector(".remove").addEventListener("click", () => remove(picture));
     picture.colour();
   }
-  find("#all").disabled = !pictures.length;
+  if (added.length) added[0].element.scrollIntoView({ block: "nearest" });
 }
 
-function saveAs(blob, name) {
-  const link = document.createElement("a");
-  link.href = URL.createObjectURL(blob);
-  link.download = name;
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+function remove(picture) {
+  const index = pictures.indexOf(picture);
+  pictures.splice(index, 1);
+  picture.remove();
+  const neighbour = pictures[index] || pictures[index - 1];
+  (neighbour ? neighbour.part(".remove") : find("#files")).focus();
+  tell();
 }
 
-function say(text) { find("#said").textContent = text; }
-
-// ---- all in one file: a ZIP that stores them as they are, for PNG is small already
-
-const CRC_TABLE = Uint32Array.from({ length: 256 }, (_, n) => {
-  for (let bit = 0; bit < 8; bit++) n = n & 1 ? (n >>> 1) ^ 0xedb88320 : n >>> 1;
-  return n;
-});
-
-function crc32(bytes) {
-  let crc = -1;
-  for (const byte of bytes) crc = (crc >>> 8) ^ CRC_TABLE[(crc ^ byte) & 255];
-  return (crc ^ -1) >>> 0;
-}
-
-function zipped(files) {
-  const parts = [], directory = [];
-  let place = 0;
-  const numbers = (...pairs) => {
-    const view = new DataView(new ArrayBuffer(pairs.reduce((sum, [size]) => sum + size, 0)));
-    let at = 0;
-    for (const [size, value] of pairs) {
-      if (size === 2) view.setUint16(at, value, true); else view.setUint32(at, value, true);
-      at += size;
-    }
-    return new Uint8Array(view.buffer);
-  };
-  for (const { name, bytes } of files) {
-    const title = new TextEncoder().encode(name);
-    // Version 2.0, UTF-8 names, stored, 1 January 1980.
-    const about = [[2, 20], [2, 0x800], [2, 0], [2, 0], [2, 0x21], [4, crc32(bytes)], [4, bytes.length], [4, bytes.length], [2, title.length], [2, 0]];
-    parts.push(numbers([4, 0x04034b50], ...about), title, bytes);
-    directory.push(numbers([4, 0x02014b50], [2, 20], ...about, [2, 0], [2, 0], [2, 0], [4, 0], [4, place]), title);
-    place += 30 + title.length + bytes.length;
-  }
-  const size = directory.reduce((sum, part) => sum + part.length, 0);
-  const end = numbers([4, 0x06054b50], [2, 0], [2, 0], [2, files.length], [2, files.length], [4, size], [4, place], [2, 0]);
-  return new Blob([...parts, ...directory, end], { type: "application/zip" });
+function removeAll() {
+  for (const picture of pictures.splice(0)) picture.remove();
+  find("#files").focus();
+  tell();
 }
 
 async function saveAll() {
-  const files = [], taken = new Set(), all = [...pictures];
+  const files = [], taken = new Set(), all = pictures.filter((picture) => picture.layers.first);
   let failed = 0;
+  isSaving = true;
+  find("#all").disabled = true;
   for (const [index, picture] of all.entries()) {
     say(`Colouring ${index + 1} of ${all.length} at full size …`);
     try {
@@ -267,13 +52,23 @@ async function saveAll() {
   }
   if (files.length === 1) saveAs(new Blob([files[0].bytes], { type: "image/png" }), files[0].name);
   else if (files.length) saveAs(zipped(files), "coloured.zip");
-  say(failed ? `${failed} of ${all.length} could not be coloured and are left out.` : "");
+  isSaving = false;
+  tell();
+  if (failed) say(`${failed} of ${all.length} could not be coloured at full size and are left out.`);
+}
+
+function tell() {
+  const working = pictures.filter((picture) => picture.isWorking).length;
+  const failed = pictures.filter((picture) => picture.failure).length;
+  find("#for-all").hidden = !pictures.length;
+  if (isSaving) return;
+  find("#all").disabled = !pictures.some((picture) => picture.layers.first);
+  if (!pictures.length) say("");
+  else if (working) say(`Colouring … ${pictures.length - working} of ${pictures.length} done`);
+  else say(`${pictures.length} photo${pictures.length > 1 ? "s" : ""}${failed ? `, ${failed} with a problem` : ""}`);
 }
 
 // ---- versions and votes
-
-const chosen = () => find("#version").value;
-const second = () => find("#second").value;
 
 function option(model) {
   const element = document.createElement("option");
@@ -284,21 +79,22 @@ function option(model) {
 }
 
 async function showModels() {
-  models = (await (await ask("models")).json()).models;
-  find("#version").replaceChildren(...models.map(option));
-  find("#second").replaceChildren(new Option("nothing", ""), ...models.map((model) => option({ ...model, default: false })));
-  find("#second").disabled = models.length < 2;
+  const said = await (await ask("models")).json();
+  Object.assign(limits, said.limits);
+  find("#version").replaceChildren(...said.models.map(option));
+  find("#second").replaceChildren(new Option("nothing", ""), ...said.models.map((model) => option({ ...model, default: false })));
+  find("#settings").hidden = false;
+  find("#comparing").hidden = said.models.length < 2;
+  find("#votes").hidden = said.models.length < 2;
 }
 
 async function showVotes() {
   const { pairs } = await (await ask("votes")).json();
-  find("#votes table").hidden = !pairs.length;
+  find("#votes .scrolls").hidden = find("#export").hidden = !pairs.length;
   find("#no-votes").hidden = Boolean(pairs.length);
   find("#votes tbody").replaceChildren(...pairs.map((pair) => {
     const row = document.createElement("tr");
-    for (const text of [`${pair.one} / ${pair.other}`, pair.one_better, pair.neither, pair.other_better]) {
-      row.insertCell().textContent = text;
-    }
+    for (const text of [pair.one, pair.one_better, pair.neither, pair.other_better, pair.other]) row.insertCell().textContent = text;
     return row;
   }));
 }
@@ -308,13 +104,20 @@ async function begin() {
     await showModels();
     await showVotes();
     find("#access").hidden = true;
-    say("");
-  } catch (error) { say(error.message); }
+    tell();
+    for (const picture of pictures) if (picture.failure && picture.failure.again) picture.colour();
+  } catch (error) {
+    const isLetIn = error.status !== 401;
+    say(isLetIn ? error.message : "");
+    find("#reload").hidden = !isLetIn;
+    find("#token-said").textContent = isLetIn || !find("#token").value ? "" : error.message;
+  }
 }
 
 function again() {
-  find("#blind").disabled = !second() || second() === chosen();
-  if (find("#blind").disabled) find("#blind").checked = false;
+  const canVote = Boolean(second()) && second() !== chosen();
+  find(".check").hidden = !canVote;
+  if (!canVote) find("#blind").checked = false;
   for (const picture of pictures) picture.colour();
 }
 
@@ -330,18 +133,22 @@ find("#version").addEventListener("change", again);
 find("#second").addEventListener("change", again);
 find("#blind").addEventListener("change", () => pictures.forEach((picture) => { picture.shuffle(); picture.draw(); }));
 find("#all").addEventListener("click", saveAll);
+find("#none").addEventListener("click", removeAll);
+find("#reload").addEventListener("click", () => { find("#reload").hidden = true; begin(); });
 find("#export").addEventListener("click", async () => {
   try { saveAs(await (await ask("votes.csv")).blob(), "votes.csv"); } catch (error) { say(error.message); }
 });
 find("#access").addEventListener("submit", (event) => {
   event.preventDefault();
-  token = find("#token").value;
-  sessionStorage.setItem("deepcolor-token", token);
+  useToken(find("#token").value.trim());
   begin();
 });
 for (const input of [find("#files"), find("#camera")]) {
   input.addEventListener("change", () => { add(input.files); input.value = ""; });
 }
+document.addEventListener("token-wanted", () => { find("#access").hidden = false; });
+document.addEventListener("picture-changed", tell);
+document.addEventListener("voted", () => showVotes().catch((error) => say(error.message)));
 document.addEventListener("paste", (event) => add([...event.clipboardData.files].filter((file) => file.type.startsWith("image/"))));
 for (const kind of ["dragover", "dragleave", "drop"]) {
   document.addEventListener(kind, (event) => {

@@ -107,7 +107,7 @@
     }
     const whole = element("button", { type: "button" }, "All");
     whole.addEventListener("click", () => reset(plot));
-    controls.append(whole, element("span", { class: "note" }, "or drag over a part; double-click for all"));
+    controls.append(whole, element("span", { class: "note by-mouse" }, "or drag over a part; double-click for all"));
     holder.after(controls);
     new ResizeObserver(() => {
       const width = holder.clientWidth;
