@@ -192,6 +192,24 @@ def folder_lock(workspace: Workspace, name: str, *, named: bool = False) -> Iter
         lock.release()
 
 
+@contextmanager
+def undriven(workspace: Workspace, name: str) -> Iterator[None]:
+    """Keep drivers from a study, on every host, without being one.
+
+    Args:
+        workspace: Holds the study, or will.
+        name: Of the study.
+    Raises:
+        StudyError: Somebody is at work on it; the message names a driver.
+        WorkspaceError: The workspace cannot be written to, or its file system has no locks.
+    """
+    server = server_of(workspace)
+    with folder_lock(workspace, name), ExitStack() as also:
+        if server is not None:
+            also.enter_context(server.undriven(name))
+        yield
+
+
 def unkept_locks(workspace: Workspace) -> str | None:
     """Say what is known of a workspace's file system that lets locks hold on one host only; None if nothing is, or if
     a database server holds them.
