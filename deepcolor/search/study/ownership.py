@@ -257,6 +257,14 @@ def _without_locks(folder: Path, error: OSError) -> WorkspaceError:
     )
 
 
+def forget_folder(workspace: Workspace, name: str) -> None:
+    """Remove the folder of a study that has another one by now, if it holds nothing but its lock."""
+    folder = workspace.study(name)
+    with suppress(OSError):
+        (folder / _OWNER_FILE).unlink(missing_ok=True)
+        _remove_bare(folder)
+
+
 def _remove_bare(folder: Path) -> None:
     """Remove a study's folder that holds nothing but its lock: its sweep was refused before there was a study.
 

@@ -27,7 +27,7 @@ from deepcolor.errors import StudyError, UserError, WorkspaceError
 from deepcolor.search.study.changes import write_resolved
 from deepcolor.search.study.extension import COPY_SUFFIX
 from deepcolor.search.study.optuna_private import engine_of, whole_tables
-from deepcolor.search.study.ownership import undriven
+from deepcolor.search.study.ownership import forget_folder, undriven
 from deepcolor.search.study.starts import read_start, with_study, write_start
 from deepcolor.workspace import PIPELINE_FILES, Workspace
 
@@ -175,6 +175,7 @@ def follow(workspace: Workspace, study: StoredStudy) -> None:
     """
     if study.follows and _is_here(workspace, study):
         move_folder(workspace, study.follows, study.name)
+        forget_folder(workspace, study.follows)
         write_resolved(workspace, study.sweep)
         study.put_followed()
 
