@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from deepcolor.app.ui import find_pages
 from deepcolor.cli import console
 from deepcolor.cli.app import app
 from deepcolor.config.schema import Sweep
-from deepcolor.errors import StudyError, UserError, WorkspaceError
+from deepcolor.errors import StudyError, UserError
 from deepcolor.execution.serial import SerialExecutor
 from deepcolor.registry.references import References
 from deepcolor.search.study import renaming
@@ -71,7 +72,7 @@ def test_a_renamed_study_goes_on_as_if_it_had_always_been_called_so(
     executor = SerialExecutor(trivial)
     with owned(bench.workspace, "before"):
         driver = bench.driver(sweep, executor)
-        bench.memory.update = lambda shown: driver.request_stop() if shown.complete >= 6 else None  # type: ignore[method-assign]
+        bench.memory.update = lambda shown: driver.request_stop() if shown.complete >= 6 else None  # type: ignore[method-assign,assignment]
         driver.run()
     executor.close()
     del bench.memory.update
@@ -259,7 +260,7 @@ def test_a_study_in_the_service_keeps_its_name(bench: Bench, sweep_of: Make, no_
     queue, uri = Queue(bench.workspace), bench.workspace.mlflow_uri
     one = queue.add(Submission("1", "sweep", "a", ("a",), "ann", text=""))
     for state in sorted(ACTIVE):
-        queue.change(one.id, lambda now, state=state: replace(now, state=state))
+        queue.change(one.id, partial(replace, state=state))
         with pytest.raises(StudyError, match=rf"got it {state} there, submitted by ann.* deepcolor cancel a"):
             rename_unsubmitted(bench.workspace, "a", "b", tracking_uri=uri)
     queue.change(one.id, lambda now: replace(now, state="done"))
@@ -300,6 +301,7 @@ def test_mlflow_follows(whole: Workspace, monkeypatch: pytest.MonkeyPatch) -> No
 
     before = runs()
     (version,) = client.search_model_versions("name = 'deepcolor-colorizer'")
+    description = str(version.description).replace("of study **painted**", "of study **portraits**")
     told = command(whole.root, "rename", "painted", "portraits")
     assert (told["study"], told["before"], told["names"]) == ("portraits", "painted", ["painted", "portraits"])
     assert told["runs"] == {"updated": len(before), "unchanged": 0}
@@ -314,10 +316,8 @@ def test_mlflow_follows(whole: Workspace, monkeypatch: pytest.MonkeyPatch) -> No
         assert run.info.run_name == ("portraits" if own else before[run_id].info.run_name)
         assert (run.data.metrics, run.data.params) == (before[run_id].data.metrics, before[run_id].data.params)
     (now,) = client.search_model_versions("name = 'deepcolor-colorizer'")
-    assert (now.tags[layout.STUDY], now.description) == (
-        "portraits",
-        version.description.replace("of study **painted**", "of study **portraits**"),
-    )
+    assert (now.tags[layout.STUDY], now.description) == ("portraits", description)
+    assert "portraits" in description
     (logged,) = client.search_logged_models([experiment.experiment_id])
     assert logged.tags[layout.STUDY] == "portraits"
     kept = client.get_experiment(experiment.experiment_id).tags
@@ -360,17 +360,3 @@ def test_mlflow_that_is_away_follows_later(whole: Workspace, monkeypatch: pytest
     assert (updated["made"], updated["updated"] > 0) == (0, True)
     assert list(_links_to(whole, "painted")) == ["portraits"]
     assert command(whole.root, "rename", "painted", "portraits")["runs"]["updated"] == 0
-
-
-def test_a_database_that_can_only_be_read_keeps_its_names(
-    bench: Bench,  # noqa: F811
-    sweep_of: Make,  # noqa: F811
-    no_pictures: None,  # noqa: F811
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """It is said in a line, and nothing has moved."""
-    bench.run(sweep_of())
-    monkeypatch.setattr("deepcolor.sqlite.is_read_only", lambda _: True)
-    with pytest.raises(WorkspaceError, match="must be writable to rename a study"):
-        rename(bench, "s", "t")
-    assert bench.workspace.study("s").is_dir()
