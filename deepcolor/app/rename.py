@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -63,18 +64,19 @@ def rename_study(
     before = stored.name
     if study == new == before:
         raise StudyError(f"study name: must be another one than now; got {new!r}, which it has. Choose another name.")
+    _check_writable(workspace)
+    if before != new:
+        say_name(study, before, reporter.note)
+        storage.refuse_taken(new, of=before)
     with reporter.starting("rename") as steps:
-        if before != new:
-            say_name(study, before, reporter.note)
-            _check_writable(workspace)
-            storage.refuse_taken(new, of=before)
-            steps.step(f"renaming {before}")
-            stored = _renamed(workspace, before, new, reporter)
+        steps.step(f"renaming {before}")
+        stored = _renamed(workspace, before, new, reporter)
     runs = _store(workspace, stored, tracking_uri, reporter)
     return Renamed(new, before if before != new else study, stored.names, runs)
 
 
 def _renamed(workspace: Workspace, before: str, new: str, reporter: Reporter) -> StoredStudy:
+    """Rename it; what was called so already has its report drawn, if that was cut off."""
     from deepcolor.search.driver.refusals import writing_below
     from deepcolor.search.study.ownership import shared_store, undriven
     from deepcolor.search.study.storage import StudyStorage
@@ -82,10 +84,12 @@ def _renamed(workspace: Workspace, before: str, new: str, reporter: Reporter) ->
     with (
         writing_below(workspace),
         shared_store(workspace, on_wait=reporter.note),  # A clean-up looks for what is needed by names, too.
-        undriven(workspace, before),
-        undriven(workspace, new),
+        ExitStack() as locks,
     ):
-        stored = StudyStorage(workspace).rename(before, new)
+        for name in dict.fromkeys((before, new)):
+            locks.enter_context(undriven(workspace, name))
+        storage = StudyStorage(workspace)
+        stored = storage.rename(before, new) if before != new else storage.load(new)
         _draw_again(workspace, stored)
     return stored
 

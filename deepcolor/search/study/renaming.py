@@ -38,7 +38,7 @@ NAMES = "names"
 """Attribute of a study: every name it has had, the oldest first, the present one among them; missing if it has had one
 alone."""
 FOLLOWS = "folder_follows"
-"""Attribute of a study: the former name whose folder has yet to follow; empty if none has."""
+"""Attribute of a study that has had several names: the one whose folder has yet to follow; empty if none has."""
 _COLUMNS = {
     "StudyModel": ("study_id", "study_name"),
     "StudyUserAttributeModel": ("study_user_attribute_id", "study_id", "key", "value_json"),
@@ -97,7 +97,9 @@ def now_called(storage: RDBStorage, name: str) -> str | None:
     """Return the present name of the study that once had this one, be it just being written anew; None if there is
     none.
     """
-    found = (study.study_name for study in storage.get_all_studies() if name in study.user_attrs.get(NAMES, ()))
+    # Studies of other programs may have an attribute of the same name, but not of both.
+    own = [study for study in storage.get_all_studies() if study.user_attrs.keys() >= {NAMES, FOLLOWS}]
+    found = (study.study_name for study in own if name in study.user_attrs[NAMES])
     return next((each.removesuffix(COPY_SUFFIX) for each in found), None)
 
 
