@@ -22,6 +22,9 @@ _WRITING_S = 2.0
 NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 RESERVED_STUDY_NAMES = frozenset({"datasets", "trajectories"})
 STATE_FOLDERS = ("studies", "mlruns")
+_SUMMARY, _PAGE, _STAMP = "pipeline.json", "report.html", ".pipeline-report"
+PIPELINE_FILES = frozenset({_SUMMARY, _PAGE, _STAMP})
+"""What a pipeline leaves in the folder of its name, which may be a study's too."""
 
 
 def is_state_folder(folder: Path) -> bool:
@@ -329,11 +332,15 @@ class Workspace:
 
     def pipeline_summary(self, name: str) -> Path:
         """What the stages of one pipeline came to."""
-        return self.study(name) / "pipeline.json"
+        return self.study(name) / _SUMMARY
 
     def pipeline_page(self, name: str) -> Path:
         """The page of one pipeline: its studies side by side."""
-        return self.study(name) / "report.html"
+        return self.study(name) / _PAGE
+
+    def pipeline_stamp(self, name: str) -> Path:
+        """Says what the page of one pipeline tells."""
+        return self.study(name) / _STAMP
 
     def dataset(self, name: str) -> Path:
         """The folder of one prepared data set (manifest, caches)."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from deepcolor.app.naming import Named
+from deepcolor.app.naming import Named, say_name
 from deepcolor.app.reporter import SILENT, Reporter
 from deepcolor.errors import StudyError
 from deepcolor.workspace import Workspace
@@ -99,6 +99,7 @@ def compare(workspace: Workspace, names: Sequence[str], *, reporter: Reporter = 
         for name in named:
             steps.step(f"reading {name}")
             found.append(_side(workspace, name))
+            say_name(name.study, found[-1].name.study, reporter.note)
     sides = tuple(found)
     all_studies = all(name.trial is None for name in named)
     return Comparison(
@@ -114,6 +115,7 @@ def _side(workspace: Workspace, name: Named) -> Side:
     from deepcolor.search.study.starts import read_start
 
     standing = standing_of(workspace, name.study)
+    name = replace(name, study=standing.study.name)
     trial = standing.best if name.trial is None else name.among(standing.trials)
     sweep = standing.study.sweep
     start = read_start(workspace.study(name.study))

@@ -57,7 +57,7 @@ def plan_deletion(workspace: Workspace, study: str, *, tracking_uri: str) -> Del
     from deepcolor.search.study.storage import StudyStorage
     from deepcolor.search.study.used import all_used
 
-    StudyStorage(workspace).load(study)
+    study = StudyStorage(workspace).load(study).name
     if is_owned(workspace, study):
         raise _running(study)
     storage, *others = open_all(all_used(workspace))
@@ -85,23 +85,20 @@ def delete_study(
         TrackingError: The store cannot be reached. What was deleted by then stays deleted.
     """
     from deepcolor.app.gc import open_all
-    from deepcolor.search.study.ownership import folder_lock, sole_server, sole_store
-    from deepcolor.search.study.server import server_of
+    from deepcolor.search.study.ownership import sole_server, sole_store, undriven
     from deepcolor.search.study.storage import StudyStorage
     from deepcolor.search.study.used import all_used
     from deepcolor.search.upkeep.deletion import delete
     from deepcolor.tracking.removing import delete_runs
 
-    StudyStorage(workspace).load(study)  # Nothing is made in a workspace that has no such study.
+    study = StudyStorage(workspace).load(study).name  # Nothing is made in a workspace that has no such study.
     places = all_used(workspace)
     storage, *others = open_all(places)
     with ExitStack() as locks:
         for place in [place for place in places[1:] if place.on_server]:
             locks.enter_context(sole_server(place))
         locks.enter_context(sole_store(workspace))
-        locks.enter_context(folder_lock(workspace, study))
-        if (server := server_of(workspace)) is not None:
-            locks.enter_context(server.undriven(study))
+        locks.enter_context(undriven(workspace, study))
         found = _found(workspace, study, storage, others, tracking_uri)
         if planned is not None and planned.files.started_ms != found.files.started_ms:
             raise StudyError(f"study: {study!r} must be the one that was agreed to; got a new one. Look at it again.")
@@ -121,10 +118,11 @@ def _found(
     from deepcolor.tracking.layout import study_id
     from deepcolor.tracking.removing import StudyRunIds, runs_of
 
+    names = storage.load(study).names
     asked = tuple(dict.fromkeys([tracking_uri, workspace.mlflow_uri]))
     known = {uri: list_versions(uri) for uri in asked}
     every = [version for versions in known.values() for version in versions]
-    if began := sorted({v.ref for v in every if v.parent and (trial_of(v.parent) or ("",))[0] == study}):
+    if began := sorted({v.ref for v in every if v.parent and (trial_of(v.parent) or ("",))[0] in names}):
         raise StudyError(
             f"study: {study!r} must not hold what a registered version was trained from; got {', '.join(began)}. "
             "Delete that version in MLflow first, or free space with: deepcolor gc"
@@ -134,9 +132,9 @@ def _found(
     runs = (
         StudyRunIds((), ())
         if files.elsewhere
-        else runs_of(tracking_uri, study_id(study, files.started_ms), registered=run_ids)
+        else runs_of(tracking_uri, study_id(names[0], files.started_ms), registered=run_ids)
     )
-    versions = sorted({version.ref for version in every if version.study == study})
+    versions = sorted({version.ref for version in every if version.study in names})
     return Deleting(files, runs, tuple(versions), asked)
 
 

@@ -6,12 +6,45 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 from deepcolor.errors import StudyError
-from deepcolor.workspace import checked_name
+from deepcolor.workspace import Workspace, checked_name
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from deepcolor.search.study.trials import StoredTrial
+
+
+def say_name(asked: str, name: str, tell: Callable[[str], None]) -> None:
+    """Tell whoever has asked for a study by a former name how it is called now."""
+    if asked != name:
+        tell(f"{asked} is called {name} now")
+
+
+def known_names(workspace: Workspace, study: str) -> tuple[str, ...]:
+    """Return every name that a study has had, the oldest first.
+
+    Args:
+        workspace: Where it is.
+        study: One of them.
+    Raises:
+        StudyError: There is no such study; the message names the nearest.
+    """
+    from deepcolor.search.study.storage import StudyStorage
+
+    return StudyStorage(workspace).load(study).names
+
+
+def refuse_former_names(workspace: Workspace, names: Iterable[str]) -> None:
+    """Refuse to begin a study by a name that another one had.
+
+    Raises:
+        StudyError: Of one of these names the study is called differently now; the message says how.
+    """
+    from deepcolor.search.study.storage import StudyStorage
+
+    storage = StudyStorage(workspace)
+    for name in names:
+        storage.refuse_former(name)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from deepcolor.app.how import How
     from deepcolor.workspace import Workspace
 
-_STAMP = ".pipeline-report"
 _MOST_BYTES = 2**24
 
 
@@ -32,7 +31,7 @@ def leave_report(name: str, how: How) -> None:
     """
     workspace = how.workspace
     studies, stamp = _stamped(workspace, name)
-    page, stamp_file = workspace.pipeline_page(name), workspace.study(name) / _STAMP
+    page, stamp_file = workspace.pipeline_page(name), workspace.pipeline_stamp(name)
     copy = workspace.report(studies[-1]) / f"pipeline-{name}.html"
     if page.exists() and copy.exists() and _text(stamp_file) == stamp:
         return

@@ -176,6 +176,7 @@ def _job(sweep: Sweep, how: How, storage: StudyStorage, *, before: Sequence[Swee
     for line in sweep.said:
         how.reporter.note(line)
     parents = Parents(how.workspace, storage, tracking_uri=how.tracking_uri)
+    storage.refuse_former(sweep.study)
     stored = storage.load(sweep.study) if sweep.study in storage.names() else None
     changes = stored.changes_to(sweep) if stored else []
     if changes and not extend:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deepcolor.app.data import data_of
+from deepcolor.app.naming import say_name
 from deepcolor.app.reporter import SILENT, Reporter
 from deepcolor.counting import counted
 from deepcolor.errors import StudyError
@@ -101,9 +102,11 @@ def _candidate(
     from deepcolor.registry.promote import Candidate
     from deepcolor.search.rules.confirmation import confirmation_of, confirmed_weights
     from deepcolor.search.study.storage import StudyStorage
+    from deepcolor.tracking.layout import study_id
 
     study = StudyStorage(workspace).load(name)
-    trials = study.trials()
+    say_name(name, study.name, reporter.note)
+    name, trials = study.name, study.trials()
     confirmation = confirmation_of(study.sweep, trials, spent=study.spent) if number is None else None
     best = confirmed_weights(confirmation, trials) if confirmation else None
     trial = best or _chosen(name, trials, number)
@@ -141,6 +144,7 @@ def _candidate(
         trainings=_trainings(confirmation.winner, trials, workspace, reporter) if confirmation else (),
         runner_up_trainings=_trainings(confirmation.runner_up, trials, workspace, reporter) if confirmation else (),
         conditions=conditions_of(workspace, sweep, setting, result=folder),
+        study_id=study_id(study.names[0], study.started_ms),
     )
 
 

@@ -9,17 +9,17 @@ from pathlib import Path
 
 from deepcolor import __version__
 from deepcolor.app.data import FoundData
-from deepcolor.config.schema import Sweep
+from deepcolor.search.study.storage import StoredStudy
 from deepcolor.tracking.records import Provenance
 
 _PACKAGES = ("torch", "torchvision", "optuna", "mlflow", "numpy", "opencv-python-headless")
 
 
-def provenance(sweep: Sweep, data: FoundData, *, root: Path) -> Provenance:
+def provenance(study: StoredStudy, data: FoundData, *, root: Path) -> Provenance:
     """Where the numbers of a start come from, whose user works in the folder `root`."""
     commit, dirty = git_state(root)
     versions = {"deepcolor": __version__, "python": sys.version.split()[0]}
-    for package in dict.fromkeys((*_PACKAGES, *sweep.stage_class.requirements)):
+    for package in dict.fromkeys((*_PACKAGES, *study.sweep.stage_class.requirements)):
         try:
             versions[package] = version(package)
         except PackageNotFoundError:
@@ -27,7 +27,7 @@ def provenance(sweep: Sweep, data: FoundData, *, root: Path) -> Provenance:
     return Provenance(
         data_digest=data.digest,
         data_folder=data.source,
-        config_digest=sweep.digest(),
+        config_digest=study.digest,
         git_commit=commit,
         git_dirty=dirty,
         versions=versions,

@@ -9,6 +9,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+from deepcolor.app.naming import say_name
 from deepcolor.app.reporter import SILENT, Reporter, Steps
 from deepcolor.errors import ConfigError, StudyError, WorkspaceError
 from deepcolor.plainfile import read_plain
@@ -56,7 +57,7 @@ def report_of(workspace: Workspace, names: Sequence[str], *, form: Form = "html"
     with reporter.starting("report") as steps:
         steps.step("opening the studies database")
         storage = StudyStorage(workspace)
-        asked = _asked(workspace, storage, names)
+        asked = _asked(workspace, storage, names, reporter)
         studies = [storage.load(name) for name in asked.studies]
         if form == "csv":
             return _csv(studies)
@@ -119,15 +120,18 @@ def form_of(name: str | None, *, to: Path | None) -> Form:
     return found
 
 
-def _asked(workspace: Workspace, storage: StudyStorage, names: Sequence[str]) -> Asked:
+def _asked(workspace: Workspace, storage: StudyStorage, names: Sequence[str], reporter: Reporter) -> Asked:
     known = storage.names()
-    pipelines = {name: _pipeline(workspace, name) for name in names if name not in known}
+    pipelines = {name: _pipeline(workspace, name, storage) for name in names if name not in known}
     found: dict[str, None] = {}
     for name in names:
         shown = pipelines.get(name)
-        if name not in known and shown is None:
-            storage.load(name)  # Says which study is the nearest.
-        found |= dict.fromkeys([name] if shown is None else [study for study in shown[1] if study in known])
+        if shown is not None:
+            found |= dict.fromkeys(study for study in shown[1] if study in known)
+        else:
+            called = name if name in known else storage.load(name).name  # Which says which study is the nearest.
+            say_name(name, called, reporter.note)
+            found[called] = None
     if not found:
         raise StudyError(f"report: none of the studies of {', '.join(names)} is in this workspace. Run it again.")
     if len(found) > MOST_STUDIES:
@@ -139,14 +143,15 @@ def _asked(workspace: Workspace, storage: StudyStorage, names: Sequence[str]) ->
     return Asked(tuple(found), alone[0] if alone else None)
 
 
-def _pipeline(workspace: Workspace, name: str) -> tuple[PipelineShown, list[str]] | None:
-    """What a pipeline's own summary says of its studies; None where there is no such pipeline."""
+def _pipeline(workspace: Workspace, name: str, storage: StudyStorage) -> tuple[PipelineShown, list[str]] | None:
+    """What a pipeline's own summary says of its studies, by their present names; None where there is none."""
     from deepcolor.report.page.rendering import PipelineShown
     from deepcolor.workspace import checked_name
 
     try:
         file = workspace.pipeline_summary(checked_name(name, kind="pipeline"))
         stages: list[dict[str, Any]] = json.loads(read_plain(file, most_bytes=_MOST_BYTES))["stages"]
+        stages = [{**stage, "study": storage.called_now(stage["study"]) or stage["study"]} for stage in stages]
         tests = {stage["study"]: _figures(stage["promotion"]["test"]) for stage in stages}
         before = {stage["study"]: _figures(stage["before"]) for stage in stages if stage["before"]}
         outcomes = {stage["study"]: _outcome(stage["promotion"]) for stage in stages}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -81,6 +81,7 @@ def show_trial(workspace: Workspace, name: str) -> ShownTrial:
 
     named = Named.of(name)
     standing = standing_of(workspace, named.study)
+    named = replace(named, study=standing.study.name)
     trial = standing.best if named.trial is None else named.among(standing.trials)
     if trial is None:
         raise StudyError(f"study: must have a best trial; got none yet of {named.study}. Name one: {named.study}#0.")

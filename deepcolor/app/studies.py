@@ -32,6 +32,8 @@ class ListedStudy:
     """How many of its search are in each of the `STATES`."""
     best: StoredTrial | None
     """Its best complete trial; None while there is none."""
+    names: tuple[str, ...] = ()
+    """All that it has had, its present one among them."""
 
     def as_dict(self) -> dict[str, Any]:
         """The study as a JSON object."""
@@ -130,7 +132,7 @@ def list_studies(workspace: Workspace) -> list[ListedStudy]:
         trials = searched(study.trials())
         counts = Counter(dict.fromkeys(STATES, 0))
         counts.update(state_of(trial, running) for trial in trials)
-        listed.append(ListedStudy(name, study.sweep, counts, best_of(trials)))
+        listed.append(ListedStudy(name, study.sweep, counts, best_of(trials), study.names))
     return listed
 
 
@@ -145,7 +147,7 @@ def standing_of(workspace: Workspace, study: str) -> Standing:
     from deepcolor.search.study.storage import StudyStorage
 
     stored = StudyStorage(workspace).load(study)
-    running = running_trials(workspace, study)
+    running = running_trials(workspace, stored.name)
     trials = tuple(stored.trials())
     return Standing(stored, trials, running, confirmation_of(stored.sweep, trials, spent=stored.spent))
 

@@ -126,7 +126,7 @@ def _drive(
             how.reporter.note(f"{sweep.study}: {unfit}")
         folder = workspace.study(sweep.study)
         cut = how.slots(executor)
-        start = Start(provenance(study.sweep, data, root=workspace.root), how.command, cut.workers, cut.threads)
+        start = Start(provenance(study, data, root=workspace.root), how.command, cut.workers, cut.threads)
         write_start(folder, start)
         if data.manifest is not None:
             note_pictures(workspace, sweep.study, data.manifest)

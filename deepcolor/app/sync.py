@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from deepcolor.app.naming import say_name
 from deepcolor.app.reporter import SILENT, OnProgress, Reporter, counting
 from deepcolor.errors import StudyError
 from deepcolor.workspace import Workspace
@@ -46,20 +47,29 @@ def sync_studies(workspace: Workspace, uri: str, *, study: str | None = None, re
     with reporter.starting("sync") as steps:
         steps.step("loading libraries")
         from deepcolor.registry.logged import show_versions
+        from deepcolor.registry.renaming import follow_name
         from deepcolor.search.study.storage import StudyStorage
+        from deepcolor.tracking.layout import study_id
 
         storage = StudyStorage(workspace)
+        if study is not None:
+            asked, study = study, storage.load(study).name
+            say_name(asked, study, reporter.note)
         for name in [study] if study is not None else storage.names():
             steps.step(f"storing the runs of {name}")
+            stored = storage.load(name)
             try:
                 with counting(reporter, steps, f"storing the runs of {name}", of="run") as tell:
-                    done[name] = _store_runs(workspace, uri, storage.load(name), reporter=reporter, tell=tell)
+                    done[name] = _store_runs(workspace, uri, stored, reporter=reporter, tell=tell)
             except StudyError as error:
                 if study is not None:
                     raise
                 skipped[name] = str(error)
                 continue
             reporter.note(f"{name}: {done[name].sentence}")
+            if len(stored.names) > 1:
+                identity = study_id(stored.names[0], stored.started_ms)
+                follow_name(uri, study=name, former=stored.names, study_id=identity)
         steps.step("looking at the models")
         show_versions(uri, study=study)
     for reason in skipped.values():

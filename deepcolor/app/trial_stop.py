@@ -23,7 +23,8 @@ def stop_trial(workspace: Workspace, study: str, number: int, *, by: str) -> str
     from deepcolor.search.study.stops import ask_to_stop
     from deepcolor.search.study.storage import StudyStorage
 
-    trials = StudyStorage(workspace).load(study).trials()
+    stored = StudyStorage(workspace).load(study)
+    study, trials = stored.name, stored.trials()
     trial = next((one for one in trials if one.number == number), None)
     if trial is None:
         last = max((one.number for one in trials), default=-1)

@@ -60,13 +60,13 @@ def find_pages(
     """
     if tracking_uri.startswith(("http://", "https://")):
         url = shown_uri(tracking_uri)
-        return Pages(url, *_links(tracking_uri, url=url, study=study), server=None)
+        return Pages(url, *_links(workspace, tracking_uri, url=url, study=study), server=None)
     from deepcolor.app.ui_server import PagesServer
 
     _check_database(tracking_uri)
     server = PagesServer(workspace, tracking_uri, host=host, port=port)
     server.check_address()
-    links = _links(tracking_uri, url=server.url, study=study)
+    links = _links(workspace, tracking_uri, url=server.url, study=study)
     if exposed := server.exposed:
         reporter.warn(exposed)
     return Pages(server.url, *links, server)
@@ -79,11 +79,16 @@ class _Links(NamedTuple):
     confirmations: dict[str, str]
 
 
-def _links(tracking_uri: str, *, url: str, study: str | None) -> _Links:
+def _links(workspace: Workspace, tracking_uri: str, *, url: str, study: str | None) -> _Links:
     """Return the links for each study, or for the one asked for; of several with one name, the newest."""
     from deepcolor.tracking.store import tracked_studies
 
-    found: dict[str, TrackedStudy] = {each.name: each for each in tracked_studies(tracking_uri)}
+    tracked = tracked_studies(tracking_uri)
+    found: dict[str, TrackedStudy] = {each.name: each for each in tracked}
+    if study is not None and study not in found:
+        identity, name = _identified(workspace, study)
+        if mine := [each for each in tracked if each.study_id == identity]:
+            found[name], study = mine[-1], name
     if study is not None and study not in found:
         near = get_close_matches(study, found, n=1, cutoff=0.5)
         known = ", ".join(found) or "none"
@@ -98,6 +103,18 @@ def _links(tracking_uri: str, *, url: str, study: str | None) -> _Links:
         {name: link for name, each in chosen.items() if (link := each.charts(url))},
         {name: link for name, each in chosen.items() if (link := each.confirmation(url))},
     )
+
+
+def _identified(workspace: Workspace, study: str) -> tuple[str, str]:
+    """What the study of a name is called for good, and now; MLflow may know it by another of its names."""
+    from deepcolor.search.study.storage import StudyStorage
+    from deepcolor.tracking.layout import study_id
+
+    storage = StudyStorage(workspace)
+    if storage.called_now(study) is None:
+        return "", study
+    stored = storage.load(study)
+    return study_id(stored.names[0], stored.started_ms), stored.name
 
 
 def _check_database(tracking_uri: str) -> None:

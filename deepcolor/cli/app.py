@@ -57,6 +57,7 @@ def _register() -> None:
         pipeline,
         plan,
         promote,
+        rename,
         report,
         serve,
         service,
@@ -107,7 +108,7 @@ def _register() -> None:
                 export.export,
             ),
         ),
-        ("Keep in order", (sync.sync, gc_command.gc, delete.delete)),
+        ("Keep in order", (sync.sync, gc_command.gc, rename.rename, delete.delete)),
     ):
         for command in commands:
             app.command(rich_help_panel=panel)(command)

@@ -65,10 +65,13 @@ def delete(
       deepcolor delete tpe-regressor --yes
     """
     from deepcolor.app.delete import delete_study, plan_deletion
+    from deepcolor.app.naming import say_name
 
     place = workspace_at(workspace, storage)
     uri = tracking_uri(place, tracking)
     planned = plan_deletion(place, study, tracking_uri=uri)
+    say_name(study, planned.files.study, console.note)
+    study = planned.files.study
     if dry_run:
         _tell(planned, to_come=True)
         console.result("nothing was removed", {**planned.as_dict(), "removed": False})

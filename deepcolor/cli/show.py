@@ -60,9 +60,11 @@ def show(
 
       deepcolor show tpe-colorizer#3 --json
     """
+    from deepcolor.app.naming import say_name
     from deepcolor.app.show import show_trial
 
     shown = show_trial(workspace_at(workspace, storage), trial)
+    say_name(trial.partition("#")[0], shown.name.study, console.note)
     if console.settings.json:
         console.result("", shown.as_dict())
         return

@@ -93,6 +93,7 @@ def studies(
 
       deepcolor studies tpe-regressor --write-sweep grown.yaml
     """
+    from deepcolor.app.naming import say_name
     from deepcolor.app.studies import list_studies, standing_of
 
     place = workspace_at(workspace, storage)
@@ -105,9 +106,13 @@ def studies(
     elif name is None:
         from deepcolor.service.listing import Submitted
 
-        _list(list_studies(place), Submitted.of(place))
+        studies = list_studies(place)
+        called = {former: study.name for study in studies for former in study.names}
+        _list(studies, Submitted.of(place, called=called))
     else:
-        _show(standing_of(place, name), limit)
+        standing = standing_of(place, name)
+        say_name(name, standing.study.name, console.note)
+        _show(standing, limit)
 
 
 def leaderboard(standing: Standing, *, limit: int) -> None:

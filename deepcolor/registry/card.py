@@ -23,7 +23,7 @@ def version_text(
     lines = [
         stage.about,
         "",
-        f"Trial **{trial}** of study **{study}**, epoch {description.epoch}.",
+        f"Trial **{trial}** {_of_study(study)}, epoch {description.epoch}.",
         f"Started from **{description.parent}**." if description.parent else _beginning(stage, description),
         "",
         "On the test split, which no search has seen:",
@@ -35,6 +35,15 @@ def version_text(
         f"Data `{description.data_digest}`, weights `{description.weights_sha256}`.",
     ]
     return "\n".join(lines)
+
+
+def with_study(text: str, *, before: str, study: str) -> str:
+    """Return a version's description (`version_text`) with the present name of its study in place of a former one."""
+    return text.replace(_of_study(before), _of_study(study))
+
+
+def _of_study(study: str) -> str:
+    return f"of study **{study}**"
 
 
 def model_card(

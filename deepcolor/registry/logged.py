@@ -17,6 +17,7 @@ from deepcolor.tracking import layout
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import LoggedModel, Run
+    from mlflow.exceptions import MlflowException
 
 _MODEL_TYPE = "deepcolor"
 _VERSIONS = "mlflow.modelVersions"
@@ -51,19 +52,24 @@ def show(client: MlflowClient, version: ModelVersion) -> None:
         return
     try:
         run = client.get_run(version.run_id)
-        model = _found(client, run, version) or _created(client, run, version)
+        model = found_model(client, run, version) or _created(client, run, version)
         _link(client, run, model)
         _log_figures(client, run, model, version)
         _tie(client, model, version)
         if model.status != LoggedModelStatus.READY:
             client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
     except MlflowException as error:
-        if error.error_code not in {_ABSENT, _UNKNOWN}:
+        if not is_absent(error):
             raise
 
 
-def _found(client: MlflowClient, run: Run, version: ModelVersion) -> LoggedModel | None:
-    """That of the same weights: one trial may compete in two lines."""
+def is_absent(error: MlflowException) -> bool:
+    """Whether a store has lost what is asked for, or knows nothing of such models."""
+    return error.error_code in {_ABSENT, _UNKNOWN}
+
+
+def found_model(client: MlflowClient, run: Run, version: ModelVersion) -> LoggedModel | None:
+    """Return the logged model of a version: that of the same weights, for one trial may compete in two lines."""
     models: Iterable[LoggedModel] = client.search_logged_models(
         [run.info.experiment_id], filter_string=f"source_run_id = '{run.info.run_id}'"
     )

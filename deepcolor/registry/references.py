@@ -19,7 +19,7 @@ class References:
     weights: frozenset[str] = frozenset()
     """SHA-256 (hex) of safetensors files."""
     trials: frozenset[tuple[str, int]] = frozenset()
-    """(study, trial number)."""
+    """(study, trial number), by the name that the study had when it was referred to."""
 
     def __or__(self, other: Self) -> References:
         return References(self.weights | other.weights, self.trials | other.trials)

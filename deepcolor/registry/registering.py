@@ -45,6 +45,7 @@ class Candidate:
     data_folder: Path
     """The data it was trained on (`Job.folder`); its test split is the gate."""
     study: str
+    """The name of its study."""
     trial: int
     params: dict[str, ParamValue]
     """All settings of its training, searched and fixed."""
@@ -54,7 +55,7 @@ class Candidate:
     parent: str | None = None
     """What its training started from, such as `colorizer@3`."""
     run_id: str | None = None
-    """Its MLflow run; None: found by the tags of study and trial."""
+    """Its MLflow run; None: found by its tags."""
     evidence: Evidence | None = None
     """What other seeds said of its setting, where they were asked; nothing of the test pictures yet."""
     trainings: tuple[Path, ...] = ()
@@ -67,6 +68,8 @@ class Candidate:
     """What its sweep says of the data."""
     code: Mapping[str, str] = field(default_factory=dict)
     """SHA-256 by place of the code that its sweep names."""
+    study_id: str | None = None
+    """`layout.study_id` of its study, by which its run is found; None: by the study's name."""
 
     @cached_property
     def stage_class(self) -> type[Stage]:
@@ -165,7 +168,9 @@ def note_data(client: MlflowClient, version: ModelVersion) -> None:
 def _run_of(client: MlflowClient, candidate: Candidate) -> Run:
     if candidate.run_id is not None:
         return client.get_run(candidate.run_id)
-    return store.trial_run(client, stage=candidate.label, study=candidate.study, number=candidate.trial)
+    return store.trial_run(
+        client, stage=candidate.label, study=candidate.study, number=candidate.trial, study_id=candidate.study_id
+    )
 
 
 def _ensure_registered_model(client: MlflowClient, line: names.Line, data: str) -> None:

@@ -88,7 +88,8 @@ class ReportFolder:
         folder.mkdir(parents=True, exist_ok=True)
         trials = study.trials()
         judged = [] if study.aims == Aims(study.aims.objectives[:1]) else [study.aims, *(t.breaks for t in trials)]
-        known = (_FORM, [(t.number, t.state, t.latest) for t in trials], study.sweep.search.confirm, *judged)
+        name = [study.name] if len(study.names) > 1 else []
+        known = (_FORM, [(t.number, t.state, t.latest) for t in trials], study.sweep.search.confirm, *judged, *name)
         stamp = hashlib.sha256(repr(known).encode()).hexdigest()
         stamp_file = folder.parent / STAMP
         if (folder / SUMMARY).exists() and _holds(stamp_file, stamp):

@@ -39,8 +39,8 @@ class Projection:
 
     @cached_property
     def _study_id(self) -> str:
-        # Read once: the moment a study began is in Optuna's database, and never changes.
-        return layout.study_id(self.study.name, self.study.started_ms)
+        # Read once: how a study was first called, and when, is in Optuna's database, and never changes.
+        return layout.study_id(self.study.names[0], self.study.started_ms)
 
     def trial(
         self,

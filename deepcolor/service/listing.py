@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from deepcolor.service.queue import Queue
@@ -18,9 +19,14 @@ class Submitted:
     by_study: Mapping[str, Submission]
 
     @classmethod
-    def of(cls, workspace: Workspace) -> Submitted:
-        """Read the queue of a workspace; nothing is made where it has none."""
-        return cls({study: one for one in Queue(workspace).all() for study in one.studies})
+    def of(cls, workspace: Workspace, *, called: Mapping[str, str] = MappingProxyType({})) -> Submitted:
+        """Read the queue of a workspace; nothing is made where it has none.
+
+        Args:
+            workspace: Whose it is.
+            called: The present names of studies by those that they had: what was submitted keeps the name it came with.
+        """
+        return cls({called.get(study, study): one for one in Queue(workspace).all() for study in one.studies})
 
     def __bool__(self) -> bool:
         return bool(self.by_study)

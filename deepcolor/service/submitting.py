@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from deepcolor.app.naming import refuse_former_names
 from deepcolor.app.pipeline import check_own_name
 from deepcolor.atomic import write_atomically
 from deepcolor.config.load import kind_of, load_pipeline, load_text, sweep_of, to_yaml
@@ -91,7 +92,7 @@ def take_in(draft: Draft, *, workspace: Workspace, user: str, allow_code: bool) 
         allow_code: Whether it may bring code.
     Raises:
         ConfigError: It is refused.
-        StudyError: One that has not ended drives the same study.
+        StudyError: One that has not ended drives the same study, or the study has another name by now.
     """
     if not -MOST_PRIORITY <= draft.priority <= MOST_PRIORITY:
         raise UserError(
@@ -104,13 +105,15 @@ def take_in(draft: Draft, *, workspace: Workspace, user: str, allow_code: bool) 
     check_parsed(parsed, allow_code=allow_code)
     _check_promotion(parsed, own_name=draft.own_name, force=draft.force)
     is_pipeline = isinstance(parsed, Pipeline)
-    for name in (sweep.study for sweep in sweeps_of(parsed)):
-        workspace.study(name)  # Refused here, and not when its turn has come.
+    studies = tuple(sweep.study for sweep in sweeps_of(parsed))
+    for name in studies:  # Refused here, and not when its turn has come.
+        workspace.study(name)
+    refuse_former_names(workspace, studies)
     submission = Submission(
         id=new_id(),
         kind="pipeline" if is_pipeline else "sweep",
         name=parsed.pipeline if isinstance(parsed, Pipeline) else parsed.study,
-        studies=tuple(sweep.study for sweep in sweeps_of(parsed)),
+        studies=studies,
         user=user,
         text=draft.text,
         command=fit_to_print(without_secrets(draft.command))[:_LONGEST_COMMAND],

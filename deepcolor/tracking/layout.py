@@ -6,8 +6,8 @@
         child   t0042 lr=1e-3 wd=1e-5 ep=100   tags deepcolor.kind=trial, deepcolor.trial, and all of its own provenance
         child   t0043 confirms=42 seed=1 ...   tags deepcolor.kind=confirmation, deepcolor.confirms, and the same
 
-A study is found again by its name and the moment it began: a study that grows keeps its runs, and two people who use
-one name on one server do not write into each other's runs.
+A study is found again by the name and the moment that it began with: a study that grows or is renamed keeps its runs,
+and two people who use one name on one server do not write into each other's runs.
 """
 
 from __future__ import annotations
@@ -210,8 +210,15 @@ def run_status(state: State) -> str:
 
 
 def study_id(study: str, started_ms: int) -> str:
-    """Name a study for good: `report1-colorizer-19aa8c0f1d2`, its name and when it began (ms since 1970, in hex)."""
+    """Name a study for good: `report1-colorizer-19aa8c0f1d2`, the name and the moment it began with (ms since 1970, in
+    hex); it stays the same when the study is renamed.
+    """
     return f"{study}-{started_ms:x}"
+
+
+def first_name(study_id: str) -> str:
+    """Return the name that a study began with."""
+    return study_id.rpartition("-")[0]
 
 
 def study_filter(study_id: str) -> str:
@@ -229,9 +236,10 @@ def confirmations_filter(study_id: str) -> str:
     return f"tags.{STUDY_ID} = '{study_id}' and tags.{KIND} = 'confirmation'"
 
 
-def trial_filter(study: str, number: int) -> str:
-    """Return the search filter for one trial's run by the study's name only, whenever the study began."""
-    return f"tags.{STUDY} = '{study}' and tags.{TRIAL} = '{number}'"
+def trial_filter(study: str, number: int, *, study_id: str | None = None) -> str:
+    """Return the search filter for one trial's run; without its study's id by the name only, whenever that began."""
+    of_study = f"tags.{STUDY} = '{study}'" if study_id is None else study_filter(study_id)
+    return f"{of_study} and tags.{TRIAL} = '{number}'"
 
 
 def image_files(key: str, *, step: int, time_ms: int, unique: str, suffix: str) -> tuple[str, str]:

@@ -36,9 +36,14 @@ class Point(NamedTuple):
 
 
 def record_digest(record: TrialRecord | StudyRecord) -> str:
-    """32 hex digits that change whenever anything that a run shows changes."""
+    """32 hex digits that change whenever anything that a run shows changes.
+
+    The name of a trial's study does not count, for which a tag is enough: nothing else is stored again for a new one.
+    """
     # What of its pictures is stored, a run's tag says.
     content = {name: each for name, each in _plain(record).items() if name not in _PICTURES}
+    if isinstance(record, TrialRecord):
+        content["study"] = layout.first_name(record.study_id)
     text = json.dumps(content, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
@@ -108,7 +113,6 @@ def trial_tags(record: TrialRecord, *, parent_run: str) -> dict[str, str]:
     tags = {
         layout.KIND: "trial" if record.confirms is None else "confirmation",
         layout.STAGE: record.setting.label,
-        layout.STUDY: record.study,
         layout.STUDY_ID: record.study_id,
         layout.TRIAL: str(record.number),
         layout.TRAJECTORY: record.trajectory,
@@ -122,7 +126,11 @@ def trial_tags(record: TrialRecord, *, parent_run: str) -> dict[str, str]:
 def trial_state_tags(record: TrialRecord) -> dict[str, str]:
     """Return the tags that change during a trial's life."""
     # When a study grows, its digest changes, on its trials too.
-    tags: dict[str, str] = {layout.STATE: record.state, layout.CONFIG_DIGEST: record.provenance.config_digest}
+    tags: dict[str, str] = {
+        layout.STATE: record.state,
+        layout.STUDY: record.study,
+        layout.CONFIG_DIGEST: record.provenance.config_digest,
+    }
     if record.host:
         tags[layout.HOST] = record.host
     if record.device:

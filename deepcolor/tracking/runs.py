@@ -109,6 +109,7 @@ class StudyRuns:
         if known and (payload.are_outdated(known.params, record.sweep) or not _is_part(there, best)):
             self._parent, there, change = None, [], "made"
         known = self._parent_run(record, instead_of=known)
+        self._rename_parent(known, record.sweep.study)
         self._save_views(record)
         if record.state != "running" and self._report_stored != f"{known.run_id}.{reported}":
             self._store_report(known.run_id, record)
@@ -178,6 +179,8 @@ class StudyRuns:
         """Whether a run holds everything its record says, and its tags say so."""
         if known.digest != digest or known.status != layout.run_status(record.state):
             return False
+        if known.tags.get(layout.STUDY) != record.study:
+            return False
         if self._parent is None or known.tags.get(layout.PARENT_RUN) != self._parent.run_id:
             return False
         epochs = self._epochs(known)
@@ -224,7 +227,8 @@ class StudyRuns:
             name = self._study
             if instead_of is not None:
                 self._client.delete_run(instead_of.run_id)
-                tags, name = layout.own_tags(instead_of.tags) | tags, instead_of.name
+                name = self._study if instead_of.name == instead_of.tags.get(layout.STUDY) else instead_of.name
+                tags = layout.own_tags(instead_of.tags) | tags
             run = self._client.create_run(
                 self._experiment,
                 start_time=record.started_ms if record else started_ms,
@@ -301,6 +305,12 @@ class StudyRuns:
         if name != known.name and layout.trial_number(known.name) == record.number:
             self._client.update_run(known.run_id, name=name)
             known.name = name
+
+    def _rename_parent(self, known: _Known, study: str) -> None:
+        """Let the name be that of a renamed study; one that somebody gave it in MLflow is kept."""
+        if known.name == known.tags.get(layout.STUDY) != study:
+            self._client.update_run(known.run_id, name=study)
+            known.name = study
 
     def _set_status(self, known: _Known, status: str, *, ended_ms: int | None) -> None:
         if status == known.status:

@@ -191,14 +191,25 @@ def run_ids(tracking_uri: str) -> set[str]:
                 return ids
 
 
-def trial_run(client: MlflowClient, *, stage: str, study: str, number: int) -> Run:
+def trial_run(client: MlflowClient, *, stage: str, study: str, number: int, study_id: str | None = None) -> Run:
     """Return the run of a trial, found by its tags; the newest if there are several.
+
+    Args:
+        client: Of the store.
+        stage: The label of its stage.
+        study: The name of its study.
+        number: Of the trial.
+        study_id: `layout.study_id` of its study, by which it is found whatever MLflow calls that; None: by the name.
 
     Raises:
         TrackingError: MLflow holds no such run.
     """
     experiment = client.get_experiment_by_name(layout.experiment_name(stage))
-    runs = find_runs(client, experiment.experiment_id, layout.trial_filter(study, number)) if experiment else []
+    runs: list[Run] = []
+    for identity in dict.fromkeys((study_id, None)):  # Runs of early releases have a name alone.
+        if experiment is not None and not runs:
+            asked = layout.trial_filter(study, number, study_id=identity)
+            runs = find_runs(client, experiment.experiment_id, asked)
     if not runs:
         raise TrackingError(
             f"MLflow: the trial must have a run; got none for trial {number} of {study} "

@@ -144,13 +144,14 @@ def test_a_read_only_workspace_can_be_read(spot: Spot, tmp_path: Path) -> None:
     for path in everything:
         path.chmod(0o555 if path.is_dir() else 0o444)
     writing = [["sweep", "s.yaml", "--executor", "serial"], ["promote", "tiny"], ["sync"], ["gc", "--yes"]]
+    writing += [["rename", "tiny", "small"]]
     try:
-        *reading, sweep, promote, sync, collect = here.run(*use(here), *writing, plain_user=True)
+        *reading, sweep, promote, sync, collect, rename = here.run(*use(here), *writing, plain_user=True)
     finally:
         for path in everything:
             path.chmod(0o755 if path.is_dir() else 0o644)
     assert [said.code for said in reading] == [0] * len(reading), reading
-    for said in (sweep, promote, sync, collect):
+    for said in (sweep, promote, sync, collect, rename):
         assert (said.code, said.err.count("error: ")) == (2, 1), said
         assert "writable" in said.err, said
     assert tree(here.folder("workspace")) == before

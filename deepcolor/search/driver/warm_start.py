@@ -32,7 +32,7 @@ def offer(study: StoredStudy, others: Sequence[StoredStudy], *, trajectory_of: C
                 continue
             origin = (other.name, trial.number)
             setting = trial.setting(other.sweep)
-            if origin in there or misfits(sweep, setting):
+            if any((name, trial.number) in there for name in other.names) or misfits(sweep, setting):
                 continue
             params = params_of(sweep, setting)
             if repr(sorted(params.items())) in points or _digest(trajectory_of, setting) != trial.place.trajectory:

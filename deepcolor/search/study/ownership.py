@@ -192,6 +192,24 @@ def folder_lock(workspace: Workspace, name: str, *, named: bool = False) -> Iter
         lock.release()
 
 
+@contextmanager
+def undriven(workspace: Workspace, name: str) -> Iterator[None]:
+    """Keep drivers from a study, on every host, without being one.
+
+    Args:
+        workspace: Holds the study, or will.
+        name: Of the study.
+    Raises:
+        StudyError: Somebody is at work on it; the message names a driver.
+        WorkspaceError: The workspace cannot be written to, or its file system has no locks.
+    """
+    server = server_of(workspace)
+    with folder_lock(workspace, name), ExitStack() as also:
+        if server is not None:
+            also.enter_context(server.undriven(name))
+        yield
+
+
 def unkept_locks(workspace: Workspace) -> str | None:
     """Say what is known of a workspace's file system that lets locks hold on one host only; None if nothing is, or if
     a database server holds them.
@@ -237,6 +255,14 @@ def _without_locks(folder: Path, error: OSError) -> WorkspaceError:
         f"workspace: its file system must have locks; got {error.strerror} ({folder}{kind}). Mount it with locks, "
         "choose another --workspace, or keep the studies in PostgreSQL (docs/team.md)."
     )
+
+
+def forget_folder(workspace: Workspace, name: str) -> None:
+    """Remove the folder of a study that has another one by now, if it holds nothing but its lock."""
+    folder = workspace.study(name)
+    with suppress(OSError):
+        (folder / _OWNER_FILE).unlink(missing_ok=True)
+        _remove_bare(folder)
 
 
 def _remove_bare(folder: Path) -> None:

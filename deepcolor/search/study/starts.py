@@ -18,6 +18,8 @@ from deepcolor.tracking.records import Provenance
 from deepcolor.workspace import FAILURES
 
 START_FILE = "start.json"
+_OVERRIDES, _JOINED = ("-o", "--override"), ("-o", "--override=")
+"""Options of `deepcolor sweep` that a key's value follows, as a word of its own or in the same one."""
 _MOST_BYTES = 2**24
 """A command line alone can take megabytes."""
 
@@ -53,6 +55,28 @@ def read_start(folder: Path) -> Start | None:
         return from_columns(Start, {**content, "command": command, "provenance": provenance})
     except (OSError, ValueError, KeyError, TypeError):
         return None  # From before this was recorded, or damaged: what depends on it does without.
+
+
+def with_study(command: str, study: str) -> str:
+    """Return a line that sweeps a file as one that sweeps it under a study's name, whatever the file says; another line
+    as it is.
+    """
+    try:
+        words = shlex.split(command)
+    except ValueError:
+        return command
+    if words[1:2] != ["sweep"]:
+        return command
+    kept = [
+        word
+        for word, after in zip(words, [*words[1:], ""], strict=True)
+        if not (_sets_study(word) or (word in _OVERRIDES and _sets_study(after)))
+    ]
+    return shlex.join([*kept, _OVERRIDES[0], f"study={study}"])
+
+
+def _sets_study(word: str) -> bool:
+    return any(word.startswith(f"{option}study=") for option in ("", *_JOINED))
 
 
 def _without_secrets(command: str) -> str:

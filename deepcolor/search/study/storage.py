@@ -42,6 +42,18 @@ from deepcolor.search.study.in_front import numbered
 from deepcolor.search.study.mirror import Mirror
 from deepcolor.search.study.ownership import owned
 from deepcolor.search.study.reading import read_trials
+from deepcolor.search.study.renaming import (
+    FOLLOWS,
+    NAMES,
+    follow,
+    follow_alone,
+    names_of,
+    now_called,
+    refuse_elsewhere,
+    refuse_mistakable,
+    refuse_taken,
+    rename,
+)
 from deepcolor.search.study.sampling import Drawing, sampler_of
 from deepcolor.search.study.server import server_of
 from deepcolor.search.study.sizes import DRAWS, Fitting
@@ -115,20 +127,54 @@ class StudyStorage:
         own = (study.study_name for study in self._storage.get_all_studies() if _RESOLVED in study.user_attrs)
         return [name for name in own if not name.endswith(COPY_SUFFIX)]
 
+    def called_now(self, name: str) -> str | None:
+        """Return the present name of the study that has, or once had, this name; None if there is none."""
+        if self._holds(name):
+            return name
+        return now_called(self._storage, name) if self.exists() else None
+
     def load(self, name: str) -> StoredStudy:
-        """Open a study to read it.
+        """Open a study to read it, by its name or a former one.
 
         Raises:
             StudyError: There is no such study.
         """
-        if not self._holds(name):
+        found = self.called_now(name)
+        if found is None or (found != name and not self._holds(found)):
             names = self.names()
             known = (
                 unknown_name(name, names) if names else "there are no studies yet; start one with: deepcolor sweep FILE"
             )
             where = self._workspace.shown_storage if self._workspace.on_server else self._workspace.studies
             raise StudyError(f"study: {name!r} is not in {where}; {known}.")
-        return StoredStudy(name, self._storage)
+        study = StoredStudy(found, self._storage)
+        if study.follows:
+            follow_alone(self._workspace, study)
+        return study
+
+    def refuse_former(self, name: str) -> None:
+        """Refuse a sweep whose study has another name by now: nobody else can have its former one.
+
+        Raises:
+            StudyError: It has; the message says which.
+        """
+        found = self.called_now(name)
+        if found not in (None, name):
+            raise StudyError(
+                f"study: {name!r} is called {found!r} now. To continue it, write study: {found} in the file, or add "
+                f"-o study={found}; for a new one, choose another name."
+            )
+
+    def refuse_taken(self, new: str, *, of: str) -> None:
+        """Refuse a name that a study cannot get.
+
+        Args:
+            new: The name.
+            of: The study, which may get one back that it had.
+        Raises:
+            StudyError: Another study has, or once had, the name; or there is a folder that may be of one elsewhere.
+        """
+        refuse_taken(self._workspace, new, by=self.called_now(new), of=of)
 
     def _holds(self, name: str) -> bool:
         """Whether there is such a study; of a hundred others nothing is read for that."""
@@ -151,8 +197,11 @@ class StudyStorage:
             StudyError: A study of this name was made from another sweep, or cannot be extended to this one; or it is
                 of another workspace.
         """
+        self.refuse_former(sweep.study)
         recover(self._storage, sweep.study)
         note_use(self._workspace)
+        if self._holds(sweep.study):
+            follow(self._workspace, StoredStudy(sweep.study, self._storage))
         self._make(sweep, resolve, extend=extend)
         self._check_workspace(sweep.study)
         server = server_of(self._workspace)
@@ -165,7 +214,31 @@ class StudyStorage:
         """Copy a study of another database into this one; see `copying.copy_study`. The caller holds its locks."""
         recover(other._storage, name)
         recover(self._storage, name)
+        refuse_mistakable(other.load(name), called_there=self.called_now)
         return copy_study(other._storage, self._storage, name)
+
+    def rename(self, name: str, new: str) -> StoredStudy:
+        """Give a study another name; its folder follows. The caller holds the locks of both names.
+
+        Args:
+            name: Its name.
+            new: One that no study has or once had, but for this one.
+        Raises:
+            OSError: Its folder cannot be moved; whoever opens the study next tries again.
+            StudyError: The name is another study's, or once was; or the study is of another program, version or
+                workspace.
+        """
+        recover(self._storage, name)
+        recover(self._storage, new)
+        study = StoredStudy(name, self._storage)
+        study.refuse_unknown()
+        refuse_elsewhere(self._workspace, study)
+        follow(self._workspace, study)
+        self.refuse_taken(new, of=name)
+        rename(self._storage, name, new, attrs=study.attrs_as(new))
+        renamed = StoredStudy(new, self._storage)
+        follow(self._workspace, renamed)
+        return renamed
 
     def delete(self, name: str) -> None:
         """Delete a study with all of its trials, in one transaction. The caller holds its locks."""
@@ -307,6 +380,31 @@ class StoredStudy:
         return self._study.study_name
 
     @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Every name that it has had, the oldest first; its present one is among them."""
+        return names_of(self.name, self._study.user_attrs)
+
+    @property
+    def workspace_id(self) -> str | None:
+        """The identity of the workspace of its trainings, where a database server keeps it; None: not known yet."""
+        return self._study.user_attrs.get(_WORKSPACE)
+
+    @property
+    def follows(self) -> str:
+        """The former name whose folder has yet to follow; empty if none has."""
+        return str(self._study.user_attrs.get(FOLLOWS, ""))
+
+    def put_followed(self) -> None:
+        """Record that its folder has followed its name."""
+        self._study.set_user_attr(FOLLOWS, "")
+
+    def attrs_as(self, name: str) -> dict[str, Any]:
+        """Return those of its attributes that change if it gets another name."""
+        attrs = self._study.user_attrs
+        sweeps = {key: {**attrs[key], "study": name} for key in (_SWEEP, _RESOLVED) if key in attrs}
+        return {**sweeps, NAMES: list(dict.fromkeys((*self.names, name))), FOLLOWS: self.name}
+
+    @cached_property
     def written(self) -> dict[str, Any]:
         """The sweep as its file gave it, as a JSON value."""
         return dict(self._study.user_attrs.get(_SWEEP, {}))
@@ -372,6 +470,11 @@ class StoredStudy:
         runs = self.sweep.model_dump(mode="json")["model"]
         tree["model"] = {field: value for field, value in tree["model"].items() if value == runs[field]}
         return dump(tree)
+
+    @cached_property
+    def digest(self) -> str:
+        """`Sweep.digest` of its sweep under the name that the study began with: a name decides nothing of a search."""
+        return self.sweep.model_copy(update={"study": self.names[0]}).digest()
 
     @property
     def started_ms(self) -> int:

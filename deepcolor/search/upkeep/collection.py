@@ -178,9 +178,9 @@ def _reasons(
         for trial in trials:
             if trial.place is None:
                 continue
-            key = (study.name, trial.number)
+            keys = {(name, trial.number) for name in study.names}
             reason: Reason | None = (
-                "registered" if key in references.trials else "pinned" if key in pins else needed.get(trial.number)
+                "registered" if keys & references.trials else "pinned" if keys & pins else needed.get(trial.number)
             )
             known = found.get(trial.place.trajectory)
             if reason is not None and (known is None or REASONS.index(reason) < REASONS.index(known)):

@@ -70,11 +70,12 @@ def find_deletion(
         StudyError: There is no such study, or another one needs it to be continued.
     """
     study = storage.load(name)
+    name, names = study.name, study.names
     others = [
         each.load(other) for each in (storage, *also) for other in each.names() if (each, other) != (storage, name)
     ]
-    twins = [other for other in others if other.name == name]
-    _refuse_needed(name, [other for other in others if other.name != name])
+    twins = [other for other in others if _is_twin(other, study)]
+    _refuse_needed(study, [other for other in others if other not in twins])
     trials = study.trials()
     digests = dict.fromkeys(trial.place.trajectory for trial in trials if trial.place)
     wanted = {trial.place.trajectory for other in others for trial in other.trials() if trial.place}
@@ -82,9 +83,10 @@ def find_deletion(
     pinned, pinned_trials = frozenset(pin["sha256"] for pin in pins), {trial_of(pin["ref"]) for pin in pins}
     named: dict[str, Stays] = {}
     for trial in trials:
-        if trial.place is not None and (name, trial.number) in references.trials:
+        keys = {(each, trial.number) for each in names}
+        if trial.place is not None and keys & references.trials:
             named[trial.place.trajectory] = "registered"
-        elif trial.place is not None and (name, trial.number) in pinned_trials:
+        elif trial.place is not None and keys & pinned_trials:
             named.setdefault(trial.place.trajectory, "pinned")
     going: dict[str, int] = {}
     kept: dict[str, Stays] = {}
@@ -120,13 +122,19 @@ def delete(
     storage.delete(deletion.study)
 
 
-def _refuse_needed(name: str, others: Sequence[StoredStudy]) -> None:
+def _is_twin(other: StoredStudy, study: StoredStudy) -> bool:
+    """Whether a study in another database has the same name, or is the same one, whatever it is called there."""
+    same = (other.names[0], other.started_ms) == (study.names[0], study.started_ms)
+    return same or other.name == study.name
+
+
+def _refuse_needed(study: StoredStudy, others: Sequence[StoredStudy]) -> None:
     """Refuse to delete what another study asks for by its name whenever it is started."""
-    needing = [other.name for other in others if asks_for(other, name)]
+    needing = [other.name for other in others if any(asks_for(other, name) for name in study.names)]
     if needing:
         raise StudyError(
-            f"study: {name!r} must not be needed to continue another one; got {', '.join(needing)}, whose sweep names "
-            "it. Delete that first."
+            f"study: {study.name!r} must not be needed to continue another one; got {', '.join(needing)}, whose "
+            "sweep names it. Delete that first."
         )
 
 

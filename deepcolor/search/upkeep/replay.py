@@ -111,7 +111,7 @@ def _reconstructed(workspace: Workspace, study: StoredStudy, trials: Sequence[St
             data_digest = str(json.loads(read_plain(identity, most_bytes=_MOST_BYTES))["identity"]["data"])
         except (OSError, ValueError, KeyError, TypeError):
             continue
-        provenance = Provenance(data_digest=data_digest, data_folder="", config_digest=study.sweep.digest())
+        provenance = Provenance(data_digest=data_digest, data_folder="", config_digest=study.digest)
         return Start(provenance, command="deepcolor sweep FILE")
     raise StudyError(
         f"study: {study.name!r} must have a record of what it was trained on; got no record of a start and no training "
