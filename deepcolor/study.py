@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from deepcolor.config.schema import Sweep
     from deepcolor.registry.promotion import Promotion
     from deepcolor.report.figures import Pictured
-    from deepcolor.search.study.storage import StoredStudy
+    from deepcolor.search.study.stored import StoredStudy
     from deepcolor.search.study.trials import StoredTrial
 
 Where = str | PathLike[str]

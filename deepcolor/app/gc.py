@@ -104,8 +104,8 @@ def open_all(places: Sequence[Workspace]) -> list[StudyStorage]:
             if number == 0:
                 raise
             raise StudyError(
-                f"gc: every database in {place.studies / USED_FILE} has held studies of this workspace, and must say "
-                f"what they need; {error} If it is gone for ever, remove its line."
+                f"studies: every database in {place.studies / USED_FILE} has held studies of this workspace, and must "
+                f"say what they need; {error} If it is gone for ever, remove its line."
             ) from error
     return storages
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from deepcolor import __version__
 from deepcolor.app.data import FoundData
-from deepcolor.search.study.storage import StoredStudy
+from deepcolor.search.study.stored import StoredStudy
 from deepcolor.tracking.records import Provenance
 
 _PACKAGES = ("torch", "torchvision", "optuna", "mlflow", "numpy", "opencv-python-headless")

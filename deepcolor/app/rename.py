@@ -13,7 +13,7 @@ from deepcolor.printable import shown_uri
 from deepcolor.workspace import Workspace, checked_name
 
 if TYPE_CHECKING:
-    from deepcolor.search.study.storage import StoredStudy
+    from deepcolor.search.study.stored import StoredStudy
     from deepcolor.tracking.rebuild import Rebuilt
 
 

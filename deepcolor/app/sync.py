@@ -10,7 +10,7 @@ from deepcolor.errors import StudyError
 from deepcolor.workspace import Workspace
 
 if TYPE_CHECKING:
-    from deepcolor.search.study.storage import StoredStudy
+    from deepcolor.search.study.stored import StoredStudy
     from deepcolor.tracking.rebuild import Rebuilt
 
 

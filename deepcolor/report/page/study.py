@@ -21,7 +21,7 @@ from deepcolor.search.rules.ranking import ranked
 from deepcolor.search.rules.summary import Summary
 from deepcolor.search.study.importances import importance_ranges
 from deepcolor.search.study.starts import Start, read_start
-from deepcolor.search.study.storage import StoredStudy
+from deepcolor.search.study.stored import StoredStudy
 from deepcolor.search.study.trials import StoredTrial, finite
 from deepcolor.training.checkpoint import read_history
 from deepcolor.training.trajectory import TrajectoryPaths

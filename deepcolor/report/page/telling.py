@@ -12,7 +12,7 @@ from deepcolor.search.rules.judging import judged_lines
 from deepcolor.search.rules.schedule import trained_epochs
 from deepcolor.search.rules.summary import Summary, shares
 from deepcolor.search.study.starts import Start
-from deepcolor.search.study.storage import StoredStudy
+from deepcolor.search.study.stored import StoredStudy
 from deepcolor.search.study.trials import Spent, StoredTrial, searched
 from deepcolor.words import duration, param_text, params_line, percent, plus_minus, value_text
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from deepcolor.config.schema import Limit
-from deepcolor.search.study.storage import StoredStudy
+from deepcolor.search.study.stored import StoredStudy
 
 _GROWTH = 0.05
 """How many more of the trials have to be complete before it is asked again, as a share."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from deepcolor.config.schema import Setting
 from deepcolor.errors import DeepcolorError
 from deepcolor.search.study.space import misfits, params_of
-from deepcolor.search.study.storage import StoredStudy
+from deepcolor.search.study.stored import StoredStudy
 from deepcolor.search.study.trials import searched
 
 

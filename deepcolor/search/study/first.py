@@ -15,7 +15,7 @@ from deepcolor.search.study.space import point_key, values_in
 from deepcolor.search.study.trials import StoredTrial, finite, searched
 
 if TYPE_CHECKING:
-    from deepcolor.search.study.storage import StoredStudy
+    from deepcolor.search.study.stored import StoredStudy
 
 
 def study_named(first: object) -> str | None:

@@ -13,7 +13,7 @@ from optuna.distributions import BaseDistribution, FloatDistribution, IntDistrib
 from optuna.study import Study
 from optuna.trial import TrialState
 
-from deepcolor.search.study.storage import StoredStudy
+from deepcolor.search.study.stored import StoredStudy
 from deepcolor.search.study.trials import CONFIRMS, FOREIGN
 
 _FANOVA_TRIALS = 200

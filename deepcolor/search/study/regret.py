@@ -12,7 +12,7 @@ from optuna.terminator import RegretBoundEvaluator
 from optuna.trial import FrozenTrial, TrialState
 
 from deepcolor.config.schema import StopConfig
-from deepcolor.search.study.storage import StoredStudy
+from deepcolor.search.study.stored import StoredStudy
 from deepcolor.search.study.trials import CONFIRMS, FOREIGN
 
 _MOST_TRIALS = 300

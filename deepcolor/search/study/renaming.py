@@ -32,7 +32,7 @@ from deepcolor.search.study.starts import read_start, with_study, write_start
 from deepcolor.workspace import PIPELINE_FILES, Workspace
 
 if TYPE_CHECKING:
-    from deepcolor.search.study.storage import StoredStudy
+    from deepcolor.search.study.stored import StoredStudy
 
 NAMES = "names"
 """Attribute of a study: every name it has had, the oldest first, the present one among them; missing if it has had one
