@@ -22,6 +22,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from http.client import HTTPConnection
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -36,6 +37,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--workspace", type=Path, help="with a registered model; without, one is made of drawn faces")
     parser.add_argument("--model", default="colorizer@champion")
+    parser.add_argument("--bfloat16", action="store_true", help="of deepcolor's server")
     parser.add_argument("--clients", type=int, default=8, help="of small pictures; of large ones, a quarter")
     parser.add_argument("--seconds", type=float, default=20, help="for each row")
     parser.add_argument("--megapixels", type=float, default=12.0)
@@ -81,7 +83,8 @@ def measured(workspace: Path, small: bytes, large: bytes, options: argparse.Name
     """Ask each server for a while, in each way."""
     rows = []
     few = max(2, options.clients // 4)
-    for side, started in zip(_SIDES, (mlflow_server, deepcolor_server), strict=True):
+    ours = partial(deepcolor_server, bfloat16=options.bfloat16)
+    for side, started in zip(_SIDES, (mlflow_server, ours), strict=True):
         with started(workspace, options.model) as (port, pid):
             ways = [(f"{side}, PNG", *_asking(side, "png"))]
             if side == "deepcolor serve":
@@ -152,10 +155,11 @@ def _ask(connection: HTTPConnection, path: str, body: bytes, kind: str) -> str:
 
 
 @contextmanager
-def deepcolor_server(workspace: Path, model: str) -> Iterator[tuple[int, int]]:
+def deepcolor_server(workspace: Path, model: str, *, bfloat16: bool) -> Iterator[tuple[int, int]]:
     """Run ours."""
     port = free_port()
     words = ["serve", model, "--workspace", str(workspace), "--port", str(port), "--device", "cpu"]
+    words += ["--bfloat16"] if bfloat16 else []
     with running([sys.executable, "-m", "deepcolor", *words], f"http://127.0.0.1:{port}/healthz") as pid:
         yield port, pid
 
