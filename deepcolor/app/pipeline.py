@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from deepcolor.app.data import data_of
 from deepcolor.app.how import How
+from deepcolor.app.naming import refuse_former_names
 from deepcolor.app.pipeline_report import leave_report
 from deepcolor.app.promote import conditions_of, promote_trial
 from deepcolor.app.succession import check_succession
@@ -51,7 +52,9 @@ def run_pipeline(parsed: Pipeline, how: How, *, own_name: str | None = None, for
 
     Raises:
         ModelError: A sweep starts from a champion that the pipeline's own stage before it did not become.
+        StudyError: A study of it has another name by now, which is seen before the first one is trained.
     """
+    refuse_former_names(how.workspace, [sweep.study for sweep in parsed.sweeps])
     results: list[StageResult] = []
     executor = how.make_executor()
     try:

@@ -286,9 +286,10 @@ _OF_THE_PARENT = {layout.NOTE, layout.COMMAND, layout.STORED_DIGEST, "mlflow.run
 
 
 def test_mlflow_follows(whole: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same runs, with nothing but their study's name changed, are those of the study; a run that somebody has named
-    keeps that. So do the registered version, its description and its logged model. Commands find the study by either
-    name, the pipeline's report too, and deleting it is refused for the version that was trained from it.
+    """The same runs, with nothing but their study's name changed, are those of the study; a run that somebody has
+    named keeps that. So do the registered version, its description and its logged model. Commands find the study by
+    either name, the pipeline's report too; another pipeline with the former name does not begin; and deleting it is
+    refused for the version that was trained from it.
     """
     sync_studies(whole, whole.mlflow_uri)  # What the runs are compared with holds paths, which are others in a copy.
     client = store.open_client(whole.mlflow_uri)
@@ -333,6 +334,14 @@ def test_mlflow_follows(whole: Workspace, monkeypatch: pytest.MonkeyPatch) -> No
     pipeline = json.loads(report_of(whole, ["whole"], form="json"))
     assert [each["study"] for each in pipeline["studies"]] == ["portraits", "moved"]
     assert "portraits" in pipeline["test"]
+    sweeps = "".join(
+        f"  - {{study: {name}, stage: colorizer, data: {{name: nowhere}}, search: {{space: {{lr: [0.1]}}}}}}\n"
+        for name in ("first", "painted")
+    )
+    (whole.root / "again.yaml").write_text(f"pipeline: again\nsweeps:\n{sweeps}")
+    words = ["pipeline", str(whole.root / "again.yaml"), "--workspace", str(whole.root)]
+    refused = CliRunner().invoke(app, words)  # Before it looks for the data of the first.
+    assert "'painted' is called 'portraits' now" in str(refused.exception)
     assert command(whole.root, "promote", "painted", "--force")["version"] == "colorizer@1"
     assert command(whole.root, "sync", "painted")["updated"] == 0
     with pytest.raises(StudyError, match="'portraits' must not hold what a registered version was trained from"):
