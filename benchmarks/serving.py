@@ -20,14 +20,15 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import partial
 from http.client import HTTPConnection
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+_Server = Callable[[Path, str], AbstractContextManager[tuple[int, int]]]
 _UP_WITHIN_S = 180
 _SIDES = ("mlflow models serve", "deepcolor serve")
 
@@ -83,8 +84,8 @@ def measured(workspace: Path, small: bytes, large: bytes, options: argparse.Name
     """Ask each server for a while, in each way."""
     rows = []
     few = max(2, options.clients // 4)
-    ours = partial(deepcolor_server, bfloat16=options.bfloat16)
-    for side, started in zip(_SIDES, (mlflow_server, ours), strict=True):
+    servers: tuple[_Server, ...] = (mlflow_server, partial(deepcolor_server, bfloat16=options.bfloat16))
+    for side, started in zip(_SIDES, servers, strict=True):
         with started(workspace, options.model) as (port, pid):
             ways = [(f"{side}, PNG", *_asking(side, "png"))]
             if side == "deepcolor serve":
