@@ -115,10 +115,10 @@ def _found(
     from deepcolor.registry.references import registered, trial_of
     from deepcolor.registry.versions import list_versions
     from deepcolor.search.upkeep.deletion import find_deletion
-    from deepcolor.tracking.layout import study_id
     from deepcolor.tracking.removing import StudyRunIds, runs_of
 
-    names = storage.load(study).names
+    stored = storage.load(study)
+    names = stored.names
     asked = tuple(dict.fromkeys([tracking_uri, workspace.mlflow_uri]))
     known = {uri: list_versions(uri) for uri in asked}
     every = [version for versions in known.values() for version in versions]
@@ -129,11 +129,7 @@ def _found(
         )
     files = find_deletion(workspace, storage, study, also=others, references=registered(asked))
     run_ids = {version.run_id for version in known[tracking_uri] if version.run_id}
-    runs = (
-        StudyRunIds((), ())
-        if files.elsewhere
-        else runs_of(tracking_uri, study_id(names[0], files.started_ms), registered=run_ids)
-    )
+    runs = StudyRunIds((), ()) if files.elsewhere else runs_of(tracking_uri, stored.study_id, registered=run_ids)
     versions = sorted({version.ref for version in every if version.study in names})
     return Deleting(files, runs, tuple(versions), asked)
 

@@ -102,7 +102,6 @@ def _candidate(
     from deepcolor.registry.promote import Candidate
     from deepcolor.search.rules.confirmation import confirmation_of, confirmed_weights
     from deepcolor.search.study.storage import StudyStorage
-    from deepcolor.tracking.layout import study_id
 
     study = StudyStorage(workspace).load(name)
     say_name(name, study.name, reporter.note)
@@ -144,7 +143,7 @@ def _candidate(
         trainings=_trainings(confirmation.winner, trials, workspace, reporter) if confirmation else (),
         runner_up_trainings=_trainings(confirmation.runner_up, trials, workspace, reporter) if confirmation else (),
         conditions=conditions_of(workspace, sweep, setting, result=folder),
-        study_id=study_id(study.names[0], study.started_ms),
+        study_id=study.study_id,
     )
 
 

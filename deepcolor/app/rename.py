@@ -127,12 +127,11 @@ def _draw_again(workspace: Workspace, study: StoredStudy) -> None:
 def _store(workspace: Workspace, study: StoredStudy, tracking_uri: str, reporter: Reporter) -> Rebuilt | None:
     """Let MLflow follow, where it holds runs of the study: none are made where they were never asked for."""
     from deepcolor.app.sync import sync_studies
-    from deepcolor.tracking.layout import study_id
     from deepcolor.tracking.removing import runs_of
 
     name = study.name
     try:
-        found = runs_of(tracking_uri, study_id(study.names[0], study.started_ms), registered=())
+        found = runs_of(tracking_uri, study.study_id, registered=())
         if not (found.going or found.kept):
             reporter.note(
                 f"{name}: no runs of it in {shown_uri(tracking_uri)}; elsewhere: deepcolor sync {name} --to URI"

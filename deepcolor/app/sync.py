@@ -49,7 +49,6 @@ def sync_studies(workspace: Workspace, uri: str, *, study: str | None = None, re
         from deepcolor.registry.logged import show_versions
         from deepcolor.registry.renaming import follow_name
         from deepcolor.search.study.storage import StudyStorage
-        from deepcolor.tracking.layout import study_id
 
         storage = StudyStorage(workspace)
         if study is not None:
@@ -68,8 +67,7 @@ def sync_studies(workspace: Workspace, uri: str, *, study: str | None = None, re
                 continue
             reporter.note(f"{name}: {done[name].sentence}")
             if len(stored.names) > 1:
-                identity = study_id(stored.names[0], stored.started_ms)
-                follow_name(uri, study=name, former=stored.names, study_id=identity)
+                follow_name(uri, study=name, former=stored.names, study_id=stored.study_id)
         steps.step("looking at the models")
         show_versions(uri, study=study)
     for reason in skipped.values():

@@ -108,13 +108,12 @@ def _links(workspace: Workspace, tracking_uri: str, *, url: str, study: str | No
 def _identified(workspace: Workspace, study: str) -> tuple[str, str]:
     """What the study of a name is called for good, and now; MLflow may know it by another of its names."""
     from deepcolor.search.study.storage import StudyStorage
-    from deepcolor.tracking.layout import study_id
 
     storage = StudyStorage(workspace)
     if storage.called_now(study) is None:
         return "", study
     stored = storage.load(study)
-    return study_id(stored.names[0], stored.started_ms), stored.name
+    return stored.study_id, stored.name
 
 
 def _check_database(tracking_uri: str) -> None:

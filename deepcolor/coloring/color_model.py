@@ -110,8 +110,9 @@ class ColorModel:
             ShapeError: An array has the wrong shape, type or range.
             ConfigError: The saturation is out of range.
         """
-        manner = Manner(saturation, flip, bfloat16).options()
-        for result in self.colorize_each(images, batch_size=batch_size, **manner):
+        for result in self.colorize_each(
+            images, batch_size=batch_size, saturation=saturation, flip=flip, bfloat16=bfloat16
+        ):
             if isinstance(result, UserError):
                 raise result
             yield result

@@ -40,7 +40,7 @@ class Projection:
     @cached_property
     def _study_id(self) -> str:
         # Read once: how a study was first called, and when, is in Optuna's database, and never changes.
-        return layout.study_id(self.study.names[0], self.study.started_ms)
+        return self.study.study_id
 
     def trial(
         self,

@@ -55,6 +55,7 @@ from deepcolor.search.study.trials import (
     unplanned,
 )
 from deepcolor.search.study.writing import Changes, write_in_steps
+from deepcolor.tracking.layout import study_id
 
 T = TypeVar("T")
 
@@ -199,6 +200,11 @@ class StoredStudy:
     @property
     def started_ms(self) -> int:
         return int(self._study.user_attrs.get(STARTED, 0))
+
+    @property
+    def study_id(self) -> str:
+        """What it is called for good (`layout.study_id`), whatever its name is now."""
+        return study_id(self.names[0], self.started_ms)
 
     @property
     def pins(self) -> dict[str, dict[str, str]]:

@@ -124,8 +124,7 @@ def delete(
 
 def _is_twin(other: StoredStudy, study: StoredStudy) -> bool:
     """Whether a study in another database has the same name, or is the same one, whatever it is called there."""
-    same = (other.names[0], other.started_ms) == (study.names[0], study.started_ms)
-    return same or other.name == study.name
+    return other.study_id == study.study_id or other.name == study.name
 
 
 def _refuse_needed(study: StoredStudy, others: Sequence[StoredStudy]) -> None:
