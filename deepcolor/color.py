@@ -46,6 +46,7 @@ _FROM_XYZ = np.ascontiguousarray(np.linalg.inv(_RGB_TO_WHITE_XYZ).T, dtype=np.fl
 _DELTA = 6 / 29
 _SLOPE = 1 / (3 * _DELTA**2)
 _INTERCEPT = 4 / 29
+_ROOTED_116 = 116.0**3
 _CURVED_FROM = 0.0031308
 """Linear value from which sRGB's curve is one; below, it is a line."""
 
@@ -123,18 +124,14 @@ def _lightness_of_greys(itemsize: int) -> FloatArray:
 
 
 def _lightness_of_channels(channels: Sequence[npt.NDArray[Any]], *, itemsize: int) -> FloatArray:
-    red, green, blue = _LUMINANCE_OF[itemsize]
-    luminance: FloatArray = np.take(red, channels[0], mode="clip")
-    luminance += np.take(green, channels[1], mode="clip")
-    luminance += np.take(blue, channels[2], mode="clip")
+    scaled, *others = (
+        _looked_up(table, channel) for table, channel in zip(_LUMINANCE_OF[itemsize], channels, strict=True)
+    )
+    for other in others:
+        scaled += other
     # The line below (6/29)^3 is the root's tangent there, so that both can be added up without looking which one holds.
-    joint = np.float32(_DELTA**3)
-    lightness = _root(_at_least(luminance, joint), 1 / 3)
-    below = _at_most(luminance, joint)
-    below -= joint
-    below *= np.float32(_SLOPE)
-    lightness += below
-    lightness *= np.float32(116)
+    above, below = _parted(scaled, _DELTA**3 * _ROOTED_116)
+    lightness = _sum_of(_raised(above, 1 / 3), below, 116 * _SLOPE / _ROOTED_116)
     lightness -= np.float32(16)
     return np.clip(lightness, 0, np.float32(_LIGHTNESS_SPAN), out=lightness)
 
@@ -146,21 +143,22 @@ def lab_to_integers(
 
     Args:
         lightness_HW: L* in [0, 100], shape (H, W).
-        ab_2HW: a*, b* in CIELAB units, shape (2, H, W) or (2, 1, 1).
+        ab_2HW: a*, b* in CIELAB units, shape (2, H, W).
         dtype: uint8 or uint16.
     Returns:
         Shape (H, W, 3), rounded to the nearest integer.
     """
+    most = int(np.iinfo(dtype).max)
     f = lightness_HW + np.float32(16)
     f /= np.float32(116)
-    xyz = [_cubed(f + ab_2HW[0] / np.float32(500)), _cubed(f), _cubed(f - ab_2HW[1] / np.float32(200))]
-    most = np.iinfo(dtype).max
+    x, z = _cubed(_sum_of(f, ab_2HW[0], 1 / 500)), _cubed(_sum_of(f, ab_2HW[1], -1 / 200))
+    y = _cubed(f)
     channels = []
-    for shares in _FROM_XYZ.T:
-        linear: FloatArray = xyz[0] * shares[0]
-        linear += xyz[1] * shares[1]
-        linear += xyz[2] * shares[2]
-        channels.append(_as_integers(linear, most).astype(dtype))
+    for shares in _FROM_XYZ.T * _curve_scale(most):
+        scaled = x * shares[0]
+        _sum_of(scaled, y, shares[1], out=scaled)
+        _sum_of(scaled, z, shares[2], out=scaled)
+        channels.append(_encoded(scaled, most))
     return np.asarray(cv2.merge(channels), dtype=dtype)
 
 
@@ -238,53 +236,56 @@ def _power(base: FloatArray, exponent: float) -> FloatArray:
     return np.exp(logarithm, out=logarithm)
 
 
-def _root(base: FloatArray, exponent: float) -> FloatArray:
-    """Raise a plane of positive values to a power, in OpenCV's vectorised functions: exact to a few millionths."""
-    logarithm: FloatArray = np.asarray(cv2.log(base), dtype=np.float32)
-    logarithm *= np.float32(exponent)
-    return np.asarray(cv2.exp(logarithm), dtype=np.float32)
+def _looked_up(table: FloatArray, plane_HW: npt.NDArray[Any]) -> FloatArray:
+    if plane_HW.dtype == np.uint8:
+        return np.asarray(cv2.LUT(plane_HW, table), dtype=np.float32)
+    return np.take(table, plane_HW, mode="clip")
 
 
-def _at_least(plane: FloatArray, bound: float | np.floating[Any]) -> FloatArray:
-    """OpenCV's `max` is twice as fast as NumPy's, but takes a single pixel for a colour of four."""
-    if plane.size == 1:
-        return np.maximum(plane, np.float32(bound))
-    larger: FloatArray = cv2.max(plane, float(bound))  # type: ignore[call-overload]  # it takes numbers, too
-    return larger
+def _parted(plane: FloatArray, joint: float) -> tuple[FloatArray, FloatArray]:
+    """Part a plane, which is used up: what is at least `joint`, and what it is less than that, as numbers <= 0."""
+    above = np.clip(plane, np.float32(joint), np.float32(np.inf))
+    plane -= above
+    return above, plane
 
 
-def _at_most(plane: FloatArray, bound: float | np.floating[Any]) -> FloatArray:
-    if plane.size == 1:
-        return np.minimum(plane, np.float32(bound))
-    smaller: FloatArray = cv2.min(plane, float(bound))  # type: ignore[call-overload]  # as above
-    return smaller
+def _raised(plane: FloatArray, exponent: float) -> FloatArray:
+    """Raise positive values to a power, in place, in OpenCV's vectorised functions: exact to a few millionths."""
+    cv2.log(plane, dst=plane)
+    plane *= np.float32(exponent)
+    cv2.exp(plane, dst=plane)
+    return plane
+
+
+def _sum_of(plane: FloatArray, other: FloatArray, factor: float, *, out: FloatArray | None = None) -> FloatArray:
+    """Return `plane + factor * other`, in one pass."""
+    return np.asarray(cv2.scaleAdd(other, factor, plane, dst=out), dtype=np.float32)
 
 
 def _cubed(f: FloatArray) -> FloatArray:
-    """Undo the cube root of CIELAB, and the line that is its tangent at 6/29 and holds below."""
-    above = _at_least(f, _DELTA)
+    """Undo the cube root of CIELAB, and the line that is its tangent at 6/29 and holds below; `f` is used up."""
+    above, below = _parted(f, _DELTA)
     cube: FloatArray = above * above
     cube *= above
-    below = _at_most(f, _DELTA)
-    below -= np.float32(_DELTA)
-    below /= np.float32(_SLOPE)
-    cube += below
-    return cube
+    return _sum_of(cube, below, 1 / _SLOPE, out=cube)
 
 
-def _as_integers(linear: FloatArray, most: int) -> FloatArray:
-    """Encode a plane of linear sRGB, clipped, as whole numbers from 0 to `most`; still of float's type."""
-    linear = _at_most(linear, 1)
-    encoded = _root(_at_least(linear, _CURVED_FROM), 1 / 2.4)
-    encoded *= np.float32(1.055)
-    # The straight part below, which is 0 above it; both meet at 0.0031308.
-    straight = _at_most(linear, _CURVED_FROM)
-    straight -= np.float32(_CURVED_FROM)
-    straight *= np.float32(12.92)
-    encoded += straight
-    encoded -= np.float32(0.055)
-    encoded *= np.float32(most)
-    return np.rint(_at_least(encoded, 0), dtype=np.float32)
+def _curve_scale(most: int) -> float:
+    """What linear sRGB is multiplied by so that its power is that of the curve in integers, without a further step."""
+    return float((1.055 * most) ** 2.4)
+
+
+def _encoded(scaled: FloatArray, most: int) -> npt.NDArray[np.uint8 | np.uint16]:
+    """Encode a plane of linear sRGB, times `_curve_scale`, which is used up, as whole numbers from 0 to `most`."""
+    scale = _curve_scale(most)
+    above, below = _parted(scaled, _CURVED_FROM * scale)
+    np.clip(below, np.float32(-_CURVED_FROM * scale), np.float32(0), out=below)  # Nothing is less than 0.
+    encoded = _raised(above, 1 / 2.4)
+    _sum_of(encoded, below, 12.92 * most / scale, out=encoded)
+    if most == np.iinfo(np.uint8).max:
+        return np.asarray(cv2.convertScaleAbs(encoded, alpha=1, beta=-0.055 * most), dtype=np.uint8)
+    encoded -= np.float32(0.055 * most)
+    return np.rint(np.clip(encoded, 0, most, out=encoded)).astype(np.uint16)
 
 
 def _checked_rgb(rgb: RgbArray) -> RgbArray:
@@ -321,6 +322,7 @@ _LINEAR_OF: dict[int, FloatArray] = {
 }
 
 _LUMINANCE_OF: dict[int, list[FloatArray]] = {
-    itemsize: [linear * share for share in _TO_XYZ[:, 1]] for itemsize, linear in _LINEAR_OF.items()
+    itemsize: [linear * (share * np.float32(_ROOTED_116)) for share in _TO_XYZ[:, 1]]
+    for itemsize, linear in _LINEAR_OF.items()
 }
-"""What each channel adds to Y, by its integer."""
+"""What each channel adds to Y, by its integer; times 116^3, so that the cube root comes times 116."""

@@ -1,9 +1,10 @@
-"""How a process that trains, or decodes pictures, keeps its memory."""
+"""How a process that trains, decodes pictures or colours them keeps its memory."""
 
 from __future__ import annotations
 
 import ctypes
 import sys
+from typing import Any
 
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -2, -4, -8
 _LARGEST = 2**31 - 1
@@ -17,12 +18,9 @@ def keep_freed_memory() -> None:
     asks for early trimming) that costs a page fault for every 4 KiB, each time. Call it before the thread that trains
     is started. Does nothing where the C library is not glibc.
     """
-    if not sys.platform.startswith("linux"):
+    mallopt = _of_glibc("mallopt")
+    if mallopt is None:
         return
-    try:
-        mallopt = ctypes.CDLL("libc.so.6").mallopt
-    except (OSError, AttributeError):
-        return  # musl and the like have no such settings
     # Only the main arena can grow without bounds, so every thread has to use it.
     for setting, value in (
         (_M_ARENA_MAX, 1),
@@ -31,3 +29,20 @@ def keep_freed_memory() -> None:
         (_M_TRIM_THRESHOLD, _LARGEST),
     ):
         mallopt(setting, value)
+
+
+def give_back_freed_memory() -> None:
+    """Give what is kept back to the kernel: for a process that may have nothing to do for long."""
+    trim = _of_glibc("malloc_trim")
+    if trim is not None:
+        trim(0)
+
+
+def _of_glibc(name: str) -> Any:
+    """Return a function of the C library; None where that is not glibc: musl and the like have none of these."""
+    if not sys.platform.startswith("linux"):
+        return None
+    try:
+        return getattr(ctypes.CDLL("libc.so.6"), name)
+    except (OSError, AttributeError):
+        return None

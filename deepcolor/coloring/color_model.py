@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -16,10 +17,10 @@ from torch import Tensor
 from deepcolor.color import lab_to_integers, lightness_of, normalise_lightness
 from deepcolor.coloring.manner import Manner
 from deepcolor.coloring.picture import ImageInput, as_picture
-from deepcolor.coloring.resample import Enlarged, Fit, fit, mirrored, shrink
+from deepcolor.coloring.resample import Enlarged, Fit, fit, mirrored, narrowed, shrink
 from deepcolor.coloring.strips import in_strips
 from deepcolor.data.blame import blamed_on
-from deepcolor.data.images import Picture, Pixels, UnusablePictureError, narrowed
+from deepcolor.data.images import Picture, Pixels, UnusablePictureError
 from deepcolor.errors import UserError
 from deepcolor.models.description import ModelDescription
 from deepcolor.models.networks import Network
@@ -195,13 +196,27 @@ class ColorModel:
         height_px, width_px = picture.rgb_HW3.shape[:2]
         square = self._network.target == "mean"
         where = fit(height_px, width_px, size_px=self._network.size_px, square=square)
+        keeps = height_px * width_px <= _BATCH_PX
+        lightness_HW = np.empty((height_px, width_px), np.float32) if keeps else None
 
         def seen(rows: slice) -> npt.NDArray[np.float32]:
-            lightness_HW = normalise_lightness(lightness_of(picture.rgb_HW3[rows]))
-            return narrowed(lightness_HW, where.width_px) if where.width_px < width_px else lightness_HW
+            strip_HW = lightness_of(picture.rgb_HW3[rows])
+            if lightness_HW is not None:
+                lightness_HW[rows] = strip_HW
+            normalised_HW = normalise_lightness(strip_HW)
+            return narrowed(normalised_HW, where.width_px) if where.width_px < width_px else normalised_HW
 
         narrow = np.concatenate(in_strips(seen, height_px=height_px, width_px=width_px))
-        return _Prepared(name, picture, where, shrink(torch.from_numpy(narrow), where))
+        return _Prepared(
+            name,
+            where,
+            small=shrink(torch.from_numpy(narrow), where),
+            size_px=(height_px, width_px),
+            depth=picture.rgb_HW3.dtype,
+            alpha_HW=picture.alpha_HW,
+            lightness_HW=lightness_HW,
+            rgb_HW3=None if keeps else picture.rgb_HW3,
+        )
 
     def _predict(self, group: list[_Prepared], *, flip: bool = False, bfloat16: bool = False) -> Tensor:
         """Return a*, b* in CIELAB units, on the CPU: shape (B, 2, h, w), or (B, 2) from a regressor."""
@@ -228,10 +243,25 @@ class ColorModel:
 class _Prepared:
     name: str
     """What to call it in an error."""
-    picture: Picture
     where: Fit
     small: Tensor
     """Normalised L* as the network takes it, shape (h, w)."""
+    size_px: tuple[int, int]
+    """The picture's height and width."""
+    depth: np.dtype[np.uint8 | np.uint16]
+    """Of its integers."""
+    alpha_HW: Pixels | None
+    lightness_HW: npt.NDArray[np.float32] | None
+    """L* of the whole picture; None where that is too much to keep, and is computed once more."""
+    rgb_HW3: Pixels | None
+    """The picture, where its L* is not kept."""
+
+    def lightness(self, rows: slice) -> npt.NDArray[np.float32]:
+        """L* of some rows."""
+        if self.lightness_HW is not None:
+            return self.lightness_HW[rows]
+        assert self.rgb_HW3 is not None
+        return lightness_of(self.rgb_HW3[rows])
 
 
 def _grouped(prepared: Iterable[_Prepared | UserError], batch_size: int) -> Iterator[list[_Prepared] | UserError]:
@@ -244,7 +274,7 @@ def _grouped(prepared: Iterable[_Prepared | UserError], batch_size: int) -> Iter
                 yield each
                 continue
             group.append(each)
-            pixels += each.picture.rgb_HW3.size // 3
+            pixels += math.prod(each.size_px)
             if len(group) == batch_size or pixels > _BATCH_PX:
                 yield group
                 group, pixels = [], 0
@@ -261,18 +291,17 @@ def _tried_to_compose(prepared: _Prepared, ab: Tensor) -> Pixels | UserError:
 
 
 def _composed(prepared: _Prepared, ab: Tensor) -> Pixels:
-    """Put the predicted colour on the picture's own lightness, strip by strip: no floats of a whole photo exist."""
-    rgb_HW3, alpha_HW = prepared.picture.rgb_HW3, prepared.picture.alpha_HW
-    height_px, width_px = rgb_HW3.shape[:2]
-    result = np.empty((height_px, width_px, 3 if alpha_HW is None else 4), rgb_HW3.dtype)
+    """Put the predicted colour on the picture's own lightness, strip by strip."""
+    (height_px, width_px), alpha_HW = prepared.size_px, prepared.alpha_HW
+    result = np.empty((height_px, width_px, 3 if alpha_HW is None else 4), prepared.depth)
     if ab.ndim == 1:
         ab = ab[:, None, None].expand(2, *prepared.small.shape)
     colour = Enlarged(ab, prepared.small, prepared.where, height_px=height_px, width_px=width_px)
 
     def paint(rows: slice) -> None:
-        lightness_HW = lightness_of(rgb_HW3[rows])
+        lightness_HW = prepared.lightness(rows)
         ab_2HW = colour.rows(rows, normalise_lightness(lightness_HW))
-        result[rows, :, :3] = lab_to_integers(lightness_HW, ab_2HW, dtype=rgb_HW3.dtype)
+        result[rows, :, :3] = lab_to_integers(lightness_HW, ab_2HW, dtype=prepared.depth)
         if alpha_HW is not None:
             result[rows, :, 3] = alpha_HW[rows]
 

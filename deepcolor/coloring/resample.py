@@ -67,6 +67,25 @@ def shrink(values_HW: Tensor, where: Fit) -> Tensor:
     return _padded(_resized(_resized(values_HW, where.height_px).T, where.width_px).T.clamp(0, 1), where)
 
 
+def narrowed(plane_HW: npt.NDArray[np.float32], width_px: int) -> npt.NDArray[np.float32]:
+    """Average a plane along its rows to a smaller width; each row for itself, so that a picture can come in strips.
+
+    Args:
+        plane_HW: Any values.
+        width_px: Less than the plane's.
+    """
+    wide_px = plane_HW.shape[1]
+    edges = np.arange(width_px) * (wide_px / width_px)
+    cut = edges.astype(np.intp)
+    sums: npt.NDArray[np.float32] = np.add.reduceat(plane_HW, cut, axis=1)
+    # A pixel that an edge cuts was counted on the right of it alone.
+    left = plane_HW[:, cut] * (edges - cut).astype(np.float32)
+    sums -= left
+    sums[:, :-1] += left[:, 1:]
+    sums *= np.float32(width_px / wide_px)
+    return sums
+
+
 def mirrored(values_HW: Tensor, where: Fit) -> Tensor:
     """Mirror a picture as it lies in the network's input, left to right: it stays at the top left.
 
@@ -124,19 +143,15 @@ class Enlarged:
         return planes[:2]
 
     def _enlarged(self, rows: slice) -> npt.NDArray[np.float32]:
-        places, shares = self._rows.places[:, rows], self._rows.shares[:, rows, None]
+        places, shares = self._rows.places[:, rows], self._rows.shares[:, rows]
         count = places.shape[1]
         changes = np.flatnonzero((places[:, 1:] != places[:, :-1]).any(axis=0)) + 1
-        total = np.empty((len(self._wide_5hW), count, self._wide_5hW.shape[2]), np.float32)
-        part = np.empty_like(total)
-        # Neighbours are made of the same old rows, which need not be copied for each of them.
+        planes = np.empty((len(self._wide_5hW), count, self._wide_5hW.shape[2]), np.float32)
+        # Neighbours are made of the same old rows.
         for start, stop in pairwise((0, *changes.tolist(), count)):
-            among, added = total[:, start:stop], part[:, start:stop]
-            np.multiply(self._wide_5hW[:, None, places[0, start]], shares[0, start:stop], out=among)
-            for tap in range(1, len(places)):
-                np.multiply(self._wide_5hW[:, None, places[tap, start]], shares[tap, start:stop], out=added)
-                among += added
-        return total
+            old_54W = self._wide_5hW[:, places[:, start]]
+            np.matmul(shares[:, start:stop].T, old_54W, out=planes[:, start:stop])
+        return planes
 
 
 def _slopes(ab_2hw: Tensor, small_1hw: Tensor) -> Tensor:

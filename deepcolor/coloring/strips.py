@@ -19,7 +19,7 @@ def in_strips(
 ) -> list[Result]:
     """Call `work` for every strip of a picture, in as many threads as torch computes with.
 
-    What it does to a row must not depend on the other rows of its strip.
+    What it does to a row must not depend on the other rows of its strip, but for the last bits of a float.
 
     Args:
         work: Is given the strip's rows.

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from deepcolor.color import RgbArray, to_uint8
 from deepcolor.data.decoding import bmp, jpeg, png, tiff, webp
@@ -38,7 +37,6 @@ __all__ = [
     "UnusablePictureError",
     "centre_square",
     "decode_picture",
-    "narrowed",
     "picture_of",
     "png_of",
     "read_picture",
@@ -216,12 +214,6 @@ def centre_square(rgb_HW3: Pixels, size_px: int) -> Pixels:
         return np.ascontiguousarray(square)
     how = cv2.INTER_AREA if side > size_px else cv2.INTER_CUBIC
     return np.asarray(cv2.resize(square, (size_px, size_px), interpolation=how), dtype=rgb_HW3.dtype)
-
-
-def narrowed(plane_HW: npt.NDArray[np.float32], width_px: int) -> npt.NDArray[np.float32]:
-    """Average a plane along its rows to a smaller width; each row for itself, so that a picture can come in strips."""
-    height = plane_HW.shape[0]
-    return np.asarray(cv2.resize(plane_HW, (width_px, height), interpolation=cv2.INTER_AREA), dtype=np.float32)
 
 
 def _decoded(data: bytes, allowance: Allowance) -> Raster:

@@ -19,6 +19,7 @@ from deepcolor.data.encoding import lossy_of, shrunk
 from deepcolor.data.images import Picture, Pixels, decode_picture
 from deepcolor.errors import DeepcolorError, UserError
 from deepcolor.inference.loading import load
+from deepcolor.memory import give_back_freed_memory, keep_freed_memory
 from deepcolor.processes import end_with_server
 from deepcolor.serving.work import Answer, Batch, Coloured, Order, Refused
 
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 _MOST_MODELS = 4
 """Loaded at a time, the least recently used goes first."""
+_IDLE_S = 2.0
+"""After which a process that has nothing to do keeps no memory for the next picture."""
 _FIRST_TO_GO = b"1000"
 """For the kernel, where memory runs out: rather a process that colours than the server."""
 
@@ -39,6 +42,7 @@ def work(connection: Connection, device: str) -> None:
             loaded.
         device: Where to compute.
     """
+    keep_freed_memory()
     end_with_server()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # The server ends its processes, once they have answered.
@@ -48,6 +52,8 @@ def work(connection: Connection, device: str) -> None:
     with suppress(EOFError, BrokenPipeError, ConnectionResetError):
         connection.send(os.getpid())
         while True:
+            if not connection.poll(_IDLE_S):
+                give_back_freed_memory()
             batch: Batch = connection.recv()
             try:
                 answers: list[Answer] | str = coloured(models.get(batch), batch)
