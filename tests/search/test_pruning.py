@@ -61,9 +61,13 @@ class Simulation:
 
     def reach(self, standing: Standing) -> None:
         values = {**standing.values, standing.target: float(self.qualities[standing.number])}
-        ended = standing.target == MOST
-        self.standings[standing.number] = replace(standing, values=values, ended=ended)
+        ended, loss = standing.target == MOST, self.loss(standing)
+        self.standings[standing.number] = replace(standing, values=values, ended=ended, loss=loss)
         self.complete += [standing.number] * ended
+
+    def loss(self, standing: Standing) -> float:
+        """What a trial is worth at its rung: what it is compared by."""
+        return float(self.qualities[standing.number])
 
     def move(self, *, more: bool) -> bool:
         move = next_move(self.pruner, self.standings.values(), most_epochs=MOST, more=more)
@@ -102,6 +106,28 @@ def test_every_search_ends_with_a_trial_trained_to_its_end(
     assert simulation.complete
     assert pruner.resume <= (not simulation.dropped)
     assert all(standing.waits or standing.ended for standing in simulation.standings.values())
+
+
+class Misjudged(Simulation):
+    """A study whose trials are compared by where their curves seem to be heading, which is not where they go."""
+
+    def loss(self, standing: Standing) -> float:
+        return (standing.number * 7 % 11) / (len(standing.values) + 1)
+
+    def check(self, before: Standing, move: GoOn) -> None:
+        """Also one that is behind in its rung may be ahead of the best trial."""
+
+
+@settings(max_examples=150, deadline=None)
+@given(_PRUNERS.filter(lambda pruner: pruner.resume), _QUALITIES, st.integers(1, 4))
+def test_no_trial_waits_that_is_ahead_of_the_best(pruner: PrunerConfig, qualities: list[int], slots: int) -> None:
+    """However wrongly judged: when a search ends, none of those that were not trained to their end is worth more
+    than the best of those that were.
+    """
+    simulation = Misjudged(pruner, qualities, slots=slots)
+    simulation.run()
+    best = min(simulation.standings[number].loss for number in simulation.complete)
+    assert all(standing.loss >= best for standing in simulation.standings.values())
 
 
 def survivors(pruner: PrunerConfig, qualities: list[int]) -> list[int]:

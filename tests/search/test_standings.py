@@ -56,7 +56,7 @@ def test_what_is_kept_in_order_decides_as_what_is_ranked_anew(
         if len(training) >= slots:
             standing = data.draw(st.sampled_from(training))
             what = data.draw(st.sampled_from(["reaches", "reaches", "reaches", "ends", "fails"]))
-            loss = float(data.draw(st.integers(0, 5)))
+            loss, worth = (float(data.draw(st.integers(0, 5))) for _ in range(2))
             if what == "fails":
                 del known[standing.number]
                 kept.remove(standing.number)
@@ -64,7 +64,7 @@ def test_what_is_kept_in_order_decides_as_what_is_ranked_anew(
                 ended = what == "ends" or standing.target == standing.epochs
                 barred = data.draw(st.sampled_from([False, False, False, True]))
                 values = {**standing.values, standing.target: loss}
-                put(replace(standing, values=values, ended=ended, barred=barred))
+                put(replace(standing, values=values, ended=ended, barred=barred, loss=worth))
         epochs = data.draw(st.sampled_from([3, 9, MOST, MOST, MOST]))
         ladder = rungs(pruner, number=number, epochs=epochs, most_epochs=MOST, own=half)
         trajectory = data.draw(st.sampled_from([f"shared {epochs % 2}", *[f"own {number}"] * 4]))

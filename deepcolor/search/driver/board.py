@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import defaultdict
 from collections.abc import Collection, Sequence
@@ -60,6 +61,7 @@ class OpenTrial:
             target=self.ask.epochs,
             values=self.trial.compared(pruner),
             barred=self.barred,
+            loss=self.trial.losses.get(self.ask.epochs, math.inf),
         )
 
 
@@ -393,5 +395,13 @@ def _ended_standing(trial: StoredTrial, pruner: PrunerConfig) -> Standing | None
         return None
     target = trial.target_epoch or max(trial.reached)
     values = {target: trial.loss, **trial.compared(pruner)}
-    number, there, barred = trial.number, trial.place.trajectory, EPOCH_S in trial.breaks
-    return Standing(number, there, epochs=target, target=target, values=values, ended=True, barred=barred)
+    return Standing(
+        trial.number,
+        trial.place.trajectory,
+        epochs=target,
+        target=target,
+        values=values,
+        ended=True,
+        barred=EPOCH_S in trial.breaks,
+        loss=trial.loss if trial.state == "complete" and not trial.breaks else math.inf,
+    )

@@ -8,6 +8,7 @@ on.
 from __future__ import annotations
 
 import heapq
+import math
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -112,7 +113,8 @@ class _Game:
         values = dict(before.values) if before else {}
         if reached:
             values[target] = float(self._losses[number])
-        self._at[number] = Standing(number, str(number), self._runs[number].epochs, target, values, ended)
+        epochs, loss = self._runs[number].epochs, values.get(target, math.inf)
+        self._at[number] = Standing(number, str(number), epochs, target, values, ended, loss=loss)
         self._standings.put(self._at[number])
 
     def _rungs(self, number: int) -> tuple[int, ...]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Protocol
@@ -34,6 +34,8 @@ class Standing:
     """Finished: complete, diverged or pruned."""
     barred: bool = False
     """It breaks a constraint, so that it goes no further, and stands in nobody's way."""
+    loss: float = math.inf
+    """What it is worth as it is: where it waits, or at its end; inf for one that can win nothing."""
 
     def loss_at(self, rung: int) -> float:
         """What it is compared by at a rung that it has reached: inf for one that breaks a constraint."""
@@ -116,10 +118,13 @@ def next_move(
         standings: All trials that have trained.
         most_epochs: How many the longest trial of the sweep asks for.
         more: Whether more trials are still to come. If not, halving lets the best of its lowest rung continue even if
-            the rung is too small for its share, so that a search always ends with a trial trained to its end.
+            the rung is too small for its share, so that a search always ends with a trial trained to its end. After
+            that, whoever is worth more where it waits than the best trial is at its end continues, too: curves turn out
+            other than they looked, and trials come late.
         own: The user's own pruner, if the sweep names one; it is treated as a halving one.
     """
     brackets: dict[int | None, list[Standing]] = {}
+    standings = list(standings)
     for standing in standings:
         skipped = skipped_rungs(pruner, number=standing.number, most_epochs=most_epochs)
         brackets.setdefault(skipped, []).append(standing)
@@ -127,7 +132,24 @@ def next_move(
         move = _move_in(pruner, members, more=more, most_epochs=most_epochs, own=own)
         if move is not None:
             return move
-    return None
+    if more or any(standing.trains for standing in standings):
+        return None
+    chosen = ahead_of_the_winner(standings)
+    return None if chosen is None else going_on(pruner, chosen, most_epochs=most_epochs, own=own)
+
+
+def ahead_of_the_winner(standings: Collection[Standing]) -> Standing | None:
+    """The best of the waiting trials that are worth more as they are than any is at its end; None if there is none."""
+    winner = min((standing.loss for standing in standings if standing.ended), default=math.inf)
+    waiting = [standing for standing in standings if standing.waits and not standing.barred]
+    best = min(waiting, key=lambda standing: (standing.loss, standing.number), default=None)
+    return best if best is not None and best.loss < winner else None
+
+
+def going_on(pruner: PrunerConfig, chosen: Standing, *, most_epochs: int, own: OwnPruner | None) -> GoOn:
+    """Let a waiting trial train to the next of its rungs."""
+    ladder = rungs(pruner, number=chosen.number, epochs=chosen.epochs, most_epochs=most_epochs, own=own)
+    return GoOn(chosen.number, next(rung for rung in ladder if rung > chosen.target))
 
 
 def bracket_order(bracket: tuple[int | None, object]) -> tuple[bool, int]:
@@ -147,10 +169,7 @@ def _move_in(
         return Drop(min(member.number for member in waiting))
     if chosen is None and not more and pruner.name != "median" and not any(member.trains for member in members):
         chosen = _last_hope(members)
-    if chosen is None:
-        return None
-    ladder = rungs(pruner, number=chosen.number, epochs=chosen.epochs, most_epochs=most_epochs, own=own)
-    return GoOn(chosen.number, next(rung for rung in ladder if rung > chosen.target))
+    return None if chosen is None else going_on(pruner, chosen, most_epochs=most_epochs, own=own)
 
 
 def _passing(

@@ -10,7 +10,17 @@ from bisect import bisect_left, insort
 from collections import Counter
 
 from deepcolor.config.schema import PrunerConfig
-from deepcolor.search.rules.pruning import Drop, GoOn, OwnPruner, Standing, bracket_order, quota, rungs, skipped_rungs
+from deepcolor.search.rules.pruning import (
+    Drop,
+    GoOn,
+    OwnPruner,
+    Standing,
+    ahead_of_the_winner,
+    bracket_order,
+    going_on,
+    quota,
+    skipped_rungs,
+)
 
 
 class Standings:
@@ -50,7 +60,14 @@ class Standings:
             move = self._move_in(bracket, more=more)
             if move is not None:
                 return move
-        return None
+        if more or any(bracket.training for bracket in self._brackets.values()):
+            return None
+        # All of them are looked at, but once a trial that ends the search, not at every move.
+        chosen = ahead_of_the_winner([standing for standing, _ in self._known.values()])
+        return None if chosen is None else self._going_on(chosen)
+
+    def _going_on(self, chosen: Standing) -> GoOn:
+        return going_on(self._pruner, chosen, most_epochs=self._most_epochs, own=self._own)
 
     def _move_in(self, bracket: _Bracket, *, more: bool) -> GoOn | Drop | None:
         if not bracket.waiting:
@@ -60,12 +77,7 @@ class Standings:
             return Drop(min(bracket.waiting))
         if chosen is None and not more and self._pruner.name != "median" and not bracket.training:
             chosen = bracket.last_hope()
-        if chosen is None:
-            return None
-        standing, _ = self._known[chosen]
-        most, own = self._most_epochs, self._own
-        ladder = rungs(self._pruner, number=chosen, epochs=standing.epochs, most_epochs=most, own=own)
-        return GoOn(chosen, next(rung for rung in ladder if rung > standing.target))
+        return None if chosen is None else self._going_on(self._known[chosen][0])
 
     def _passing(self, bracket: _Bracket) -> int | None:
         """The number of the waiting trial that may continue first: of the highest rung, the best one."""
