@@ -14,7 +14,11 @@ __all__ = [
     "Study",
     "__version__",
     "colorize",
+    "delete",
     "draw",
+    "export",
+    "list_models",
+    "list_studies",
     "load",
     "open_study",
     "pipeline",
@@ -22,17 +26,40 @@ __all__ = [
     "prepare",
     "promote",
     "pull",
+    "rename",
+    "rollback",
     "serve",
     "submit",
     "sweep",
+    "sync",
 ]
 
 if TYPE_CHECKING:
     from typing import Any
 
-    from deepcolor.api import Cluster, SlurmProfile, draw, pipeline, plan, prepare, promote, pull, serve, submit, sweep
+    from deepcolor.api import (
+        Cluster,
+        SlurmProfile,
+        Study,
+        delete,
+        draw,
+        export,
+        list_models,
+        list_studies,
+        open_study,
+        pipeline,
+        plan,
+        prepare,
+        promote,
+        pull,
+        rename,
+        rollback,
+        serve,
+        submit,
+        sweep,
+        sync,
+    )
     from deepcolor.inference import colorize, load
-    from deepcolor.study import Study, open_study
 
 
 def __getattr__(name: str) -> Any:

@@ -57,7 +57,7 @@ def test_only_the_command_line_prints() -> None:
 
 def test_use_cases_and_what_is_below_never_name_a_command_line() -> None:
     """Neither for the sake of a type nor as a text to import by is anything named that is above them."""
-    above = (*FACES, "__init__.py", "__main__.py", "api.py", "study.py", "notebook.py")
+    above = (*FACES, "__init__.py", "__main__.py", "api/", "study.py", "notebook.py")
     named = {
         f"deepcolor/{name}:{line}": module
         for name, tree in _modules()

@@ -16,7 +16,7 @@ import pytest
 
 import deepcolor
 from deepcolor.app.reporter import Silent, SilentWatcher
-from deepcolor.errors import ConfigError, DataError, Interrupted, StudyError
+from deepcolor.errors import ConfigError, DataError, Interrupted, ModelError, StudyError
 from deepcolor.search.rules.summary import Snapshot, Watcher
 from deepcolor.search.study.trials import StoredTrial
 from tests.cli.conftest import decoded, mlflow_database  # noqa: F401  # fixtures
@@ -42,7 +42,7 @@ def workspace(tmp_path: Path, mlflow_database: None, decoded: Path, monkeypatch:
 
 def test_from_a_sweep_to_a_coloured_picture(workspace: Path) -> None:
     """A sweep given as a mapping is searched; its study has its trials, its best, epochs and pictures, and shows itself
-    in a notebook; promoted and pulled, its model colours a picture.
+    in a notebook; promoted and pulled, its model colours a picture; and the workspace is kept in order.
     """
     heard = Heard()
     study = deepcolor.sweep(SWEEP, executor="serial", reporter=heard)
@@ -79,6 +79,34 @@ def test_from_a_sweep_to_a_coloured_picture(workspace: Path) -> None:
     folder = deepcolor.pull("colorizer@champion", workspace / "pulled")
     grey = np.full((70, 50), 120, np.uint8)
     assert deepcolor.colorize(grey, model=deepcolor.load(folder)).shape == (70, 50, 3)
+
+    keep_house(study, heard)
+
+
+def keep_house(study: deepcolor.Study, heard: Heard) -> None:
+    """What is there is listed; a study is found by both of its names; deleted, it leaves what is registered."""
+    best = study.best
+    assert best is not None
+    (listed,) = deepcolor.list_studies().to_dict("records")
+    assert (listed["study"], listed["complete"], listed["trial"], listed["best"]) == (
+        "small",
+        4,
+        best["trial"],
+        best["value"],
+    )
+    (model,) = deepcolor.list_models("colorizer").to_dict("records")
+    assert (model["model"], model["aliases"], model["study"]) == ("colorizer@1", ("champion",), "small")
+    assert model["test/mse"] > 0
+    with pytest.raises(ModelError, match="one before it"):
+        deepcolor.rollback("colorizer", reporter=heard)
+    renamed = deepcolor.rename(study, "called", reporter=heard)
+    assert renamed.names == ("small", "called")
+    assert deepcolor.sync("small", reporter=heard).studies["called"].unchanged == 1 + 4
+    assert deepcolor.delete("called", dry_run=True).files.trials == 4
+    assert list(deepcolor.list_studies()["study"]) == ["called"]
+    assert deepcolor.delete("called", reporter=heard).versions == ("colorizer@1",)
+    assert deepcolor.list_studies().empty
+    assert list(deepcolor.list_models()["model"]) == ["colorizer@1"]
 
 
 class StopsAfterOne(Silent, SilentWatcher):
