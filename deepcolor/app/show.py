@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deepcolor.app.naming import Named
+from deepcolor.app.reporter import SILENT, Reporter
 from deepcolor.errors import StudyError
 from deepcolor.workspace import Workspace
 
@@ -67,20 +68,23 @@ class ShownTrial:
         }
 
 
-def show_trial(workspace: Workspace, name: str) -> ShownTrial:
+def show_trial(workspace: Workspace, name: str, *, reporter: Reporter = SILENT) -> ShownTrial:
     """Return a trial as it is stored now; a study stands for its best trial.
 
     Args:
         workspace: Where its study is.
         name: `STUDY#NUMBER`, or `STUDY`.
+        reporter: Is told what takes long.
     Raises:
         StudyError: There is no such study or trial, or the study has no best trial yet.
     """
-    from deepcolor.app.studies import standing_of
-    from deepcolor.search.study.starts import failure_file
-
     named = Named.of(name)
-    standing = standing_of(workspace, named.study)
+    with reporter.starting("show") as steps:
+        steps.step(f"reading {named.study}")
+        from deepcolor.app.studies import standing_of
+        from deepcolor.search.study.starts import failure_file
+
+        standing = standing_of(workspace, named.study)
     named = replace(named, study=standing.study.name)
     trial = standing.best if named.trial is None else named.among(standing.trials)
     if trial is None:

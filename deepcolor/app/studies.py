@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from deepcolor.app.reporter import SILENT, Reporter
 from deepcolor.errors import ConfigError
 from deepcolor.workspace import Workspace
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from deepcolor.search.rules.confirmation import Confirmation
     from deepcolor.search.study.storage import StoredStudy, StoredTrial
 
+_OPENING = "opening the studies database"
 STATES = ("complete", "pruned", "running", "waiting", "failed")
 """Of trials, as `Standing.state` gives them."""
 
@@ -118,38 +120,53 @@ def trials_csv_of(workspace: Workspace, study: str) -> str:
     return trials_csv(standing.study.sweep, standing.trials, state_of=standing.state)
 
 
-def list_studies(workspace: Workspace) -> list[ListedStudy]:
-    """Return every study of a workspace, in the order in which they were begun."""
-    from deepcolor.search.rules.summary import best_of
-    from deepcolor.search.study.attendance import running_trials, state_of
-    from deepcolor.search.study.storage import StudyStorage
-    from deepcolor.search.study.trials import searched
+def list_studies(workspace: Workspace, *, reporter: Reporter = SILENT) -> list[ListedStudy]:
+    """Return every study of a workspace, in the order in which they were begun.
 
-    listed = []
-    storage = StudyStorage(workspace)
-    for name in storage.names():
-        running, study = running_trials(workspace, name), storage.load(name)
-        trials = searched(study.trials())
-        counts = Counter(dict.fromkeys(STATES, 0))
-        counts.update(state_of(trial, running) for trial in trials)
-        listed.append(ListedStudy(name, study.sweep, counts, best_of(trials), study.names))
-    return listed
+    Args:
+        workspace: Where they are.
+        reporter: Is told what takes long.
+    """
+    with reporter.starting("studies") as steps:
+        steps.step(_OPENING)
+        from deepcolor.search.rules.summary import best_of
+        from deepcolor.search.study.attendance import running_trials, state_of
+        from deepcolor.search.study.storage import StudyStorage
+        from deepcolor.search.study.trials import searched
+
+        listed = []
+        storage = StudyStorage(workspace)
+        for name in storage.names():
+            steps.step(f"reading {name}")
+            running, study = running_trials(workspace, name), storage.load(name)
+            trials = searched(study.trials())
+            counts = Counter(dict.fromkeys(STATES, 0))
+            counts.update(state_of(trial, running) for trial in trials)
+            listed.append(ListedStudy(name, study.sweep, counts, best_of(trials), study.names))
+        return listed
 
 
-def standing_of(workspace: Workspace, study: str) -> Standing:
+def standing_of(workspace: Workspace, study: str, *, reporter: Reporter = SILENT) -> Standing:
     """Return how a study stands at this moment.
 
+    Args:
+        workspace: Where it is.
+        study: Its name.
+        reporter: Is told what takes long.
     Raises:
         StudyError: There is no such study; the message names the nearest.
     """
-    from deepcolor.search.rules.confirmation import confirmation_of
-    from deepcolor.search.study.attendance import running_trials
-    from deepcolor.search.study.storage import StudyStorage
+    with reporter.starting("studies") as steps:
+        steps.step(_OPENING)
+        from deepcolor.search.rules.confirmation import confirmation_of
+        from deepcolor.search.study.attendance import running_trials
+        from deepcolor.search.study.storage import StudyStorage
 
-    stored = StudyStorage(workspace).load(study)
-    running = running_trials(workspace, stored.name)
-    trials = tuple(stored.trials())
-    return Standing(stored, trials, running, confirmation_of(stored.sweep, trials, spent=stored.spent))
+        stored = StudyStorage(workspace).load(study)
+        steps.step(f"reading {stored.name}")
+        running = running_trials(workspace, stored.name)
+        trials = tuple(stored.trials())
+        return Standing(stored, trials, running, confirmation_of(stored.sweep, trials, spent=stored.spent))
 
 
 def held_sweep(workspace: Workspace, study: str) -> str:

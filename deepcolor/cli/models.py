@@ -60,7 +60,8 @@ def models(
     """
     from deepcolor.app.models import are_shipped, list_models
 
-    versions = list_models(tracking_uri(Workspace.at(workspace), tracking), of=stage or None)
+    uri = tracking_uri(Workspace.at(workspace), tracking)
+    versions = list_models(uri, of=stage or None, reporter=ConsoleReporter())
     if console.settings.json:
         console.result("", [version_as_dict(version) for version in versions])
     elif versions:
@@ -110,7 +111,8 @@ def pull(
     from deepcolor.app.models import pull_model
 
     uri = tracking_uri(Workspace.at(workspace), tracking)
-    pulled = pull_model(ref, out=out, tracking_uri=uri, registry_stage=registry_stage)
+    reporter = ConsoleReporter()
+    pulled = pull_model(ref, out=out, tracking_uri=uri, registry_stage=registry_stage, reporter=reporter)
     version, folder = pulled.version, pulled.folder
     console.result(
         f"{version.ref} is in {folder}: use it with `{_use(version, folder)}`",

@@ -19,6 +19,7 @@ from deepcolor.cli.options import (
     WorkspaceOption,
     workspace_at,
 )
+from deepcolor.cli.reporter import ConsoleReporter
 from deepcolor.cli.sparkline import sparkline
 from deepcolor.words import figure_text, params_line, value_text
 
@@ -63,7 +64,7 @@ def show(
     from deepcolor.app.naming import say_name
     from deepcolor.app.show import show_trial
 
-    shown = show_trial(workspace_at(workspace, storage), trial)
+    shown = show_trial(workspace_at(workspace, storage), trial, reporter=ConsoleReporter())
     say_name(trial.partition("#")[0], shown.name.study, console.note)
     if console.settings.json:
         console.result("", shown.as_dict())

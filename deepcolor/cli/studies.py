@@ -23,6 +23,7 @@ from deepcolor.cli.options import (
     WorkspaceOption,
     workspace_at,
 )
+from deepcolor.cli.reporter import ConsoleReporter
 from deepcolor.errors import StudyError
 from deepcolor.words import figure_text, param_text, params_line, value_text
 from deepcolor.workspace import Workspace
@@ -106,11 +107,11 @@ def studies(
     elif name is None:
         from deepcolor.service.listing import Submitted
 
-        studies = list_studies(place)
+        studies = list_studies(place, reporter=ConsoleReporter())
         called = {former: study.name for study in studies for former in study.names}
         _list(studies, Submitted.of(place, called=called))
     else:
-        standing = standing_of(place, name)
+        standing = standing_of(place, name, reporter=ConsoleReporter())
         say_name(name, standing.study.name, console.note)
         _show(standing, limit)
 
