@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 
@@ -14,9 +15,17 @@ class Element:
 
     tag: str
     attributes: dict[str, str]
-    children: list[Element] = field(default_factory=list)
-    own: list[str] = field(default_factory=list)
-    """Its own text."""
+    content: list[Element | str] = field(default_factory=list)
+    """Elements and text in it, in order."""
+
+    @property
+    def children(self) -> list[Element]:
+        return [part for part in self.content if isinstance(part, Element)]
+
+    @property
+    def own(self) -> list[str]:
+        """Its own text."""
+        return [part for part in self.content if isinstance(part, str)]
 
     def all(self, tag: str, **attributes: str) -> list[Element]:
         """The elements of a kind in it, in order."""
@@ -26,8 +35,16 @@ class Element:
     @property
     def text(self) -> str:
         """All text in it that is read."""
-        inside = [child.text for child in self.children if child.tag not in ("script", "style")]
-        return " ".join(" ".join([*self.own, *inside]).split())
+        return " ".join("".join(self._read()).split())
+
+    def _read(self) -> Iterator[str]:
+        for part in self.content:
+            if isinstance(part, str):
+                yield part
+            elif part.tag == "span":
+                yield from part._read()
+            elif part.tag not in ("script", "style"):
+                yield from (" ", *part._read(), " ")
 
 
 class _Reader(HTMLParser):
@@ -38,19 +55,19 @@ class _Reader(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         element = Element(tag, {name: value or "" for name, value in attrs})
-        self.open[-1].children.append(element)
+        self.open[-1].content.append(element)
         if tag not in _VOID:
             self.open.append(element)
 
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.open[-1].children.append(Element(tag, {name: value or "" for name, value in attrs}))
+        self.open[-1].content.append(Element(tag, {name: value or "" for name, value in attrs}))
 
     def handle_endtag(self, tag: str) -> None:
         assert self.open[-1].tag == tag, f"{tag} closes {self.open[-1].tag}"
         self.open.pop()
 
     def handle_data(self, data: str) -> None:
-        self.open[-1].own.append(data)
+        self.open[-1].content.append(data)
 
 
 def read_page(content: bytes) -> Element:

@@ -138,6 +138,15 @@ def test_what_users_write_stays_text(painted: Element) -> None:
     assert not told.children
 
 
+def test_numbers_are_never_broken(painted: Element) -> None:
+    """A number such as 5.6e-05 is on one line wherever it stands: in a column of numbers, or marked in a text."""
+    with_exponent = re.compile(r"\de-\d")
+    told = [one for one in _flat(painted) if any(with_exponent.search(text) for text in one.own)]
+    broken = [one for one in told if one.tag not in ("script", "style", "text", "title", "code", "pre")]
+    assert broken
+    assert {one.attributes.get("class") for one in broken} <= {"n", "whole"}
+
+
 def test_a_page_is_made_for_all_readers(painted: Element) -> None:
     """Every picture and drawing says what it shows, what scrolls can be reached by keyboard, ids are not repeated."""
     pictures = painted.all("img")

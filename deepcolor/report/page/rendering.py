@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from deepcolor import __version__
 from deepcolor.printable import as_unicode
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 _ASSETS = "assets"
 _SCRIPTS = ("uPlot.iife.min.js", "page.js")
 _STYLES = ("uPlot.min.css", "page.css")
+_WITH_EXPONENT = re.compile(r"\d[\d.]*e-\d+")
 
 
 @dataclass(frozen=True)
@@ -145,4 +147,11 @@ def _asset(name: str) -> str:
 def _environment() -> Environment:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    return Environment(loader=PackageLoader(__package__, _ASSETS), autoescape=True, undefined=StrictUndefined)
+    environment = Environment(loader=PackageLoader(__package__, _ASSETS), autoescape=True, undefined=StrictUndefined)
+    environment.filters["unbroken"] = _unbroken
+    return environment
+
+
+def _unbroken(text: str) -> Markup:
+    """Keep numbers such as 6.296e-04 on one line: a browser takes their sign for a hyphen."""
+    return Markup(_WITH_EXPONENT.sub(r'<span class="whole">\g<0></span>', str(escape(text))))  # noqa: S704  # escaped
