@@ -61,8 +61,9 @@ class Simulation:
 
     def reach(self, standing: Standing) -> None:
         values = {**standing.values, standing.target: float(self.qualities[standing.number])}
-        ended, loss = standing.target == MOST, self.loss(standing)
-        self.standings[standing.number] = replace(standing, values=values, ended=ended, loss=loss)
+        losses = {**standing.losses, standing.target: self.loss(standing)}
+        ended = standing.target == MOST
+        self.standings[standing.number] = replace(standing, values=values, losses=losses, ended=ended, complete=ended)
         self.complete += [standing.number] * ended
 
     def loss(self, standing: Standing) -> float:
@@ -118,16 +119,40 @@ class Misjudged(Simulation):
         """Also one that is behind in its rung may be ahead of the best trial."""
 
 
+class Overfitted(Misjudged):
+    """The same, but the longer a trial trains, the less it is worth."""
+
+    def loss(self, standing: Standing) -> float:
+        return (standing.number * 7 % 11) + 100 * len(standing.values)
+
+
 @settings(max_examples=150, deadline=None)
 @given(_PRUNERS.filter(lambda pruner: pruner.resume), _QUALITIES, st.integers(1, 4))
 def test_no_trial_waits_that_is_ahead_of_the_best(pruner: PrunerConfig, qualities: list[int], slots: int) -> None:
-    """However wrongly judged: when a search ends, none of those that were not trained to their end is worth more
-    than the best of those that were.
+    """However wrongly judged: when a search ends, none that leads its rung is worth more there than the best of those
+    that were trained to their end.
     """
     simulation = Misjudged(pruner, qualities, slots=slots)
     simulation.run()
-    best = min(simulation.standings[number].loss for number in simulation.complete)
-    assert all(standing.loss >= best for standing in simulation.standings.values())
+    known = simulation.standings.values()
+    best = min(simulation.standings[number].losses[MOST] for number in simulation.complete)
+    for standing in known:
+        here = [other for other in known if standing.target in other.losses]
+        leads = all(standing.losses[standing.target] <= other.losses[standing.target] for other in here)
+        assert not leads or standing.losses[standing.target] >= best
+
+
+@settings(max_examples=50, deadline=None)
+@given(_ASHA, _QUALITIES.filter(lambda values: len(values) >= 9), st.integers(1, 4))
+def test_few_go_on_where_all_get_worse(pruner: PrunerConfig, qualities: list[int], slots: int) -> None:
+    """Where every trial was worth more at its first rungs than any is at its end, no more than a trial for each rung is
+    trained to its end for that.
+    """
+    usual, worse = Simulation(pruner, qualities, slots=slots), Overfitted(pruner, qualities, slots=slots)
+    for simulation in (usual, worse):
+        simulation.run()
+    ladder = rungs(pruner, number=0, epochs=MOST, most_epochs=MOST)
+    assert len(worse.complete) <= len(usual.complete) + len(ladder)
 
 
 def survivors(pruner: PrunerConfig, qualities: list[int]) -> list[int]:

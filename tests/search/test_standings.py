@@ -64,7 +64,9 @@ def test_what_is_kept_in_order_decides_as_what_is_ranked_anew(
                 ended = what == "ends" or standing.target == standing.epochs
                 barred = data.draw(st.sampled_from([False, False, False, True]))
                 values = {**standing.values, standing.target: loss}
-                put(replace(standing, values=values, ended=ended, barred=barred, loss=worth))
+                losses = {**standing.losses, standing.target: worth}
+                complete = ended and what == "reaches"
+                put(replace(standing, values=values, ended=ended, barred=barred, losses=losses, complete=complete))
         epochs = data.draw(st.sampled_from([3, 9, MOST, MOST, MOST]))
         ladder = rungs(pruner, number=number, epochs=epochs, most_epochs=MOST, own=half)
         trajectory = data.draw(st.sampled_from([f"shared {epochs % 2}", *[f"own {number}"] * 4]))

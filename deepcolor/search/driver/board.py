@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections import defaultdict
 from collections.abc import Collection, Sequence
@@ -61,7 +60,7 @@ class OpenTrial:
             target=self.ask.epochs,
             values=self.trial.compared(pruner),
             barred=self.barred,
-            loss=self.trial.losses.get(self.ask.epochs, math.inf),
+            losses=self.trial.losses,
         )
 
 
@@ -403,5 +402,6 @@ def _ended_standing(trial: StoredTrial, pruner: PrunerConfig) -> Standing | None
         values=values,
         ended=True,
         barred=EPOCH_S in trial.breaks,
-        loss=trial.loss if trial.state == "complete" and not trial.breaks else math.inf,
+        losses={**trial.losses, target: trial.loss},
+        complete=trial.state == "complete" and not trial.breaks,
     )

@@ -8,7 +8,6 @@ on.
 from __future__ import annotations
 
 import heapq
-import math
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -113,8 +112,8 @@ class _Game:
         values = dict(before.values) if before else {}
         if reached:
             values[target] = float(self._losses[number])
-        epochs, loss = self._runs[number].epochs, values.get(target, math.inf)
-        self._at[number] = Standing(number, str(number), epochs, target, values, ended, loss=loss)
+        epochs = self._runs[number].epochs
+        self._at[number] = Standing(number, str(number), epochs, target, values, ended, losses=values, complete=ended)
         self._standings.put(self._at[number])
 
     def _rungs(self, number: int) -> tuple[int, ...]:

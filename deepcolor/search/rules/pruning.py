@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Protocol
 
@@ -34,8 +34,10 @@ class Standing:
     """Finished: complete, diverged or pruned."""
     barred: bool = False
     """It breaks a constraint, so that it goes no further, and stands in nobody's way."""
-    loss: float = math.inf
-    """What it is worth as it is: where it waits, or at its end; inf for one that can win nothing."""
+    losses: Mapping[int, float] = field(default_factory=dict)
+    """What it is worth at each of these rungs, and at its end, by epoch: not what its curve is heading for."""
+    complete: bool = False
+    """Trained to its end, and keeps to all constraints."""
 
     def loss_at(self, rung: int) -> float:
         """What it is compared by at a rung that it has reached: inf for one that breaks a constraint."""
@@ -119,8 +121,8 @@ def next_move(
         most_epochs: How many the longest trial of the sweep asks for.
         more: Whether more trials are still to come. If not, halving lets the best of its lowest rung continue even if
             the rung is too small for its share, so that a search always ends with a trial trained to its end. After
-            that, whoever is worth more where it waits than the best trial is at its end continues, too: curves turn out
-            other than they looked, and trials come late.
+            that, whoever leads its rung by what it is worth there, and is worth more than the best trial at its end,
+            continues, too: where curves were heading may have been judged wrongly.
         own: The user's own pruner, if the sweep names one; it is treated as a halving one.
     """
     brackets: dict[int | None, list[Standing]] = {}
@@ -139,11 +141,19 @@ def next_move(
 
 
 def ahead_of_the_winner(standings: Collection[Standing]) -> Standing | None:
-    """The best of the waiting trials that are worth more as they are than any is at its end; None if there is none."""
-    winner = min((standing.loss for standing in standings if standing.ended), default=math.inf)
-    waiting = [standing for standing in standings if standing.waits and not standing.barred]
-    best = min(waiting, key=lambda standing: (standing.loss, standing.number), default=None)
-    return best if best is not None and best.loss < winner else None
+    """The best of the trials that wait at a rung where none is worth more, and are worth more than any is at its end.
+
+    Only those that lead can be, so they are few, even where trials are worth less and less the longer they train.
+    """
+    winner = min((standing.losses[standing.target] for standing in standings if standing.complete), default=math.inf)
+    leaders: dict[int, Standing] = {}
+    for standing in sorted(standings, key=lambda standing: standing.number):
+        for rung, loss in standing.losses.items():
+            if not standing.barred and (rung not in leaders or loss < leaders[rung].losses[rung]):
+                leaders[rung] = standing
+    ahead = [leader for rung, leader in leaders.items() if leader.waits and leader.target == rung]
+    best = min(ahead, key=lambda leader: (leader.losses[leader.target], leader.number), default=None)
+    return best if best is not None and best.losses[best.target] < winner else None
 
 
 def going_on(pruner: PrunerConfig, chosen: Standing, *, most_epochs: int, own: OwnPruner | None) -> GoOn:
