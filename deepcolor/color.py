@@ -149,7 +149,7 @@ def lab_to_integers(
         Shape (H, W, 3), rounded to the nearest integer.
     """
     most = int(np.iinfo(dtype).max)
-    f = lightness_HW + np.float32(16)
+    f: FloatArray = np.add(lightness_HW, np.float32(16), order="C")  # As OpenCV lays out what it gives.
     f /= np.float32(116)
     x, z = _cubed(_sum_of(f, ab_2HW[0], 1 / 500)), _cubed(_sum_of(f, ab_2HW[1], -1 / 200))
     y = _cubed(f)

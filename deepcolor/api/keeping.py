@@ -32,6 +32,7 @@ def list_studies(*, workspace: Where = ".", storage: str | None = None) -> pd.Da
     """
     import pandas as pd
 
+    from deepcolor.app.studies import STATES
     from deepcolor.app.studies import list_studies as listed
 
     rows = []
@@ -39,7 +40,8 @@ def list_studies(*, workspace: Where = ".", storage: str | None = None) -> pd.Da
         best = study.best
         row = {**study.as_dict(), "best": best.value if best else None, "trial": best.number if best else None}
         rows.append(row)
-    return pd.DataFrame(rows).astype({"trial": "Int64"} if rows else {})
+    columns = ["study", "stage", "data", *STATES, "best", "trial"]
+    return pd.DataFrame(rows, columns=columns).astype({"trial": "Int64"})
 
 
 def rename(
@@ -66,7 +68,8 @@ def rename(
     """
     from deepcolor.service.renaming import rename as rename_study
 
-    name, place, uri = _of(study, workspace, storage, tracking_uri)
+    place, uri = _place_of(study, workspace, storage, tracking_uri)
+    name = study.name if isinstance(study, Study) else study
     return rename_study(place, name, new, tracking_uri=uri, reporter=told(reporter))
 
 
@@ -99,7 +102,8 @@ def delete(
     """
     from deepcolor.app.delete import delete_study, plan_deletion
 
-    name, place, uri = _of(study, workspace, storage, tracking_uri)
+    place, uri = _place_of(study, workspace, storage, tracking_uri)
+    name = study.name if isinstance(study, Study) else study
     if dry_run:
         return plan_deletion(place, name, tracking_uri=uri)
     return delete_study(place, name, tracking_uri=uri, reporter=told(reporter))
@@ -127,15 +131,16 @@ def sync(
     """
     from deepcolor.app.sync import sync_studies
 
-    name, place, uri = _of(study, workspace, storage, tracking_uri)
-    return sync_studies(place, uri, study=name or None, reporter=told(reporter))
+    place, uri = _place_of(study, workspace, storage, tracking_uri)
+    name = study.name if isinstance(study, Study) else study
+    return sync_studies(place, uri, study=name, reporter=told(reporter))
 
 
-def _of(
+def _place_of(
     study: str | Study | None, workspace: Where, storage: str | None, tracking_uri: str | None
-) -> tuple[str, Workspace, str]:
-    """Its name, its workspace, and the MLflow store that is meant."""
+) -> tuple[Workspace, str]:
+    """Its workspace, and the MLflow store that is meant."""
     if isinstance(study, Study):
-        return study.name, study.workspace, tracking_uri or study.tracking_uri
+        return study.workspace, tracking_uri or study.tracking_uri
     place = Workspace.at(Path(workspace), storage=storage)
-    return study or "", place, place.store_uri(tracking_uri)
+    return place, place.store_uri(tracking_uri)

@@ -87,7 +87,7 @@ def list_models(of: str | None = None, *, workspace: Where = ".", tracking_uri: 
 
     from deepcolor.app.models import list_models as listed
 
-    return pd.DataFrame(
+    rows = [
         {
             "model": version.ref,
             "aliases": version.aliases,
@@ -98,7 +98,8 @@ def list_models(of: str | None = None, *, workspace: Where = ".", tracking_uri: 
             **{f"test/{name}": value for name, value in version.test.items()},
         }
         for version in listed(Workspace.at(Path(workspace)).store_uri(tracking_uri), of=of)
-    )
+    ]
+    return pd.DataFrame(rows, columns=None if rows else ["model", "aliases", "data", "study", "trial", "parent"])
 
 
 def pull(ref: str, folder: Where, *, workspace: Where = ".", tracking_uri: str | None = None) -> Path:

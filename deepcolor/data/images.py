@@ -254,7 +254,7 @@ def _is_grey(rgb: Pixels) -> bool:
     red, green, blue = np.moveaxis(to_uint8(rgb[::step, ::step]), 2, 0)
     # Channel by channel: NumPy is slow along an axis of three.
     spread = np.maximum(np.maximum(red, green), blue) - np.minimum(np.minimum(red, green), blue)
-    return bool(np.count_nonzero(spread <= _GREY_RANGE) >= _GREY_SHARE * spread.size)
+    return bool(np.count_nonzero(spread <= _GREY_RANGE) > int(_GREY_SHARE * (spread.size - 1)))
 
 
 def _at_depth(alpha: Pixels, dtype: np.dtype[Any]) -> Pixels:

@@ -83,13 +83,15 @@ def build_from(
         if torch.device(device).type == "cuda":
             network.to(memory_format=torch.channels_last)
         # Where a network without memory is only filled by `to_empty`, torch imports sympy: 0.3 s, and 80 megabytes.
-        empty = network.state_dict().items()
-        laid_out = {name: _laid_out(weights[name], like=tensor, device=device) for name, tensor in empty}
+        empty = network.state_dict()
+        laid_out = {name: _laid_out(weight, like=empty.get(name), device=device) for name, weight in weights.items()}
         network.load_state_dict(laid_out, assign=True)
     return network
 
 
-def _laid_out(weight: Tensor, *, like: Tensor, device: str | torch.device) -> Tensor:
+def _laid_out(weight: Tensor, *, like: Tensor | None, device: str | torch.device) -> Tensor:
+    if like is None or like.shape != weight.shape:
+        return weight  # What does not belong there is refused by `load_state_dict`.
     return torch.empty_strided(like.shape, like.stride(), dtype=like.dtype, device=device).copy_(weight)
 
 

@@ -105,7 +105,9 @@ def keep_house(study: deepcolor.Study, heard: Heard) -> None:
     assert deepcolor.delete("called", dry_run=True).files.trials == 4
     assert list(deepcolor.list_studies()["study"]) == ["called"]
     assert deepcolor.delete("called", reporter=heard).versions == ("colorizer@1",)
-    assert deepcolor.list_studies().empty
+    assert list(deepcolor.list_studies()["study"]) == []
+    with pytest.raises(StudyError, match="''"):
+        deepcolor.sync("")
     assert list(deepcolor.list_models()["model"]) == ["colorizer@1"]
 
 

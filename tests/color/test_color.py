@@ -158,6 +158,10 @@ def test_the_fast_way_gives_what_the_exact_one_gives(dtype: type[np.unsignedinte
     for factor in (0.0, 0.5, 1.0, 3.0):
         exact = lab_to_rgb(lightness, ab * factor).astype(np.float64) * top
         found = lab_to_integers(fast, np.moveaxis(ab * factor, -1, 0), dtype=dtype)
+        turned = lab_to_integers(
+            np.asfortranarray(fast), np.asfortranarray(np.moveaxis(ab * factor, -1, 0)), dtype=dtype
+        )
+        np.testing.assert_array_equal(turned, found)
         assert found.dtype == dtype
         np.testing.assert_allclose(found, exact, atol=tolerance)
 
