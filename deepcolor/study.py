@@ -44,6 +44,23 @@ def open_study(
     return Study(StudyStorage(place).load(name), place, place.store_uri(tracking_uri))
 
 
+def named(
+    study: str | Study, *, workspace: Where, storage: str | None, tracking_uri: str | None
+) -> tuple[str, Workspace, str]:
+    """Return the name of a study that is given as it is, or by its name; its workspace, and the MLflow store meant.
+
+    Args:
+        study: The study, which knows its workspace, and a store unless another is named; or its name.
+        workspace: Where it is, where it is given by its name.
+        storage: As for `deepcolor.sweep`, where it is given by its name.
+        tracking_uri: As for `deepcolor.sweep`.
+    """
+    if isinstance(study, Study):
+        return study.name, study.workspace, tracking_uri or study.tracking_uri
+    place = Workspace.at(Path(workspace), storage=storage)
+    return study, place, place.store_uri(tracking_uri)
+
+
 class Study:
     """A study as its database holds it at the moment of each question; a notebook shows its best trials."""
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from deepcolor.app.reporter import Reporter
 from deepcolor.notebook import told
-from deepcolor.study import Study, Where
+from deepcolor.study import Study, Where, named
 from deepcolor.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -68,8 +68,7 @@ def rename(
     """
     from deepcolor.service.renaming import rename as rename_study
 
-    place, uri = _place_of(study, workspace, storage, tracking_uri)
-    name = study.name if isinstance(study, Study) else study
+    name, place, uri = named(study, workspace=workspace, storage=storage, tracking_uri=tracking_uri)
     return rename_study(place, name, new, tracking_uri=uri, reporter=told(reporter))
 
 
@@ -102,8 +101,7 @@ def delete(
     """
     from deepcolor.app.delete import delete_study, plan_deletion
 
-    place, uri = _place_of(study, workspace, storage, tracking_uri)
-    name = study.name if isinstance(study, Study) else study
+    name, place, uri = named(study, workspace=workspace, storage=storage, tracking_uri=tracking_uri)
     if dry_run:
         return plan_deletion(place, name, tracking_uri=uri)
     return delete_study(place, name, tracking_uri=uri, reporter=told(reporter))
@@ -131,16 +129,8 @@ def sync(
     """
     from deepcolor.app.sync import sync_studies
 
-    place, uri = _place_of(study, workspace, storage, tracking_uri)
-    name = study.name if isinstance(study, Study) else study
+    if study is None:
+        place = Workspace.at(Path(workspace), storage=storage)
+        return sync_studies(place, place.store_uri(tracking_uri), reporter=told(reporter))
+    name, place, uri = named(study, workspace=workspace, storage=storage, tracking_uri=tracking_uri)
     return sync_studies(place, uri, study=name, reporter=told(reporter))
-
-
-def _place_of(
-    study: str | Study | None, workspace: Where, storage: str | None, tracking_uri: str | None
-) -> tuple[Workspace, str]:
-    """Its workspace, and the MLflow store that is meant."""
-    if isinstance(study, Study):
-        return study.workspace, tracking_uri or study.tracking_uri
-    place = Workspace.at(Path(workspace), storage=storage)
-    return place, place.store_uri(tracking_uri)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from deepcolor.app.reporter import Reporter
 from deepcolor.notebook import told
-from deepcolor.study import Study, Where
+from deepcolor.study import Study, Where, named
 from deepcolor.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -54,11 +54,10 @@ def promote(
     """
     from deepcolor.app.promote import promote_trial
 
-    place = study.workspace if isinstance(study, Study) else Workspace.at(Path(workspace), storage=storage)
-    uri = tracking_uri or (study.tracking_uri if isinstance(study, Study) else place.store_uri(None))
+    study_name, place, uri = named(study, workspace=workspace, storage=storage, tracking_uri=tracking_uri)
     return promote_trial(
         place,
-        study.name if isinstance(study, Study) else study,
+        study_name,
         uri,
         number=trial,
         own_name=name,

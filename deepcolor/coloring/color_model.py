@@ -196,13 +196,15 @@ class ColorModel:
         height_px, width_px = picture.rgb_HW3.shape[:2]
         square = self._network.target == "mean"
         where = fit(height_px, width_px, size_px=self._network.size_px, square=square)
-        keeps = height_px * width_px <= _BATCH_PX
-        lightness_HW = np.empty((height_px, width_px), np.float32) if keeps else None
+        kept_HW = np.empty((height_px, width_px), np.float32) if height_px * width_px <= _BATCH_PX else None
+
+        def computed(rows: slice) -> npt.NDArray[np.float32]:
+            return lightness_of(picture.rgb_HW3[rows])
 
         def seen(rows: slice) -> npt.NDArray[np.float32]:
-            strip_HW = lightness_of(picture.rgb_HW3[rows])
-            if lightness_HW is not None:
-                lightness_HW[rows] = strip_HW
+            strip_HW = computed(rows)
+            if kept_HW is not None:
+                kept_HW[rows] = strip_HW
             normalised_HW = normalise_lightness(strip_HW)
             return narrowed(normalised_HW, where.width_px) if where.width_px < width_px else normalised_HW
 
@@ -214,8 +216,7 @@ class ColorModel:
             size_px=(height_px, width_px),
             depth=picture.rgb_HW3.dtype,
             alpha_HW=picture.alpha_HW,
-            lightness_HW=lightness_HW,
-            rgb_HW3=None if keeps else picture.rgb_HW3,
+            lightness=computed if kept_HW is None else kept_HW.__getitem__,
         )
 
     def _predict(self, group: list[_Prepared], *, flip: bool = False, bfloat16: bool = False) -> Tensor:
@@ -251,17 +252,8 @@ class _Prepared:
     depth: np.dtype[np.uint8 | np.uint16]
     """Of its integers."""
     alpha_HW: Pixels | None
-    lightness_HW: npt.NDArray[np.float32] | None
-    """L* of the whole picture; None where that is too much to keep, and is computed once more."""
-    rgb_HW3: Pixels | None
-    """The picture, where its L* is not kept."""
-
-    def lightness(self, rows: slice) -> npt.NDArray[np.float32]:
-        """L* of some rows."""
-        if self.lightness_HW is not None:
-            return self.lightness_HW[rows]
-        assert self.rgb_HW3 is not None
-        return lightness_of(self.rgb_HW3[rows])
+    lightness: Callable[[slice], npt.NDArray[np.float32]]
+    """L* of some rows: as it was kept, or computed once more where that of the whole picture is too much to keep."""
 
 
 def _grouped(prepared: Iterable[_Prepared | UserError], batch_size: int) -> Iterator[list[_Prepared] | UserError]:
